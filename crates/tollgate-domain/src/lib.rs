@@ -1,0 +1,27 @@
+//! The words of the gateway: plain values that every other room speaks.
+//!
+//! Nothing here does I/O, waits, reads a clock or the environment.
+//! [`Snapshot`] is the picture that one request is decided from; the other modules are its parts,
+//! and the facts that a call leaves behind ([`Usage`]).
+
+mod dialect;
+mod ids;
+mod keys;
+mod limits;
+mod providers;
+mod routes;
+mod secret;
+mod snapshot;
+mod usage;
+
+pub use dialect::{Dialect, ErrorShape, Task};
+pub use ids::{KeyName, ProviderName, Revision, RouteName, TargetName};
+pub use keys::{Key, KeyHash, KeyHashError, RouteAccess};
+pub use limits::Limits;
+pub use providers::{
+    Auth, Endpoint, Provider, ProviderKey, Quirks, StreamEnd, StreamUsage, Timeouts, Transport,
+};
+pub use routes::{Choice, Prompt, PromptMessage, Retries, Route, Sticky, Strategy, Target};
+pub use secret::Secret;
+pub use snapshot::{DirectUse, LogContent, Snapshot};
+pub use usage::Usage;

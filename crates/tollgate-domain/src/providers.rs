@@ -1,0 +1,169 @@
+//! A provider as configured: where it is, how to sign in, what it speaks, how it differs.
+//!
+//! The table of known kinds lives in `tollgate-upstream`; here is only the resolved form.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderName, HeaderValue, Uri};
+
+use crate::{Dialect, ProviderName, Secret, Task};
+
+/// One configured provider.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// As the configuration calls it.
+    pub name: ProviderName,
+    /// The kind's name, such as `openai`; what OpenTelemetry calls `gen_ai.provider.name`.
+    pub kind: Arc<str>,
+    /// How it is reached.
+    pub transport: Transport,
+    /// What it can be asked for: at most one endpoint for a task.
+    pub endpoints: Vec<Endpoint>,
+    /// How a key is sent.
+    pub auth: Auth,
+    /// Keys to choose from; empty where the provider wants none.
+    pub keys: Vec<Arc<ProviderKey>>,
+    /// Sent with every request.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The model to ask for where a target names none.
+    pub default_model: Option<Arc<str>>,
+    /// Fields set in a request body where the caller did not set them.
+    pub params: serde_json::Map<String, serde_json::Value>,
+    /// How it differs from its dialect's own description.
+    pub quirks: Quirks,
+    /// How long to wait for it.
+    pub timeouts: Timeouts,
+}
+
+impl Provider {
+    /// The endpoint that serves a task; a text completion is served by a chat endpoint where
+    /// there is no better one.
+    pub fn endpoint(&self, task: Task) -> Option<&Endpoint> {
+        let exact = self.endpoints.iter().find(|endpoint| endpoint.task == task);
+        exact.or_else(|| match task {
+            Task::Completions => self
+                .endpoints
+                .iter()
+                .find(|endpoint| endpoint.task == Task::Chat),
+            Task::Chat | Task::Embeddings | Task::Predict => None,
+        })
+    }
+}
+
+/// How a provider is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// By HTTP at its endpoints' addresses.
+    Http,
+    /// Inside the gateway: the demo provider.
+    Demo,
+    /// Not yet: a registry model whose tracking server is not configured. Calls are refused with
+    /// this text.
+    Unresolved(Arc<str>),
+}
+
+/// An address of a provider and the language spoken there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// What it serves.
+    pub task: Task,
+    /// What is spoken there.
+    pub dialect: Dialect,
+    /// Scheme, host, path and fixed query: the whole address. `{model}` in the path or query of the
+    /// configuration has been left as `%7Bmodel%7D` and is filled in for each model.
+    pub uri: Uri,
+}
+
+/// One of a provider's keys.
+#[derive(Clone, Debug)]
+pub struct ProviderKey {
+    /// The key's place in the configuration, from 1; stands for it in logs: `openai#2`.
+    pub ordinal: usize,
+    /// The credential.
+    pub secret: Secret,
+    /// Share of calls, relative to the other keys; at least 1.
+    pub weight: u32,
+}
+
+/// How a key is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// Not at all.
+    None,
+    /// In a header, after a prefix such as `Bearer `.
+    Header {
+        /// The header.
+        name: HeaderName,
+        /// What comes before the key.
+        prefix: Arc<str>,
+    },
+    /// As a query parameter.
+    Query {
+        /// The parameter.
+        name: Arc<str>,
+    },
+}
+
+/// How a provider differs from the description of its dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quirks {
+    /// How a complete stream ends.
+    pub stream_end: StreamEnd,
+    /// How usage gets into a stream.
+    pub stream_usage: StreamUsage,
+    /// Whether the body names the model (Azure's deployment paths do without).
+    pub model_in_body: bool,
+}
+
+impl Default for Quirks {
+    fn default() -> Self {
+        Self {
+            stream_end: StreamEnd::Mark,
+            stream_usage: StreamUsage::Ask,
+            model_in_body: true,
+        }
+    }
+}
+
+/// How a complete stream ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// With the dialect's end mark (`[DONE]`, `message_stop`); a stream without it is cut.
+    Mark,
+    /// With a finish reason and a clean end of the body; the end mark may be missing.
+    Finish,
+}
+
+/// How usage gets into a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamUsage {
+    /// When asked by `stream_options.include_usage`.
+    Ask,
+    /// Without asking, or never; asking may be refused.
+    Unasked,
+}
+
+/// How long to wait for a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection, TLS included.
+    pub connect: Duration,
+    /// From the request's last byte to the first content: the first event with content of a stream, or
+    /// the head of a whole answer.
+    pub first_token: Duration,
+    /// Between two pieces of an answer's body.
+    pub idle: Duration,
+    /// For one attempt, from its start to the last byte.
+    pub whole: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_token: Duration::from_secs(120),
+            idle: Duration::from_secs(60),
+            whole: Duration::from_secs(600),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The immutable picture that a request is decided from.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use crate::{Key, KeyHash, Limits, Provider, ProviderName, Revision, Route, RouteName};
+
+/// Everything configured, checked and resolved. Replaced whole, never changed.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Names this configuration.
+    pub revision: Revision,
+    /// When it was made, since 1970-01-01 UTC; model lists show it as their date of creation.
+    pub made_at: Duration,
+    /// By name.
+    pub providers: HashMap<ProviderName, Arc<Provider>>,
+    /// In the order written.
+    pub routes: Vec<Arc<Route>>,
+    /// By name and by alias.
+    pub routes_by_name: HashMap<RouteName, Arc<Route>>,
+    /// Callers' keys; where there are none, callers are not asked for one.
+    pub keys: HashMap<KeyHash, Arc<Key>>,
+    /// Whether `provider/model` may be asked for without a route.
+    pub direct_use: DirectUse,
+    /// Bounds towards clients.
+    pub limits: Limits,
+    /// Whether calls' content goes into the log.
+    pub log_content: LogContent,
+}
+
+/// Whether `provider/model` may be asked for without a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DirectUse {
+    /// By anyone who may use every route.
+    Allowed,
+    /// By nobody.
+    Refused,
+}
+
+/// Whether calls' content goes into the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogContent {
+    /// What was asked and answered, up to a bound.
+    Included,
+    /// Nothing of it.
+    LeftOut,
+}

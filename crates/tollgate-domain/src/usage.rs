@@ -1,0 +1,104 @@
+//! What a call used, in classes that do not overlap.
+
+use serde::Serialize;
+
+/// Tokens by class. Classes are disjoint: a token is counted in one of them only, so that prices can be
+/// applied class by class. `None` means that the provider did not say, which is not zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// Input tokens read at the full price: not cached, not audio.
+    pub input: Option<u64>,
+    /// Input tokens read from the provider's prompt cache.
+    pub input_cached: Option<u64>,
+    /// Input tokens written to the provider's prompt cache, where their lifetime is the default (5 minutes).
+    pub cache_write: Option<u64>,
+    /// Input tokens written to the provider's prompt cache for one hour.
+    pub cache_write_1h: Option<u64>,
+    /// Input tokens of audio.
+    pub input_audio: Option<u64>,
+    /// Output tokens that are neither reasoning nor audio.
+    pub output: Option<u64>,
+    /// Output tokens of reasoning.
+    pub output_reasoning: Option<u64>,
+    /// Output tokens of audio.
+    pub output_audio: Option<u64>,
+}
+
+impl Usage {
+    /// All input tokens; `None` where the provider gave none of the classes.
+    pub fn input_total(&self) -> Option<u64> {
+        sum(&[
+            self.input,
+            self.input_cached,
+            self.cache_write,
+            self.cache_write_1h,
+            self.input_audio,
+        ])
+    }
+
+    /// All output tokens; `None` where the provider gave none of the classes.
+    pub fn output_total(&self) -> Option<u64> {
+        sum(&[self.output, self.output_reasoning, self.output_audio])
+    }
+
+    /// Input and output tokens together.
+    pub fn total(&self) -> Option<u64> {
+        sum(&[self.input_total(), self.output_total()])
+    }
+
+    /// Takes over the classes that a later report gives; those that it leaves out stay.
+    pub fn update(&mut self, later: &Self) {
+        for (mine, theirs) in [
+            (&mut self.input, later.input),
+            (&mut self.input_cached, later.input_cached),
+            (&mut self.cache_write, later.cache_write),
+            (&mut self.cache_write_1h, later.cache_write_1h),
+            (&mut self.input_audio, later.input_audio),
+            (&mut self.output, later.output),
+            (&mut self.output_reasoning, later.output_reasoning),
+            (&mut self.output_audio, later.output_audio),
+        ] {
+            *mine = theirs.or(*mine);
+        }
+    }
+}
+
+fn sum(classes: &[Option<u64>]) -> Option<u64> {
+    classes
+        .iter()
+        .flatten()
+        .copied()
+        .reduce(u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_is_not_zero() {
+        assert_eq!(Usage::default().total(), None);
+        assert_eq!(
+            Usage {
+                output: Some(0),
+                ..Usage::default()
+            }
+            .total(),
+            Some(0)
+        );
+    }
+
+    #[test]
+    fn a_later_report_wins_where_it_speaks() {
+        let mut usage = Usage {
+            input: Some(7),
+            output: Some(1),
+            ..Usage::default()
+        };
+        usage.update(&Usage {
+            output: Some(5),
+            ..Usage::default()
+        });
+        assert_eq!((usage.input, usage.output), (Some(7), Some(5)));
+    }
+}
