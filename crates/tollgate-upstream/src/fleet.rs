@@ -1,0 +1,280 @@
+//! Every target made ready: its address, its keys, its health.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::PathAndQuery};
+use tollgate_domain::{Endpoint, Provider, ProviderName, Snapshot, Target, TargetName, Task, Transport};
+
+use crate::{
+    budget::RetryBudget,
+    client::UpstreamRequest,
+    health::Health,
+    keys::{Credential, KeyRing, KeyState},
+};
+
+/// Where the model's name belongs in an endpoint's address.
+const MODEL_PLACEHOLDER: &str = "%7Bmodel%7D";
+
+const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("tollgate/", env!("CARGO_PKG_VERSION")));
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const ANY: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+
+/// Every target of a configuration.
+#[derive(Debug)]
+pub struct Fleet {
+    lanes: HashMap<TargetName, Arc<Lane>>,
+    providers: HashMap<ProviderName, Arc<ProviderState>>,
+}
+
+/// What the targets of one provider share.
+#[derive(Debug)]
+struct ProviderState {
+    provider: Arc<Provider>,
+    keys: KeyRing,
+    budget: RetryBudget,
+    /// Of the models that are asked for without a route: they are the caller's choice and not known ahead.
+    direct_health: Arc<Health>,
+    headers: HeaderMap,
+}
+
+/// A target made ready.
+#[derive(Debug)]
+pub struct Lane {
+    name: TargetName,
+    header: HeaderValue,
+    model: Arc<str>,
+    endpoints: Vec<Endpoint>,
+    state: Arc<ProviderState>,
+    health: Arc<Health>,
+}
+
+// === impl Fleet ===
+
+impl Fleet {
+    /// Makes the targets of a configuration ready. Those that an earlier fleet had too, at the same address, keep their health.
+    pub fn build(snapshot: &Snapshot, previous: Option<&Self>) -> Self {
+        let providers: HashMap<_, _> = snapshot
+            .providers
+            .iter()
+            .map(|(name, provider)| {
+                let known = previous.and_then(|fleet| fleet.providers.get(name)).filter(|known| known.provider.endpoints == provider.endpoints);
+                (name.clone(), Arc::new(ProviderState::build(provider, known.map(Arc::as_ref))))
+            })
+            .collect();
+        let targets = snapshot.routes.iter().flat_map(|route| route.strategy.targets());
+        let lanes = targets
+            .filter_map(|target| {
+                let state = providers.get(&target.provider)?;
+                let known = previous.and_then(|fleet| fleet.lanes.get(&target.name)).filter(|known| known.state.provider.endpoints == state.provider.endpoints);
+                let health = known.map(|known| Arc::clone(&known.health)).unwrap_or_default();
+                Some((target.name.clone(), Arc::new(Lane::of_target(target, state, health))))
+            })
+            .collect();
+        Self { lanes, providers }
+    }
+
+    /// The lane of a target of this configuration.
+    pub fn lane(&self, target: &TargetName) -> Option<Arc<Lane>> {
+        self.lanes.get(target).cloned()
+    }
+
+    /// Every lane.
+    pub fn lanes(&self) -> impl Iterator<Item = &Arc<Lane>> {
+        self.lanes.values()
+    }
+
+    /// A lane to a model that no route names.
+    pub fn direct(&self, provider: &str, model: &str) -> Option<Arc<Lane>> {
+        let state = self.providers.get(provider)?;
+        let name = format!("{provider}/{model}");
+        if let Some(lane) = self.lanes.get(name.as_str()) {
+            return Some(Arc::clone(lane));
+        }
+        Some(Arc::new(Lane::new(TargetName::new(name), model, state, Arc::clone(&state.direct_health))))
+    }
+}
+
+// === impl ProviderState ===
+
+impl ProviderState {
+    fn build(provider: &Arc<Provider>, previous: Option<&Self>) -> Self {
+        let mut headers = HeaderMap::with_capacity(provider.headers.len() + 3);
+        headers.insert(header::CONTENT_TYPE, JSON);
+        headers.insert(header::ACCEPT, ANY);
+        headers.insert(header::USER_AGENT, USER_AGENT);
+        for (name, value) in &provider.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+        Self {
+            keys: KeyRing::build(&provider.keys, &provider.auth, previous.map(|known| &known.keys)),
+            budget: RetryBudget::default(),
+            direct_health: previous.map(|known| Arc::clone(&known.direct_health)).unwrap_or_default(),
+            headers,
+            provider: Arc::clone(provider),
+        }
+    }
+}
+
+// === impl Lane ===
+
+impl Lane {
+    fn of_target(target: &Target, state: &Arc<ProviderState>, health: Arc<Health>) -> Self {
+        Self::new(target.name.clone(), &target.model, state, health)
+    }
+
+    fn new(name: TargetName, model: &str, state: &Arc<ProviderState>, health: Arc<Health>) -> Self {
+        let endpoint = |endpoint: &Endpoint| Endpoint { uri: with_model(&endpoint.uri, model), ..endpoint.clone() };
+        Self {
+            header: HeaderValue::from_str(name.as_str()).unwrap_or(HeaderValue::from_static("")),
+            endpoints: state.provider.endpoints.iter().map(endpoint).collect(),
+            model: model.into(),
+            state: Arc::clone(state),
+            name,
+            health,
+        }
+    }
+
+    /// `provider/model`.
+    pub fn name(&self) -> &TargetName {
+        &self.name
+    }
+
+    /// The name as a header's value.
+    pub fn header(&self) -> &HeaderValue {
+        &self.header
+    }
+
+    /// What the provider calls the model.
+    pub fn model(&self) -> &Arc<str> {
+        &self.model
+    }
+
+    /// Who answers.
+    pub fn provider(&self) -> &Provider {
+        &self.state.provider
+    }
+
+    /// The provider's keys.
+    pub fn keys(&self) -> &KeyRing {
+        &self.state.keys
+    }
+
+    /// The provider's retry budget.
+    pub fn budget(&self) -> &RetryBudget {
+        &self.state.budget
+    }
+
+    /// How it fares.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Why it cannot be called yet, where its address is not known.
+    pub fn unresolved(&self) -> Option<&Arc<str>> {
+        match &self.state.provider.transport {
+            Transport::Unresolved(text) => Some(text),
+            Transport::Http | Transport::Demo => None,
+        }
+    }
+
+    /// Where a task is served, the model's name filled in; a text completion is served by a chat endpoint where there is no better one.
+    pub fn endpoint(&self, task: Task) -> Option<&Endpoint> {
+        let exact = self.endpoints.iter().find(|endpoint| endpoint.task == task);
+        exact.or_else(|| match task {
+            Task::Completions => self.endpoints.iter().find(|endpoint| endpoint.task == Task::Chat),
+            Task::Chat | Task::Embeddings | Task::Predict => None,
+        })
+    }
+
+    /// The request that carries a body to an endpoint, signed with a key. `forwarded` are the caller's headers that may go along.
+    pub fn request(&self, endpoint: &Endpoint, key: &KeyState, body: Bytes, forwarded: &HeaderMap) -> UpstreamRequest {
+        let mut request = self.unsigned(endpoint, body, forwarded);
+        match &key.credential {
+            Credential::None => {}
+            Credential::Header(name, value) => {
+                request.headers.insert(name.clone(), value.clone());
+            }
+            Credential::Query(name, secret) => request.uri = with_query(&request.uri, name, secret.expose()),
+        }
+        request
+    }
+
+    /// The same with the credential masked, to be shown.
+    pub fn masked_request(&self, endpoint: &Endpoint, forwarded: &HeaderMap) -> UpstreamRequest {
+        let mut request = self.unsigned(endpoint, Bytes::new(), forwarded);
+        match &self.state.provider.auth {
+            tollgate_domain::Auth::Header { name, prefix } if !self.state.provider.keys.is_empty() => {
+                let masked = HeaderValue::from_str(&format!("{prefix}***")).unwrap_or(HeaderValue::from_static("***"));
+                request.headers.insert(name.clone(), masked);
+            }
+            tollgate_domain::Auth::Query { name } if !self.state.provider.keys.is_empty() => request.uri = with_query(&request.uri, name, "***"),
+            _ => {}
+        }
+        request
+    }
+
+    fn unsigned(&self, endpoint: &Endpoint, body: Bytes, forwarded: &HeaderMap) -> UpstreamRequest {
+        let mut headers = self.state.headers.clone();
+        let all: Vec<(&HeaderName, &HeaderValue)> = forwarded.iter().collect();
+        for (name, value) in all {
+            headers.insert(name.clone(), value.clone());
+        }
+        UpstreamRequest { uri: endpoint.uri.clone(), headers, body, transport: self.state.provider.transport.clone() }
+    }
+}
+
+/// Fills the model's name into an address.
+fn with_model(uri: &Uri, model: &str) -> Uri {
+    let text = uri.to_string();
+    if !text.contains(MODEL_PLACEHOLDER) {
+        return uri.clone();
+    }
+    text.replace(MODEL_PLACEHOLDER, &percent_encode(model)).parse().unwrap_or_else(|_| uri.clone())
+}
+
+/// Adds a query parameter to an address.
+fn with_query(uri: &Uri, name: &str, value: &str) -> Uri {
+    let path_and_query = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let separator = if uri.query().is_some() { '&' } else { '?' };
+    let extended = format!("{path_and_query}{separator}{}={}", percent_encode(name), percent_encode(value));
+    let mut parts = uri.clone().into_parts();
+    match extended.parse() {
+        Ok(extended) => parts.path_and_query = Some(extended),
+        Err(_) => return uri.clone(),
+    }
+    Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
+}
+
+/// Percent-encodes everything but the unreserved characters (RFC 3986, section 2.3).
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_models_name_is_filled_into_the_address() {
+        let uri = "https://x.example/openai/deployments/%7Bmodel%7D/chat/completions?api-version=1".parse().unwrap();
+        let filled = with_model(&uri, "gpt 4o/ü");
+        assert_eq!(filled.to_string(), "https://x.example/openai/deployments/gpt%204o%2F%C3%BC/chat/completions?api-version=1");
+    }
+
+    #[test]
+    fn a_query_parameter_joins_those_that_are_there() {
+        let uri: Uri = "https://x.example/v1?a=1".parse().unwrap();
+        assert_eq!(with_query(&uri, "key", "s&k").to_string(), "https://x.example/v1?a=1&key=s%26k");
+        let uri: Uri = "https://x.example/v1".parse().unwrap();
+        assert_eq!(with_query(&uri, "key", "1").to_string(), "https://x.example/v1?key=1");
+    }
+}

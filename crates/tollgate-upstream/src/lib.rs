@@ -1,0 +1,22 @@
+//! The way out: the only room that opens connections to providers.
+//!
+//! [`Fleet`] holds every target made ready ([`Lane`]) with its [`Health`] and its provider's keys ([`KeyRing`]); [`Upstream`] is
+//! one worker's connections. Which target is asked, and what follows from a failure, is decided elsewhere.
+
+pub mod providers;
+
+mod budget;
+mod client;
+mod connect;
+mod demo;
+mod failure;
+mod fleet;
+mod health;
+mod keys;
+
+pub use budget::RetryBudget;
+pub use client::{Upstream, UpstreamBody, UpstreamRequest, UpstreamResponse, UpstreamSettings};
+pub use failure::{Failure, FailureKind};
+pub use fleet::{Fleet, Lane};
+pub use health::{Admission, Busy, Change, Health};
+pub use keys::{KeyRing, KeyState};
