@@ -1,6 +1,11 @@
 //! Callers' keys as the gateway keeps them: hashes, never the keys.
 
-use std::{collections::HashSet, fmt, time::Duration};
+use std::{
+    collections::HashSet,
+    fmt,
+    hash::{Hash, Hasher},
+    time::Duration,
+};
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -41,7 +46,7 @@ impl RouteAccess {
 }
 
 /// SHA-256 of a key. Keys are 256 random bits, so a fast hash gives nothing away.
-#[derive(Clone, Copy, Hash)]
+#[derive(Clone, Copy)]
 pub struct KeyHash([u8; 32]);
 
 /// The text is not a hash that `tollgate key new` printed.
@@ -95,6 +100,12 @@ impl PartialEq for KeyHash {
 }
 
 impl Eq for KeyHash {}
+
+impl Hash for KeyHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
 
 impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -36,7 +36,9 @@ struct Purse {
 impl RetryBudget {
     /// A first attempt was made.
     pub fn deposit(&self, now: Instant) {
-        self.with_purse(now, |purse| purse.balance = (purse.balance + DEPOSIT).min(BALANCE_MAX));
+        self.with_purse(now, |purse| {
+            purse.balance = (purse.balance + DEPOSIT).min(BALANCE_MAX)
+        });
     }
 
     /// Asks for a retry; `false` when it cannot be paid.
@@ -54,7 +56,11 @@ impl RetryBudget {
 
     fn with_purse<T>(&self, now: Instant, action: impl FnOnce(&mut Purse) -> T) -> T {
         let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
-        let purse = account.get_or_insert(Purse { balance: 0, allowance: ALLOWANCE, allowed_since: now });
+        let purse = account.get_or_insert(Purse {
+            balance: 0,
+            allowance: ALLOWANCE,
+            allowed_since: now,
+        });
         if now >= purse.allowed_since + ALLOWANCE_PERIOD {
             purse.allowance = ALLOWANCE;
             purse.allowed_since = now;

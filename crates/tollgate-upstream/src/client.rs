@@ -38,7 +38,11 @@ pub struct UpstreamSettings {
 
 impl Default for UpstreamSettings {
     fn default() -> Self {
-        Self { idle_max_per_origin: 256, idle_timeout: Duration::from_secs(50), roots: None }
+        Self {
+            idle_max_per_origin: 256,
+            idle_timeout: Duration::from_secs(50),
+            roots: None,
+        }
     }
 }
 
@@ -87,7 +91,10 @@ pub struct UpstreamBody(Source);
 
 #[derive(Debug)]
 enum Source {
-    Wire { body: Incoming, checkin: Option<Checkin> },
+    Wire {
+        body: Incoming,
+        checkin: Option<Checkin>,
+    },
     Demo(DemoBody),
 }
 
@@ -103,7 +110,11 @@ struct Checkin {
 impl Upstream {
     /// For one worker. Connections are tasks of the tracker.
     pub fn new(settings: UpstreamSettings, tracker: TaskTracker) -> Self {
-        Self { connector: Connector::new(tracker, settings.roots.clone()), settings, idle: Mutex::default() }
+        Self {
+            connector: Connector::new(tracker, settings.roots.clone()),
+            settings,
+            idle: Mutex::default(),
+        }
     }
 
     /// Sends a request and waits for the head of the answer. Only connecting has a time limit here; the caller bounds the rest, and dropping
@@ -111,10 +122,18 @@ impl Upstream {
     ///
     /// # Errors
     /// When no answer came. A connection that had been kept and turns out to be closed is replaced by a new one first.
-    pub async fn send(self: &Arc<Self>, request: UpstreamRequest, timeouts: &Timeouts) -> Result<UpstreamResponse, Failure> {
+    pub async fn send(
+        self: &Arc<Self>,
+        request: UpstreamRequest,
+        timeouts: &Timeouts,
+    ) -> Result<UpstreamResponse, Failure> {
         if request.transport == Transport::Demo {
             let (status, headers, body) = demo::answer(request.uri.path(), &request.body);
-            return Ok(UpstreamResponse { status, headers, body: UpstreamBody(Source::Demo(body)) });
+            return Ok(UpstreamResponse {
+                status,
+                headers,
+                body: UpstreamBody(Source::Demo(body)),
+            });
         }
         let (origin, message) = into_message(request)?;
         while let Some(mut sender) = self.take(&origin) {
@@ -129,7 +148,10 @@ impl Upstream {
             }
         }
         let mut sender = self.connector.connect(&origin, timeouts.connect).await?;
-        let response = sender.send_request(message).await.map_err(Failure::before_head)?;
+        let response = sender
+            .send_request(message)
+            .await
+            .map_err(Failure::before_head)?;
         Ok(self.received(response, origin, sender))
     }
 
@@ -138,10 +160,23 @@ impl Upstream {
         self.idle().clear();
     }
 
-    fn received(self: &Arc<Self>, response: http::Response<Incoming>, origin: Origin, sender: SendRequest<Full<Bytes>>) -> UpstreamResponse {
+    fn received(
+        self: &Arc<Self>,
+        response: http::Response<Incoming>,
+        origin: Origin,
+        sender: SendRequest<Full<Bytes>>,
+    ) -> UpstreamResponse {
         let (head, body) = response.into_parts();
-        let checkin = Some(Checkin { upstream: Arc::downgrade(self), origin, sender });
-        UpstreamResponse { status: head.status, headers: head.headers, body: UpstreamBody(Source::Wire { body, checkin }) }
+        let checkin = Some(Checkin {
+            upstream: Arc::downgrade(self),
+            origin,
+            sender,
+        });
+        UpstreamResponse {
+            status: head.status,
+            headers: head.headers,
+            body: UpstreamBody(Source::Wire { body, checkin }),
+        }
     }
 
     /// The connection that was used last, if it is still open.
@@ -168,7 +203,10 @@ impl Upstream {
             // The oldest is at the front, and the likeliest to be closed.
             kept.remove(0);
         }
-        kept.push(Idle { sender: checkin.sender, since: now });
+        kept.push(Idle {
+            sender: checkin.sender,
+            since: now,
+        });
     }
 
     fn idle(&self) -> MutexGuard<'_, HashMap<Origin, Vec<Idle>>> {
@@ -180,18 +218,29 @@ impl Upstream {
 fn into_message(request: UpstreamRequest) -> Result<(Origin, Request<Full<Bytes>>), Failure> {
     let uri = &request.uri;
     let tls = uri.scheme_str() == Some("https");
-    let authority = uri.authority().ok_or_else(|| Failure::plain(FailureKind::Dns))?;
+    let authority = uri
+        .authority()
+        .ok_or_else(|| Failure::plain(FailureKind::Dns))?;
     let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
-    let origin = Origin { tls, host: authority.host().into(), port };
+    let origin = Origin {
+        tls,
+        host: authority.host().into(),
+        port,
+    };
     let host = match authority.port() {
         Some(port) => format!("{}:{port}", authority.host()),
         None => authority.host().to_owned(),
     };
     let mut message = Request::new(Full::new(request.body));
     *message.method_mut() = Method::POST;
-    *message.uri_mut() = Uri::from(uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/")));
+    *message.uri_mut() = Uri::from(
+        uri.path_and_query()
+            .cloned()
+            .unwrap_or(PathAndQuery::from_static("/")),
+    );
     *message.headers_mut() = request.headers;
-    let host = HeaderValue::from_str(&host).map_err(|error| Failure::new(FailureKind::Dns, error))?;
+    let host =
+        HeaderValue::from_str(&host).map_err(|error| Failure::new(FailureKind::Dns, error))?;
     message.headers_mut().insert(header::HOST, host);
     Ok((origin, message))
 }
@@ -201,7 +250,9 @@ fn into_message(request: UpstreamRequest) -> Result<(Origin, Request<Full<Bytes>
 impl fmt::Debug for UpstreamRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The address may hold a key, and the body is the caller's.
-        f.debug_struct("UpstreamRequest").field("body_bytes", &self.body.len()).finish_non_exhaustive()
+        f.debug_struct("UpstreamRequest")
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -211,9 +262,14 @@ impl Body for UpstreamBody {
     type Data = Bytes;
     type Error = Failure;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         match &mut self.get_mut().0 {
-            Source::Demo(body) => body.poll_data(context).map(|data| data.map(|data| Ok(Frame::data(data)))),
+            Source::Demo(body) => body
+                .poll_data(context)
+                .map(|data| data.map(|data| Ok(Frame::data(data)))),
             Source::Wire { body, checkin } => {
                 let polled = std::task::ready!(Pin::new(body).poll_frame(context));
                 match polled {

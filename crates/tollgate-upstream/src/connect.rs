@@ -48,28 +48,49 @@ pub(crate) struct Connector {
 
 impl Connector {
     pub(crate) fn new(tracker: TaskTracker, roots: Option<Arc<RootCertStore>>) -> Self {
-        Self { tracker, roots, tls: OnceLock::new() }
+        Self {
+            tracker,
+            roots,
+            tls: OnceLock::new(),
+        }
     }
 
     /// Makes a connection that is ready for its first request, within a time.
-    pub(crate) async fn connect(&self, origin: &Origin, within: Duration) -> Result<SendRequest<Full<Bytes>>, Failure> {
+    pub(crate) async fn connect(
+        &self,
+        origin: &Origin,
+        within: Duration,
+    ) -> Result<SendRequest<Full<Bytes>>, Failure> {
         let deadline = Instant::now() + within;
-        timeout_at(deadline, self.connect_by(origin, deadline)).await.unwrap_or_else(|_| Err(Failure::plain(FailureKind::ConnectTimeout)))
+        timeout_at(deadline, self.connect_by(origin, deadline))
+            .await
+            .unwrap_or_else(|_| Err(Failure::plain(FailureKind::ConnectTimeout)))
     }
 
-    async fn connect_by(&self, origin: &Origin, deadline: Instant) -> Result<SendRequest<Full<Bytes>>, Failure> {
+    async fn connect_by(
+        &self,
+        origin: &Origin,
+        deadline: Instant,
+    ) -> Result<SendRequest<Full<Bytes>>, Failure> {
         let stream = tcp(origin, deadline).await?;
         stream.set_nodelay(true).map_err(Failure::connecting)?;
         if !origin.tls {
             return self.handshake(stream).await;
         }
-        let name = ServerName::try_from(origin.host.to_string()).map_err(|error| Failure::new(FailureKind::Tls, error))?;
+        let name = ServerName::try_from(origin.host.to_string())
+            .map_err(|error| Failure::new(FailureKind::Tls, error))?;
         let connector = TlsConnector::from(self.tls()?);
-        let stream = connector.connect(name, stream).await.map_err(|error| Failure::new(FailureKind::Tls, error))?;
+        let stream = connector
+            .connect(name, stream)
+            .await
+            .map_err(|error| Failure::new(FailureKind::Tls, error))?;
         self.handshake(stream).await
     }
 
-    async fn handshake(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<SendRequest<Full<Bytes>>, Failure> {
+    async fn handshake(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<SendRequest<Full<Bytes>>, Failure> {
         let (sender, connection) = http1::Builder::new()
             .max_headers(HEADERS_MAX)
             .max_buf_size(HEAD_BYTES_MAX)
@@ -88,12 +109,19 @@ impl Connector {
             return Ok(Arc::clone(config));
         }
         let failure = |error: rustls::Error| Failure::new(FailureKind::Tls, error);
-        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(failure)?;
+        let builder = ClientConfig::builder_with_provider(Arc::new(
+            rustls::crypto::aws_lc_rs::default_provider(),
+        ))
+        .with_safe_default_protocol_versions()
+        .map_err(failure)?;
         let mut config = match &self.roots {
-            Some(roots) => builder.with_root_certificates(Arc::clone(roots)).with_no_client_auth(),
-            None => builder.with_platform_verifier().map_err(failure)?.with_no_client_auth(),
+            Some(roots) => builder
+                .with_root_certificates(Arc::clone(roots))
+                .with_no_client_auth(),
+            None => builder
+                .with_platform_verifier()
+                .map_err(failure)?
+                .with_no_client_auth(),
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::clone(self.tls.get_or_init(|| Arc::new(config))))
@@ -104,7 +132,9 @@ impl Connector {
 /// all up.
 async fn tcp(origin: &Origin, deadline: Instant) -> Result<TcpStream, Failure> {
     let host = origin.host.trim_start_matches('[').trim_end_matches(']');
-    let found = lookup_host((host, origin.port)).await.map_err(|error| Failure::new(FailureKind::Dns, error))?;
+    let found = lookup_host((host, origin.port))
+        .await
+        .map_err(|error| Failure::new(FailureKind::Dns, error))?;
     let addresses: Vec<SocketAddr> = found.collect();
     let mut last = Failure::plain(FailureKind::Dns);
     for (index, address) in addresses.iter().enumerate() {
@@ -113,7 +143,12 @@ async fn tcp(origin: &Origin, deadline: Instant) -> Result<TcpStream, Failure> {
         match timeout_at(Instant::now() + share, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => last = Failure::connecting(error),
-            Err(_) => last = Failure::new(FailureKind::ConnectTimeout, io::Error::from(io::ErrorKind::TimedOut)),
+            Err(_) => {
+                last = Failure::new(
+                    FailureKind::ConnectTimeout,
+                    io::Error::from(io::ErrorKind::TimedOut),
+                )
+            }
         }
     }
     Err(last)

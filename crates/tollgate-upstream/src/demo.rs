@@ -29,13 +29,24 @@ pub(crate) struct DemoBody {
 
 impl DemoBody {
     fn whole(value: &Value) -> Self {
-        Self { pieces: VecDeque::from([Bytes::from(value.to_string())]), pause: Duration::ZERO, alarm: None }
+        Self {
+            pieces: VecDeque::from([Bytes::from(value.to_string())]),
+            pause: Duration::ZERO,
+            alarm: None,
+        }
     }
 
     fn stream(events: impl IntoIterator<Item = Value>) -> Self {
-        let mut pieces: VecDeque<Bytes> = events.into_iter().map(|event| Bytes::from(format!("data: {event}\n\n"))).collect();
+        let mut pieces: VecDeque<Bytes> = events
+            .into_iter()
+            .map(|event| Bytes::from(format!("data: {event}\n\n")))
+            .collect();
         pieces.push_back(Bytes::from_static(b"data: [DONE]\n\n"));
-        Self { pieces, pause: PAUSE_PER_WORD, alarm: None }
+        Self {
+            pieces,
+            pause: PAUSE_PER_WORD,
+            alarm: None,
+        }
     }
 
     /// The next piece, when its time has come.
@@ -45,7 +56,9 @@ impl DemoBody {
         }
         if !self.pause.is_zero() {
             let pause = self.pause;
-            let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + pause)));
+            let alarm = self
+                .alarm
+                .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + pause)));
             ready!(alarm.as_mut().poll(context));
             self.alarm = None;
         }
@@ -57,7 +70,11 @@ impl DemoBody {
 pub(crate) fn answer(path: &str, body: &[u8]) -> (StatusCode, HeaderMap, DemoBody) {
     let Ok(request) = serde_json::from_slice::<Value>(body) else {
         let error = json!({"error": {"message": "the body is not JSON", "type": "invalid_request_error", "param": null, "code": null}});
-        return (StatusCode::BAD_REQUEST, headers("application/json"), DemoBody::whole(&error));
+        return (
+            StatusCode::BAD_REQUEST,
+            headers("application/json"),
+            DemoBody::whole(&error),
+        );
     };
     let streamed = request["stream"] == true;
     let body = if path.ends_with("/embeddings") {
@@ -67,7 +84,11 @@ pub(crate) fn answer(path: &str, body: &[u8]) -> (StatusCode, HeaderMap, DemoBod
     } else {
         completion(&request, streamed)
     };
-    let content_type = if streamed && !path.ends_with("/embeddings") { "text/event-stream" } else { "application/json" };
+    let content_type = if streamed && !path.ends_with("/embeddings") {
+        "text/event-stream"
+    } else {
+        "application/json"
+    };
     (StatusCode::OK, headers(content_type), body)
 }
 
@@ -76,22 +97,50 @@ fn headers(content_type: &'static str) -> HeaderMap {
 }
 
 fn chat(request: &Value, streamed: bool) -> DemoBody {
-    let messages = request["messages"].as_array().map_or(&[][..], Vec::as_slice);
-    let said = messages.iter().rev().find(|message| message["role"] == "user").map(|message| text(&message["content"])).unwrap_or_default();
+    let messages = request["messages"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    let said = messages
+        .iter()
+        .rev()
+        .find(|message| message["role"] == "user")
+        .map(|message| text(&message["content"]))
+        .unwrap_or_default();
     let answer = format!("This is Tollgate's demo provider. You said: {said}");
-    let heard: usize = messages.iter().map(|message| words(&text(&message["content"]))).sum();
+    let heard: usize = messages
+        .iter()
+        .map(|message| words(&text(&message["content"])))
+        .sum();
     let usage = usage(heard, words(&answer));
     let head = json!({"id": "chatcmpl-demo", "created": 0, "model": request["model"]});
     if !streamed {
         let choice = json!({"index": 0, "message": {"role": "assistant", "content": answer, "refusal": null}, "logprobs": null, "finish_reason": "stop"});
-        return DemoBody::whole(&joined(&head, json!({"object": "chat.completion", "choices": [choice], "usage": usage})));
+        return DemoBody::whole(&joined(
+            &head,
+            json!({"object": "chat.completion", "choices": [choice], "usage": usage}),
+        ));
     }
-    let chunk = |delta: Value, finish: Value| joined(&head, json!({"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]}));
-    let mut events = vec![chunk(json!({"role": "assistant", "content": ""}), Value::Null)];
-    events.extend(answer.split_inclusive(' ').map(|word| chunk(json!({"content": word}), Value::Null)));
+    let chunk = |delta: Value, finish: Value| {
+        joined(
+            &head,
+            json!({"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]}),
+        )
+    };
+    let mut events = vec![chunk(
+        json!({"role": "assistant", "content": ""}),
+        Value::Null,
+    )];
+    events.extend(
+        answer
+            .split_inclusive(' ')
+            .map(|word| chunk(json!({"content": word}), Value::Null)),
+    );
     events.push(chunk(json!({}), json!("stop")));
     if request["stream_options"]["include_usage"] == true {
-        events.push(joined(&head, json!({"object": "chat.completion.chunk", "choices": [], "usage": usage})));
+        events.push(joined(
+            &head,
+            json!({"object": "chat.completion.chunk", "choices": [], "usage": usage}),
+        ));
     }
     DemoBody::stream(events)
 }
@@ -103,10 +152,19 @@ fn completion(request: &Value, streamed: bool) -> DemoBody {
     let head = json!({"id": "cmpl-demo", "object": "text_completion", "created": 0, "model": request["model"]});
     let choice = |text: &str, finish: Value| json!({"index": 0, "text": text, "logprobs": null, "finish_reason": finish});
     if !streamed {
-        return DemoBody::whole(&joined(&head, json!({"choices": [choice(&answer, json!("stop"))], "usage": usage})));
+        return DemoBody::whole(&joined(
+            &head,
+            json!({"choices": [choice(&answer, json!("stop"))], "usage": usage}),
+        ));
     }
-    let mut events: Vec<Value> = answer.split_inclusive(' ').map(|word| joined(&head, json!({"choices": [choice(word, Value::Null)]}))).collect();
-    events.push(joined(&head, json!({"choices": [choice("", json!("stop"))]})));
+    let mut events: Vec<Value> = answer
+        .split_inclusive(' ')
+        .map(|word| joined(&head, json!({"choices": [choice(word, Value::Null)]})))
+        .collect();
+    events.push(joined(
+        &head,
+        json!({"choices": [choice("", json!("stop"))]}),
+    ));
     if request["stream_options"]["include_usage"] == true {
         events.push(joined(&head, json!({"choices": [], "usage": usage})));
     }
@@ -116,7 +174,9 @@ fn completion(request: &Value, streamed: bool) -> DemoBody {
 /// Vectors that depend on nothing but the text, so that equal texts are near.
 fn embeddings(request: &Value) -> Value {
     let inputs: Vec<String> = match &request["input"] {
-        Value::Array(inputs) if inputs.iter().all(Value::is_string) => inputs.iter().map(text).collect(),
+        Value::Array(inputs) if inputs.iter().all(Value::is_string) => {
+            inputs.iter().map(text).collect()
+        }
         input => vec![text(input)],
     };
     let vector = |input: &String| -> Vec<f64> {
@@ -124,7 +184,12 @@ fn embeddings(request: &Value) -> Value {
         for (index, byte) in input.bytes().enumerate() {
             sums[index % DIMENSIONS] += u32::from(byte);
         }
-        let length = sums.iter().map(|sum| f64::from(*sum).powi(2)).sum::<f64>().sqrt().max(1.0);
+        let length = sums
+            .iter()
+            .map(|sum| f64::from(*sum).powi(2))
+            .sum::<f64>()
+            .sqrt()
+            .max(1.0);
         sums.iter().map(|sum| f64::from(*sum) / length).collect()
     };
     let data: Vec<Value> = inputs.iter().enumerate().map(|(index, input)| json!({"object": "embedding", "index": index, "embedding": vector(input)})).collect();
@@ -140,7 +205,11 @@ fn usage(input: usize, output: usize) -> Value {
 fn text(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
-        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str().or(part.as_str())).collect::<Vec<_>>().join(" "),
+        Value::Array(parts) => parts
+            .iter()
+            .filter_map(|part| part["text"].as_str().or(part.as_str()))
+            .collect::<Vec<_>>()
+            .join(" "),
         _ => String::new(),
     }
 }

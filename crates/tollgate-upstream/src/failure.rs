@@ -47,7 +47,10 @@ impl FailureKind {
 
 impl Failure {
     pub(crate) fn new(kind: FailureKind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind, source: Some(source.into()) }
+        Self {
+            kind,
+            source: Some(source.into()),
+        }
     }
 
     pub(crate) fn plain(kind: FailureKind) -> Self {
@@ -56,13 +59,21 @@ impl Failure {
 
     /// From hyper, before the head of an answer has come.
     pub(crate) fn before_head(error: hyper::Error) -> Self {
-        let kind = if error.is_parse() { FailureKind::Protocol } else { FailureKind::ClosedBeforeHead };
+        let kind = if error.is_parse() {
+            FailureKind::Protocol
+        } else {
+            FailureKind::ClosedBeforeHead
+        };
         Self::new(kind, error)
     }
 
     /// From hyper, within the body of an answer.
     pub(crate) fn in_body(error: hyper::Error) -> Self {
-        let kind = if error.is_parse() { FailureKind::Protocol } else { FailureKind::ClosedInBody };
+        let kind = if error.is_parse() {
+            FailureKind::Protocol
+        } else {
+            FailureKind::ClosedInBody
+        };
         Self::new(kind, error)
     }
 
@@ -103,6 +114,8 @@ impl fmt::Display for Failure {
 
 impl Error for Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn Error + 'static))
     }
 }

@@ -4,7 +4,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::PathAndQuery};
-use tollgate_domain::{Endpoint, Provider, ProviderName, Snapshot, Target, TargetName, Task, Transport};
+use tollgate_domain::{
+    Endpoint, Provider, ProviderName, Snapshot, Target, TargetName, Task, Transport,
+};
 
 use crate::{
     budget::RetryBudget,
@@ -16,7 +18,8 @@ use crate::{
 /// Where the model's name belongs in an endpoint's address.
 const MODEL_PLACEHOLDER: &str = "%7Bmodel%7D";
 
-const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("tollgate/", env!("CARGO_PKG_VERSION")));
+const USER_AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("tollgate/", env!("CARGO_PKG_VERSION")));
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const ANY: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 
@@ -58,17 +61,32 @@ impl Fleet {
             .providers
             .iter()
             .map(|(name, provider)| {
-                let known = previous.and_then(|fleet| fleet.providers.get(name)).filter(|known| known.provider.endpoints == provider.endpoints);
-                (name.clone(), Arc::new(ProviderState::build(provider, known.map(Arc::as_ref))))
+                let known = previous
+                    .and_then(|fleet| fleet.providers.get(name))
+                    .filter(|known| known.provider.endpoints == provider.endpoints);
+                (
+                    name.clone(),
+                    Arc::new(ProviderState::build(provider, known.map(Arc::as_ref))),
+                )
             })
             .collect();
-        let targets = snapshot.routes.iter().flat_map(|route| route.strategy.targets());
+        let targets = snapshot
+            .routes
+            .iter()
+            .flat_map(|route| route.strategy.targets());
         let lanes = targets
             .filter_map(|target| {
                 let state = providers.get(&target.provider)?;
-                let known = previous.and_then(|fleet| fleet.lanes.get(&target.name)).filter(|known| known.state.provider.endpoints == state.provider.endpoints);
-                let health = known.map(|known| Arc::clone(&known.health)).unwrap_or_default();
-                Some((target.name.clone(), Arc::new(Lane::of_target(target, state, health))))
+                let known = previous
+                    .and_then(|fleet| fleet.lanes.get(&target.name))
+                    .filter(|known| known.state.provider.endpoints == state.provider.endpoints);
+                let health = known
+                    .map(|known| Arc::clone(&known.health))
+                    .unwrap_or_default();
+                Some((
+                    target.name.clone(),
+                    Arc::new(Lane::of_target(target, state, health)),
+                ))
             })
             .collect();
         Self { lanes, providers }
@@ -91,7 +109,12 @@ impl Fleet {
         if let Some(lane) = self.lanes.get(name.as_str()) {
             return Some(Arc::clone(lane));
         }
-        Some(Arc::new(Lane::new(TargetName::new(name), model, state, Arc::clone(&state.direct_health))))
+        Some(Arc::new(Lane::new(
+            TargetName::new(name),
+            model,
+            state,
+            Arc::clone(&state.direct_health),
+        )))
     }
 }
 
@@ -107,9 +130,15 @@ impl ProviderState {
             headers.insert(name.clone(), value.clone());
         }
         Self {
-            keys: KeyRing::build(&provider.keys, &provider.auth, previous.map(|known| &known.keys)),
+            keys: KeyRing::build(
+                &provider.keys,
+                &provider.auth,
+                previous.map(|known| &known.keys),
+            ),
             budget: RetryBudget::default(),
-            direct_health: previous.map(|known| Arc::clone(&known.direct_health)).unwrap_or_default(),
+            direct_health: previous
+                .map(|known| Arc::clone(&known.direct_health))
+                .unwrap_or_default(),
             headers,
             provider: Arc::clone(provider),
         }
@@ -124,7 +153,10 @@ impl Lane {
     }
 
     fn new(name: TargetName, model: &str, state: &Arc<ProviderState>, health: Arc<Health>) -> Self {
-        let endpoint = |endpoint: &Endpoint| Endpoint { uri: with_model(&endpoint.uri, model), ..endpoint.clone() };
+        let endpoint = |endpoint: &Endpoint| Endpoint {
+            uri: with_model(&endpoint.uri, model),
+            ..endpoint.clone()
+        };
         Self {
             header: HeaderValue::from_str(name.as_str()).unwrap_or(HeaderValue::from_static("")),
             endpoints: state.provider.endpoints.iter().map(endpoint).collect(),
@@ -182,20 +214,31 @@ impl Lane {
     pub fn endpoint(&self, task: Task) -> Option<&Endpoint> {
         let exact = self.endpoints.iter().find(|endpoint| endpoint.task == task);
         exact.or_else(|| match task {
-            Task::Completions => self.endpoints.iter().find(|endpoint| endpoint.task == Task::Chat),
+            Task::Completions => self
+                .endpoints
+                .iter()
+                .find(|endpoint| endpoint.task == Task::Chat),
             Task::Chat | Task::Embeddings | Task::Predict => None,
         })
     }
 
     /// The request that carries a body to an endpoint, signed with a key. `forwarded` are the caller's headers that may go along.
-    pub fn request(&self, endpoint: &Endpoint, key: &KeyState, body: Bytes, forwarded: &HeaderMap) -> UpstreamRequest {
+    pub fn request(
+        &self,
+        endpoint: &Endpoint,
+        key: &KeyState,
+        body: Bytes,
+        forwarded: &HeaderMap,
+    ) -> UpstreamRequest {
         let mut request = self.unsigned(endpoint, body, forwarded);
         match &key.credential {
             Credential::None => {}
             Credential::Header(name, value) => {
                 request.headers.insert(name.clone(), value.clone());
             }
-            Credential::Query(name, secret) => request.uri = with_query(&request.uri, name, secret.expose()),
+            Credential::Query(name, secret) => {
+                request.uri = with_query(&request.uri, name, secret.expose())
+            }
         }
         request
     }
@@ -204,11 +247,16 @@ impl Lane {
     pub fn masked_request(&self, endpoint: &Endpoint, forwarded: &HeaderMap) -> UpstreamRequest {
         let mut request = self.unsigned(endpoint, Bytes::new(), forwarded);
         match &self.state.provider.auth {
-            tollgate_domain::Auth::Header { name, prefix } if !self.state.provider.keys.is_empty() => {
-                let masked = HeaderValue::from_str(&format!("{prefix}***")).unwrap_or(HeaderValue::from_static("***"));
+            tollgate_domain::Auth::Header { name, prefix }
+                if !self.state.provider.keys.is_empty() =>
+            {
+                let masked = HeaderValue::from_str(&format!("{prefix}***"))
+                    .unwrap_or(HeaderValue::from_static("***"));
                 request.headers.insert(name.clone(), masked);
             }
-            tollgate_domain::Auth::Query { name } if !self.state.provider.keys.is_empty() => request.uri = with_query(&request.uri, name, "***"),
+            tollgate_domain::Auth::Query { name } if !self.state.provider.keys.is_empty() => {
+                request.uri = with_query(&request.uri, name, "***")
+            }
             _ => {}
         }
         request
@@ -220,7 +268,12 @@ impl Lane {
         for (name, value) in all {
             headers.insert(name.clone(), value.clone());
         }
-        UpstreamRequest { uri: endpoint.uri.clone(), headers, body, transport: self.state.provider.transport.clone() }
+        UpstreamRequest {
+            uri: endpoint.uri.clone(),
+            headers,
+            body,
+            transport: self.state.provider.transport.clone(),
+        }
     }
 }
 
@@ -230,14 +283,20 @@ fn with_model(uri: &Uri, model: &str) -> Uri {
     if !text.contains(MODEL_PLACEHOLDER) {
         return uri.clone();
     }
-    text.replace(MODEL_PLACEHOLDER, &percent_encode(model)).parse().unwrap_or_else(|_| uri.clone())
+    text.replace(MODEL_PLACEHOLDER, &percent_encode(model))
+        .parse()
+        .unwrap_or_else(|_| uri.clone())
 }
 
 /// Adds a query parameter to an address.
 fn with_query(uri: &Uri, name: &str, value: &str) -> Uri {
     let path_and_query = uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let separator = if uri.query().is_some() { '&' } else { '?' };
-    let extended = format!("{path_and_query}{separator}{}={}", percent_encode(name), percent_encode(value));
+    let extended = format!(
+        "{path_and_query}{separator}{}={}",
+        percent_encode(name),
+        percent_encode(value)
+    );
     let mut parts = uri.clone().into_parts();
     match extended.parse() {
         Ok(extended) => parts.path_and_query = Some(extended),
@@ -265,16 +324,27 @@ mod tests {
 
     #[test]
     fn the_models_name_is_filled_into_the_address() {
-        let uri = "https://x.example/openai/deployments/%7Bmodel%7D/chat/completions?api-version=1".parse().unwrap();
+        let uri = "https://x.example/openai/deployments/%7Bmodel%7D/chat/completions?api-version=1"
+            .parse()
+            .unwrap();
         let filled = with_model(&uri, "gpt 4o/ü");
-        assert_eq!(filled.to_string(), "https://x.example/openai/deployments/gpt%204o%2F%C3%BC/chat/completions?api-version=1");
+        assert_eq!(
+            filled.to_string(),
+            "https://x.example/openai/deployments/gpt%204o%2F%C3%BC/chat/completions?api-version=1"
+        );
     }
 
     #[test]
     fn a_query_parameter_joins_those_that_are_there() {
         let uri: Uri = "https://x.example/v1?a=1".parse().unwrap();
-        assert_eq!(with_query(&uri, "key", "s&k").to_string(), "https://x.example/v1?a=1&key=s%26k");
+        assert_eq!(
+            with_query(&uri, "key", "s&k").to_string(),
+            "https://x.example/v1?a=1&key=s%26k"
+        );
         let uri: Uri = "https://x.example/v1".parse().unwrap();
-        assert_eq!(with_query(&uri, "key", "1").to_string(), "https://x.example/v1?key=1");
+        assert_eq!(
+            with_query(&uri, "key", "1").to_string(),
+            "https://x.example/v1?key=1"
+        );
     }
 }

@@ -93,7 +93,9 @@ impl Health {
         match state.circuit {
             Circuit::Closed => Admission::Ready,
             Circuit::Open { until, .. } if now < until => Admission::Cooling { until },
-            Circuit::HalfOpen { since, .. } if now < since + PROBE_PATIENCE => Admission::Cooling { until: now + Duration::from_secs(1) },
+            Circuit::HalfOpen { since, .. } if now < since + PROBE_PATIENCE => Admission::Cooling {
+                until: now + Duration::from_secs(1),
+            },
             Circuit::Open { next, .. } | Circuit::HalfOpen { next, .. } => {
                 state.circuit = Circuit::HalfOpen { since: now, next };
                 Admission::Probe
@@ -110,7 +112,9 @@ impl Health {
     pub fn cooling_until(&self, now: Instant) -> Option<Instant> {
         match self.state().circuit {
             Circuit::Open { until, .. } if now < until => Some(until),
-            Circuit::HalfOpen { since, .. } if now < since + PROBE_PATIENCE => Some(since + PROBE_PATIENCE),
+            Circuit::HalfOpen { since, .. } if now < since + PROBE_PATIENCE => {
+                Some(since + PROBE_PATIENCE)
+            }
             _ => None,
         }
     }
@@ -150,7 +154,10 @@ impl Health {
         };
         // Somewhat more or less by chance, so that targets that fell together are not tried together.
         let until = now + length.mul_f64(0.9 + 0.2 * fastrand::f64());
-        state.circuit = Circuit::Open { until, next: (length * 2).min(COOLING_LONGEST) };
+        state.circuit = Circuit::Open {
+            until,
+            next: (length * 2).min(COOLING_LONGEST),
+        };
         Change::Cooling { until }
     }
 
@@ -209,7 +216,9 @@ impl State {
 
     fn is_failing(&self, now: Instant) -> bool {
         let recent = self.outcomes.iter().filter(|(at, _)| now < *at + WINDOW);
-        let (all, bad) = recent.fold((0, 0), |(all, bad), (_, good)| (all + 1, bad + usize::from(!good)));
+        let (all, bad) = recent.fold((0, 0), |(all, bad), (_, good)| {
+            (all + 1, bad + usize::from(!good))
+        });
         self.failures_in_a_row >= FAILURES_IN_A_ROW || (all >= WINDOW_OUTCOMES_MIN && bad * 2 > all)
     }
 }
@@ -240,7 +249,10 @@ mod tests {
 
         let later = now + 6 * SECOND;
         assert_eq!(health.admit(later), Admission::Probe);
-        assert!(matches!(health.admit(later), Admission::Cooling { .. }), "one probe at a time");
+        assert!(
+            matches!(health.admit(later), Admission::Cooling { .. }),
+            "one probe at a time"
+        );
         assert_eq!(health.succeeded(later, None), Change::Recovered);
         assert_eq!(health.admit(later), Admission::Ready);
     }
@@ -271,7 +283,10 @@ mod tests {
         let now = Instant::now();
         let health = broken(now);
         assert_eq!(health.admit(now + 6 * SECOND), Admission::Probe);
-        assert_eq!(health.admit(now + 6 * SECOND + PROBE_PATIENCE), Admission::Probe);
+        assert_eq!(
+            health.admit(now + 6 * SECOND + PROBE_PATIENCE),
+            Admission::Probe
+        );
     }
 
     #[test]
@@ -279,15 +294,26 @@ mod tests {
         let now = Instant::now();
         let health = Health::default();
         for good in [true, false, false, true, false] {
-            if good { health.succeeded(now, None) } else { health.failed(now) };
+            if good {
+                health.succeeded(now, None)
+            } else {
+                health.failed(now)
+            };
         }
         assert!(health.is_cooling(now));
         let long_ago = Health::default();
         for good in [true, false, false, true] {
-            if good { long_ago.succeeded(now, None) } else { long_ago.failed(now) };
+            if good {
+                long_ago.succeeded(now, None)
+            } else {
+                long_ago.failed(now)
+            };
         }
         long_ago.failed(now + 2 * WINDOW);
-        assert!(!long_ago.is_cooling(now + 2 * WINDOW), "what is long ago does not count");
+        assert!(
+            !long_ago.is_cooling(now + 2 * WINDOW),
+            "what is long ago does not count"
+        );
     }
 
     #[test]

@@ -53,19 +53,35 @@ impl KeyRing {
     /// For a provider's keys. Keys that an earlier ring had too keep their state.
     pub(crate) fn build(keys: &[Arc<ProviderKey>], auth: &Auth, previous: Option<&Self>) -> Self {
         if keys.is_empty() || *auth == Auth::None {
-            return Self { keys: vec![Arc::new(KeyState::new(0, 1, 0, Credential::None))] };
+            return Self {
+                keys: vec![Arc::new(KeyState::new(0, 1, 0, Credential::None))],
+            };
         }
         let build = |key: &Arc<ProviderKey>| {
             let fingerprint = fingerprint(key.secret.expose());
-            let known = previous.and_then(|ring| ring.keys.iter().find(|known| known.fingerprint == fingerprint));
+            let known = previous.and_then(|ring| {
+                ring.keys
+                    .iter()
+                    .find(|known| known.fingerprint == fingerprint)
+            });
             let state = KeyState::new(key.ordinal, key.weight, fingerprint, credential(key, auth));
             if let Some(known) = known {
-                let away_until = known.state.lock().unwrap_or_else(PoisonError::into_inner).away_until;
-                state.state.lock().unwrap_or_else(PoisonError::into_inner).away_until = away_until;
+                let away_until = known
+                    .state
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .away_until;
+                state
+                    .state
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .away_until = away_until;
             }
             Arc::new(state)
         };
-        Self { keys: keys.iter().map(build).collect() }
+        Self {
+            keys: keys.iter().map(build).collect(),
+        }
     }
 
     /// A key that is not left alone and not among those tried, by weight.
@@ -79,10 +95,16 @@ impl KeyRing {
                 away => Err(away.unwrap_or(now)),
             };
         }
-        let fit = |key: &&Arc<KeyState>| !tried.contains(&key.ordinal) && key.away_until(now).is_none();
+        let fit =
+            |key: &&Arc<KeyState>| !tried.contains(&key.ordinal) && key.away_until(now).is_none();
         let total: u32 = self.keys.iter().filter(fit).map(|key| key.weight).sum();
         if total == 0 {
-            return Err(self.keys.iter().filter_map(|key| key.away_until(now)).min().unwrap_or(now));
+            return Err(self
+                .keys
+                .iter()
+                .filter_map(|key| key.away_until(now))
+                .min()
+                .unwrap_or(now));
         }
         let mut draw = fastrand::u32(0..total);
         for key in self.keys.iter().filter(fit) {
@@ -99,7 +121,13 @@ impl KeyRing {
 
 impl KeyState {
     fn new(ordinal: usize, weight: u32, fingerprint: u64, credential: Credential) -> Self {
-        Self { ordinal, weight: weight.max(1), fingerprint, credential, state: Mutex::default() }
+        Self {
+            ordinal,
+            weight: weight.max(1),
+            fingerprint,
+            credential,
+            state: Mutex::default(),
+        }
     }
 
     /// The key's place in the configuration, from 1; 0 where the provider wants none.
@@ -132,11 +160,18 @@ impl KeyState {
     }
 
     fn leave_alone(&self, until: Instant) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).away_until = Some(until);
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .away_until = Some(until);
     }
 
     fn away_until(&self, now: Instant) -> Option<Instant> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).away_until.filter(|until| now < *until)
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .away_until
+            .filter(|until| now < *until)
     }
 }
 
@@ -144,14 +179,16 @@ fn credential(key: &ProviderKey, auth: &Auth) -> Credential {
     match auth {
         Auth::None => Credential::None,
         Auth::Query { name } => Credential::Query(Arc::clone(name), key.secret.clone()),
-        Auth::Header { name, prefix } => match HeaderValue::from_str(&format!("{prefix}{}", key.secret.expose())) {
-            Ok(mut value) => {
-                value.set_sensitive(true);
-                Credential::Header(name.clone(), value)
+        Auth::Header { name, prefix } => {
+            match HeaderValue::from_str(&format!("{prefix}{}", key.secret.expose())) {
+                Ok(mut value) => {
+                    value.set_sensitive(true);
+                    Credential::Header(name.clone(), value)
+                }
+                // The configuration refuses keys that no header can carry.
+                Err(_) => Credential::None,
             }
-            // The configuration refuses keys that no header can carry.
-            Err(_) => Credential::None,
-        },
+        }
     }
 }
 
@@ -173,16 +210,27 @@ mod tests {
         let keys: Vec<_> = weights
             .iter()
             .enumerate()
-            .map(|(index, weight)| Arc::new(ProviderKey { ordinal: index + 1, secret: Secret::new(format!("sk-{index}")), weight: *weight }))
+            .map(|(index, weight)| {
+                Arc::new(ProviderKey {
+                    ordinal: index + 1,
+                    secret: Secret::new(format!("sk-{index}")),
+                    weight: *weight,
+                })
+            })
             .collect();
-        let auth = Auth::Header { name: http::header::AUTHORIZATION, prefix: "Bearer ".into() };
+        let auth = Auth::Header {
+            name: http::header::AUTHORIZATION,
+            prefix: "Bearer ".into(),
+        };
         KeyRing::build(&keys, &auth, None)
     }
 
     #[test]
     fn keys_are_taken_by_weight() {
         let (ring, now) = (ring(&[3, 1]), Instant::now());
-        let firsts = (0..4_000).filter(|_| ring.pick(now, &[]).unwrap().ordinal() == 1).count();
+        let firsts = (0..4_000)
+            .filter(|_| ring.pick(now, &[]).unwrap().ordinal() == 1)
+            .count();
         assert!((2_800..3_200).contains(&firsts), "{firsts}");
     }
 
@@ -201,7 +249,10 @@ mod tests {
         let (ring, now) = (ring(&[1]), Instant::now());
         let key = ring.pick(now, &[]).unwrap();
         key.rate_limited(now, Some(Duration::from_secs(7)));
-        assert_eq!(ring.pick(now, &[]).unwrap_err(), now + Duration::from_secs(7));
+        assert_eq!(
+            ring.pick(now, &[]).unwrap_err(),
+            now + Duration::from_secs(7)
+        );
         key.succeeded();
         assert!(ring.pick(now, &[]).is_ok());
     }
@@ -212,7 +263,10 @@ mod tests {
         let key = ring.pick(now, &[]).unwrap();
         key.rate_limited(now, None);
         key.rate_limited(now, None);
-        assert_eq!(ring.pick(now, &[]).unwrap_err(), now + Duration::from_secs(2));
+        assert_eq!(
+            ring.pick(now, &[]).unwrap_err(),
+            now + Duration::from_secs(2)
+        );
     }
 
     #[test]
@@ -220,8 +274,19 @@ mod tests {
         let now = Instant::now();
         let before = ring(&[1, 1]);
         before.pick(now, &[2]).unwrap().refused(now);
-        let keys: Vec<_> = (0..2).map(|index| Arc::new(ProviderKey { ordinal: index + 1, secret: Secret::new(format!("sk-{index}")), weight: 1 })).collect();
-        let auth = Auth::Header { name: http::header::AUTHORIZATION, prefix: "Bearer ".into() };
+        let keys: Vec<_> = (0..2)
+            .map(|index| {
+                Arc::new(ProviderKey {
+                    ordinal: index + 1,
+                    secret: Secret::new(format!("sk-{index}")),
+                    weight: 1,
+                })
+            })
+            .collect();
+        let auth = Auth::Header {
+            name: http::header::AUTHORIZATION,
+            prefix: "Bearer ".into(),
+        };
         let after = KeyRing::build(&keys, &auth, Some(&before));
         assert_eq!(after.pick(now, &[]).unwrap().ordinal(), 2);
     }

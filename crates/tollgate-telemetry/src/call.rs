@@ -1,0 +1,152 @@
+//! What one call leaves behind.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use tollgate_domain::{Dialect, KeyName, Revision, RouteName, TargetName, Task, Usage};
+
+/// The facts of one call. Exactly one is made for each request that reached the gateway, however it ended.
+#[derive(Clone, Debug)]
+pub struct CallRecord {
+    /// As sent to the client in `x-request-id`.
+    pub request_id: Arc<str>,
+    /// When it came, since 1970-01-01 UTC.
+    pub came_at: Duration,
+    /// The configuration it was decided from.
+    pub revision: Revision,
+    /// Where from.
+    pub client_address: IpAddr,
+    /// The HTTP method.
+    pub method: http::Method,
+    /// The matched path pattern, such as `/gateway/{name}/invocations`: few, so fit for a metric's label.
+    pub path: &'static str,
+    /// The caller's key.
+    pub key: Option<KeyName>,
+    /// The route that was used.
+    pub route: Option<RouteName>,
+    /// What was asked for.
+    pub task: Option<Task>,
+    /// What the client speaks.
+    pub client_dialect: Option<Dialect>,
+    /// What the client wrote into `model`, up to 200 bytes.
+    pub model_asked: Option<String>,
+    /// Who answered (or failed last).
+    pub target: Option<TargetName>,
+    /// The kind of that provider, such as `openai`.
+    pub provider_kind: Option<Arc<str>>,
+    /// The model that the provider was asked for.
+    pub model: Option<Arc<str>>,
+    /// Whether the answer was streamed.
+    pub streamed: bool,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The status sent to the client; 499 where the client left before any was sent.
+    pub status: u16,
+    /// The code of a refusal or of a provider's error.
+    pub error_code: Option<Arc<str>>,
+    /// The text for the log; may say more than the client was told, never a secret.
+    pub error_detail: Option<String>,
+    /// Every try, in order.
+    pub attempts: Vec<AttemptRecord>,
+    /// What it used, as the provider said.
+    pub usage: Usage,
+    /// Why the answer ended, in OpenAI's word.
+    pub finish_reason: Option<Arc<str>>,
+    /// What the caller asked for.
+    pub params: Params,
+    /// Fields that the target could not express and that were left out.
+    pub dropped: Vec<String>,
+    /// From the request's first byte to the answer's last.
+    pub duration: Duration,
+    /// Of that, spent waiting for providers (connecting, sending, reading), back-off left out.
+    pub provider_time: Duration,
+    /// From the request's first byte to the first content sent to the client.
+    pub time_to_first_token: Option<Duration>,
+    /// Bytes of the request's body, as they came.
+    pub request_bytes: u64,
+    /// Bytes of the answer's body, as they went.
+    pub response_bytes: u64,
+    /// The trace that the call belongs to, as it came in `traceparent`.
+    pub traceparent: Option<Arc<str>>,
+    /// What was said, where the operator wants it in the log.
+    pub content: Option<CallContent>,
+}
+
+impl CallRecord {
+    /// The gateway's own share of the duration: all of it less waiting for providers and for pauses between attempts.
+    pub fn gateway_time(&self) -> Duration {
+        let pauses: Duration = self.attempts.iter().map(|attempt| attempt.backoff).sum();
+        self.duration
+            .saturating_sub(self.provider_time)
+            .saturating_sub(pauses)
+    }
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The client has the whole answer.
+    Answered,
+    /// The gateway said no (`status` and `error_code` say why).
+    Refused,
+    /// A provider's error was passed on.
+    ProviderError,
+    /// The stream broke after its first content; the client was told.
+    Cut,
+    /// The client left.
+    ClientGone,
+}
+
+/// One try at one target.
+#[derive(Clone, Debug)]
+pub struct AttemptRecord {
+    /// At whom.
+    pub target: TargetName,
+    /// With which of the provider's keys; 0 where it has none.
+    pub key_ordinal: usize,
+    /// How it went.
+    pub outcome: AttemptOutcome,
+    /// The provider's status, where there was one.
+    pub status: Option<u16>,
+    /// What went wrong, in a stable word: `connect`, `connect_timeout`, `first_token_timeout`,
+    /// `rate_limited`, `server` ...
+    pub failure: Option<&'static str>,
+    /// Waited before it, for back-off.
+    pub backoff: Duration,
+    /// From its start to its end.
+    pub duration: Duration,
+}
+
+/// How an attempt went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AttemptOutcome {
+    /// It answered.
+    Answered,
+    /// It failed, and another try was made.
+    Failed,
+    /// It failed, and its failure ended the call.
+    FailedForGood,
+    /// The client left during it.
+    Abandoned,
+}
+
+/// What the caller asked for, as far as logs show it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Params {
+    /// Sampling temperature.
+    pub temperature: Option<f64>,
+    /// Nucleus sampling.
+    pub top_p: Option<f64>,
+    /// Cap on generated tokens.
+    pub max_tokens: Option<u64>,
+    /// Whether a stream was asked for.
+    pub stream: bool,
+}
+
+/// What was said, cut to a bound.
+#[derive(Clone, Debug)]
+pub struct CallContent {
+    /// The request's body as the client sent it.
+    pub request: String,
+    /// The answer's body as the client got it.
+    pub response: String,
+}

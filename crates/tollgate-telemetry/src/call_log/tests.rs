@@ -1,0 +1,151 @@
+//! Lines as they are written.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tollgate_domain::{Dialect, Task, Usage};
+
+use super::*;
+use crate::{AttemptOutcome, AttemptRecord, CallContent, Outcome, Params};
+
+/// A call that failed over from one target to another.
+pub(crate) fn record() -> CallRecord {
+    CallRecord {
+        request_id: "req-1".into(),
+        came_at: Duration::from_millis(1_767_225_600_123),
+        revision: "0a1b2c3d4e5f".into(),
+        client_address: [127, 0, 0, 1].into(),
+        method: http::Method::POST,
+        path: "/v1/chat/completions",
+        key: Some("team-a".into()),
+        route: Some("chat".into()),
+        task: Some(Task::Chat),
+        client_dialect: Some(Dialect::OpenaiChat),
+        model_asked: Some("chat".to_owned()),
+        target: Some("anthropic/claude".into()),
+        provider_kind: Some("anthropic".into()),
+        model: Some("claude".into()),
+        streamed: true,
+        outcome: Outcome::Answered,
+        status: 200,
+        error_code: None,
+        error_detail: None,
+        attempts: vec![
+            AttemptRecord {
+                target: "openai/gpt".into(),
+                key_ordinal: 2,
+                outcome: AttemptOutcome::Failed,
+                status: Some(503),
+                failure: Some("overloaded"),
+                backoff: Duration::ZERO,
+                duration: Duration::from_micros(12_345),
+            },
+            AttemptRecord {
+                target: "anthropic/claude".into(),
+                key_ordinal: 1,
+                outcome: AttemptOutcome::Answered,
+                status: Some(200),
+                failure: None,
+                backoff: Duration::from_millis(250),
+                duration: Duration::from_millis(80),
+            },
+        ],
+        usage: Usage {
+            input: Some(10),
+            input_cached: Some(90),
+            output: Some(7),
+            ..Usage::default()
+        },
+        finish_reason: Some("stop".into()),
+        params: Params {
+            temperature: Some(0.5),
+            top_p: None,
+            max_tokens: Some(100),
+            stream: true,
+        },
+        dropped: vec!["seed".to_owned()],
+        duration: Duration::from_millis(400),
+        provider_time: Duration::from_millis(149),
+        time_to_first_token: Some(Duration::from_millis(343)),
+        request_bytes: 120,
+        response_bytes: 900,
+        traceparent: None,
+        content: None,
+    }
+}
+
+#[test]
+fn a_line_for_machines() {
+    let mut line = Vec::new();
+    json::format(&record(), &mut line);
+    let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
+    insta::assert_json_snapshot!(value);
+}
+
+#[test]
+fn a_line_for_people() {
+    let mut line = Vec::new();
+    pretty::format(&record(), &mut line);
+    insta::assert_snapshot!(String::from_utf8(line).unwrap());
+}
+
+#[test]
+fn content_is_told_only_where_it_was_kept() {
+    let mut line = Vec::new();
+    let content = CallContent {
+        request: "ask".to_owned(),
+        response: "tell".to_owned(),
+    };
+    json::format(
+        &CallRecord {
+            content: Some(content),
+            ..record()
+        },
+        &mut line,
+    );
+    let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
+    assert_eq!(
+        (&value["request"], &value["response"]),
+        (&"ask".into(), &"tell".into())
+    );
+}
+
+/// A log that is held up until it is let go.
+#[derive(Clone, Default)]
+struct Out {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    held: Arc<Mutex<()>>,
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        self.bytes.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_full_queue_drops_lines_and_counts_them() {
+    let out = Out::default();
+    let held = out.held.lock().unwrap();
+    let (queue, writer) = start(CallLog::Pretty, 2, Box::new(out.clone()));
+    for _ in 0..10_000 {
+        queue.send(record());
+    }
+    let dropped = queue.dropped();
+    assert!(dropped > 0);
+    drop(held);
+    writer.finish(Duration::from_secs(10));
+    let lines = out
+        .bytes
+        .lock()
+        .unwrap()
+        .iter()
+        .filter(|byte| **byte == b'\n')
+        .count() as u64;
+    assert_eq!(lines + dropped, 10_000, "every line was written or counted");
+}

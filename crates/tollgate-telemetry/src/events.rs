@@ -1,0 +1,166 @@
+//! What happens apart from calls. A happening is a struct; emitting it writes the log and moves the metric.
+
+use std::{io::IsTerminal, net::SocketAddr, sync::atomic::Ordering, time::Duration};
+
+use tollgate_domain::{Revision, TargetName};
+use tracing_subscriber::EnvFilter;
+
+use crate::Telemetry;
+
+/// How the operational log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+/// Starts the operational log, on standard error. `level` is a level, or directives such as `info,tollgate_upstream=debug`.
+///
+/// # Errors
+/// When the level cannot be read, or a log was started before.
+pub fn start_log(
+    format: LogFormat,
+    level: &str,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let filter = EnvFilter::try_new(level)?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Pretty => builder
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
+            .try_init(),
+    }
+}
+
+/// The gateway listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Listening<'a> {
+    /// Where.
+    pub address: SocketAddr,
+    /// With which configuration.
+    pub revision: &'a Revision,
+    /// How many workers.
+    pub workers: usize,
+}
+
+impl Listening<'_> {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::info!(address = %self.address, url = %format_args!("http://{}", self.address), revision = %self.revision, workers = self.workers, "listening");
+    }
+}
+
+/// A configuration was taken.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigurationTaken<'a> {
+    /// Which.
+    pub revision: &'a Revision,
+}
+
+impl ConfigurationTaken<'_> {
+    /// Writes the log and moves the metrics.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        telemetry
+            .metrics
+            .reloads_taken
+            .fetch_add(1, Ordering::Relaxed);
+        telemetry
+            .metrics
+            .newest_taken
+            .store(true, Ordering::Relaxed);
+        telemetry.metrics.set_revision(self.revision.clone());
+        tracing::info!(revision = %self.revision, "configuration taken");
+    }
+}
+
+/// A configuration was refused; the old one stays.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigurationRefused<'a> {
+    /// What is wrong with it.
+    pub problem: &'a str,
+}
+
+impl ConfigurationRefused<'_> {
+    /// Writes the log and moves the metrics.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        telemetry
+            .metrics
+            .reloads_refused
+            .fetch_add(1, Ordering::Relaxed);
+        telemetry
+            .metrics
+            .newest_taken
+            .store(false, Ordering::Relaxed);
+        tracing::error!(
+            problem = self.problem,
+            "configuration refused; the old one stays"
+        );
+    }
+}
+
+/// A target is left alone for a while.
+#[derive(Clone, Copy, Debug)]
+pub struct TargetCooling<'a> {
+    /// Which.
+    pub target: &'a TargetName,
+    /// For how long.
+    pub cooling: Duration,
+    /// What went wrong last, in a stable word.
+    pub failure: &'static str,
+}
+
+impl TargetCooling<'_> {
+    /// Writes the log and moves the metrics.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        telemetry.metrics.cooling(self.target, true);
+        tracing::warn!(target_name = %self.target, seconds = self.cooling.as_secs_f64(), failure = self.failure, "target is left alone for a while");
+    }
+}
+
+/// A target that was left alone answers again.
+#[derive(Clone, Copy, Debug)]
+pub struct TargetRecovered<'a> {
+    /// Which.
+    pub target: &'a TargetName,
+}
+
+impl TargetRecovered<'_> {
+    /// Writes the log and moves the metrics.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        telemetry.metrics.cooling(self.target, false);
+        tracing::info!(target_name = %self.target, "target answers again");
+    }
+}
+
+/// The gateway goes down.
+#[derive(Clone, Copy, Debug)]
+pub struct Draining {
+    /// Calls in flight have this long.
+    pub within: Duration,
+}
+
+impl Draining {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::info!(
+            seconds = self.within.as_secs_f64(),
+            "going down; calls in flight finish"
+        );
+    }
+}
+
+/// The gateway is down.
+#[derive(Clone, Copy, Debug)]
+pub struct Drained;
+
+impl Drained {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::info!("down");
+    }
+}

@@ -1,0 +1,113 @@
+//! The witness: what happened, as one log line a call and as metrics.
+//!
+//! The data plane hands a finished [`CallRecord`] to its worker's [`Witness`]; counting happens there, in
+//! the worker's own shard, and formatting and writing happen on a thread of their own, behind a bounded queue. Nothing here
+//! ever waits in the way of a request. What happens apart from calls is in [`events`].
+
+mod call;
+mod call_log;
+pub mod events;
+mod metrics;
+
+use std::{
+    io::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+pub use call::{AttemptOutcome, AttemptRecord, CallContent, CallRecord, Outcome, Params};
+pub use call_log::{CallLog, LogWriter};
+use metrics::{Metrics, Shard};
+
+/// The content type of [`Telemetry::encode`].
+pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// How calls are witnessed.
+#[derive(Clone, Copy, Debug)]
+pub struct TelemetrySettings {
+    /// How call lines look, if they are written.
+    pub log: CallLog,
+    /// Lines that may wait to be written; further ones are dropped and counted.
+    pub queue_max: usize,
+    /// How many workers there are; each counts for itself.
+    pub workers: usize,
+}
+
+/// Counters and logs of the whole program.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    metrics: Arc<Metrics>,
+    log: call_log::Queue,
+}
+
+/// One worker's counters and its way to the log.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    shard: Arc<Shard>,
+    log: call_log::Queue,
+}
+
+/// Something in flight; counted while it lives.
+#[derive(Debug)]
+pub struct InFlight {
+    shard: Arc<Shard>,
+    gauge: fn(&Shard) -> &AtomicI64,
+}
+
+impl Telemetry {
+    /// Starts the log's thread. Lines go to `out`.
+    pub fn start(settings: TelemetrySettings, out: Box<dyn Write + Send>) -> (Self, LogWriter) {
+        let metrics = Arc::new(Metrics::new(settings.workers));
+        let (log, writer) = call_log::start(settings.log, settings.queue_max, out);
+        (Self { metrics, log }, writer)
+    }
+
+    /// The witness of one worker.
+    pub fn witness(&self, worker: usize) -> Witness {
+        Witness {
+            shard: self.metrics.shard(worker),
+            log: self.log.clone(),
+        }
+    }
+
+    /// All metrics, in the OpenMetrics text format.
+    pub fn encode(&self) -> String {
+        self.metrics.encode(self.log.dropped())
+    }
+}
+
+impl Witness {
+    /// Counts a finished call and sends its line on its way.
+    pub fn record(&self, record: CallRecord) {
+        self.shard.count(&record);
+        self.log.send(record);
+    }
+
+    /// A call has begun.
+    pub fn call_started(&self) -> InFlight {
+        InFlight::new(&self.shard, |shard| &shard.calls_in_flight)
+    }
+
+    /// An answer is being streamed.
+    pub fn stream_opened(&self) -> InFlight {
+        InFlight::new(&self.shard, |shard| &shard.streams_in_flight)
+    }
+}
+
+impl InFlight {
+    fn new(shard: &Arc<Shard>, gauge: fn(&Shard) -> &AtomicI64) -> Self {
+        gauge(shard).fetch_add(1, Ordering::Relaxed);
+        Self {
+            shard: Arc::clone(shard),
+            gauge,
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        (self.gauge)(&self.shard).fetch_sub(1, Ordering::Relaxed);
+    }
+}
