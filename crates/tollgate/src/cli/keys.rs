@@ -1,0 +1,133 @@
+//! `tollgate key`: keys for callers.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use clap::{Args, Subcommand};
+use tollgate_domain::KeyHash;
+
+use super::output;
+use crate::config;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a key, and print it once, with the line for the configuration file.
+    New(NewArguments),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The key goes to standard output, so that it can be put where it belongs: tollgate key new --name team-a | pbcopy
+The line for `keys:` holds only its hash.")]
+pub(crate) struct NewArguments {
+    /// Whose it is; appears in logs.
+    #[arg(long, default_value = "new")]
+    name: String,
+    /// The routes that it opens, with commas between them; all of them if left out.
+    #[arg(long, value_name = "ROUTE,…", value_delimiter = ',')]
+    routes: Vec<String>,
+    /// When it ends: a date, or a time as in 2027-01-31T18:00:00Z; never if left out.
+    #[arg(long, value_name = "DATE")]
+    expires: Option<String>,
+}
+
+/// Runs a command about keys.
+pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::New(arguments) => new(arguments),
+    }
+}
+
+fn new(arguments: &NewArguments) -> anyhow::Result<ExitCode> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).context("the system gives no random numbers")?;
+    let key = key_text(random);
+    let line = line(arguments, KeyHash::of(&key))?;
+    output::remark("The key, which is shown this once:\n")?;
+    output::line(&key)?;
+    output::remark(&format!(
+        "\nThe line for `keys:` in the configuration file:\n\n{line}"
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `tg_` and 43 letters, digits, `-` and `_` for 32 random bytes.
+fn key_text(random: [u8; 32]) -> String {
+    format!("tg_{}", URL_SAFE_NO_PAD.encode(random))
+}
+
+/// The entry of `keys:` for a key.
+fn line(arguments: &NewArguments, hash: KeyHash) -> anyhow::Result<String> {
+    if arguments.name.trim().is_empty() {
+        bail!("--name is empty");
+    }
+    let mut line = format!("  - {{name: {}, hash: \"{hash}\"", quoted(&arguments.name)?);
+    if !arguments.routes.is_empty() {
+        let routes: Result<Vec<_>, _> =
+            arguments.routes.iter().map(|route| quoted(route)).collect();
+        line.push_str(&format!(", routes: [{}]", routes?.join(", ")));
+    }
+    if let Some(expires) = &arguments.expires {
+        config::parse_expiry(expires)
+            .with_context(|| format!("--expires: `{expires}` is no date such as 2027-01-31"))?;
+        line.push_str(&format!(", expires: {}", quoted(expires)?));
+    }
+    line.push('}');
+    Ok(line)
+}
+
+/// A text for YAML, with quotes where it needs them. JSON's quotes are YAML's, too.
+fn quoted(text: &str) -> serde_json::Result<String> {
+    let is_plain = text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text
+            .chars()
+            .all(|sign| sign.is_ascii_alphanumeric() || matches!(sign, '_' | '-' | '.'))
+        && !["true", "false", "null"].contains(&text.to_ascii_lowercase().as_str());
+    if is_plain {
+        return Ok(text.to_owned());
+    }
+    serde_json::to_string(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(name: &str, routes: &[&str], expires: Option<&str>) -> NewArguments {
+        NewArguments {
+            name: name.to_owned(),
+            routes: routes.iter().map(|route| (*route).to_owned()).collect(),
+            expires: expires.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn keys_are_43_signs_after_their_prefix() {
+        let key = key_text([255; 32]);
+        assert_eq!(key.len(), 46);
+        assert!(key.starts_with("tg_") && key.is_ascii());
+    }
+
+    #[test]
+    fn the_line_is_yaml_that_names_everything() {
+        let hash = KeyHash::of("tg_x");
+        let line = line(
+            &arguments("team: \"a\"", &["chat", "true"], Some("2027-01-31")),
+            hash,
+        );
+        assert_eq!(
+            line.expect("valid"),
+            format!(
+                r#"  - {{name: "team: \"a\"", hash: "{hash}", routes: [chat, "true"], expires: "2027-01-31"}}"#
+            ),
+        );
+    }
+
+    #[test]
+    fn what_the_file_would_refuse_is_refused() {
+        let hash = KeyHash::of("tg_x");
+        assert!(line(&arguments("a", &[], Some("soon")), hash).is_err());
+        assert!(line(&arguments(" ", &[], None), hash).is_err());
+    }
+}

@@ -1,0 +1,40 @@
+//! Writing to standard output and standard error.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use crate::config::{self, Diagnostic};
+
+/// Writes a line to standard output.
+pub(crate) fn line(text: &str) -> anyhow::Result<ExitCode> {
+    writeln!(io::stdout().lock(), "{text}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes mistakes and warnings to standard error, with colours on a terminal.
+pub(crate) fn diagnostics<'a>(items: impl IntoIterator<Item = &'a Diagnostic>) -> io::Result<()> {
+    let colours = config::colours_wanted();
+    let mut stderr = io::stderr().lock();
+    for item in items {
+        let shown = if colours {
+            item.styled()
+        } else {
+            item.to_string()
+        };
+        writeln!(stderr, "{shown}\n")?;
+    }
+    Ok(())
+}
+
+/// Writes a remark to standard error.
+pub(crate) fn remark(text: &str) -> io::Result<()> {
+    writeln!(io::stderr().lock(), "{text}")
+}
+
+/// Writes an error and its causes to standard error.
+pub(crate) fn error(error: &anyhow::Error) {
+    // Where even this cannot be written, the exit status has to do.
+    let _unwritten = writeln!(io::stderr().lock(), "error: {error:#}");
+}

@@ -1,0 +1,308 @@
+//! What the operator wrote → checked settings.
+//!
+//! A file becomes a tree whose nodes know their place ([`yaml`]); references to the environment are filled in
+//! ([`values`]); other forms are rewritten to ours ([`forms`]); the tree is held against the schema ([`check`]) of the
+//! types that describe the configuration as written ([`written`]); and these are resolved ([`resolve`]). Mistakes of
+//! all steps are shown together ([`diagnostics`]). Only here is the environment read.
+
+mod check;
+mod demo;
+mod diagnostics;
+mod environment;
+mod forms;
+mod kinds;
+mod resolve;
+mod revision;
+mod secrets;
+mod tree;
+mod units;
+mod values;
+mod watch;
+mod written;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use thiserror::Error;
+use tollgate_domain::Snapshot;
+
+pub(crate) use diagnostics::{Diagnostic, Diagnostics};
+pub(crate) use environment::{Environment, ProcessEnvironment, colours_wanted};
+pub(crate) use watch::Watch;
+pub(crate) use written::{LogFormat, LogLevel, Runtime};
+
+use check::{Checker, Fit};
+use diagnostics::Problems;
+use resolve::{Context, Sections};
+use tree::{At, Node};
+use values::Filler;
+
+/// Says whether a prompt template compiles, and if not, why.
+pub(crate) type TemplateCheck<'a> = &'a dyn Fn(&str) -> Result<(), TemplateProblem>;
+
+/// Why a prompt template does not compile.
+#[derive(Clone, Debug)]
+pub(crate) struct TemplateProblem {
+    /// The template's line, from 1.
+    pub(crate) line: usize,
+    /// What is wrong with it, without line and file.
+    pub(crate) message: String,
+}
+
+/// A configuration, checked and resolved.
+#[derive(Clone, Debug)]
+pub(crate) struct Resolved {
+    /// What requests are decided from.
+    pub(crate) snapshot: Snapshot,
+    /// What the program needs for its listeners.
+    pub(crate) server: ServerSettings,
+    /// What the program needs for its log.
+    pub(crate) log: LogSettings,
+    /// What the operator should look at, though the configuration can be used.
+    pub(crate) warnings: Vec<Diagnostic>,
+    /// The files that it was read from, the configuration file first: a change to one of them may change
+    /// the configuration.
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Where and how the gateway serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ServerSettings {
+    /// The address and port.
+    pub(crate) listen: SocketAddr,
+    /// Consent to serve others than this machine without keys.
+    pub(crate) public: bool,
+    /// How many threads serve calls.
+    pub(crate) workers: WorkerCount,
+    /// How work is spread over them.
+    pub(crate) runtime: Runtime,
+    /// Whether `/metrics` is served at the same address.
+    pub(crate) metrics: bool,
+}
+
+/// How many threads serve calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WorkerCount {
+    /// One for each core.
+    Auto,
+    /// This many; at least one.
+    Number(usize),
+}
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogSettings {
+    /// The form of lines.
+    pub(crate) format: LogFormat,
+    /// How much.
+    pub(crate) level: LogLevel,
+    /// Whether each call gets a line.
+    pub(crate) calls: bool,
+    /// Whether that line holds what was asked and answered.
+    pub(crate) content: bool,
+}
+
+/// The gateway would serve strangers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "refusing to listen at {listen}: there are no keys, so whoever reaches this address could spend your providers' money; \
+     add `keys` (`tollgate key new` makes one), or listen at 127.0.0.1, or consent with `server.public: true` or \
+     --public-without-keys"
+)]
+pub(crate) struct PublicWithoutKeys {
+    listen: SocketAddr,
+}
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// Returns all mistakes in it, and its warnings with them.
+pub(crate) fn load(
+    path: &Path,
+    environment: &dyn Environment,
+    check_template: TemplateCheck<'_>,
+) -> Result<Resolved, Diagnostics> {
+    let name = path.to_string_lossy();
+    let text = environment.read(path).map_err(|error| {
+        let message = format!("cannot read the configuration: {error}");
+        Diagnostics::new(vec![Diagnostic::of_file(&name, &message)])
+    })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut resolved = load_text(&name, &text, folder, environment, check_template)?;
+    resolved.files.insert(0, path.to_owned());
+    Ok(resolved)
+}
+
+/// Reads a configuration from its text. `name` stands for the file in messages; relative paths in it start at
+/// `folder`.
+///
+/// # Errors
+/// Returns all mistakes in it, and its warnings with them.
+pub(crate) fn load_text(
+    name: &str,
+    text: &str,
+    folder: &Path,
+    environment: &dyn Environment,
+    check_template: TemplateCheck<'_>,
+) -> Result<Resolved, Diagnostics> {
+    let mut problems = Problems::default();
+    let schema = written::schema();
+    let Some(document) = yaml::parse(text, &mut problems) else {
+        let is_known = |key: &str| schema_names(&schema, key);
+        problems.mask_spans(secrets::spans_in_broken_text(text, &is_known));
+        return Err(Diagnostics::new(problems.finish(name, text, &[])));
+    };
+    let mut root = document.root;
+    problems.mask_spans(secrets::secret_spans(&root));
+    let mut filler = Filler {
+        environment,
+        folder,
+        files: Vec::new(),
+    };
+    filler.fill(&mut root, "", &mut problems);
+    forms::rewrite(&mut root, &mut filler, &mut problems);
+    let files = filler.files;
+
+    let mut checker = Checker {
+        schema: &schema,
+        problems: &mut problems,
+    };
+    let fit = checker.check(&mut root);
+    let sections = read_sections(&root, fit, environment, check_template, &mut problems);
+
+    let failed = problems.has_errors();
+    let diagnostics = problems.finish(name, text, &document.comments);
+    match sections {
+        Some(sections) if !failed => Ok(assemble(sections, &root, environment, diagnostics, files)),
+        _ => Err(Diagnostics::new(diagnostics)),
+    }
+}
+
+/// The built-in configuration: it answers at once, without key and network.
+///
+/// # Errors
+/// None in practice; a test keeps it so.
+pub(crate) fn load_demo(
+    environment: &dyn Environment,
+    check_template: TemplateCheck<'_>,
+) -> Result<Resolved, Diagnostics> {
+    load_text(
+        demo::NAME,
+        demo::TEXT,
+        Path::new(""),
+        environment,
+        check_template,
+    )
+}
+
+/// The JSON Schema of configuration files.
+pub(crate) fn schema() -> serde_json::Value {
+    written::schema()
+}
+
+/// Refuses to serve others than this machine without keys, unless the operator consents.
+///
+/// # Errors
+/// When it is refused.
+pub(crate) fn check_listen(resolved: &Resolved) -> Result<(), PublicWithoutKeys> {
+    let ServerSettings { listen, public, .. } = resolved.server;
+    if listen.ip().to_canonical().is_loopback() || public || !resolved.snapshot.keys.is_empty() {
+        return Ok(());
+    }
+    Err(PublicWithoutKeys { listen })
+}
+
+/// Reads an address with a port, as `server.listen` is read.
+pub(crate) fn parse_listen(text: &str) -> Option<SocketAddr> {
+    resolve::parse_listen(text)
+}
+
+/// Reads when a key ends, as `keys[].expires` is read; since 1970-01-01 UTC.
+pub(crate) fn parse_expiry(text: &str) -> Option<Duration> {
+    resolve::parse_expiry(text)
+}
+
+fn read_sections(
+    root: &Node,
+    fit: Fit,
+    environment: &dyn Environment,
+    check_template: TemplateCheck<'_>,
+    problems: &mut Problems,
+) -> Option<Sections> {
+    if fit == Fit::Out {
+        return None;
+    }
+    let file = match serde_json::from_value::<written::File>(root.to_json()) {
+        Ok(file) => file,
+        Err(error) => {
+            // What fits the schema fits the types; if they should ever differ, the file is still refused.
+            problems.error(
+                root.head(),
+                format!("the configuration cannot be read: {error}"),
+            );
+            return None;
+        }
+    };
+    let context = Context {
+        now: environment.now(),
+        check_template,
+    };
+    Some(resolve::resolve(&file, At::root(root), &context, problems))
+}
+
+fn assemble(
+    sections: Sections,
+    root: &Node,
+    environment: &dyn Environment,
+    warnings: Vec<Diagnostic>,
+    files: Vec<PathBuf>,
+) -> Resolved {
+    let Sections {
+        server,
+        log,
+        providers,
+        routes,
+        routes_by_name,
+        keys,
+        direct_use,
+        limits,
+        log_content,
+    } = sections;
+    Resolved {
+        snapshot: Snapshot {
+            revision: revision::of(root),
+            made_at: environment.now(),
+            providers,
+            routes,
+            routes_by_name,
+            keys,
+            direct_use,
+            limits,
+            log_content,
+        },
+        server,
+        log,
+        warnings,
+        files,
+    }
+}
+
+/// Whether a key is known somewhere in the configuration.
+fn schema_names(schema: &serde_json::Value, key: &str) -> bool {
+    match schema {
+        serde_json::Value::Object(object) => object.iter().any(|(name, below)| {
+            let here = name == "properties"
+                && below.as_object().is_some_and(|keys| keys.contains_key(key));
+            here || schema_names(below, key)
+        }),
+        serde_json::Value::Array(items) => items.iter().any(|item| schema_names(item, key)),
+        _ => false,
+    }
+}

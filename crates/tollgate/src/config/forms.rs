@@ -1,0 +1,299 @@
+//! The forms a configuration may have, and how the others become ours.
+//!
+//! Ours has `providers` and `routes` that name them; the article's is a part of it. MLflow's has `endpoints`, each with
+//! a provider of its own; there, `routes` split traffic between endpoints. Before MLflow 2.9, `routes` were what
+//! `endpoints` are now. Rewriting is done on the tree, so that every value keeps the place that it was written at.
+
+mod mlflow;
+
+use super::{
+    diagnostics::{self, Problems, quoted},
+    tree::{Content, Entry, Node, Span},
+    values::Filler,
+};
+use mlflow::EndpointForm;
+
+/// Rewrites a file's tree to our form.
+pub(crate) fn rewrite(root: &mut Node, filler: &mut Filler<'_>, problems: &mut Problems) {
+    if !matches!(root.content, Content::Map(_)) {
+        return; // reported when it is held against the schema
+    }
+    let is_mlflow = root.entry("endpoints").is_some();
+    let endpoints = take_list(root, "endpoints", problems);
+    let routes = take_list(root, "routes", problems);
+    let mut rewriter = Rewriter {
+        providers: provider_names(root),
+        anonymous: Vec::new(),
+        filler,
+        problems,
+    };
+
+    let mut rewritten = Vec::new();
+    for endpoint in endpoints.items {
+        rewritten.extend(rewriter.endpoint(endpoint, EndpointForm::Current));
+    }
+    let mut splits = Vec::new();
+    for route in routes.items {
+        if is_split(&route) {
+            splits.push(route);
+        } else if is_endpoint_before_2_9(&route, &rewriter.providers) {
+            rewritten.extend(rewriter.endpoint(route, EndpointForm::Before2_9));
+        } else {
+            rewritten.push(rewriter.route(route));
+        }
+    }
+    for split in splits {
+        let route = rewriter.split(split, &rewritten);
+        rewritten.extend(route);
+    }
+    let anonymous = rewriter.anonymous;
+    if is_mlflow {
+        warn_unknown_sections(root, problems);
+    }
+    put_list(
+        root,
+        "providers",
+        anonymous.into_iter().map(|known| known.node).collect(),
+    );
+    if !rewritten.is_empty() || routes.was_written {
+        let span = routes.key_span.or(endpoints.key_span).unwrap_or(0..0);
+        let list = Node::new(Content::List(rewritten), span.clone());
+        root.push("routes", span, list);
+    }
+}
+
+/// Turns parts of other forms into parts of ours.
+struct Rewriter<'a, 'b> {
+    /// The names of the file's own providers.
+    providers: Vec<String>,
+    /// Providers made from endpoints' configurations.
+    anonymous: Vec<AnonymousProvider>,
+    filler: &'a mut Filler<'b>,
+    problems: &'a mut Problems,
+}
+
+/// A provider that an endpoint describes without naming it.
+struct AnonymousProvider {
+    node: Node,
+    name: String,
+    kind: String,
+    /// What makes it the same as another one.
+    config: serde_json::Value,
+}
+
+/// A list taken out of the root.
+struct TakenList {
+    items: Vec<Node>,
+    key_span: Option<Span>,
+    was_written: bool,
+}
+
+/// Takes a list out of the root; what is no list stays, for the schema to complain about.
+fn take_list(root: &mut Node, key: &str, problems: &mut Problems) -> TakenList {
+    let nothing = TakenList {
+        items: Vec::new(),
+        key_span: None,
+        was_written: false,
+    };
+    let is_list = root
+        .value(key)
+        .is_some_and(|value| value.as_list().is_some());
+    if !is_list && key != "endpoints" {
+        return nothing;
+    }
+    let Some(Entry {
+        key_span, value, ..
+    }) = root.take(key)
+    else {
+        return nothing;
+    };
+    let Content::List(items) = value.content else {
+        problems
+            .error(key_span, "`endpoints` must be a list")
+            .help("begin each endpoint with `- name: …`");
+        return nothing;
+    };
+    TakenList {
+        items,
+        key_span: Some(key_span),
+        was_written: true,
+    }
+}
+
+fn put_list(root: &mut Node, key: &str, items: Vec<Node>) {
+    if items.is_empty() {
+        return;
+    }
+    if let Content::Map(entries) = &mut root.content
+        && let Some(entry) = entries.iter_mut().find(|entry| entry.key == key)
+        && let Content::List(present) = &mut entry.value.content
+    {
+        present.extend(items);
+        return;
+    }
+    let span = items.first().map_or(0..0, |item| item.span.clone());
+    root.push(key, span.clone(), Node::new(Content::List(items), span));
+}
+
+fn provider_names(root: &Node) -> Vec<String> {
+    let providers = root.value("providers").and_then(Node::as_list);
+    let names = providers.into_iter().flatten().filter_map(|provider| {
+        let name = provider.value("name")?.as_text()?;
+        Some(name.to_owned())
+    });
+    names.collect()
+}
+
+/// Whether a route is one of MLflow's traffic splits.
+fn is_split(route: &Node) -> bool {
+    route.entry("destinations").is_some() || route.entry("task_type").is_some()
+}
+
+/// Whether a route brings a provider of its own, as before MLflow 2.9.
+fn is_endpoint_before_2_9(route: &Node, providers: &[String]) -> bool {
+    let Some(model) = route.value("model") else {
+        return false;
+    };
+    let provider = model.value("provider").and_then(Node::as_text);
+    let is_named = provider.is_some_and(|name| providers.iter().any(|known| known == name));
+    model.entry("config").is_some() && !is_named
+}
+
+/// MLflow passes over what it does not know; so its files must still run, but not in silence.
+fn warn_unknown_sections(root: &mut Node, problems: &mut Problems) {
+    const KNOWN: &[&str] = &["server", "log", "direct_use", "providers", "keys"];
+    let Content::Map(entries) = &mut root.content else {
+        return;
+    };
+    entries.retain(|entry| {
+        let known = KNOWN.contains(&entry.key.as_str()) || entry.key.starts_with("x-");
+        if !known {
+            warn_unknown_key(
+                entry,
+                KNOWN.iter().copied().chain(["endpoints", "routes"]),
+                problems,
+            );
+        }
+        known
+    });
+}
+
+/// Says that MLflow would pass over a key, and that we do so too.
+fn warn_unknown_key<'a>(
+    entry: &Entry,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+    problems: &mut Problems,
+) {
+    problems.mask_unknown(&entry.key, &entry.value, known.clone());
+    problems
+        .warning(
+            entry.key_span.clone(),
+            format!("unknown key {} has no effect", quoted(&entry.key)),
+        )
+        .help(diagnostics::suggestion(
+            &entry.key,
+            known,
+            "the keys that are known here",
+        ));
+}
+
+/// Reports that a route or endpoint has a limit, which is not kept yet.
+fn drop_limit(node: &mut Node, problems: &mut Problems) {
+    if let Some(limit) = node.take("limit") {
+        problems
+            .warning(
+                limit.key_span,
+                "`limit` is not enforced yet: calls are not limited",
+            )
+            .help("remove it, or limit calls in front of the gateway");
+    }
+}
+
+impl Rewriter<'_, '_> {
+    /// A route of our own form, which may still have a `limit`, and name a kind that needs no
+    /// configuration instead of a provider.
+    fn route(&mut self, mut route: Node) -> Node {
+        drop_limit(&mut route, self.problems);
+        if let Content::Map(entries) = &mut route.content {
+            let model = entries.iter_mut().find(|entry| entry.key == "model");
+            if let Some(entry) = model {
+                self.implied_provider(&mut entry.value);
+            }
+        }
+        route
+    }
+
+    /// `provider: demo` needs no entry under `providers`.
+    fn implied_provider(&mut self, choice: &mut Node) {
+        let span = choice
+            .value("provider")
+            .map(|provider| provider.span.clone());
+        let name = choice.value("provider").and_then(Node::as_text);
+        if let (Some("demo"), Some(span)) = (name, span)
+            && !self.providers.iter().any(|known| known == "demo")
+        {
+            self.add_provider("demo", Node::new(Content::Map(Vec::new()), span));
+        }
+        let Content::Map(entries) = &mut choice.content else {
+            return;
+        };
+        for entry in entries {
+            match (&mut entry.value.content, entry.key.as_str()) {
+                (Content::Map(_), "strategy") => self.implied_provider(&mut entry.value),
+                (Content::List(models), "models") => models
+                    .iter_mut()
+                    .for_each(|model| self.implied_provider(model)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Adds a provider for a configuration, unless there is one for it, and returns its name.
+    fn add_provider(&mut self, kind: &str, mut node: Node) -> String {
+        let config = node.to_json();
+        let known = self
+            .anonymous
+            .iter()
+            .find(|known| known.kind == kind && known.config == config);
+        if let Some(known) = known {
+            return known.name.clone();
+        }
+        let mut name = kind.to_owned();
+        let mut ordinal = 1;
+        let is_taken = |name: &str| {
+            let own = self.providers.iter().any(|known| known == name);
+            own || self.anonymous.iter().any(|known| known.name == name)
+        };
+        while is_taken(&name) {
+            ordinal += 1;
+            name = format!("{kind}-{ordinal}");
+        }
+        let span = node.span.clone();
+        node.push("name", span.clone(), Node::text(&name, span.clone()));
+        node.push("type", span.clone(), Node::text(kind, span));
+        self.anonymous.push(AnonymousProvider {
+            node,
+            name: name.clone(),
+            kind: kind.to_owned(),
+            config,
+        });
+        name
+    }
+}
+
+/// Says that a name is not among the known ones.
+fn report_unknown_name<'a>(
+    what: &str,
+    name: &str,
+    span: Span,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+    problems: &mut Problems,
+) {
+    problems
+        .error(span, format!("there is no {what} named {}", quoted(name)))
+        .help(diagnostics::suggestion(
+            name,
+            known,
+            &format!("the {what}s"),
+        ));
+}

@@ -1,0 +1,168 @@
+//! The configuration as written → as resolved: what the parts mean together.
+//!
+//! Every mistake is reported and stepped over, so that all of them come out in one run; the result is used only
+//! when there was none.
+
+mod addresses;
+mod keys;
+mod prompts;
+mod providers;
+mod routes;
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use tollgate_domain::{
+    DirectUse, Key, KeyHash, Limits, LogContent, Provider, ProviderName, Route, RouteName,
+};
+
+use super::{
+    LogSettings, ServerSettings, TemplateCheck, WorkerCount, diagnostics::Problems, tree::At,
+    written,
+};
+
+pub(crate) use keys::parse_expiry;
+
+/// Where the gateway listens unless told otherwise.
+pub(crate) const LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
+
+/// What resolving needs to know beside the file.
+pub(crate) struct Context<'a> {
+    /// Since 1970-01-01 UTC.
+    pub(crate) now: Duration,
+    /// Says what is wrong with a prompt template.
+    pub(crate) check_template: TemplateCheck<'a>,
+}
+
+/// A file's sections, resolved.
+pub(crate) struct Sections {
+    pub(crate) server: ServerSettings,
+    pub(crate) log: LogSettings,
+    pub(crate) providers: HashMap<ProviderName, Arc<Provider>>,
+    pub(crate) routes: Vec<Arc<Route>>,
+    pub(crate) routes_by_name: HashMap<RouteName, Arc<Route>>,
+    pub(crate) keys: HashMap<KeyHash, Arc<Key>>,
+    pub(crate) direct_use: DirectUse,
+    pub(crate) limits: Limits,
+    pub(crate) log_content: LogContent,
+}
+
+/// Resolves a file; `at` stands at the root of the tree that it was read from.
+pub(crate) fn resolve(
+    file: &written::File,
+    at: At<'_>,
+    context: &Context<'_>,
+    problems: &mut Problems,
+) -> Sections {
+    let server = server(&file.server, at.key("server"), problems);
+    let providers = providers::resolve(&file.providers, at.key("providers"), problems);
+    let routes = routes::resolve(
+        &file.routes,
+        at.key("routes"),
+        &providers,
+        context,
+        problems,
+    );
+    let keys = keys::resolve(&file.keys, at.key("keys"), &routes, context, problems);
+    if file.routes.is_empty() && !file.direct_use && !problems.has_errors() {
+        problems
+            .warning(at.key("routes").key_span(), "there are no routes")
+            .help("clients have nothing to ask for: add `routes`, or set `direct_use: true`");
+    }
+    providers::warn_unused(
+        &file.providers,
+        at.key("providers"),
+        &routes,
+        file.direct_use,
+        problems,
+    );
+    Sections {
+        server,
+        log: LogSettings {
+            format: file.log.format.unwrap_or_default(),
+            level: file.log.level.unwrap_or_default(),
+            calls: file.log.calls.unwrap_or(true),
+            content: file.log.content,
+        },
+        providers: providers.resolved,
+        routes: routes.resolved,
+        routes_by_name: routes.by_name,
+        keys,
+        direct_use: if file.direct_use {
+            DirectUse::Allowed
+        } else {
+            DirectUse::Refused
+        },
+        limits: limits(&file.server.limits),
+        log_content: if file.log.content {
+            LogContent::Included
+        } else {
+            LogContent::LeftOut
+        },
+    }
+}
+
+fn server(written: &written::Server, at: At<'_>, problems: &mut Problems) -> ServerSettings {
+    let listen = written.listen.as_deref().map(|text| {
+        parse_listen(text).unwrap_or_else(|| {
+            problems
+                .error(
+                    at.key("listen").span(),
+                    "`listen` must be an IP address with a port",
+                )
+                .help("such as `127.0.0.1:5000`, `0.0.0.0:5000` or `[::]:5000`");
+            LISTEN_DEFAULT
+        })
+    });
+    ServerSettings {
+        listen: listen.unwrap_or(LISTEN_DEFAULT),
+        public: written.public,
+        workers: match written.workers {
+            Some(written::Workers::Number(number)) => WorkerCount::Number(number.into()),
+            Some(written::Workers::Word(written::Auto::Auto)) | None => WorkerCount::Auto,
+        },
+        runtime: written.runtime.unwrap_or_default(),
+        metrics: written.metrics.unwrap_or(true),
+    }
+}
+
+/// Reads an address with a port; `localhost` is the IPv4 loopback address.
+pub(crate) fn parse_listen(text: &str) -> Option<SocketAddr> {
+    let text = text.trim();
+    if let Some(port) = text.strip_prefix("localhost:") {
+        return Some(SocketAddr::new(LISTEN_DEFAULT.ip(), port.parse().ok()?));
+    }
+    text.parse().ok()
+}
+
+fn limits(written: &written::Limits) -> Limits {
+    let default = Limits::default();
+    let size = |written: Option<written::Size>, default| written.map_or(default, |size| size.0);
+    let wait = |written: Option<written::Wait>, default| written.map_or(default, |wait| wait.0);
+    Limits {
+        header_bytes_max: size(written.header, default.header_bytes_max),
+        url_bytes_max: size(written.url, default.url_bytes_max),
+        body_bytes_max: size(written.body, default.body_bytes_max),
+        json_depth_max: written.json_depth.unwrap_or(default.json_depth_max),
+        answer_bytes_max: size(written.answer, default.answer_bytes_max),
+        event_bytes_max: size(written.event, default.event_bytes_max),
+        connections_max: written.connections.unwrap_or(default.connections_max),
+        header_timeout: wait(written.header_timeout, default.header_timeout),
+        body_timeout: wait(written.body_timeout, default.body_timeout),
+        write_timeout: wait(written.write_timeout, default.write_timeout),
+        drain_timeout: wait(written.drain_timeout, default.drain_timeout),
+    }
+}
+
+/// Whether a name can stand in a URL's path and before the `/` of `provider/model`.
+fn is_plain_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.chars().all(|character| {
+            character.is_ascii_alphanumeric() || matches!(character, '_' | '.' | '-')
+        })
+}

@@ -1,0 +1,405 @@
+//! Where providers are: base URLs, paths and queries → the address of each endpoint.
+
+use std::sync::Arc;
+
+use http::Uri;
+use tollgate_domain::{Endpoint, Task};
+use tollgate_upstream::providers::{Kind, KindEndpoint, find};
+
+use crate::config::{
+    diagnostics::{Problems, quoted, quoted_node},
+    secrets,
+    tree::At,
+    written,
+};
+
+/// Where a provider is.
+pub(crate) enum Address {
+    At(Base),
+    /// A registry model that nobody has found yet, and why.
+    Unresolved(Arc<str>),
+    /// A mistake has been reported.
+    Wrong,
+}
+
+/// A base URL in its parts.
+pub(crate) struct Base {
+    /// Scheme, host and port.
+    origin: String,
+    /// Without a slash at its end.
+    path: String,
+    query: Option<String>,
+}
+
+pub(crate) fn address(
+    kind: &Kind,
+    written: &written::Provider,
+    at: At<'_>,
+    problems: &mut Problems,
+) -> Address {
+    let candidates = [
+        ("base_url", &written.base_url),
+        ("api_base", &written.api_base),
+        ("model_server_url", &written.model_server_url),
+    ];
+    let mut given = candidates
+        .iter()
+        .filter_map(|(key, url)| url.as_deref().map(|url| (*key, url)));
+    let first = given.next();
+    if let (Some((one, _)), Some((other, _))) = (first, given.next()) {
+        problems
+            .error(
+                at.key(other).key_span(),
+                format!("`{other}` and `{one}` are the same thing"),
+            )
+            .related(at.key(one).key_span(), "already given here")
+            .help("remove one of the two");
+    }
+    if let Some((key, url)) = first {
+        return match Base::parse(url) {
+            Ok(base) => Address::At(base),
+            Err(why) => {
+                problems
+                    .error(at.key(key).span(), format!("`{key}` is no address: {why}"))
+                    .help("write `https://HOST/PATH`");
+                Address::Wrong
+            }
+        };
+    }
+    if let Some(base) = kind.base_url.and_then(|url| Base::parse(url).ok()) {
+        return Address::At(base);
+    }
+    if let Some(uri) = &written.model_uri {
+        return unresolved(uri, written, at, problems);
+    }
+    let (message, help) = match kind.name {
+        "mlflow" => (
+            "an `mlflow` provider needs an address",
+            "give `model_server_url`, where `mlflow models serve` runs, such as `http://127.0.0.1:5001`",
+        ),
+        "azure" => (
+            "an `azure` provider needs an address",
+            "give `base_url`, such as `https://RESOURCE.openai.azure.com`",
+        ),
+        "databricks" => (
+            "a `databricks` provider needs an address",
+            "give `base_url`, such as `https://WORKSPACE.cloud.databricks.com`",
+        ),
+        _ => (
+            "a `custom` provider needs an address",
+            "give `base_url`, such as `https://HOST/v1`",
+        ),
+    };
+    problems
+        .error(at.span(), message)
+        .label("`base_url` is missing")
+        .help(help);
+    Address::Wrong
+}
+
+/// A model of the registry: where it is served is not known.
+fn unresolved(
+    uri: &str,
+    written: &written::Provider,
+    at: At<'_>,
+    problems: &mut Problems,
+) -> Address {
+    let node = at.key("model_uri");
+    if !uri.starts_with("models:/") {
+        problems
+            .error(
+                node.span(),
+                format!(
+                    "`model_uri` names no model of a registry: {}",
+                    quoted_node(node.node())
+                ),
+            )
+            .help("write `models:/NAME/VERSION`, or give `model_server_url`");
+        return Address::Wrong;
+    }
+    let why = if written.tracking_uri.is_some() {
+        "asking the tracking server where a model is served is not supported yet"
+    } else {
+        "no tracking server is configured that could say where it is served"
+    };
+    problems
+        .warning(
+            node.span(),
+            format!("{} cannot be reached: {why}", quoted_node(node.node())),
+        )
+        .label("calls to it will be answered with 503")
+        .help("serve it with `mlflow models serve` and give its address as `model_server_url`");
+    Address::Unresolved(format!("the model {uri} cannot be reached: {why}").into())
+}
+
+pub(crate) fn endpoints(
+    kind: &Kind,
+    base: &Base,
+    written: &written::Provider,
+    at: At<'_>,
+    problems: &mut Problems,
+) -> Vec<Endpoint> {
+    let overrides = [
+        (Task::Chat, "chat", &written.paths.chat),
+        (Task::Completions, "completions", &written.paths.completions),
+        (Task::Embeddings, "embeddings", &written.paths.embeddings),
+        (Task::Predict, "predict", &written.paths.predict),
+    ];
+    report_secret_parameters(written, at, problems);
+    let mut endpoints = Vec::new();
+    for (task, key, path) in overrides {
+        let known = kind.endpoint(task).copied();
+        let place = at.key("paths").key(key);
+        let Some(endpoint) = known.or_else(|| path.as_ref().and_then(|_| usual_endpoint(task)))
+        else {
+            if path.is_some() {
+                problems
+                    .error(
+                        place.key_span(),
+                        format!("a provider of this kind has no `{key}`"),
+                    )
+                    .help("a `custom` provider with `dialect: mlflow` serves `predict`");
+            }
+            continue;
+        };
+        let text = match path {
+            Some(path) => base.with_path(path),
+            None => base.with_usual_path(kind, &endpoint),
+        };
+        match finish_uri(&text, written) {
+            Ok(uri) => endpoints.push(Endpoint {
+                task,
+                dialect: endpoint.dialect,
+                uri,
+            }),
+            Err(why) => {
+                let place = if path.is_some() {
+                    place
+                } else {
+                    at.key("base_url")
+                };
+                problems.error(place.span(), format!("this address cannot be used: {why}"));
+            }
+        }
+    }
+    endpoints
+}
+
+/// Addresses are shown in logs, so that credentials must not be part of them.
+fn report_secret_parameters(written: &written::Provider, at: At<'_>, problems: &mut Problems) {
+    let names = written
+        .query
+        .keys()
+        .filter(|name| secrets::is_secret_key(name));
+    for name in names {
+        problems
+            .error(
+                at.key("query").key(name).key_span(),
+                format!(
+                    "the query parameter {} looks like a credential",
+                    quoted(name)
+                ),
+            )
+            .help(format!(
+                "give it as `api_key`, with `auth: {{query: {name}}}`"
+            ));
+    }
+}
+
+/// What a host with OpenAI's API has beside what its kind's row lists.
+fn usual_endpoint(task: Task) -> Option<KindEndpoint> {
+    find("openai").and_then(|kind| kind.endpoint(task)).copied()
+}
+
+pub(crate) fn unresolved_endpoints(kind: &Kind) -> Vec<Endpoint> {
+    let endpoints = kind.endpoints.iter().map(|endpoint| Endpoint {
+        task: endpoint.task,
+        dialect: endpoint.dialect,
+        uri: Uri::from_static("http://unresolved.invalid/invocations"),
+    });
+    endpoints.collect()
+}
+
+/// Adds the query and the deployment, and leaves a place for the model.
+fn finish_uri(text: &str, written: &written::Provider) -> Result<Uri, String> {
+    let model = written
+        .deployment
+        .as_deref()
+        .map_or_else(|| "%7Bmodel%7D".to_owned(), percent_encode);
+    let mut text = text.replace("{model}", &model);
+    if let Some(name) = secrets::secret_parameter(&text) {
+        return Err(format!(
+            "its parameter `{name}` looks like a credential, which belongs under `api_key`, with `auth: {{query: {name}}}`"
+        ));
+    }
+    let version = written
+        .api_version
+        .as_ref()
+        .map(|version| ("api-version", version.as_str()));
+    let query = written
+        .query
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in version.into_iter().chain(query) {
+        let separator = if text.contains('?') { '&' } else { '?' };
+        text.push(separator);
+        text.push_str(&percent_encode(name));
+        text.push('=');
+        text.push_str(&percent_encode(value));
+    }
+    text.parse()
+        .map_err(|error: http::uri::InvalidUri| error.to_string())
+}
+
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+// === impl Base ===
+
+impl Base {
+    fn parse(url: &str) -> Result<Self, &'static str> {
+        let url = url.trim();
+        let (scheme, rest) = url
+            .split_once("://")
+            .ok_or("it does not begin with `http://` or `https://`")?;
+        if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+            return Err("only `http` and `https` are spoken");
+        }
+        if rest.contains('#') {
+            return Err("it has a `#` part");
+        }
+        let uri: Uri = url
+            .parse()
+            .map_err(|_| "it holds signs that do not belong into one")?;
+        let authority = uri.authority().ok_or("it names no host")?;
+        if authority.as_str().contains('@') {
+            return Err("it holds a user name; give credentials as `api_key` and `auth`");
+        }
+        if authority.host().is_empty() {
+            return Err("it names no host");
+        }
+        Ok(Self {
+            origin: format!("{}://{authority}", scheme.to_ascii_lowercase()),
+            path: uri.path().trim_end_matches('/').to_owned(),
+            query: uri.query().map(str::to_owned),
+        })
+    }
+
+    /// The address of one of a kind's endpoints. A bare host gets the kind's version path first, as in the base
+    /// URLs of the official clients; a version that both parts name is named once.
+    fn with_usual_path(&self, kind: &Kind, endpoint: &KindEndpoint) -> String {
+        let prefix = if self.path.is_empty() && endpoint_is_unversioned(endpoint) {
+            kind.version_path
+        } else {
+            ""
+        };
+        self.join(&format!("{prefix}{}", endpoint.path))
+    }
+
+    /// The address of a path that the operator gave, or the whole address that was given instead.
+    fn with_path(&self, path: &str) -> String {
+        if path.contains("://") {
+            return path.to_owned();
+        }
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        self.join(&format!("{slash}{path}"))
+    }
+
+    fn join(&self, path: &str) -> String {
+        let path = match path.strip_prefix("/v1/") {
+            Some(rest) if self.path.ends_with("/v1") => format!("/{rest}"),
+            _ => path.to_owned(),
+        };
+        let mut text = format!("{}{}{path}", self.origin, self.path);
+        if let Some(query) = &self.query {
+            text.push(if path.contains('?') { '&' } else { '?' });
+            text.push_str(query);
+        }
+        text
+    }
+}
+
+fn endpoint_is_unversioned(endpoint: &KindEndpoint) -> bool {
+    !endpoint.path.starts_with("/v1/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(kind: &str, base: &str) -> String {
+        let kind = find(kind).expect("known");
+        let endpoint = kind.endpoint(Task::Chat).expect("serves chat");
+        Base::parse(base)
+            .expect("an address")
+            .with_usual_path(kind, endpoint)
+    }
+
+    #[test]
+    fn a_bare_host_gets_the_usual_path_and_a_full_base_is_left_alone() {
+        for (kind, base, whole) in [
+            ("openai", "https://a.b", "https://a.b/v1/chat/completions"),
+            ("openai", "https://a.b/", "https://a.b/v1/chat/completions"),
+            (
+                "openai",
+                "https://a.b/v1/",
+                "https://a.b/v1/chat/completions",
+            ),
+            (
+                "custom",
+                "http://a:1/api/v4",
+                "http://a:1/api/v4/chat/completions",
+            ),
+            ("anthropic", "https://a.b", "https://a.b/v1/messages"),
+            ("anthropic", "https://a.b/v1", "https://a.b/v1/messages"),
+            ("anthropic", "https://a.b/x", "https://a.b/x/v1/messages"),
+            (
+                "azure",
+                "https://a.b",
+                "https://a.b/openai/v1/chat/completions",
+            ),
+            (
+                "azure",
+                "https://a.b/openai/v1",
+                "https://a.b/openai/v1/chat/completions",
+            ),
+            (
+                "databricks",
+                "https://a.b",
+                "https://a.b/serving-endpoints/chat/completions",
+            ),
+            ("mlflow", "http://a:5001", "http://a:5001/invocations"),
+            (
+                "openai",
+                "https://a.b/v1?x=1",
+                "https://a.b/v1/chat/completions?x=1",
+            ),
+        ] {
+            assert_eq!(address(kind, base), whole);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for base in [
+            "",
+            "a.b",
+            "ftp://a.b",
+            "https://",
+            "https://u:p@a.b",
+            "https://a.b/#x",
+            "https://a b",
+        ] {
+            assert!(Base::parse(base).is_err(), "{base}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Callers' keys: whose they are, what they open, until when.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use tollgate_domain::{Key, KeyHash, KeyName, RouteAccess, RouteName};
+
+use super::{Context, routes::Routes};
+use crate::config::{
+    diagnostics::{self, Problems, quoted, quoted_node},
+    tree::{At, Span},
+    written::{self, KeyRoutes},
+};
+
+/// Resolves the list of keys.
+pub(crate) fn resolve(
+    written: &[written::Key],
+    at: At<'_>,
+    routes: &Routes,
+    context: &Context<'_>,
+    problems: &mut Problems,
+) -> HashMap<KeyHash, Arc<Key>> {
+    let mut keys = HashMap::new();
+    let mut names: HashMap<&str, Span> = HashMap::new();
+    for (index, written) in written.iter().enumerate() {
+        let at = at.item(index);
+        if let Some(name) = &written.name {
+            report_name(name, at.key("name"), &mut names, problems);
+        }
+        let access = access(written.routes.as_ref(), at.key("routes"), routes, problems);
+        let expires_at = written
+            .expires
+            .as_deref()
+            .and_then(|text| expiry(text, at.key("expires"), context.now, problems));
+        let Some(hash) = hash(written, at.key("hash"), problems) else {
+            continue;
+        };
+        let key = Key {
+            name: KeyName::new(written.name.as_deref().unwrap_or_default()),
+            hash,
+            routes: access,
+            expires_at,
+        };
+        if keys.insert(hash, Arc::new(key)).is_some() {
+            problems
+                .error(at.key("hash").span(), "two keys have this hash")
+                .help("make each caller a key of its own: `tollgate key new`");
+        }
+    }
+    keys
+}
+
+fn report_name<'a>(
+    name: &'a str,
+    at: At<'_>,
+    names: &mut HashMap<&'a str, Span>,
+    problems: &mut Problems,
+) {
+    if name.trim().is_empty() {
+        problems.error(at.span(), "the name is empty");
+    } else if let Some(first) = names.insert(name, at.span()) {
+        problems
+            .error(
+                at.span(),
+                format!("there are two keys named {}", quoted(name)),
+            )
+            .label("the second time")
+            .related(first, "the first time")
+            .help("logs name keys: give each a name of its own");
+    }
+}
+
+fn hash(written: &written::Key, at: At<'_>, problems: &mut Problems) -> Option<KeyHash> {
+    match KeyHash::parse(written.hash.as_deref()?.trim()) {
+        Ok(hash) => Some(hash),
+        Err(error) => {
+            problems
+                .error(at.span(), error.to_string())
+                .help("the key itself does not belong into the file");
+            None
+        }
+    }
+}
+
+fn access(
+    written: Option<&KeyRoutes>,
+    at: At<'_>,
+    routes: &Routes,
+    problems: &mut Problems,
+) -> RouteAccess {
+    let names = match written {
+        None | Some(KeyRoutes::Word(_)) => return RouteAccess::All,
+        Some(KeyRoutes::Only(names)) => names,
+    };
+    let mut opened = HashSet::new();
+    for (index, name) in names.iter().enumerate() {
+        if let Some(route) = routes.names.get(name) {
+            opened.insert(RouteName::new(route.as_str()));
+            continue;
+        }
+        let at = at.item(index);
+        let known = routes.names.keys().map(String::as_str);
+        problems
+            .error(
+                at.span(),
+                format!("there is no route named {}", quoted_node(at.node())),
+            )
+            .help(diagnostics::suggestion(name, known, "the routes"));
+    }
+    if names.is_empty() {
+        problems
+            .warning(at.key_span(), "this key opens no route")
+            .help("list routes, or leave `routes` out for all of them");
+    }
+    RouteAccess::Only(opened)
+}
+
+fn expiry(text: &str, at: At<'_>, now: Duration, problems: &mut Problems) -> Option<Duration> {
+    let Some(expires) = parse_expiry(text) else {
+        problems
+            .error(at.span(), format!("{} is no date", quoted_node(at.node())))
+            .help("write `2027-01-31` or `2027-01-31T18:00:00Z`");
+        return None;
+    };
+    if expires <= now {
+        problems
+            .warning(at.span(), "this key has expired")
+            .help("remove it, or give it a later date");
+    }
+    Some(expires)
+}
+
+/// Reads a date, which begins at 00:00 UTC, or a time with its offset; since 1970-01-01 UTC.
+pub(crate) fn parse_expiry(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let time = text.parse::<Timestamp>().ok().or_else(|| {
+        let date: Date = (text.len() == "2027-01-31".len()).then(|| text.parse().ok())??;
+        Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    })?;
+    Duration::try_from(time.as_duration()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_begin_at_midnight_utc() {
+        let day = Duration::from_secs(20_849 * 86_400);
+        assert_eq!(parse_expiry("2027-01-31"), Some(day));
+        assert_eq!(parse_expiry("2027-01-31T00:00:00Z"), Some(day));
+        assert_eq!(parse_expiry("2027-01-31T02:00:00+02:00"), Some(day));
+        for text in [
+            "",
+            "soon",
+            "2027-02-30",
+            "1960-01-01",
+            "2027-01-31T10:00:00",
+        ] {
+            assert_eq!(parse_expiry(text), None, "{text}");
+        }
+    }
+}

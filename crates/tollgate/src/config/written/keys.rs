@@ -1,0 +1,36 @@
+//! `keys`, as written.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A caller's key. `tollgate key new` makes one, and prints the line for this list.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["name", "hash"]))]
+pub(crate) struct Key {
+    /// Whose it is; appears in logs.
+    pub(crate) name: Option<String>,
+    /// `sha256:` and 64 hex digits. The key itself is not kept.
+    pub(crate) hash: Option<String>,
+    /// The routes it opens. Default: `all`.
+    pub(crate) routes: Option<KeyRoutes>,
+    /// When it ends: a date (at 00:00 UTC), or a time as in `2027-01-31T18:00:00Z`. Default: never.
+    pub(crate) expires: Option<String>,
+}
+
+/// The routes that a key opens.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum KeyRoutes {
+    /// Every route.
+    Word(All),
+    /// These only.
+    Only(Vec<String>),
+}
+
+/// Every route.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum All {
+    All,
+}
