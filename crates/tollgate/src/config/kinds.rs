@@ -20,6 +20,13 @@ pub(crate) fn report_unknown(node: &Node, problems: &mut Problems) {
             .help(format!("spoken are {}", diagnostics::list(&names)));
         return;
     }
+    if name.starts_with("plugin:") {
+        problems
+            .error(span, format!("{shown} is a plugin of MLflow"))
+            .help("plugins are Python, and cannot run here")
+            .help("a host that speaks a known language is `type: custom` with its `base_url`");
+        return;
+    }
     let aliases = KINDS.iter().flat_map(|kind| kind.aliases).copied();
     let meant = diagnostics::did_you_mean(name, names.iter().copied().chain(aliases));
     let help = meant.map_or_else(

@@ -347,3 +347,95 @@ fn granit_message(error: &granit_parser::ScanError) -> String {
     let info = error.info();
     info.lines().next().unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What a text means, and what is wrong with it.
+    fn read(text: &str) -> (Value, String) {
+        let mut problems = Problems::default();
+        let value = parse(text, &mut problems).map(|document| document.root.to_json());
+        let told: Vec<String> = problems
+            .finish("a.yaml", text, &[])
+            .iter()
+            .map(|diagnostic| diagnostic.one_line())
+            .collect();
+        (value.unwrap_or_default(), told.join("; "))
+    }
+
+    #[test]
+    fn scalars_follow_the_core_schema() {
+        let text = "[1, -2, +3, 0x1F, 0o17, 1.5, 1e3, .5, true, False, ~, null, yes, 1_000, '1', \"true\", 2027-01-31, .inf, 0.1.2, !!str 5]";
+        let (value, told) = read(text);
+        assert_eq!(told, "");
+        assert_eq!(
+            value,
+            json!([
+                1,
+                -2,
+                3,
+                31,
+                15,
+                1.5,
+                1000.0,
+                0.5,
+                true,
+                false,
+                null,
+                null,
+                "yes",
+                "1_000",
+                "1",
+                "true",
+                "2027-01-31",
+                ".inf",
+                "0.1.2",
+                "5"
+            ])
+        );
+    }
+
+    #[test]
+    fn merged_keys_give_way_to_written_ones() {
+        let (value, told) =
+            read("one: &one {a: 1, b: 1}\ntwo: &two {b: 2, c: 2}\nall: {<<: [*one, *two], c: 3}\n");
+        assert_eq!(told, "");
+        assert_eq!(value["all"], json!({"c": 3, "a": 1, "b": 1}));
+    }
+
+    #[test]
+    fn every_key_that_is_written_twice_is_told() {
+        let (value, told) = read("a: 1\na: 2\nb: {c: 1, c: 2}\n");
+        assert_eq!(value, json!({"a": 1, "b": {"c": 1}}));
+        assert_eq!(
+            told,
+            "a.yaml:2:1: error: `a` is written twice; a.yaml:3:11: error: `c` is written twice"
+        );
+    }
+
+    #[test]
+    fn aliases_cannot_blow_up() {
+        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..12 {
+            let below = vec![format!("*a{}", level - 1); 9].join(", ");
+            text.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+        }
+        let (_, told) = read(&text);
+        assert_eq!(told, "a.yaml:1:1: error: the configuration is too large");
+    }
+
+    #[test]
+    fn an_alias_inside_of_itself_is_told() {
+        let (_, told) = read("a: &a [*a]\n");
+        assert!(told.contains("alias"), "{told}");
+    }
+
+    #[test]
+    fn deep_nesting_is_told_and_does_not_overflow() {
+        let (_, told) = read(&"[".repeat(100_000));
+        assert!(told.contains("not YAML"), "{told}");
+    }
+}

@@ -65,11 +65,10 @@ impl Rewriter<'_, '_> {
         }
         drop_limit(&mut endpoint, self.problems);
         let type_key = match form {
-            EndpointForm::Current if endpoint.entry("endpoint_type").is_none() => "route_type",
-            EndpointForm::Current => "endpoint_type",
-            EndpointForm::Before2_9 => "route_type",
+            EndpointForm::Current if endpoint.entry("route_type").is_none() => "endpoint_type",
+            EndpointForm::Current | EndpointForm::Before2_9 => "route_type",
         };
-        self.report_missing(&endpoint, &["name", type_key, "model"], form);
+        self.report_missing(&endpoint, &["name", type_key, "model"]);
         let mut entries = Vec::new();
         entries.extend(endpoint.take("name"));
         entries.extend(endpoint.take(type_key).map(|entry| Entry {
@@ -86,7 +85,7 @@ impl Rewriter<'_, '_> {
         ] {
             entries.extend(endpoint.take(key)); // ours, understood here too
         }
-        let known = ["name", "endpoint_type", "model", "limit"];
+        let known = ["name", type_key, "model", "limit"];
         for entry in endpoint.entries() {
             warn_unknown_key(entry, known, self.problems);
         }
@@ -103,13 +102,9 @@ impl Rewriter<'_, '_> {
         Some(Node::new(Content::Map(entries), span))
     }
 
-    fn report_missing(&mut self, node: &Node, keys: &[&str], form: EndpointForm) {
+    fn report_missing(&mut self, node: &Node, keys: &[&str]) {
         for key in keys {
             if node.value(key).is_none() {
-                let key = match (form, *key) {
-                    (EndpointForm::Current, "route_type") => "endpoint_type",
-                    (_, key) => key,
-                };
                 self.problems
                     .error(node.head(), format!("`{key}` is missing"))
                     .label(format!("`{key}` is wanted here"));
@@ -263,11 +258,11 @@ impl Rewriter<'_, '_> {
         let mut entries = Vec::new();
         entries.extend(split.take("name"));
         if entries.is_empty() {
-            self.report_missing(&split, &["name"], EndpointForm::Before2_9);
+            self.report_missing(&split, &["name"]);
         }
         let task = split.take("task_type");
         if task.is_none() {
-            self.report_missing(&split, &["task_type"], EndpointForm::Before2_9);
+            self.report_missing(&split, &["task_type"]);
         }
         let destinations = split.take("destinations");
         let strategy = split.take("routing_strategy");
@@ -397,7 +392,7 @@ impl Rewriter<'_, '_> {
             }
         }
         let Some(name) = item.value("name") else {
-            self.report_missing(item, &["name"], EndpointForm::Before2_9);
+            self.report_missing(item, &["name"]);
             return None;
         };
         let text = self.text(name, "`name`")?.to_owned();

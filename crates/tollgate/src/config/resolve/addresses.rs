@@ -274,6 +274,10 @@ impl Base {
         if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
             return Err("only `http` and `https` are spoken");
         }
+        let host = rest.split('/').next().unwrap_or_default();
+        if host.contains('{') {
+            return Err("its host is not filled in");
+        }
         if rest.contains('#') {
             return Err("it has a `#` part");
         }
