@@ -1,0 +1,396 @@
+//! What the gateway needs to know of a call's body, found without reading it in full, and the few changes that
+//! it makes to a body that passes through.
+
+use std::{borrow::Cow, ops::Range};
+
+use bytes::Bytes;
+use memchr::memchr2;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor},
+};
+use serde_json::{Map, Value, value::RawValue};
+use tollgate_domain::Dialect;
+
+use crate::ReadError;
+
+/// Bounds of a body.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadLimits {
+    /// Most levels of nesting, the outermost object included.
+    pub depth_max: usize,
+}
+
+/// What the gateway needs to know of a call's body. That one exists proves that the body is a JSON object of bearable
+/// depth, in which no field appears twice: whoever reads it later reads the same.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    /// What the client asks for; `None` where the body does not say.
+    pub model: Option<String>,
+    /// Whether the answer is to be streamed.
+    pub stream: bool,
+    /// Whether the client wants usage in its stream. Anthropic's clients always do.
+    pub include_usage: bool,
+    /// The end user, as the caller calls them.
+    pub user: Option<String>,
+    /// Sampling temperature.
+    pub temperature: Option<f64>,
+    /// Nucleus sampling.
+    pub top_p: Option<f64>,
+    /// Cap on generated tokens.
+    pub max_tokens: Option<u64>,
+    takes_stream_options: bool,
+    /// The fields in the order of the body.
+    fields: Vec<Field>,
+    /// Just after the opening brace.
+    start: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Field {
+    name: Box<str>,
+    value: Range<usize>,
+}
+
+/// What is done about `model`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelEdit<'a> {
+    /// Nothing.
+    Keep,
+    /// The body names this model.
+    Set(&'a str),
+    /// The body names none.
+    Remove,
+}
+
+/// Changes to a body that otherwise passes through as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Edits<'a> {
+    /// What is done about `model`.
+    pub model: ModelEdit<'a>,
+    /// Fields to set where the body has none, or null; an earlier map wins over a later one. `max_tokens` and
+    /// `max_completion_tokens` count as one. `model` and `stream` are never set from here.
+    pub defaults: &'a [&'a Map<String, Value>],
+    /// A stream of OpenAI's is to tell its usage (`stream_options.include_usage`).
+    pub ask_usage: bool,
+}
+
+// === impl Head ===
+
+impl Head {
+    /// Reads what is needed of a body, in one pass and without building a tree.
+    ///
+    /// # Errors
+    /// When the body is not a JSON object, is nested too deep, has a field twice, or has a `model` that is not a text or a
+    /// `stream` that is not a boolean.
+    pub fn scan(dialect: Dialect, body: &Bytes, limits: HeadLimits) -> Result<Self, ReadError> {
+        check_depth(body, limits.depth_max)?;
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        let members = Members::deserialize(&mut reader)
+            .and_then(|members| reader.end().map(|()| members))
+            .map_err(not_json)?;
+        let mut head = Self {
+            include_usage: dialect == Dialect::AnthropicMessages,
+            takes_stream_options: matches!(
+                dialect,
+                Dialect::OpenaiChat | Dialect::OpenaiCompletions
+            ),
+            fields: Vec::with_capacity(members.0.len()),
+            start: body
+                .iter()
+                .position(|byte| *byte == b'{')
+                .map_or(0, |at| at + 1),
+            ..Self::default()
+        };
+        for (name, value) in members.0 {
+            head.read_field(dialect, &name, value.get())?;
+            let start = value.get().as_ptr().addr() - body.as_ptr().addr();
+            head.fields.push(Field {
+                name: name.into(),
+                value: start..start + value.get().len(),
+            });
+        }
+        head.refuse_doubles()?;
+        Ok(head)
+    }
+
+    /// Where the value of a field of the outermost object is.
+    pub fn field(&self, name: &str) -> Option<Range<usize>> {
+        self.fields
+            .iter()
+            .find(|field| &*field.name == name)
+            .map(|field| field.value.clone())
+    }
+
+    fn read_field(&mut self, dialect: Dialect, name: &str, value: &str) -> Result<(), ReadError> {
+        match name {
+            "model" => self.model = typed(name, value, "a text")?,
+            "stream" => self.stream = typed(name, value, "true or false")?.unwrap_or(false),
+            "stream_options" if self.takes_stream_options => {
+                self.include_usage = member(value, "include_usage").unwrap_or(false);
+            }
+            "user" | "safety_identifier" if self.user.is_none() || name == "user" => {
+                self.user = lenient(value).or(self.user.take());
+            }
+            "metadata" if dialect == Dialect::AnthropicMessages => {
+                self.user = member(value, "user_id").or(self.user.take())
+            }
+            "temperature" => self.temperature = lenient(value),
+            "top_p" => self.top_p = lenient(value),
+            "max_tokens" | "max_completion_tokens" => {
+                self.max_tokens = lenient(value).or(self.max_tokens)
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Two readers may disagree on which of two equal fields counts, so that neither may.
+    fn refuse_doubles(&self) -> Result<(), ReadError> {
+        let mut names: Vec<&str> = self.fields.iter().map(|field| &*field.name).collect();
+        names.sort_unstable();
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(ReadError::shape(
+                pair[0],
+                "appears twice; leave one of them out",
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The outermost object's members, unread.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::with_capacity(16);
+        while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
+            members.push((name, value));
+        }
+        Ok(Members(members))
+    }
+}
+
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Counts the levels of nesting, jumping over texts, without recursion and before anything else reads the body.
+fn check_depth(body: &[u8], depth_max: usize) -> Result<(), ReadError> {
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while let Some(byte) = body.get(at) {
+        at += 1;
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > depth_max {
+                    return Err(ReadError::TooDeep(depth_max));
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => at = end_of_text(body, at),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Just after the closing quote of a text that begins at `at`.
+fn end_of_text(body: &[u8], mut at: usize) -> usize {
+    while let Some(found) = body.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+        if body[at + found] == b'"' {
+            return at + found + 1;
+        }
+        at += found + 2;
+    }
+    body.len()
+}
+
+fn not_json(error: serde_json::Error) -> ReadError {
+    if error.is_data() {
+        return ReadError::shape("body", "is not a JSON object");
+    }
+    ReadError::Json(error.to_string())
+}
+
+/// A value that has to be of its type, or null.
+fn typed<T: DeserializeOwned>(
+    name: &str,
+    value: &str,
+    wanted: &str,
+) -> Result<Option<T>, ReadError> {
+    serde_json::from_str(value).map_err(|_| ReadError::shape(name, format!("must be {wanted}")))
+}
+
+/// A value that is of its type, or as good as absent: judging it is the provider's part.
+fn lenient<T: DeserializeOwned>(value: &str) -> Option<T> {
+    serde_json::from_str(value).ok()
+}
+
+fn member<T: DeserializeOwned>(value: &str, name: &str) -> Option<T> {
+    let mut members: Map<String, Value> = lenient(value)?;
+    serde_json::from_value(members.remove(name)?).ok()
+}
+
+// === impl Edits ===
+
+impl Edits<'_> {
+    /// The body with the changes made. What is not changed keeps its bytes; where nothing is, the body is the same.
+    pub fn apply(&self, head: &Head, body: &Bytes) -> Bytes {
+        let mut splices = Splices::new(head);
+        self.edit_model(head, &mut splices);
+        if self.ask_usage && head.stream && head.takes_stream_options && !head.include_usage {
+            ask_usage(head, body, &mut splices);
+        }
+        self.set_defaults(head, body, &mut splices);
+        splices.apply(body)
+    }
+
+    fn edit_model(&self, head: &Head, splices: &mut Splices<'_>) {
+        match (
+            self.model,
+            head.fields.iter().position(|field| &*field.name == "model"),
+        ) {
+            (ModelEdit::Keep, _) | (ModelEdit::Remove, None) => {}
+            (ModelEdit::Set(model), _) if head.model.as_deref() == Some(model) => {}
+            (ModelEdit::Set(model), _) => splices.set("model", &Value::from(model)),
+            (ModelEdit::Remove, Some(index)) => splices.remove(index),
+        }
+    }
+
+    fn set_defaults(&self, head: &Head, body: &Bytes, splices: &mut Splices<'_>) {
+        for (name, value) in self.defaults.iter().copied().flatten() {
+            let names: &[&str] = match name.as_str() {
+                "model" | "stream" => continue,
+                "max_tokens" | "max_completion_tokens" => &["max_tokens", "max_completion_tokens"],
+                name => &[name],
+            };
+            let has = |name: &&str| {
+                head.field(name)
+                    .is_some_and(|range| &body[range] != b"null")
+            };
+            if !names.iter().any(|name| splices.has_set(name) || has(name)) {
+                splices.set(name, value);
+            }
+        }
+    }
+}
+
+fn ask_usage(head: &Head, body: &Bytes, splices: &mut Splices<'_>) {
+    let options = head
+        .field("stream_options")
+        .and_then(|range| serde_json::from_slice::<Option<Map<String, Value>>>(&body[range]).ok());
+    let mut options = options.flatten().unwrap_or_default();
+    options.insert("include_usage".to_owned(), Value::Bool(true));
+    splices.set("stream_options", &Value::Object(options));
+}
+
+/// Replacements of byte ranges.
+struct Splices<'a> {
+    head: &'a Head,
+    list: Vec<(Range<usize>, Vec<u8>)>,
+    /// Names of the fields that are set.
+    set: Vec<String>,
+    /// Fields that are added, each after a comma.
+    added: Vec<u8>,
+    removed: Option<usize>,
+}
+
+impl<'a> Splices<'a> {
+    fn new(head: &'a Head) -> Self {
+        Self {
+            head,
+            list: Vec::new(),
+            set: Vec::new(),
+            added: Vec::new(),
+            removed: None,
+        }
+    }
+
+    fn has_set(&self, name: &str) -> bool {
+        self.set.iter().any(|set| set == name)
+    }
+
+    fn set(&mut self, name: &str, value: &Value) {
+        self.set.push(name.to_owned());
+        let value = value.to_string().into_bytes();
+        match self.head.field(name) {
+            Some(range) => self.list.push((range, value)),
+            None => {
+                self.added.push(b',');
+                self.added
+                    .extend_from_slice(Value::from(name).to_string().as_bytes());
+                self.added.push(b':');
+                self.added.extend_from_slice(&value);
+            }
+        }
+    }
+
+    fn remove(&mut self, index: usize) {
+        self.removed = Some(index);
+    }
+
+    fn apply(mut self, body: &Bytes) -> Bytes {
+        if let Some(index) = self.removed {
+            self.list.push((self.removal(index, body), Vec::new()));
+        }
+        if !self.added.is_empty() {
+            let alone = self.head.fields.len() == usize::from(self.removed.is_some());
+            let end = self
+                .head
+                .fields
+                .last()
+                .map_or(self.head.start, |field| field.value.end);
+            self.list
+                .push((end..end, self.added.split_off(usize::from(alone))));
+        }
+        if self.list.is_empty() {
+            return body.clone();
+        }
+        self.list.sort_by_key(|(range, _)| (range.start, range.end));
+        let grown: usize = self.list.iter().map(|(_, bytes)| bytes.len()).sum();
+        let mut edited = Vec::with_capacity(body.len() + grown);
+        let mut kept = 0;
+        for (range, bytes) in &self.list {
+            edited.extend_from_slice(&body[kept..range.start]);
+            edited.extend_from_slice(bytes);
+            kept = range.end;
+        }
+        edited.extend_from_slice(&body[kept..]);
+        Bytes::from(edited)
+    }
+
+    /// A field with the comma that goes with it.
+    fn removal(&self, index: usize, body: &[u8]) -> Range<usize> {
+        let value_end = self.head.fields[index].value.end;
+        match index.checked_sub(1) {
+            Some(before) => self.head.fields[before].value.end..value_end,
+            None if self.head.fields.len() == 1 => self.head.start..value_end,
+            None => {
+                let comma = body[value_end..]
+                    .iter()
+                    .position(|byte| *byte == b',')
+                    .map_or(value_end, |at| value_end + at + 1);
+                self.head.start..comma
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+//! The wire languages: bytes in, bytes out.
+//!
+//! A dialect is read into our own form ([`Call`], [`Answer`], [`StreamEvent`], [`ProviderError`]) and written from it.
+//! Between equal dialects nothing is read in full: [`Head`] finds what the gateway needs, [`Edits`] sets
+//! what it must set, and the bytes pass through; [`Watch`] looks on at the stream.
+//!
+//! Nothing here waits, reads a clock or knows of providers, routes or keys.
+
+mod answer;
+mod call;
+mod error;
+mod fields;
+mod head;
+mod json;
+mod sse;
+mod translate;
+mod watch;
+
+mod anthropic_messages;
+mod mlflow_serving;
+mod openai_chat;
+mod openai_completions;
+mod openai_embeddings;
+
+pub use answer::{
+    Answer, AnswerChoice, ChatAnswer, Delta, EmbeddingAnswer, PartStart, Stop, StopReason,
+    StreamEvent, Vector,
+};
+pub use call::{
+    Call, ChatCall, CompletionCall, EmbeddingCall, EmbeddingInput, Extra, MediaSource, Message,
+    Part, PartKind, PromptInput, Reasoning, ReasoningEffort, ResponseFormat, Role, Tool,
+    ToolChoice, ToolKind,
+};
+pub use error::{ErrorKind, ErrorReport, ProviderError, ReadError, Unsupported};
+pub use fields::{Gaps, Policy, Rule, rules};
+pub use head::{Edits, Head, HeadLimits, ModelEdit};
+pub use sse::{SseEvent, SseSplitter, SseTooLong};
+pub use translate::{
+    AnswerForm, CallForm, Finish, StreamReader, StreamWriter, Written, read_answer, read_call,
+    read_error, stream_of, write_answer, write_call, write_error,
+};
+pub use watch::{Glance, Seen, Watch, glance};

@@ -1,0 +1,21 @@
+//! OpenAI's chat completions: `POST /v1/chat/completions`, which most providers speak. The shapes that OpenAI's other endpoints
+//! share with it are here as well.
+
+mod read;
+mod stream;
+mod wire;
+mod write;
+
+pub(crate) use read::{
+    read_answer, read_answer_with, read_call, read_choice_frame, read_stream_options,
+};
+pub(crate) use stream::{Frame, StreamReader, StreamWriter};
+pub(crate) use wire::{
+    Count, Text, Told, WireUsage, finish_reason, parse, read_event, read_stream_error, stop_reason,
+};
+pub(crate) use write::{
+    finish_word, to_bytes, write_answer, write_call, write_frame, write_stream_options,
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,556 @@
+//! Shapes that OpenAI's endpoints share: what is read of a stream's chunks, usage, finish reasons, texts in odd forms.
+//!
+//! Texts are borrowed from the event they came in. Fields that are seldom needed, or that providers fill with the most
+//! different things, stay unread ([`RawValue`]) until they are.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize, de::Visitor};
+use serde_json::{Value, value::RawValue};
+use tollgate_domain::{Dialect, Usage};
+
+use crate::{ErrorKind, ProviderError, SseEvent, StopReason};
+
+/// The end mark of a stream.
+const DONE: &[u8] = b"[DONE]";
+
+/// A text, borrowed where it has no escapes.
+#[derive(Deserialize)]
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+
+/// What an event of a stream says.
+pub(crate) enum Told<'a, C = Choice<'a>> {
+    /// Nothing: it is a comment.
+    Nothing,
+    /// The answer goes on.
+    Chunk(Chunk<'a, C>),
+    /// The provider failed.
+    Error(ProviderError),
+    /// The answer is complete.
+    End,
+}
+
+/// One chunk of a stream, of chat or of text completions; of its choices `C` is read.
+#[derive(Deserialize)]
+pub(crate) struct Chunk<'a, C = Choice<'a>> {
+    #[serde(default = "Option::default")]
+    pub(crate) choices: Option<Vec<C>>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+    /// Groq's place for usage.
+    #[serde(borrow, default)]
+    x_groq: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+    /// `error` where the whole chunk is one (vLLM).
+    #[serde(borrow, default)]
+    object: Option<&'a RawValue>,
+}
+
+/// What every chunk repeats, and the first is asked for.
+#[derive(Default, Deserialize)]
+pub(crate) struct Identity<'a> {
+    #[serde(borrow, default)]
+    pub(crate) id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) model: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) created: Option<&'a RawValue>,
+}
+
+/// One choice of a chunk.
+#[derive(Deserialize)]
+pub(crate) struct Choice<'a> {
+    #[serde(default)]
+    pub(crate) index: Count,
+    /// Of chat.
+    #[serde(borrow, default)]
+    pub(crate) delta: Option<Delta<'a>>,
+    /// Of text completions.
+    #[serde(borrow, default)]
+    pub(crate) text: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) finish_reason: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) logprobs: Option<&'a RawValue>,
+}
+
+/// What a chunk adds to a message.
+#[derive(Deserialize)]
+pub(crate) struct Delta<'a> {
+    #[serde(borrow, default)]
+    pub(crate) content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) refusal: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) reasoning_content: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) reasoning: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) reasoning_details: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) tool_calls: Option<Vec<ToolCallPiece<'a>>>,
+    #[serde(borrow, default)]
+    pub(crate) function_call: Option<FunctionPiece<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) audio: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) annotations: Option<&'a RawValue>,
+}
+
+/// A piece of a tool call.
+#[derive(Deserialize)]
+pub(crate) struct ToolCallPiece<'a> {
+    #[serde(default)]
+    pub(crate) index: Count,
+    #[serde(borrow, default)]
+    pub(crate) id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) function: Option<FunctionPiece<'a>>,
+    /// Of tools whose argument is free text.
+    #[serde(borrow, default)]
+    pub(crate) custom: Option<&'a RawValue>,
+}
+
+/// A piece of a function's name and arguments.
+#[derive(Deserialize)]
+pub(crate) struct FunctionPiece<'a> {
+    #[serde(borrow, default)]
+    pub(crate) name: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) arguments: Option<&'a RawValue>,
+}
+
+/// A member of `reasoning_details`, in OpenRouter's form
+/// (<https://openrouter.ai/docs/use-cases/reasoning-tokens>, read 2026-11).
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct ReasoningDetail<'a> {
+    #[serde(rename = "type", borrow)]
+    pub(crate) kind: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) summary: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) signature: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) index: Option<u32>,
+}
+
+/// A member of a `content` list, in an answer or a delta. Mistral's reasoning is `{"type": "thinking", "thinking": [{"text"}]}`.
+#[derive(Deserialize)]
+pub(crate) struct ContentPart<'a> {
+    #[serde(borrow, default)]
+    pub(crate) text: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) thinking: Option<Vec<ContentPart<'a>>>,
+}
+
+// === impl Chunk ===
+
+/// Reads an event of a stream.
+pub(crate) fn read_event<'a, C: Deserialize<'a>>(
+    event: &'a SseEvent,
+) -> Result<Told<'a, C>, serde_json::Error> {
+    let error = || Told::Error(read_stream_error(Dialect::OpenaiChat, &event.data));
+    Ok(match event.data.trim_ascii() {
+        b"" => Told::Nothing,
+        DONE => Told::End,
+        _ if &*event.name == b"error" => error(),
+        _ => {
+            let chunk: Chunk<'_, C> = serde_json::from_slice(&event.data)?;
+            if chunk.is_error() {
+                error()
+            } else {
+                Told::Chunk(chunk)
+            }
+        }
+    })
+}
+
+impl<C> Chunk<'_, C> {
+    /// What was used so far, if the chunk says.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        #[derive(Deserialize)]
+        struct Groq<'a> {
+            #[serde(borrow, default)]
+            usage: Option<&'a RawValue>,
+        }
+        let groq = || {
+            self.x_groq
+                .and_then(parse::<Groq<'_>>)
+                .and_then(|groq| groq.usage)
+        };
+        parse::<WireUsage>(self.usage.or_else(groq)?)?.into_usage()
+    }
+
+    fn is_error(&self) -> bool {
+        self.error.is_some()
+            || self
+                .object
+                .is_some_and(|object| object.get() == r#""error""#)
+    }
+}
+
+/// Reads an error that came with a status of success, mostly inside a stream: its kind is told by its words alone.
+pub(crate) fn read_stream_error(dialect: Dialect, data: &[u8]) -> ProviderError {
+    let body: Value = serde_json::from_slice(data).unwrap_or_default();
+    let error = body.get("error").unwrap_or(&body);
+    let status = ["status_code", "status", "code"]
+        .iter()
+        .filter_map(|name| error.get(name))
+        .find_map(|code| code.as_u64().or_else(|| code.as_str()?.parse().ok()))
+        .and_then(|code| u16::try_from(code).ok())
+        .filter(|code| (400..600).contains(code));
+    let word = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
+    let status = status.unwrap_or_else(|| kind_of(word("type"), word("code")).status());
+    crate::error::read(dialect, status, data)
+}
+
+/// The kind that a `type` and a `code` tell, OpenAI's and Anthropic's.
+fn kind_of(kind: &str, code: &str) -> ErrorKind {
+    match (kind, code) {
+        (_, "rate_limit_exceeded")
+        | ("rate_limit_error" | "rate_limit_exceeded" | "tokens" | "requests", _) => {
+            ErrorKind::RateLimited
+        }
+        (_, "insufficient_quota") | ("insufficient_quota" | "billing_error", _) => {
+            ErrorKind::Billing
+        }
+        (_, "invalid_api_key") | ("authentication_error", _) => ErrorKind::Authentication,
+        (_, "model_not_found") | ("not_found_error", _) => ErrorKind::NotFound,
+        ("permission_error", _) => ErrorKind::Permission,
+        ("request_too_large", _) => ErrorKind::TooLarge,
+        ("timeout_error", _) => ErrorKind::Timeout,
+        ("overloaded_error", _) => ErrorKind::Overloaded,
+        ("invalid_request_error" | "invalid_parameter_error" | "BadRequestError", _) => {
+            ErrorKind::InvalidRequest
+        }
+        _ => ErrorKind::Server,
+    }
+}
+
+/// A value of this type, or nothing where it is something else.
+pub(crate) fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+/// A text; anything else as the JSON that it is, null as nothing. Some providers give arguments or structured content as
+/// objects.
+pub(crate) fn text_of(raw: &RawValue) -> Cow<'_, str> {
+    match raw.get() {
+        "null" => Cow::Borrowed(""),
+        text if text.starts_with('"') => {
+            parse::<Text<'_>>(raw).map_or(Cow::Borrowed(""), |text| text.0)
+        }
+        json => Cow::Borrowed(json),
+    }
+}
+
+/// A date in seconds since 1970, whichever kind of number it is.
+pub(crate) fn seconds(value: &Value) -> Option<i64> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "parts of a second do not matter, and the cast saturates"
+    )]
+    let whole = |seconds: f64| seconds as i64;
+    value
+        .as_i64()
+        .or_else(|| value.as_f64().map(whole))
+        .or_else(|| value.as_str()?.parse().ok())
+}
+
+/// What a finish reason means; `None` for the empty one that some send before the end.
+pub(crate) fn stop_reason(word: &str) -> Option<StopReason> {
+    Some(match word {
+        "" => return None,
+        "stop" | "eos" | "eos_token" => StopReason::EndTurn,
+        "stop_sequence" => StopReason::StopSequence,
+        "length" => StopReason::MaxTokens,
+        "model_length" => StopReason::ContextWindow,
+        "tool_calls" | "function_call" => StopReason::ToolUse,
+        "content_filter" => StopReason::ContentFilter,
+        other => StopReason::Other(other.to_owned()),
+    })
+}
+
+/// OpenAI's word. Words of other dialects become `stop`.
+pub(crate) fn finish_reason(reason: &StopReason) -> &'static str {
+    match reason {
+        StopReason::EndTurn
+        | StopReason::StopSequence
+        | StopReason::Pause
+        | StopReason::Other(_) => "stop",
+        StopReason::MaxTokens | StopReason::ContextWindow => "length",
+        StopReason::ToolUse => "tool_calls",
+        StopReason::ContentFilter | StopReason::Refusal => "content_filter",
+    }
+}
+
+// === usage ===
+
+/// `usage` as providers write it.
+#[derive(Deserialize)]
+pub(crate) struct WireUsage {
+    #[serde(default)]
+    prompt_tokens: Count,
+    #[serde(default)]
+    completion_tokens: Count,
+    #[serde(default)]
+    total_tokens: Count,
+    #[serde(default)]
+    prompt_tokens_details: Option<Details>,
+    #[serde(default)]
+    completion_tokens_details: Option<Details>,
+    /// DeepSeek's name for cached tokens.
+    #[serde(default)]
+    prompt_cache_hit_tokens: Count,
+    /// Mistral's.
+    #[serde(default)]
+    num_cached_tokens: Count,
+    /// Together's place for them.
+    #[serde(default)]
+    reasoning_tokens: Count,
+}
+
+#[derive(Default, Deserialize)]
+struct Details {
+    #[serde(default)]
+    cached_tokens: Count,
+    #[serde(default)]
+    cache_write_tokens: Count,
+    #[serde(default)]
+    audio_tokens: Count,
+    #[serde(default)]
+    reasoning_tokens: Count,
+}
+
+/// A number that is whole and not negative, or nothing.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Count(Option<u64>);
+
+impl Count {
+    /// As a place in a list.
+    pub(crate) fn index(self) -> Option<u32> {
+        self.0.and_then(|count| u32::try_from(count).ok())
+    }
+}
+
+impl WireUsage {
+    /// The same in classes that do not overlap; `None` where no tokens are told.
+    ///
+    /// `prompt_tokens` holds cached, written and audio tokens, `completion_tokens` holds reasoning and audio. Some count
+    /// reasoning (xAI) or audio (Mistral) beside them: that is where the total says so.
+    pub(crate) fn into_usage(self) -> Option<Usage> {
+        let input = self.prompt_tokens_details.unwrap_or_default();
+        let output = self.completion_tokens_details.unwrap_or_default();
+        let (prompt, completion) = (self.prompt_tokens.0, self.completion_tokens.0);
+        let beside = self.total_tokens.0.zip(prompt).map(|(total, prompt)| {
+            total
+                .saturating_sub(prompt)
+                .saturating_sub(completion.unwrap_or(0))
+        });
+        let is_beside = |class: Option<u64>| class.is_some() && class != Some(0) && class == beside;
+
+        let mut rest = prompt;
+        let input_audio = take(
+            &mut rest,
+            input.audio_tokens.0,
+            is_beside(input.audio_tokens.0),
+        );
+        let cached = input
+            .cached_tokens
+            .0
+            .or(self.prompt_cache_hit_tokens.0)
+            .or(self.num_cached_tokens.0);
+        let input_cached = take(&mut rest, cached, false);
+        let cache_write = take(&mut rest, input.cache_write_tokens.0, false);
+        let input = rest;
+
+        let mut rest = completion;
+        let reasoning = output.reasoning_tokens.0.or(self.reasoning_tokens.0);
+        let output_reasoning = take(&mut rest, reasoning, is_beside(reasoning));
+        let output_audio = take(&mut rest, output.audio_tokens.0, false);
+        let usage = Usage {
+            input,
+            input_cached,
+            cache_write,
+            cache_write_1h: None,
+            input_audio,
+            output: rest,
+            output_reasoning,
+            output_audio,
+        };
+        (usage != Usage::default()).then_some(usage)
+    }
+}
+
+/// Takes a class out of what is left of a total. A class larger than that is cut down: the total is what was charged.
+fn take(rest: &mut Option<u64>, class: Option<u64>, beside: bool) -> Option<u64> {
+    let Some(total) = *rest else { return class };
+    if beside {
+        return class;
+    }
+    let class = class.map(|class| class.min(total));
+    *rest = Some(total - class.unwrap_or(0));
+    class
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CountVisitor)
+    }
+}
+
+struct CountVisitor;
+
+impl Visitor<'_> for CountVisitor {
+    type Value = Count;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a number")
+    }
+
+    fn visit_u64<E>(self, count: u64) -> Result<Count, E> {
+        Ok(Count(Some(count)))
+    }
+
+    fn visit_i64<E>(self, count: i64) -> Result<Count, E> {
+        Ok(Count(u64::try_from(count).ok()))
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole and not negative"
+    )]
+    fn visit_f64<E>(self, count: f64) -> Result<Count, E> {
+        Ok(Count(
+            (count >= 0.0 && count.fract() == 0.0).then_some(count as u64),
+        ))
+    }
+
+    fn visit_unit<E>(self) -> Result<Count, E> {
+        Ok(Count(None))
+    }
+}
+
+/// Usage in OpenAI's form. Classes that were not told are left out; the totals have to be there.
+pub(crate) fn write_usage(usage: &Usage) -> Value {
+    let mut wire = serde_json::json!({
+        "prompt_tokens": usage.input_total().unwrap_or(0),
+        "completion_tokens": usage.output_total().unwrap_or(0),
+        "total_tokens": usage.total().unwrap_or(0),
+    });
+    let cache_write = match (usage.cache_write, usage.cache_write_1h) {
+        (None, None) => None,
+        (write, write_1h) => Some(write.unwrap_or(0).saturating_add(write_1h.unwrap_or(0))),
+    };
+    let prompt = [
+        ("cached_tokens", usage.input_cached),
+        ("cache_write_tokens", cache_write),
+        ("audio_tokens", usage.input_audio),
+    ];
+    let completion = [
+        ("reasoning_tokens", usage.output_reasoning),
+        ("audio_tokens", usage.output_audio),
+    ];
+    for (name, classes) in [
+        ("prompt_tokens_details", &prompt[..]),
+        ("completion_tokens_details", &completion[..]),
+    ] {
+        let told: serde_json::Map<String, Value> = classes
+            .iter()
+            .filter_map(|(name, count)| Some(((*name).to_owned(), Value::from((*count)?))))
+            .collect();
+        if !told.is_empty() {
+            wire[name] = Value::Object(told);
+        }
+    }
+    wire
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(usage: Value) -> Usage {
+        serde_json::from_value::<WireUsage>(usage)
+            .unwrap()
+            .into_usage()
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn classes_do_not_overlap() {
+        let usage = read(serde_json::json!({
+            "prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150,
+            "prompt_tokens_details": {"cached_tokens": 60, "audio_tokens": 10, "cache_write_tokens": 5},
+            "completion_tokens_details": {"reasoning_tokens": 30, "audio_tokens": null},
+        }));
+        assert_eq!(
+            (
+                usage.input,
+                usage.input_cached,
+                usage.cache_write,
+                usage.input_audio
+            ),
+            (Some(25), Some(60), Some(5), Some(10))
+        );
+        assert_eq!(
+            (usage.output, usage.output_reasoning, usage.output_audio),
+            (Some(20), Some(30), None)
+        );
+        assert_eq!(usage.total(), Some(150));
+    }
+
+    #[test]
+    fn reasoning_is_beside_where_the_total_says_so() {
+        let usage = read(serde_json::json!({
+            "prompt_tokens": 468, "completion_tokens": 82, "total_tokens": 870,
+            "completion_tokens_details": {"reasoning_tokens": 320},
+        }));
+        assert_eq!(
+            (usage.output, usage.output_reasoning, usage.total()),
+            (Some(82), Some(320), Some(870))
+        );
+    }
+
+    #[test]
+    fn a_class_larger_than_its_total_is_cut_down() {
+        let usage = read(serde_json::json!({
+            "prompt_tokens": 7, "completion_tokens": 16, "total_tokens": 23,
+            "prompt_tokens_details": {"cached_tokens": 161}, "completion_tokens_details": {"reasoning_tokens": 22},
+        }));
+        assert_eq!((usage.input, usage.input_cached), (Some(0), Some(7)));
+        assert_eq!((usage.output, usage.output_reasoning), (Some(0), Some(16)));
+    }
+
+    #[test]
+    fn what_was_not_told_stays_untold() {
+        assert_eq!(
+            read(serde_json::json!({"prompt_tokens": 3})),
+            Usage {
+                input: Some(3),
+                ..Usage::default()
+            }
+        );
+        assert!(
+            serde_json::from_value::<WireUsage>(serde_json::json!({"prompt_tokens": null}))
+                .unwrap()
+                .into_usage()
+                .is_none()
+        );
+        let written = write_usage(&Usage {
+            input: Some(3),
+            output: Some(2),
+            ..Usage::default()
+        });
+        assert_eq!(
+            written,
+            serde_json::json!({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5})
+        );
+    }
+}

@@ -1,0 +1,546 @@
+//! Looking on at an answer that passes through untouched: what was used, why it ended, whether it is complete. Reads no
+//! more than that; what it says agrees with what the dialect's reader would say.
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+use tollgate_domain::{Dialect, StreamEnd, Task, Usage};
+
+use crate::{
+    ProviderError, ReadError, SseEvent, StopReason,
+    anthropic_messages::{self, WireUsage as AnthropicUsage},
+    openai_chat::{self, Count, Text, Told, WireUsage, parse, read_event, read_stream_error},
+};
+
+/// What an event told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// A person would see something of it: text, reasoning, a piece of a tool call.
+    pub content: bool,
+    /// It is the dialect's end mark.
+    pub end: bool,
+    /// What was used so far.
+    pub usage: Option<Usage>,
+    /// It tells usage and nothing else; hidden from a client that did not ask for it.
+    pub usage_only: bool,
+    /// Why the answer ended.
+    pub stop: Option<StopReason>,
+    /// The provider failed.
+    pub error: Option<ProviderError>,
+}
+
+/// Looks on at a stream.
+#[derive(Debug)]
+pub struct Watch {
+    dialect: Dialect,
+    stream_end: StreamEnd,
+    ended: bool,
+    /// Choices that have begun, and whether they have ended.
+    choices: Vec<(u32, bool)>,
+}
+
+/// Most choices that are remembered.
+const CHOICES_MAX: usize = 1024;
+
+impl Watch {
+    /// For a stream in a dialect that ends in a certain way.
+    pub fn new(dialect: Dialect, stream_end: StreamEnd) -> Self {
+        Self {
+            dialect,
+            stream_end,
+            ended: false,
+            choices: Vec::new(),
+        }
+    }
+
+    /// Looks at one event. What cannot be understood tells nothing, and passes.
+    pub fn see(&mut self, event: &SseEvent) -> Seen {
+        if event.data.is_empty() || self.ended {
+            return Seen::default();
+        }
+        let seen = match self.dialect {
+            Dialect::AnthropicMessages => self.see_anthropic(event),
+            _ => self.see_openai(event),
+        };
+        let seen = seen.unwrap_or_default();
+        self.ended = seen.end || seen.error.is_some();
+        seen
+    }
+
+    /// Whether the answer is complete, now that the body has ended cleanly.
+    pub fn complete(&self) -> bool {
+        let finished = || !self.choices.is_empty() && self.choices.iter().all(|(_, ended)| *ended);
+        self.ended || self.stream_end == StreamEnd::Finish && finished()
+    }
+
+    fn see_openai(&mut self, event: &SseEvent) -> Option<Seen> {
+        let chunk = match read_event::<ChoiceGlimpse<'_>>(event).ok()? {
+            Told::Chunk(chunk) => chunk,
+            Told::Nothing => return None,
+            Told::Error(error) => {
+                return Some(Seen {
+                    error: Some(error),
+                    ..Seen::default()
+                });
+            }
+            Told::End => {
+                return Some(Seen {
+                    end: true,
+                    ..Seen::default()
+                });
+            }
+        };
+        let choices = chunk.choices.as_deref().unwrap_or_default();
+        let mut seen = Seen {
+            usage: chunk.usage(),
+            ..Seen::default()
+        };
+        seen.usage_only = choices.is_empty() && seen.usage.is_some();
+        for choice in choices {
+            seen.content |= choice.has_content();
+            let stop = choice
+                .finish_reason
+                .as_ref()
+                .and_then(|word| openai_chat::stop_reason(&word.0));
+            self.note_choice(choice.index.index().unwrap_or(0), stop.is_some());
+            seen.stop = seen.stop.or(stop);
+        }
+        Some(seen)
+    }
+
+    fn see_anthropic(&mut self, event: &SseEvent) -> Option<Seen> {
+        let told: AnthropicEvent<'_> = serde_json::from_slice(&event.data).ok()?;
+        let mut seen = Seen::default();
+        match &*told.kind.0 {
+            "message_start" => {
+                self.note_choice(0, false);
+                seen.usage = told.message?.usage.and_then(anthropic_usage);
+            }
+            "content_block_start" => seen.content = told.content_block?.has_content(),
+            "content_block_delta" => seen.content = told.delta?.has_content(),
+            "message_delta" => {
+                seen.usage = told.usage.and_then(anthropic_usage);
+                seen.stop = told
+                    .delta?
+                    .stop_reason
+                    .map(|word| anthropic_messages::stop_reason(&word.0));
+                self.note_choice(0, seen.stop.is_some());
+            }
+            "message_stop" => seen.end = true,
+            "error" => {
+                seen.error = Some(read_stream_error(Dialect::AnthropicMessages, &event.data))
+            }
+            _ => {}
+        }
+        Some(seen)
+    }
+
+    fn note_choice(&mut self, index: u32, ended: bool) {
+        if let Some((_, has_ended)) = self.choices.iter_mut().find(|(known, _)| *known == index) {
+            *has_ended |= ended;
+        } else if self.choices.len() < CHOICES_MAX {
+            self.choices.push((index, ended));
+        }
+    }
+}
+
+/// What is looked at in a choice of OpenAI's chunks.
+#[derive(Deserialize)]
+struct ChoiceGlimpse<'a> {
+    #[serde(default)]
+    index: Count,
+    #[serde(default)]
+    delta: Option<DeltaGlimpse>,
+    #[serde(default)]
+    text: Something,
+    #[serde(borrow, default)]
+    finish_reason: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct DeltaGlimpse {
+    #[serde(default)]
+    content: Something,
+    #[serde(default)]
+    refusal: Something,
+    #[serde(default)]
+    reasoning_content: Something,
+    #[serde(default)]
+    reasoning: Something,
+    #[serde(default)]
+    reasoning_details: Something,
+    #[serde(default)]
+    audio: Something,
+    #[serde(default)]
+    tool_calls: Option<Vec<ToolCallGlimpse>>,
+    #[serde(default)]
+    function_call: Option<FunctionGlimpse>,
+}
+
+#[derive(Deserialize)]
+struct ToolCallGlimpse {
+    #[serde(default)]
+    id: Something,
+    #[serde(default)]
+    function: Option<FunctionGlimpse>,
+    #[serde(default)]
+    custom: Something,
+}
+
+#[derive(Deserialize)]
+struct FunctionGlimpse {
+    #[serde(default)]
+    name: Something,
+    #[serde(default)]
+    arguments: Something,
+}
+
+impl ChoiceGlimpse<'_> {
+    fn has_content(&self) -> bool {
+        self.text.0 || self.delta.as_ref().is_some_and(DeltaGlimpse::has_content)
+    }
+}
+
+impl DeltaGlimpse {
+    fn has_content(&self) -> bool {
+        let texts = [
+            self.content,
+            self.refusal,
+            self.reasoning_content,
+            self.reasoning,
+            self.reasoning_details,
+            self.audio,
+        ];
+        let function = |function: &FunctionGlimpse| function.name.0 || function.arguments.0;
+        texts.iter().any(|text| text.0)
+            || self.function_call.as_ref().is_some_and(function)
+            || self.tool_calls.iter().flatten().any(|call| {
+                call.id.0 || call.custom.0 || call.function.as_ref().is_some_and(function)
+            })
+    }
+}
+
+/// What is looked at in Anthropic's events.
+#[derive(Deserialize)]
+struct AnthropicEvent<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Text<'a>,
+    #[serde(borrow, default)]
+    message: Option<MessageGlimpse<'a>>,
+    #[serde(borrow, default)]
+    content_block: Option<BlockGlimpse<'a>>,
+    #[serde(borrow, default)]
+    delta: Option<BlockDeltaGlimpse<'a>>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct MessageGlimpse<'a> {
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct BlockGlimpse<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Text<'a>,
+    #[serde(default)]
+    text: Something,
+    #[serde(default)]
+    thinking: Something,
+}
+
+#[derive(Deserialize)]
+struct BlockDeltaGlimpse<'a> {
+    #[serde(default)]
+    text: Something,
+    #[serde(default)]
+    thinking: Something,
+    #[serde(default)]
+    partial_json: Something,
+    #[serde(borrow, default)]
+    stop_reason: Option<Text<'a>>,
+}
+
+impl BlockGlimpse<'_> {
+    /// Text and thinking begin empty; other blocks begin with something.
+    fn has_content(&self) -> bool {
+        self.text.0 || self.thinking.0 || !matches!(&*self.kind.0, "text" | "thinking")
+    }
+}
+
+impl BlockDeltaGlimpse<'_> {
+    fn has_content(&self) -> bool {
+        self.text.0 || self.thinking.0 || self.partial_json.0
+    }
+}
+
+fn anthropic_usage(raw: &RawValue) -> Option<Usage> {
+    parse::<AnthropicUsage>(raw)?.into_usage()
+}
+
+/// What is seen at a glance of a whole answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Glance {
+    /// What was used.
+    pub usage: Option<Usage>,
+    /// Why the first choice ended.
+    pub stop: Option<StopReason>,
+    /// The model that answered.
+    pub model: Option<String>,
+    /// The provider failed, for all that its status says otherwise.
+    pub error: Option<ProviderError>,
+}
+
+#[derive(Deserialize)]
+struct Whole<'a> {
+    #[serde(borrow, default)]
+    model: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    choices: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    stop_reason: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+/// Glances at a whole answer that passes through.
+///
+/// # Errors
+/// When the body is not a JSON object. A score may be anything.
+pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadError> {
+    if task == Task::Predict {
+        return Ok(Glance::default());
+    }
+    let whole: Whole<'_> =
+        serde_json::from_slice(body).map_err(|error| ReadError::Json(error.to_string()))?;
+    let anthropic = dialect == Dialect::AnthropicMessages;
+    let usage = match whole.usage {
+        Some(raw) if anthropic => anthropic_usage(raw),
+        Some(raw) => parse::<WireUsage>(raw).and_then(WireUsage::into_usage),
+        None => None,
+    };
+    let stop = if anthropic {
+        whole
+            .stop_reason
+            .and_then(parse::<Text<'_>>)
+            .map(|word| anthropic_messages::stop_reason(&word.0))
+    } else {
+        whole.choices.and_then(first_stop)
+    };
+    Ok(Glance {
+        usage,
+        stop,
+        model: whole.model.and_then(parse),
+        error: whole.error.map(|_| read_stream_error(dialect, body)),
+    })
+}
+
+fn first_stop(choices: &RawValue) -> Option<StopReason> {
+    let choices: Vec<ChoiceGlimpse<'_>> = parse(choices)?;
+    openai_chat::stop_reason(&choices.first()?.finish_reason.as_ref()?.0)
+}
+
+/// Whether there is something for a person to see: a text that is not empty, also within a list or an object, whose kind, id and
+/// format do not count.
+#[derive(Clone, Copy, Default)]
+struct Something(bool);
+
+impl<'de> Deserialize<'de> for Something {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SomethingVisitor)
+    }
+}
+
+struct SomethingVisitor;
+
+impl<'de> Visitor<'de> for SomethingVisitor {
+    type Value = Something;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("anything")
+    }
+
+    fn visit_unit<E>(self) -> Result<Something, E> {
+        Ok(Something(false))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Something, E> {
+        Ok(Something(false))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Something, E> {
+        Ok(Something(false))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Something, E> {
+        Ok(Something(false))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Something, E> {
+        Ok(Something(false))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Something, E> {
+        Ok(Something(!text.is_empty()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Something, A::Error> {
+        let mut some = false;
+        while let Some(item) = list.next_element::<Something>()? {
+            some |= item.0;
+        }
+        Ok(Something(some))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Something, A::Error> {
+        let mut some = false;
+        while let Some((Text(name), value)) = map.next_entry::<Text<'de>, Something>()? {
+            some |= value.0 && !matches!(&*name, "type" | "id" | "format");
+        }
+        Ok(Something(some))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn event(name: &str, data: &str) -> SseEvent {
+        let bytes = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+        SseEvent {
+            raw: Bytes::new(),
+            name: bytes(name),
+            data: bytes(data),
+        }
+    }
+
+    fn see_all(dialect: Dialect, stream_end: StreamEnd, events: &[Value]) -> (Vec<Seen>, Watch) {
+        let mut watch = Watch::new(dialect, stream_end);
+        let seen = events
+            .iter()
+            .map(|data| watch.see(&event("", &data.to_string())))
+            .collect();
+        (seen, watch)
+    }
+
+    #[test]
+    fn usage_alone_is_told_from_usage_beside_content() {
+        let usage = json!({"prompt_tokens": 1, "completion_tokens": 2});
+        let choice = json!({"index": 0, "delta": {"content": ""}, "finish_reason": "stop"});
+        let chunks = [
+            json!({"choices": [choice], "usage": usage}),
+            json!({"choices": [], "usage": usage}),
+            json!({"choices": [], "prompt_filter_results": []}),
+            json!({"choices": [choice], "x_groq": {"usage": usage}}),
+        ];
+        let (seen, watch) = see_all(Dialect::OpenaiChat, StreamEnd::Mark, &chunks);
+        assert_eq!(
+            seen.iter().map(|seen| seen.usage_only).collect::<Vec<_>>(),
+            [false, true, false, false]
+        );
+        assert_eq!(
+            seen.iter()
+                .map(|seen| seen.usage.is_some())
+                .collect::<Vec<_>>(),
+            [true, true, false, true]
+        );
+        assert!(seen.iter().all(|seen| !seen.content));
+        assert_eq!(seen[0].stop, Some(StopReason::EndTurn));
+        assert!(!watch.complete(), "the end mark is missing");
+    }
+
+    #[test]
+    fn a_stream_without_end_mark_is_complete_when_every_choice_has_ended() {
+        let chunk = |index: u32, reason: Value| json!({"choices": [{"index": index, "finish_reason": reason}]});
+        let ended = |chunks: &[Value]| {
+            see_all(Dialect::OpenaiChat, StreamEnd::Finish, chunks)
+                .1
+                .complete()
+        };
+        assert!(!ended(&[]));
+        assert!(!ended(&[chunk(0, json!("stop")), chunk(1, Value::Null)]));
+        assert!(ended(&[
+            chunk(0, json!("stop")),
+            chunk(1, Value::Null),
+            chunk(1, json!("length"))
+        ]));
+    }
+
+    #[test]
+    fn an_error_is_seen_however_it_is_written() {
+        for (name, data) in [
+            ("", r#"{"error":{"message":"m","type":"server_error"}}"#),
+            ("error", "overloaded"),
+            ("", r#"{"object":"error"}"#),
+        ] {
+            let seen = Watch::new(Dialect::OpenaiChat, StreamEnd::Mark).see(&event(name, data));
+            assert!(seen.error.is_some(), "{name} {data}");
+        }
+        let overloaded = event(
+            "error",
+            r#"{"type":"error","error":{"type":"overloaded_error","message":"m"}}"#,
+        );
+        let seen = Watch::new(Dialect::AnthropicMessages, StreamEnd::Mark).see(&overloaded);
+        assert_eq!(seen.error.unwrap().kind, crate::ErrorKind::Overloaded);
+    }
+
+    #[test]
+    fn an_anthropic_stream_is_followed() {
+        let events = [
+            json!({"type": "message_start", "message": {"usage": {"input_tokens": 5, "cache_read_input_tokens": 2, "output_tokens": 1}}}),
+            json!({"type": "ping"}),
+            json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+            json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}}),
+            json!({"type": "content_block_start", "index": 1, "content_block": {"type": "tool_use", "id": "1", "name": "f", "input": {}}}),
+            json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 9}}),
+            json!({"type": "message_stop"}),
+        ];
+        let (seen, watch) = see_all(Dialect::AnthropicMessages, StreamEnd::Mark, &events);
+        assert_eq!(
+            seen.iter().map(|seen| seen.content).collect::<Vec<_>>(),
+            [false, false, false, true, true, false, false]
+        );
+        let mut usage = Usage::default();
+        seen.iter()
+            .filter_map(|seen| seen.usage.as_ref())
+            .for_each(|later| usage.update(later));
+        assert_eq!(
+            (usage.input, usage.input_cached, usage.output),
+            (Some(5), Some(2), Some(9))
+        );
+        assert_eq!(seen[5].stop, Some(StopReason::ToolUse));
+        assert!(seen[6].end && watch.complete());
+        assert!(
+            !see_all(Dialect::AnthropicMessages, StreamEnd::Mark, &events[..6])
+                .1
+                .complete()
+        );
+        assert!(
+            see_all(Dialect::AnthropicMessages, StreamEnd::Finish, &events[..6])
+                .1
+                .complete()
+        );
+    }
+
+    #[test]
+    fn a_glance_sees_an_error_under_a_status_of_success() {
+        let body = b"\n  {\"error\":{\"message\":\"Provider returned error\",\"code\":400}}";
+        let seen = glance(Dialect::OpenaiChat, Task::Chat, body).unwrap();
+        assert_eq!(seen.error.unwrap().status, 400);
+        let body = br#"{"model": "claude", "stop_reason": "max_tokens", "usage": {"input_tokens": 1, "output_tokens": 2}, "error": null}"#;
+        let seen = glance(Dialect::AnthropicMessages, Task::Chat, body).unwrap();
+        assert_eq!((seen.stop, seen.error), (Some(StopReason::MaxTokens), None));
+        assert_eq!(seen.usage.unwrap().total(), Some(3));
+        assert!(glance(Dialect::OpenaiChat, Task::Chat, b"<html>").is_err());
+        assert!(glance(Dialect::MlflowServing, Task::Predict, b"[1]").is_ok());
+    }
+}
