@@ -1,12 +1,15 @@
 //! Errors: a provider's, read from its dialect; ours and theirs, written in the client's; and what goes
 //! wrong in reading.
 
+mod read;
+mod write;
+
 use std::time::Duration;
 
-use bytes::Bytes;
-use serde_json::{Value, json};
 use thiserror::Error;
-use tollgate_domain::{Dialect, ErrorShape};
+
+pub(crate) use read::{read, read_in_stream};
+pub(crate) use write::write;
 
 /// What a provider said instead of an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,37 +155,4 @@ impl ReadError {
 pub struct Unsupported {
     /// Their names in the client's dialect.
     pub fields: Vec<String>,
-}
-
-/// Reads what a provider said with an error status.
-pub(crate) fn read(_: Dialect, status: u16, body: &[u8]) -> ProviderError {
-    let body_value: Value = serde_json::from_slice(body).unwrap_or_default();
-    let error = body_value.get("error").unwrap_or(&body_value);
-    let text = |name: &str| error.get(name).and_then(Value::as_str).map(str::to_owned);
-    ProviderError {
-        status,
-        kind: ErrorKind::of_status(status),
-        message: text("message").unwrap_or_else(|| String::from_utf8_lossy(body).into_owned()),
-        code: text("code"),
-        param: text("param"),
-        retry_after: None,
-    }
-}
-
-/// Writes an error in the shape that a client's library understands.
-pub(crate) fn write(_: ErrorShape, report: &ErrorReport<'_>) -> Bytes {
-    let error = json!({
-        "message": report.message,
-        "type": match report.kind {
-            ErrorKind::InvalidRequest | ErrorKind::NotFound | ErrorKind::TooLarge => "invalid_request_error",
-            ErrorKind::Authentication => "authentication_error",
-            ErrorKind::Billing => "insufficient_quota",
-            ErrorKind::Permission => "permission_error",
-            ErrorKind::RateLimited => "rate_limit_error",
-            ErrorKind::Timeout | ErrorKind::Overloaded | ErrorKind::Server => "server_error",
-        },
-        "param": report.param,
-        "code": report.code,
-    });
-    Bytes::from(json!({ "error": error }).to_string())
 }

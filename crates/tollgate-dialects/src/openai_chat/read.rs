@@ -13,7 +13,7 @@ use crate::{
 
 /// Names under which providers give reasoning, in the order in which they are believed. They are read into parts, and
 /// kept among the message's extra fields as well, so that they go back to this dialect as they came.
-pub(super) const REASONING_FIELDS: [&str; 3] =
+pub(crate) const REASONING_FIELDS: [&str; 3] =
     ["reasoning_details", "reasoning_content", "reasoning"];
 
 // === calls ===

@@ -1,0 +1,138 @@
+//! What a call leaves behind, while it is being made: one record, handed over exactly once, however the call ends.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use tollgate_dialects::StopReason;
+use tollgate_domain::Usage;
+use tollgate_telemetry::{CallContent, CallRecord, InFlight, Outcome, Witness};
+
+use crate::refusal::Refusal;
+
+/// As much of each direction's content as the log takes, in bytes.
+const CONTENT_BYTES_MAX: usize = 16 << 10;
+
+/// The record of a call in the making. Dropped before [`Account::close`], it says that the client left.
+#[derive(Debug)]
+pub(crate) struct Account {
+    /// What is known so far.
+    pub(crate) record: Box<CallRecord>,
+    started: Instant,
+    witness: Witness,
+    _in_flight: InFlight,
+    _streaming: Option<InFlight>,
+    open: bool,
+}
+
+impl Account {
+    /// Opens the account of a call that has just come.
+    pub(crate) fn open(record: CallRecord, started: Instant, witness: &Witness) -> Self {
+        Self {
+            record: Box::new(record),
+            started,
+            witness: witness.clone(),
+            _in_flight: witness.call_started(),
+            _streaming: None,
+            open: true,
+        }
+    }
+
+    /// When the call came.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Notes a refusal that the client is about to be told.
+    pub(crate) fn refused(&mut self, refusal: &Refusal) {
+        self.record.status = refusal.status();
+        self.record.error_code = Some(refusal.code().into());
+        self.record.error_detail = Some(refusal.detail());
+        self.record.outcome = if refusal.is_providers() {
+            Outcome::ProviderError
+        } else {
+            Outcome::Refused
+        };
+    }
+
+    /// Notes that the client is about to get its first content.
+    pub(crate) fn first_content(&mut self, now: Instant) {
+        self.record
+            .time_to_first_token
+            .get_or_insert(now - self.started);
+    }
+
+    /// Notes that the answer is being streamed.
+    pub(crate) fn stream_opened(&mut self) {
+        self._streaming = Some(self.witness.stream_opened());
+    }
+
+    /// Notes what was used.
+    pub(crate) fn used(&mut self, usage: &Usage) {
+        self.record.usage.update(usage);
+    }
+
+    /// Notes why the answer ended.
+    pub(crate) fn stopped(&mut self, reason: &StopReason) {
+        self.record.finish_reason = Some(finish_reason(reason));
+    }
+
+    /// Notes time spent waiting for a provider.
+    pub(crate) fn waited(&mut self, duration: Duration) {
+        self.record.provider_time += duration;
+    }
+
+    /// Notes bytes that go to the client.
+    pub(crate) fn sent(&mut self, bytes: &[u8]) {
+        self.record.response_bytes += bytes.len() as u64;
+        if let Some(content) = &mut self.record.content {
+            append(&mut content.response, bytes);
+        }
+    }
+
+    /// Keeps the request's content for the log.
+    pub(crate) fn keep_content(&mut self, request: &[u8]) {
+        let mut content = CallContent {
+            request: String::new(),
+            response: String::new(),
+        };
+        append(&mut content.request, request);
+        self.record.content = Some(content);
+    }
+
+    /// Hands the record over. Later calls do nothing.
+    pub(crate) fn close(&mut self, outcome: Outcome) {
+        if std::mem::replace(&mut self.open, false) {
+            self.record.outcome = outcome;
+            self.record.duration = self.started.elapsed();
+            self.witness.record((*self.record).clone());
+        }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        if self.open && self.record.status == 0 {
+            self.record.status = 499;
+        }
+        self.close(Outcome::ClientGone);
+    }
+}
+
+/// Appends as much as the bound allows. A character cut in two shows as a replacement character.
+fn append(text: &mut String, bytes: &[u8]) {
+    let room = CONTENT_BYTES_MAX.saturating_sub(text.len());
+    text.push_str(&String::from_utf8_lossy(&bytes[..bytes.len().min(room)]));
+}
+
+/// OpenAI's word for it, which logs use for every provider.
+fn finish_reason(reason: &StopReason) -> Arc<str> {
+    match reason {
+        StopReason::EndTurn | StopReason::StopSequence => "stop".into(),
+        StopReason::MaxTokens | StopReason::ContextWindow => "length".into(),
+        StopReason::ToolUse => "tool_calls".into(),
+        StopReason::ContentFilter => "content_filter".into(),
+        StopReason::Refusal => "refusal".into(),
+        StopReason::Pause => "pause".into(),
+        StopReason::Other(word) => word.as_str().into(),
+    }
+}

@@ -1,0 +1,119 @@
+//! The step that fills a route's prompt in and puts it in the place of what the caller sent.
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use tollgate_domain::{Limits, Task};
+
+use crate::{
+    prompts::{PromptProblem, Rendered, Turn},
+    question::Question,
+    refusal::Refusal,
+};
+
+/// Fields that providers know, and that therefore stay in the body where a template reads them too. Whatever else a
+/// template reads was meant for it alone.
+const PROVIDERS_FIELDS: &[&str] = &[
+    "frequency_penalty",
+    "logit_bias",
+    "logprobs",
+    "max_completion_tokens",
+    "max_tokens",
+    "messages",
+    "metadata",
+    "model",
+    "n",
+    "presence_penalty",
+    "prompt",
+    "reasoning_effort",
+    "response_format",
+    "seed",
+    "service_tier",
+    "stop",
+    "stop_sequences",
+    "stream",
+    "stream_options",
+    "system",
+    "temperature",
+    "thinking",
+    "tool_choice",
+    "tools",
+    "top_k",
+    "top_p",
+    "user",
+];
+
+/// Fills the route's prompt in, if it has one.
+///
+/// # Errors
+/// When the prompt wants what the call does not give, or becomes too large.
+pub(crate) fn expand(question: &mut Question, limits: &Limits) -> Result<(), Refusal> {
+    let route = std::sync::Arc::clone(question.route());
+    let Some(template) = &route.template else {
+        return Ok(());
+    };
+    let mut body: Map<String, Value> =
+        serde_json::from_slice(question.body()).map_err(|error| {
+            Refusal::BodyInvalid(tollgate_dialects::ReadError::Json(error.to_string()))
+        })?;
+    let rendered = template.render(&body).map_err(refusal_of)?;
+    match (route.route.task, rendered) {
+        (Task::Completions, Rendered::Text(text)) => {
+            body.insert("prompt".to_owned(), Value::String(text));
+        }
+        (_, rendered) => {
+            let messages = messages(rendered, body.get("messages"));
+            body.insert("messages".to_owned(), Value::Array(messages));
+        }
+    }
+    for variable in template.variables() {
+        if !PROVIDERS_FIELDS.contains(&variable.as_str()) {
+            body.remove(variable);
+        }
+    }
+    question.replace_body(Bytes::from(Value::Object(body).to_string()), limits)
+}
+
+/// The messages that the prompt gives. Pictures and the like that the caller sent go along with the last message of the
+/// user, as a text cannot hold them.
+fn messages(rendered: Rendered, sent: Option<&Value>) -> Vec<Value> {
+    let sent: &[Value] = sent.and_then(Value::as_array).map_or(&[], Vec::as_slice);
+    match rendered {
+        Rendered::Text(text) => vec![user_message(text, sent)],
+        Rendered::Messages(turns) => turns
+            .into_iter()
+            .flat_map(|turn| match turn {
+                Turn::Said { role, content } => vec![json!({"role": role, "content": content})],
+                Turn::CallersMessages => sent.to_vec(),
+            })
+            .collect(),
+    }
+}
+
+fn user_message(text: String, sent: &[Value]) -> Value {
+    let is_text = |part: &&Value| {
+        part["type"] == "text" || part["type"] == "tool_result" || part["type"] == "tool_use"
+    };
+    let attached: Vec<Value> = sent
+        .iter()
+        .filter(|message| message["role"] == "user")
+        .filter_map(|message| message["content"].as_array())
+        .flatten()
+        .filter(|part| !is_text(part))
+        .cloned()
+        .collect();
+    if attached.is_empty() {
+        return json!({"role": "user", "content": text});
+    }
+    let mut content = vec![json!({"type": "text", "text": text})];
+    content.extend(attached);
+    json!({"role": "user", "content": content})
+}
+
+fn refusal_of(problem: PromptProblem) -> Refusal {
+    match problem {
+        PromptProblem::Missing(names) => Refusal::VariablesMissing { names },
+        other => Refusal::PromptFailed {
+            problem: other.to_string(),
+        },
+    }
+}

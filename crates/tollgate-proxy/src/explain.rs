@@ -1,0 +1,146 @@
+//! What a call would become: the same steps as in `flow.rs`, told instead of done. Nothing is sent, nothing is counted.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use serde_json::{Value, json};
+use tollgate_domain::Choice;
+use tollgate_upstream::Lane;
+
+use crate::{
+    expand,
+    keys::Caller,
+    paths::{self, What},
+    picture::{CompiledRoute, Picture},
+    question::{self, Passes, Question},
+    refusal::Refusal,
+};
+
+/// Tells which route a request would take, whom it would be put to in which order, and what each of them would be sent. Credentials
+/// are masked.
+pub fn explain(picture: &Picture, path: &str, body: &Bytes) -> Value {
+    match story(picture, path, body) {
+        Ok(told) => told,
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+fn story(picture: &Picture, path: &str, body: &Bytes) -> Result<Value, Refusal> {
+    let limits = &picture.snapshot.limits;
+    let asked = paths::find(&Method::POST, path);
+    let (dialect, head, route) = match asked.what {
+        What::CallByModel(dialect) => {
+            let head = question::scan(dialect, body, limits)?;
+            let model = head.model.clone().ok_or(Refusal::ModelMissing)?;
+            let route =
+                picture.route_or_direct(&model, question::task_of(dialect), &Caller::Anyone)?;
+            (dialect, head, route)
+        }
+        What::CallByName(name) => {
+            let route = picture.route(name, &Caller::Anyone)?;
+            let dialect = question::dialect_of(route.route.task);
+            (dialect, question::scan(dialect, body, limits)?, route)
+        }
+        What::WrongMethod(wanted) => return Err(Refusal::WrongMethod { wanted }),
+        _ => {
+            return Err(Refusal::UnknownPath {
+                path: path.to_owned(),
+            });
+        }
+    };
+    let mut question = Question::new(dialect, head, body.clone(), route);
+    expand::expand(&mut question, limits)?;
+    let plan = question.route().tree.plan(None);
+    let targets: Vec<Value> = plan
+        .iter()
+        .map(|lane| target(&question, lane, limits))
+        .collect();
+    Ok(json!({
+        "revision": picture.snapshot.revision.as_str(),
+        "path": asked.pattern,
+        "client_dialect": dialect.as_str(),
+        "route": route_of(question.route()),
+        "stream": question.head.stream,
+        "plan": targets,
+    }))
+}
+
+fn route_of(compiled: &CompiledRoute) -> Value {
+    let route = &compiled.route;
+    let weights: Vec<Value> = route
+        .strategy
+        .choices()
+        .iter()
+        .map(|choice| match choice {
+            Choice::Target(target) => {
+                json!({"target": target.name.as_str(), "weight": target.weight})
+            }
+            Choice::Nested { weight, strategy } => {
+                json!({"strategy": strategy.as_str(), "weight": weight})
+            }
+        })
+        .collect();
+    json!({
+        "name": route.name.as_str(),
+        "route_type": route.task.as_str(),
+        "strategy": route.strategy.as_str(),
+        "models": weights,
+        "prompt_template": compiled.template.is_some(),
+        "drop_unsupported": route.drop_unsupported,
+    })
+}
+
+fn target(question: &Question, lane: &Lane, limits: &tollgate_domain::Limits) -> Value {
+    let outgoing = match question.write_for(lane, limits) {
+        Ok(outgoing) => outgoing,
+        Err(refusal) => {
+            return json!({"target": lane.name().as_str(), "refused": refused(&refusal)});
+        }
+    };
+    if let Some(text) = lane.unresolved() {
+        return json!({"target": lane.name().as_str(), "refused": refused(&Refusal::Unresolved { text: text.to_string() })});
+    }
+    let request = lane.masked_request(&outgoing.endpoint, &HeaderMap::new());
+    let headers: serde_json::Map<String, Value> = request
+        .headers
+        .iter()
+        .map(|(name, value)| {
+            (
+                name.to_string(),
+                if value.is_sensitive() {
+                    json!("***")
+                } else {
+                    json!(value.to_str().unwrap_or("***"))
+                },
+            )
+        })
+        .collect();
+    let timeouts = &lane.provider().timeouts;
+    json!({
+        "target": lane.name().as_str(),
+        "dialect": outgoing.endpoint.dialect.as_str(),
+        "body": if outgoing.passes == Passes::Through { "passes through" } else { "translated" },
+        "dropped": outgoing.dropped,
+        "timeouts_seconds": {
+            "connect": seconds(timeouts.connect),
+            "first_token": seconds(timeouts.first_token),
+            "idle": seconds(timeouts.idle),
+            "whole": seconds(timeouts.whole),
+        },
+        "request": {
+            "method": "POST",
+            "url": request.uri.to_string(),
+            "headers": headers,
+            "body": serde_json::from_slice::<Value>(&outgoing.body).unwrap_or_else(|_| json!(String::from_utf8_lossy(&outgoing.body))),
+        },
+    })
+}
+
+fn refused(refusal: &Refusal) -> Value {
+    json!({"status": refusal.status(), "code": refusal.code(), "message": refusal.detail()})
+}
+
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}

@@ -1,0 +1,101 @@
+//! What all requests share: the picture they are decided from, the witness of what happens, and whether the gateway is
+//! going down.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use arc_swap::ArcSwap;
+use tollgate_telemetry::{Telemetry, Witness};
+use tollgate_upstream::Upstream;
+
+use crate::picture::Picture;
+
+/// Shared by all workers.
+#[derive(Debug)]
+pub struct Gateway {
+    picture: ArcSwap<Picture>,
+    telemetry: Telemetry,
+    exposure: Exposure,
+    draining: AtomicBool,
+    /// Why the newest configuration was not taken, where it was not.
+    stale: Mutex<Option<String>>,
+}
+
+/// What is served beside calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposure {
+    /// `/metrics` too.
+    Metrics,
+    /// Not even that.
+    NoMetrics,
+}
+
+/// One worker's own: nothing here is shared on the way of a request.
+#[derive(Debug)]
+pub struct Worker {
+    /// What all share.
+    pub gateway: Arc<Gateway>,
+    /// The worker's connections to providers.
+    pub upstream: Arc<Upstream>,
+    /// The worker's counters.
+    pub witness: Witness,
+}
+
+impl Gateway {
+    /// With a first picture.
+    pub fn new(picture: Picture, telemetry: Telemetry, exposure: Exposure) -> Self {
+        Self {
+            picture: ArcSwap::from_pointee(picture),
+            telemetry,
+            exposure,
+            draining: AtomicBool::new(false),
+            stale: Mutex::new(None),
+        }
+    }
+
+    /// The picture that a request is decided from, from its beginning to its end.
+    pub fn picture(&self) -> Arc<Picture> {
+        self.picture.load_full()
+    }
+
+    /// Replaces the picture; requests under way keep theirs.
+    pub fn replace(&self, picture: Picture) {
+        self.picture.store(Arc::new(picture));
+        *self.stale.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Notes that the newest configuration was not taken, and why.
+    pub fn keep(&self, why: String) {
+        *self.stale.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+    }
+
+    /// Why the newest configuration was not taken, where it was not.
+    pub fn stale(&self) -> Option<String> {
+        self.stale
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// From now on the gateway says that it wants no more traffic.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the gateway is going down.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// What is served beside calls.
+    pub(crate) fn exposure(&self) -> Exposure {
+        self.exposure
+    }
+
+    /// Counters and logs.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+}

@@ -1,0 +1,114 @@
+//! Who is asking: the caller's key, found in the request and among the configured ones.
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderMap, header::AUTHORIZATION};
+use tollgate_domain::{Key, KeyHash, RouteAccess, Snapshot};
+
+use crate::refusal::Refusal;
+
+/// Who is asking.
+#[derive(Clone, Debug)]
+pub(crate) enum Caller {
+    /// Keys are not configured: whoever reaches the gateway may use it.
+    Anyone,
+    /// The holder of a key.
+    Holder(Arc<Key>),
+}
+
+impl Caller {
+    /// Whether the caller may use a route.
+    pub(crate) fn may_use(&self, route: &str) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::Holder(key) => key.routes.allows(route),
+        }
+    }
+
+    /// Whether the caller may use models that no route names.
+    pub(crate) fn may_use_everything(&self) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::Holder(key) => key.routes == RouteAccess::All,
+        }
+    }
+
+    /// The key's name.
+    pub(crate) fn key(&self) -> Option<&Arc<Key>> {
+        match self {
+            Self::Anyone => None,
+            Self::Holder(key) => Some(key),
+        }
+    }
+}
+
+/// Finds out who is asking. `now` is the time since 1970-01-01 UTC.
+pub(crate) fn identify(
+    snapshot: &Snapshot,
+    headers: &HeaderMap,
+    now: Duration,
+) -> Result<Caller, Refusal> {
+    if snapshot.keys.is_empty() {
+        return Ok(Caller::Anyone);
+    }
+    let sent = sent_key(headers).ok_or(Refusal::KeyMissing)?;
+    let key = snapshot
+        .keys
+        .get(&KeyHash::of(&sent))
+        .ok_or(Refusal::KeyUnknown)?;
+    if key.expires_at.is_some_and(|expiry| expiry <= now) {
+        return Err(Refusal::KeyExpired);
+    }
+    Ok(Caller::Holder(Arc::clone(key)))
+}
+
+/// The key as sent: `x-api-key`, `api-key`, a bearer token, or the password of basic credentials (which MLflow's clients
+/// send where a user name is set).
+fn sent_key(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    for name in ["x-api-key", "api-key"] {
+        if let Some(key) = headers.get(name).and_then(|value| value.to_str().ok()) {
+            return Some(Cow::Borrowed(key.trim()));
+        }
+    }
+    let (scheme, credentials) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let credentials = credentials.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(Cow::Borrowed(credentials));
+    }
+    if scheme.eq_ignore_ascii_case("basic") {
+        let pair = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
+        return pair
+            .split_once(':')
+            .map(|(_, password)| Cow::Owned(password.to_owned()));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &'static str, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(http::HeaderName::from_static(name), value.parse().unwrap())])
+    }
+
+    #[test]
+    fn every_way_of_sending_a_key_is_understood() {
+        for (name, value) in [
+            ("authorization", "Bearer tg_1"),
+            ("authorization", "bearer  tg_1"),
+            ("authorization", "Basic dXNlcjp0Z18x"),
+            ("x-api-key", "tg_1"),
+            ("api-key", "tg_1"),
+        ] {
+            assert_eq!(
+                sent_key(&headers(name, value)).as_deref(),
+                Some("tg_1"),
+                "{name}: {value}"
+            );
+        }
+        assert_eq!(sent_key(&headers("authorization", "tg_1")), None);
+        assert_eq!(sent_key(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,30 @@
+//! The data plane: what happens between a client's request and its answer.
+//!
+//! [`flow`] tells the life of a request from top to bottom; each step is a module named after the idea that it
+//! deals with. Nothing here knows of configuration files, databases or the administrative side: a [`Picture`] comes in,
+//! [`tollgate_telemetry::CallRecord`]s go out.
+
+pub mod flow;
+pub mod prompts;
+pub mod server;
+
+mod account;
+mod attempts;
+mod body;
+mod expand;
+mod explain;
+mod gateway;
+mod keys;
+mod listings;
+mod paths;
+mod picture;
+mod question;
+mod refusal;
+mod reply;
+mod routes;
+mod stream;
+
+pub use explain::explain;
+pub use gateway::{Exposure, Gateway, Worker};
+pub use picture::Picture;
+pub use reply::ReplyBody;

@@ -1,0 +1,324 @@
+//! The one list of paths: what each of them asks for, in which language, and in which shape its errors are told.
+
+use http::Method;
+use tollgate_domain::{Dialect, ErrorShape};
+
+/// What a request asks for, told by its method and path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asked<'a> {
+    /// What to do.
+    pub(crate) what: What<'a>,
+    /// How errors are told.
+    pub(crate) shape: ErrorShape,
+    /// The path's pattern: few, so fit for a metric's label.
+    pub(crate) pattern: &'static str,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What<'a> {
+    /// Ask a model; the body's `model` names the route.
+    CallByModel(Dialect),
+    /// Ask a model; the path names the route, and the route's task tells the dialect.
+    CallByName(&'a str),
+    /// List the routes, as OpenAI or Anthropic list models.
+    Models,
+    /// Describe one route so.
+    Model(&'a str),
+    /// List the routes, as MLflow lists endpoints.
+    Endpoints,
+    /// Describe one route so.
+    Endpoint(&'a str),
+    /// List the routes, as MLflow before 2.9 listed them.
+    LegacyRoutes,
+    /// Describe one route so.
+    LegacyRoute(&'a str),
+    /// Whether the process is alive.
+    Health,
+    /// Whether it wants traffic.
+    Ready,
+    /// Prometheus metrics.
+    Metrics,
+    /// Nothing: the path exists, but not for this method.
+    WrongMethod(&'static str),
+    /// Nothing: there is no such path.
+    Unknown,
+}
+
+/// Paths that are written out, with the method they want.
+const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
+    use ErrorShape::{Anthropic, Mlflow, Openai};
+    use What::{CallByModel, Endpoints, Health, LegacyRoutes, Metrics, Models, Ready};
+    &[
+        (
+            "/v1/chat/completions",
+            Method::POST,
+            CallByModel(Dialect::OpenaiChat),
+            Openai,
+        ),
+        (
+            "/v1/messages",
+            Method::POST,
+            CallByModel(Dialect::AnthropicMessages),
+            Anthropic,
+        ),
+        (
+            "/v1/completions",
+            Method::POST,
+            CallByModel(Dialect::OpenaiCompletions),
+            Openai,
+        ),
+        (
+            "/v1/embeddings",
+            Method::POST,
+            CallByModel(Dialect::OpenaiEmbeddings),
+            Openai,
+        ),
+        ("/v1/models", Method::GET, Models, Openai),
+        (
+            "/gateway/openai/v1/chat/completions",
+            Method::POST,
+            CallByModel(Dialect::OpenaiChat),
+            Openai,
+        ),
+        (
+            "/gateway/openai/v1/completions",
+            Method::POST,
+            CallByModel(Dialect::OpenaiCompletions),
+            Openai,
+        ),
+        (
+            "/gateway/openai/v1/embeddings",
+            Method::POST,
+            CallByModel(Dialect::OpenaiEmbeddings),
+            Openai,
+        ),
+        ("/gateway/openai/v1/models", Method::GET, Models, Openai),
+        (
+            "/gateway/anthropic/v1/messages",
+            Method::POST,
+            CallByModel(Dialect::AnthropicMessages),
+            Anthropic,
+        ),
+        (
+            "/gateway/anthropic/v1/models",
+            Method::GET,
+            Models,
+            Anthropic,
+        ),
+        (
+            "/gateway/mlflow/v1/chat/completions",
+            Method::POST,
+            CallByModel(Dialect::OpenaiChat),
+            Openai,
+        ),
+        (
+            "/gateway/mlflow/v1/embeddings",
+            Method::POST,
+            CallByModel(Dialect::OpenaiEmbeddings),
+            Openai,
+        ),
+        ("/gateway/mlflow/v1/models", Method::GET, Models, Openai),
+        ("/api/2.0/endpoints", Method::GET, Endpoints, Mlflow),
+        ("/api/2.0/gateway/routes", Method::GET, LegacyRoutes, Mlflow),
+        ("/healthz", Method::GET, Health, Openai),
+        ("/health", Method::GET, Health, Openai),
+        ("/readyz", Method::GET, Ready, Openai),
+        ("/metrics", Method::GET, Metrics, Openai),
+    ]
+};
+
+/// Finds what a request asks for. A trailing slash makes no difference.
+pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Asked<'a> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let fixed = FIXED.iter().find(|(pattern, ..)| *pattern == path);
+    let (pattern, wanted, what, shape) = match fixed {
+        Some((pattern, wanted, what, shape)) => (*pattern, wanted, *what, *shape),
+        None => match named(path) {
+            Some(found) => found,
+            None => {
+                return Asked {
+                    what: What::Unknown,
+                    shape: shape_by_prefix(path),
+                    pattern: "unknown",
+                };
+            }
+        },
+    };
+    if method == wanted || (method == Method::HEAD && wanted == Method::GET) {
+        Asked {
+            what,
+            shape,
+            pattern,
+        }
+    } else {
+        let wanted = if *wanted == Method::GET {
+            "GET"
+        } else {
+            "POST"
+        };
+        Asked {
+            what: What::WrongMethod(wanted),
+            shape,
+            pattern,
+        }
+    }
+}
+
+/// Paths with a name in them.
+fn named(path: &str) -> Option<(&'static str, &'static Method, What<'_>, ErrorShape)> {
+    let between = |prefix: &str, suffix: &str| {
+        let name = path.strip_prefix(prefix)?.strip_suffix(suffix)?;
+        (!name.is_empty()).then_some(name)
+    };
+    let one_segment =
+        |prefix: &str, suffix: &str| between(prefix, suffix).filter(|name| !name.contains('/'));
+
+    // A model may be `provider/model`, so these names may have slashes.
+    for (prefix, pattern, shape) in [
+        ("/v1/models/", "/v1/models/{id}", ErrorShape::Openai),
+        (
+            "/gateway/openai/v1/models/",
+            "/gateway/openai/v1/models/{id}",
+            ErrorShape::Openai,
+        ),
+        (
+            "/gateway/anthropic/v1/models/",
+            "/gateway/anthropic/v1/models/{id}",
+            ErrorShape::Anthropic,
+        ),
+        (
+            "/gateway/mlflow/v1/models/",
+            "/gateway/mlflow/v1/models/{id}",
+            ErrorShape::Openai,
+        ),
+    ] {
+        if let Some(name) = between(prefix, "") {
+            return Some((pattern, &Method::GET, What::Model(name), shape));
+        }
+    }
+    for (prefix, suffix, pattern) in [
+        ("/gateway/routes/", "", "/gateway/routes/{name}"),
+        (
+            "/gateway/",
+            "/mlflow/invocations",
+            "/gateway/{name}/mlflow/invocations",
+        ),
+        ("/gateway/", "/invocations", "/gateway/{name}/invocations"),
+        (
+            "/endpoints/",
+            "/invocations",
+            "/endpoints/{name}/invocations",
+        ),
+    ] {
+        if let Some(name) = one_segment(prefix, suffix) {
+            return Some((
+                pattern,
+                &Method::POST,
+                What::CallByName(name),
+                ErrorShape::Mlflow,
+            ));
+        }
+    }
+    if let Some(name) = one_segment("/api/2.0/endpoints/", "") {
+        return Some((
+            "/api/2.0/endpoints/{name}",
+            &Method::GET,
+            What::Endpoint(name),
+            ErrorShape::Mlflow,
+        ));
+    }
+    if let Some(name) = one_segment("/api/2.0/gateway/routes/", "") {
+        return Some((
+            "/api/2.0/gateway/routes/{name}",
+            &Method::GET,
+            What::LegacyRoute(name),
+            ErrorShape::Mlflow,
+        ));
+    }
+    None
+}
+
+/// Whoever asks for a path that does not exist still wants to understand the answer.
+fn shape_by_prefix(path: &str) -> ErrorShape {
+    if path.starts_with("/gateway/anthropic/") || path.starts_with("/v1/messages/") {
+        ErrorShape::Anthropic
+    } else if path.starts_with("/api/")
+        || path.starts_with("/endpoints/")
+        || path.starts_with("/gateway/")
+    {
+        ErrorShape::Mlflow
+    } else {
+        ErrorShape::Openai
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn what<'a>(method: &Method, path: &'a str) -> What<'a> {
+        find(method, path).what
+    }
+
+    #[test]
+    fn names_are_taken_from_the_path() {
+        assert_eq!(
+            what(&Method::POST, "/gateway/chat/invocations"),
+            What::CallByName("chat")
+        );
+        assert_eq!(
+            what(&Method::POST, "/gateway/routes/chat"),
+            What::CallByName("chat")
+        );
+        assert_eq!(
+            what(&Method::POST, "/endpoints/chat/invocations"),
+            What::CallByName("chat")
+        );
+        assert_eq!(
+            what(&Method::GET, "/v1/models/openai/gpt-4o"),
+            What::Model("openai/gpt-4o")
+        );
+        assert_eq!(
+            what(&Method::GET, "/api/2.0/gateway/routes/chat"),
+            What::LegacyRoute("chat")
+        );
+    }
+
+    #[test]
+    fn a_trailing_slash_makes_no_difference() {
+        assert_eq!(what(&Method::GET, "/api/2.0/endpoints/"), What::Endpoints);
+        assert_eq!(what(&Method::GET, "/api/2.0/endpoints"), What::Endpoints);
+        assert_eq!(
+            what(&Method::GET, "/api/2.0/endpoints/chat"),
+            What::Endpoint("chat")
+        );
+    }
+
+    #[test]
+    fn a_wrong_method_is_told_from_an_unknown_path() {
+        assert_eq!(
+            what(&Method::GET, "/v1/chat/completions"),
+            What::WrongMethod("POST")
+        );
+        assert_eq!(what(&Method::POST, "/v1/models"), What::WrongMethod("GET"));
+        assert_eq!(what(&Method::GET, "/v2/chat"), What::Unknown);
+        assert_eq!(what(&Method::HEAD, "/healthz"), What::Health);
+    }
+
+    #[test]
+    fn errors_are_told_in_the_language_of_the_path() {
+        assert_eq!(
+            find(&Method::POST, "/v1/messages").shape,
+            ErrorShape::Anthropic
+        );
+        assert_eq!(
+            find(&Method::POST, "/gateway/x/invocations").shape,
+            ErrorShape::Mlflow
+        );
+        assert_eq!(
+            find(&Method::POST, "/gateway/nowhere").shape,
+            ErrorShape::Mlflow
+        );
+    }
+}

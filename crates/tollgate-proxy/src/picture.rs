@@ -1,0 +1,205 @@
+//! What requests are decided from: the configuration's snapshot with everything that can be prepared ahead of them.
+
+use std::{collections::HashMap, sync::Arc};
+
+use http::HeaderValue;
+use tollgate_domain::{
+    Choice, DirectUse, Retries, Route, RouteName, Snapshot, Strategy, Target, Task,
+};
+use tollgate_upstream::Fleet;
+
+use crate::{
+    keys::Caller,
+    prompts::{Template, TemplateProblem},
+    refusal::Refusal,
+    routes::Tree,
+};
+
+/// A snapshot made ready. Replaced whole when the configuration changes; a request keeps the one that it began with.
+#[derive(Debug)]
+pub struct Picture {
+    /// What was configured.
+    pub snapshot: Snapshot,
+    /// The providers, with their health.
+    pub fleet: Fleet,
+    routes: HashMap<RouteName, Arc<CompiledRoute>>,
+    /// The revision, as answers carry it.
+    pub(crate) revision: HeaderValue,
+}
+
+/// A route made ready.
+#[derive(Debug)]
+pub(crate) struct CompiledRoute {
+    /// As configured.
+    pub(crate) route: Arc<Route>,
+    /// Its strategy, with its targets looked up.
+    pub(crate) tree: Tree,
+    /// Its prompt, compiled.
+    pub(crate) template: Option<Template>,
+    /// Its name, as answers carry it.
+    pub(crate) header: HeaderValue,
+}
+
+impl Picture {
+    /// Prepares a snapshot; providers that an earlier picture had too keep their health.
+    ///
+    /// # Errors
+    /// When a route's prompt does not compile; configuration checks have said so before.
+    pub fn build(snapshot: Snapshot, previous: Option<&Self>) -> Result<Self, TemplateProblem> {
+        let fleet = Fleet::build(&snapshot, previous.map(|picture| &picture.fleet));
+        let mut routes = HashMap::new();
+        for route in &snapshot.routes {
+            let compiled = Arc::new(CompiledRoute::build(route, &fleet)?);
+            for name in std::iter::once(&route.name).chain(&route.aliases) {
+                routes.insert(name.clone(), Arc::clone(&compiled));
+            }
+        }
+        let revision = header_value(snapshot.revision.as_str());
+        Ok(Self {
+            snapshot,
+            fleet,
+            routes,
+            revision,
+        })
+    }
+
+    /// The route that a client's `model` names: a route's name, an alias, or `provider/model` where that is allowed.
+    pub(crate) fn route(
+        &self,
+        model: &str,
+        caller: &Caller,
+    ) -> Result<Arc<CompiledRoute>, Refusal> {
+        if let Some(compiled) = self.routes.get(model) {
+            return if caller.may_use(compiled.route.name.as_str()) {
+                Ok(Arc::clone(compiled))
+            } else {
+                Err(Refusal::RouteForbidden {
+                    route: shorten(model),
+                })
+            };
+        }
+        Err(Refusal::RouteUnknown {
+            model: shorten(model),
+            nearest: self.nearest(model, caller),
+        })
+    }
+
+    /// The route that a client's `model` names, or that `provider/model` stands for; it must do what is asked.
+    pub(crate) fn route_or_direct(
+        &self,
+        model: &str,
+        asked: Task,
+        caller: &Caller,
+    ) -> Result<Arc<CompiledRoute>, Refusal> {
+        let route = match self.route(model, caller) {
+            Ok(route) => route,
+            Err(refusal @ Refusal::RouteUnknown { .. }) => {
+                self.direct_route(model, asked, caller).ok_or(refusal)?
+            }
+            Err(refusal) => return Err(refusal),
+        };
+        let does = route.route.task;
+        if does == asked {
+            Ok(route)
+        } else {
+            Err(Refusal::WrongTask {
+                route: shorten(model),
+                does: does.as_str(),
+                asked: asked.as_str(),
+            })
+        }
+    }
+
+    /// The route that `provider/model` stands for, for one task.
+    fn direct_route(&self, model: &str, task: Task, caller: &Caller) -> Option<Arc<CompiledRoute>> {
+        if self.snapshot.direct_use == DirectUse::Refused || !caller.may_use_everything() {
+            return None;
+        }
+        let (provider, model_name) = model.split_once('/')?;
+        let lane = self.fleet.direct(provider, model_name)?;
+        let target = Arc::new(Target {
+            name: lane.name().clone(),
+            provider: provider.into(),
+            model: model_name.into(),
+            weight: 1,
+            tags: Vec::new(),
+        });
+        let route = Arc::new(Route {
+            name: lane.name().as_str().into(),
+            aliases: Vec::new(),
+            task,
+            strategy: Strategy::Single(Choice::Target(target)),
+            params: serde_json::Map::new(),
+            prompt: None,
+            drop_unsupported: false,
+            retries: Retries::default(),
+        });
+        let header = header_value(route.name.as_str());
+        Some(Arc::new(CompiledRoute {
+            route,
+            tree: Tree::single(lane),
+            template: None,
+            header,
+        }))
+    }
+
+    /// The routes that a caller may use, in the order written.
+    pub(crate) fn routes_for<'a>(
+        &'a self,
+        caller: &'a Caller,
+    ) -> impl Iterator<Item = &'a Arc<Route>> {
+        self.snapshot
+            .routes
+            .iter()
+            .filter(|route| caller.may_use(route.name.as_str()))
+    }
+
+    /// The name that may have been meant: at most a third of its letters differ.
+    fn nearest(&self, model: &str, caller: &Caller) -> Option<String> {
+        let names = self
+            .routes
+            .iter()
+            .filter(|(_, compiled)| caller.may_use(compiled.route.name.as_str()))
+            .map(|(name, _)| name.as_str());
+        names
+            .filter_map(|name| {
+                let distance = strsim::damerau_levenshtein(
+                    &name.to_ascii_lowercase(),
+                    &shorten(model).to_ascii_lowercase(),
+                );
+                (distance * 3 <= name.len()).then_some((distance, name))
+            })
+            .min()
+            .map(|(_, name)| name.to_owned())
+    }
+}
+
+impl CompiledRoute {
+    fn build(route: &Arc<Route>, fleet: &Fleet) -> Result<Self, TemplateProblem> {
+        let template = route.prompt.as_ref().map(Template::compile).transpose()?;
+        let lane = |target: &Target| {
+            fleet
+                .lane(&target.name)
+                .expect("the fleet was built from the same snapshot")
+        };
+        Ok(Self {
+            tree: Tree::build(&route.strategy, &lane),
+            template,
+            header: header_value(route.name.as_str()),
+            route: Arc::clone(route),
+        })
+    }
+}
+
+/// A name as a header's value; what a header cannot carry is left out.
+pub(crate) fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| {
+        let ascii: String = text.chars().filter(|c| (' '..='~').contains(c)).collect();
+        HeaderValue::from_str(&ascii).unwrap_or(HeaderValue::from_static(""))
+    })
+}
+
+/// As much of a client's text as is fit to be repeated.
+pub(crate) fn shorten(text: &str) -> String {
+    text.chars().take(100).collect()
+}

@@ -1,0 +1,652 @@
+//! Prompt templates: Jinja2, compiled when the configuration is loaded, rendered from the request's body and nothing else.
+//!
+//! A template sees one variable, `input`: the body as the client sent it. Work and output are bounded, undefined
+//! variables are errors, and there is no way to files, environment or other templates.
+
+use std::{fmt, sync::Arc};
+
+use minijinja::{
+    Environment, ErrorKind, UndefinedBehavior, Value,
+    value::{Enumerator, Object, ObjectRepr, Serde},
+};
+use serde_json::{Map, Value as Json};
+use thiserror::Error;
+use tollgate_domain::{Prompt, PromptMessage};
+
+/// Steps that a rendering may take; a loop over a few thousand messages takes some ten thousand.
+const FUEL: u64 = 200_000;
+
+/// Bytes that a rendering may give.
+const OUTPUT_BYTES_MAX: usize = 1 << 20;
+
+/// A template that stands for the caller's own messages in a list of messages.
+const NAME: &str = "prompt";
+
+/// A compiled prompt.
+#[derive(Debug)]
+pub struct Template {
+    parts: Parts,
+    variables: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Parts {
+    Text(Source),
+    Messages(Vec<Part>),
+}
+
+#[derive(Debug)]
+enum Part {
+    Templated { role: Arc<str>, content: Source },
+    CallersMessages,
+}
+
+/// One template text, compiled.
+struct Source {
+    environment: Environment<'static>,
+}
+
+/// What a prompt gives.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rendered {
+    /// One text.
+    Text(String),
+    /// Messages.
+    Messages(Vec<Turn>),
+}
+
+/// One message of a rendered prompt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Turn {
+    /// Somebody says something.
+    Said {
+        /// Who.
+        role: String,
+        /// What: text, or content as the template's own JSON had it.
+        content: Json,
+    },
+    /// The caller's own messages, as they came.
+    CallersMessages,
+}
+
+/// A template that does not compile.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct TemplateProblem {
+    /// The line within the template, from 1.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// A template that does not render.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PromptProblem {
+    /// Variables that the request does not have, such as `input.city`.
+    #[error("the prompt wants {}", .0.join(", "))]
+    Missing(Vec<String>),
+    /// It takes too many steps, or gives too much.
+    #[error("the prompt becomes too large")]
+    TooMuch,
+    /// Something else: a filter that does not fit, for example.
+    #[error("the prompt cannot be filled in: {0}")]
+    Failed(String),
+}
+
+// === impl Template ===
+
+impl Template {
+    /// Compiles a prompt.
+    ///
+    /// # Errors
+    /// When it is not Jinja2.
+    pub fn compile(prompt: &Prompt) -> Result<Self, TemplateProblem> {
+        let parts = match prompt {
+            Prompt::Text(text) => Parts::Text(Source::compile(text)?),
+            Prompt::Messages(messages) => Parts::Messages(
+                messages
+                    .iter()
+                    .map(Part::compile)
+                    .collect::<Result<_, _>>()?,
+            ),
+        };
+        let mut variables: Vec<String> = parts.sources().flat_map(Source::variables).collect();
+        variables.sort();
+        variables.dedup();
+        Ok(Self { parts, variables })
+    }
+
+    /// Names of the body's top-level fields that the prompt reads.
+    pub fn variables(&self) -> &[String] {
+        &self.variables
+    }
+
+    /// Fills the prompt in from a request's body. A text that is a JSON list of messages counts as messages.
+    ///
+    /// # Errors
+    /// When the body lacks what the prompt wants, or the prompt becomes too large.
+    pub fn render(&self, body: &Map<String, Json>) -> Result<Rendered, PromptProblem> {
+        let input = Input::new(body);
+        match &self.parts {
+            Parts::Text(source) => {
+                let text = source.render(&input)?;
+                Ok(messages_in(&text).map_or(Rendered::Text(text), Rendered::Messages))
+            }
+            Parts::Messages(parts) => parts
+                .iter()
+                .map(|part| part.render(&input))
+                .collect::<Result<_, _>>()
+                .map(Rendered::Messages),
+        }
+    }
+}
+
+/// Checks one template text.
+///
+/// # Errors
+/// When it is not Jinja2.
+pub fn check(source: &str) -> Result<(), TemplateProblem> {
+    Source::compile(source).map(|_| ())
+}
+
+impl Parts {
+    fn sources(&self) -> impl Iterator<Item = &Source> {
+        let (text, parts) = match self {
+            Self::Text(source) => (Some(source), &[][..]),
+            Self::Messages(parts) => (None, parts.as_slice()),
+        };
+        let contents = parts.iter().filter_map(|part| match part {
+            Part::Templated { content, .. } => Some(content),
+            Part::CallersMessages => None,
+        });
+        text.into_iter().chain(contents)
+    }
+}
+
+impl Part {
+    fn compile(message: &PromptMessage) -> Result<Self, TemplateProblem> {
+        Ok(match message {
+            PromptMessage::Templated { role, content } => Self::Templated {
+                role: Arc::clone(role),
+                content: Source::compile(content)?,
+            },
+            PromptMessage::CallersMessages => Self::CallersMessages,
+        })
+    }
+
+    fn render(&self, input: &Input) -> Result<Turn, PromptProblem> {
+        Ok(match self {
+            Self::Templated { role, content } => Turn::Said {
+                role: role.to_string(),
+                content: Json::String(content.render(input)?),
+            },
+            Self::CallersMessages => Turn::CallersMessages,
+        })
+    }
+}
+
+// === impl Source ===
+
+impl Source {
+    fn compile(text: &str) -> Result<Self, TemplateProblem> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        environment.set_fuel(Some(FUEL));
+        environment
+            .add_template_owned(NAME, text.to_owned())
+            .map_err(|error| TemplateProblem {
+                line: error.line(),
+                message: error
+                    .detail()
+                    .map_or_else(|| error.kind().to_string(), str::to_owned),
+            })?;
+        Ok(Self { environment })
+    }
+
+    /// Names of the fields of `input` that are read.
+    fn variables(&self) -> Vec<String> {
+        self.paths()
+            .iter()
+            .filter_map(|path| {
+                path.strip_prefix("input.")?
+                    .split('.')
+                    .next()
+                    .map(str::to_owned)
+            })
+            .collect()
+    }
+
+    /// Paths that are read and not set by the template itself.
+    fn paths(&self) -> Vec<String> {
+        let template = self.environment.get_template(NAME);
+        template
+            .map(|template| template.undeclared_variables(true).into_iter().collect())
+            .unwrap_or_default()
+    }
+
+    fn render(&self, input: &Input) -> Result<String, PromptProblem> {
+        let template = self
+            .environment
+            .get_template(NAME)
+            .map_err(|error| PromptProblem::Failed(error.to_string()))?;
+        let mut output = Bounded::default();
+        let context = minijinja::context! { input => input.value.clone() };
+        let rendered = template.render_captured_to(context, &mut output);
+        match rendered {
+            _ if output.overflown => Err(PromptProblem::TooMuch),
+            Ok(_) => String::from_utf8(output.bytes)
+                .map_err(|error| PromptProblem::Failed(error.to_string())),
+            Err(error) => Err(self.problem(&error, input)),
+        }
+    }
+
+    fn problem(&self, error: &minijinja::Error, input: &Input) -> PromptProblem {
+        match error.kind() {
+            ErrorKind::OutOfFuel => PromptProblem::TooMuch,
+            ErrorKind::UndefinedError => {
+                let mut missing: Vec<String> = self
+                    .paths()
+                    .into_iter()
+                    .filter(|path| input.lacks(path))
+                    .collect();
+                missing.sort();
+                if missing.is_empty() {
+                    missing.push(
+                        error
+                            .detail()
+                            .unwrap_or("a variable that the request does not have")
+                            .to_owned(),
+                    );
+                }
+                PromptProblem::Missing(missing)
+            }
+            _ => PromptProblem::Failed(
+                error
+                    .detail()
+                    .map_or_else(|| error.kind().to_string(), str::to_owned),
+            ),
+        }
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").finish_non_exhaustive()
+    }
+}
+
+/// Output that stops at its bound.
+#[derive(Default)]
+struct Bounded {
+    bytes: Vec<u8>,
+    overflown: bool,
+}
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.bytes.len() + bytes.len() > OUTPUT_BYTES_MAX {
+            self.overflown = true;
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+// === input ===
+
+/// What a template sees as `input`.
+#[derive(Debug)]
+struct Input {
+    value: Value,
+    body: Map<String, Json>,
+}
+
+impl Input {
+    fn new(body: &Map<String, Json>) -> Self {
+        let mut body = body.clone();
+        if !body.contains_key("text") {
+            if let Some(text) = text_of(&body) {
+                body.insert("text".to_owned(), Json::String(text));
+            }
+        }
+        let fields = body
+            .iter()
+            .map(|(name, value)| (name.clone(), field(name, value)));
+        Self {
+            value: Value::from_pairs(fields),
+            body,
+        }
+    }
+
+    /// Whether a path such as `input.city.name` leads nowhere.
+    fn lacks(&self, path: &str) -> bool {
+        let Some(path) = path.strip_prefix("input.") else {
+            return path != "input";
+        };
+        let mut here = None;
+        for (depth, name) in path.split('.').enumerate() {
+            here = if depth == 0 {
+                self.body.get(name)
+            } else {
+                here.and_then(|value: &Json| value.get(name))
+            };
+            if here.is_none() {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// The text of a call: the prompt of a completion, the user's last message of a chat.
+fn text_of(body: &Map<String, Json>) -> Option<String> {
+    if let Some(Json::String(prompt)) = body.get("prompt") {
+        return Some(prompt.clone());
+    }
+    let messages = body.get("messages")?.as_array()?;
+    let last = messages
+        .iter()
+        .rev()
+        .find(|message| message["role"] == "user")?;
+    Some(content_text(&last["content"]))
+}
+
+fn field(name: &str, value: &Json) -> Value {
+    match value {
+        Json::Array(messages) if name == "messages" => Value::from_object(Conversation(
+            messages.iter().map(message).collect(),
+            conversation_text(messages),
+        )),
+        other => Value::from(Serde(other)),
+    }
+}
+
+/// A message whose content prints as its text.
+fn message(message: &Json) -> Value {
+    let Json::Object(fields) = message else {
+        return Value::from(Serde(message));
+    };
+    Value::from_pairs(fields.iter().map(|(name, value)| {
+        let value = match value {
+            Json::Array(parts) if name == "content" => Value::from_object(Conversation(
+                parts.iter().map(|part| Value::from(Serde(part))).collect(),
+                content_text(value),
+            )),
+            other => Value::from(Serde(other)),
+        };
+        (name.clone(), value)
+    }))
+}
+
+/// A list that prints as text: a conversation, or the parts of a message.
+#[derive(Debug)]
+struct Conversation(Vec<Value>, String);
+
+impl Object for Conversation {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.0.get(key.as_usize()?).cloned()
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(self.0.len())
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.1)
+    }
+}
+
+/// A sole message of the user is its text; several messages are told line by line.
+fn conversation_text(messages: &[Json]) -> String {
+    if let [only] = messages {
+        if only["role"] == "user" {
+            return content_text(&only["content"]);
+        }
+    }
+    let line = |message: &Json| {
+        format!(
+            "{}: {}",
+            message["role"].as_str().unwrap_or("user"),
+            content_text(&message["content"])
+        )
+    };
+    messages.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn content_text(content: &Json) -> String {
+    match content {
+        Json::String(text) => text.clone(),
+        Json::Array(parts) => {
+            let part = |part: &Json| match (part["text"].as_str(), part["type"].as_str()) {
+                (Some(text), _) => text.to_owned(),
+                (None, Some(kind)) => format!("[{}]", kind.trim_end_matches("_url")),
+                (None, None) => String::new(),
+            };
+            parts.iter().map(part).collect::<Vec<_>>().join(" ")
+        }
+        _ => String::new(),
+    }
+}
+
+/// The messages that a rendered text is, if it is a JSON list of them.
+fn messages_in(text: &str) -> Option<Vec<Turn>> {
+    if !text.trim_start().starts_with('[') {
+        return None;
+    }
+    let messages: Vec<Map<String, Json>> = serde_json::from_str(text).ok()?;
+    let turn = |mut message: Map<String, Json>| {
+        let role = message.get("role")?.as_str()?.to_owned();
+        Some(Turn::Said {
+            role,
+            content: message.remove("content")?,
+        })
+    };
+    let turns: Vec<Turn> = messages.into_iter().map(turn).collect::<Option<_>>()?;
+    (!turns.is_empty()).then_some(turns)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn render(template: &str, body: Json) -> Result<Rendered, PromptProblem> {
+        let template = Template::compile(&Prompt::Text(template.into())).unwrap();
+        let Json::Object(body) = body else {
+            panic!("an object")
+        };
+        template.render(&body)
+    }
+
+    fn text(template: &str, body: Json) -> String {
+        match render(template, body).unwrap() {
+            Rendered::Text(text) => text,
+            Rendered::Messages(turns) => panic!("{turns:?}"),
+        }
+    }
+
+    #[test]
+    fn a_sole_message_reads_as_its_text() {
+        let body = json!({"messages": [{"role": "user", "content": "Hi"}]});
+        assert_eq!(
+            text(
+                "You are a helpful assistant.\nUser: {{ input.messages }}\n",
+                body
+            ),
+            "You are a helpful assistant.\nUser: Hi"
+        );
+    }
+
+    #[test]
+    fn a_conversation_reads_line_by_line() {
+        let body = json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "image_url", "image_url": {}}]}, {"role": "assistant", "content": "Yes?"}]});
+        assert_eq!(
+            text("{{ input.messages }}", body.clone()),
+            "user: Hi [image]\nassistant: Yes?"
+        );
+        assert_eq!(
+            text(
+                "{% for m in input.messages %}<{{ m.role }}>{{ m.content }}{% endfor %}",
+                body.clone()
+            ),
+            "<user>Hi [image]<assistant>Yes?"
+        );
+        assert_eq!(
+            text(
+                "{{ input.messages[1].content|upper }} {{ input.messages|length }}",
+                body
+            ),
+            "YES? 2"
+        );
+    }
+
+    #[test]
+    fn the_text_of_a_call_is_at_hand() {
+        assert_eq!(
+            text("Sum up: {{ input.text }}", json!({"text": "long"})),
+            "Sum up: long"
+        );
+        assert_eq!(
+            text("Sum up: {{ input.text }}", json!({"prompt": "long"})),
+            "Sum up: long"
+        );
+        assert_eq!(
+            text(
+                "Sum up: {{ input.text }}",
+                json!({"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]})
+            ),
+            "Sum up: b"
+        );
+    }
+
+    #[test]
+    fn every_missing_variable_is_named() {
+        let problem = render(
+            "{{ input.city }} {{ input.day.name }} {{ input.there }}",
+            json!({"there": 1}),
+        )
+        .unwrap_err();
+        assert_eq!(
+            problem,
+            PromptProblem::Missing(vec!["input.city".to_owned(), "input.day.name".to_owned()])
+        );
+    }
+
+    #[test]
+    fn what_is_tested_for_is_not_missing() {
+        assert_eq!(
+            text(
+                "{% if input.city is defined %}{{ input.city }}{% else %}nowhere{% endif %}",
+                json!({})
+            ),
+            "nowhere"
+        );
+        assert_eq!(
+            text("{{ input.city|default('nowhere') }}", json!({})),
+            "nowhere"
+        );
+    }
+
+    #[test]
+    fn a_list_of_messages_is_understood() {
+        let rendered = render("[{\"role\": \"system\", \"content\": \"Be brief\"}, {\"role\": \"user\", \"content\": {{ input.text|tojson }}}]", json!({"text": "a \"b\""})).unwrap();
+        assert_eq!(
+            rendered,
+            Rendered::Messages(vec![
+                Turn::Said {
+                    role: "system".to_owned(),
+                    content: json!("Be brief")
+                },
+                Turn::Said {
+                    role: "user".to_owned(),
+                    content: json!("a \"b\"")
+                },
+            ])
+        );
+        assert_eq!(text("[not json", json!({})), "[not json");
+    }
+
+    #[test]
+    fn templates_per_message_keep_the_callers_own() {
+        let prompt = Prompt::Messages(vec![
+            PromptMessage::Templated {
+                role: "system".into(),
+                content: "Speak {{ input.language }}.".into(),
+            },
+            PromptMessage::CallersMessages,
+        ]);
+        let template = Template::compile(&prompt).unwrap();
+        let Json::Object(body) = json!({"language": "French", "messages": []}) else {
+            unreachable!()
+        };
+        let expected = vec![
+            Turn::Said {
+                role: "system".to_owned(),
+                content: json!("Speak French."),
+            },
+            Turn::CallersMessages,
+        ];
+        assert_eq!(template.render(&body), Ok(Rendered::Messages(expected)));
+        assert_eq!(template.variables(), ["language"]);
+    }
+
+    #[test]
+    fn bombs_are_stopped() {
+        for bomb in [
+            "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}",
+            "{{ 'x' * 2000000 }}",
+            "{% for a in range(9999) %}{{ 'x' * 1000 }}{% endfor %}",
+        ] {
+            assert!(render(bomb, json!({})).is_err(), "{bomb}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_the_input_is_in_reach() {
+        for template in [
+            "{% include 'other' %}",
+            "{% extends 'other' %}",
+            "{{ env.HOME }}",
+            "{{ input.__class__ }}",
+        ] {
+            let Ok(compiled) = Template::compile(&Prompt::Text(template.into())) else {
+                continue;
+            };
+            assert!(compiled.render(&Map::new()).is_err(), "{template}");
+        }
+    }
+
+    #[test]
+    fn a_template_that_is_none_is_told_with_its_line() {
+        let problem = check("fine\n{{ broken").unwrap_err();
+        assert_eq!(problem.line, Some(2));
+    }
+
+    proptest! {
+        #[test]
+        fn no_template_panics(template in ".{0,200}") {
+            if let Ok(template) = Template::compile(&Prompt::Text(template.into())) {
+                let _outcome = template.render(&Map::new());
+            }
+        }
+
+        #[test]
+        fn no_template_like_text_panics(pieces in proptest::collection::vec(prop_oneof!["\\{\\{ ?", " ?\\}\\}", "\\{% ?", " ?%\\}", "for a in ", "input", "\\.text", "\\[0\\]", "\\|upper", "if ", "endif", "endfor", "'x' ?\\* ?9"], 0..12)) {
+            if let Ok(template) = Template::compile(&Prompt::Text(pieces.concat().into())) {
+                let _outcome = template.render(&Map::from_iter([("text".to_owned(), json!("t"))]));
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Every "no" that a client can hear: one table of status, kind, code and text.
+
+use std::{borrow::Cow, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use tollgate_dialects::{ErrorKind, ErrorReport, ProviderError, ReadError, write_error};
+use tollgate_domain::ErrorShape;
+
+use crate::reply::ReplyBody;
+
+/// Why a call is not answered.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Refusal {
+    /// There is no such path.
+    UnknownPath { path: String },
+    /// The path wants another method.
+    WrongMethod { wanted: &'static str },
+    /// The URL is too long.
+    UrlTooLong { bytes_max: usize },
+    /// No key was sent.
+    KeyMissing,
+    /// The key is not one of ours.
+    KeyUnknown,
+    /// The key is past its date.
+    KeyExpired,
+    /// The key does not open the route.
+    RouteForbidden { route: String },
+    /// The body is too large.
+    BodyTooLarge { bytes_max: usize },
+    /// The body did not come in time.
+    BodyTooSlow,
+    /// The body is compressed in a way that is not understood.
+    BodyEncoding { encoding: String },
+    /// The body could not be decompressed, or broke off.
+    BodyMalformed { problem: String },
+    /// The body is not what the dialect wants.
+    BodyInvalid(ReadError),
+    /// The body names no model.
+    ModelMissing,
+    /// Nothing of that name.
+    RouteUnknown {
+        model: String,
+        nearest: Option<String>,
+    },
+    /// The route does something else.
+    WrongTask {
+        route: String,
+        does: &'static str,
+        asked: &'static str,
+    },
+    /// The target cannot express fields of the call.
+    Unsupported { fields: Vec<String>, target: String },
+    /// The route's prompt wants variables that the call does not give.
+    VariablesMissing { names: Vec<String> },
+    /// The route's prompt could not be made.
+    PromptFailed { problem: String },
+    /// The model's address is not known yet.
+    Unresolved { text: String },
+    /// The provider has no endpoint for this task.
+    NotServed { target: String, task: &'static str },
+    /// The provider answered with an error, which is passed on.
+    Provider(Box<ProviderError>),
+    /// Every key of the provider was refused by it.
+    CredentialsExhausted { status: u16 },
+    /// Every key of the provider is waiting out a rate limit.
+    RateLimited { retry_after: Duration },
+    /// The provider could not be reached.
+    Unreachable,
+    /// The provider did not answer in time.
+    TimedOut { after: &'static str },
+    /// The provider's answer broke off or could not be understood.
+    AnswerUnreadable,
+    /// The provider's answer is longer than allowed.
+    AnswerTooLarge,
+    /// The gateway is going down.
+    Draining,
+}
+
+/// The client's side of a refusal, ready to be written.
+struct Told<'a> {
+    status: u16,
+    kind: ErrorKind,
+    code: Cow<'a, str>,
+    text: Cow<'a, str>,
+    param: Option<Cow<'a, str>>,
+}
+
+impl Refusal {
+    /// The table.
+    fn told(&self) -> Told<'_> {
+        use ErrorKind as Kind;
+        let told = |status, kind, code: &'static str, text: Cow<'static, str>| Told {
+            status,
+            kind,
+            code: Cow::Borrowed(code),
+            text,
+            param: None,
+        };
+        match self {
+            Self::UnknownPath { path } => told(404, Kind::NotFound, "unknown_path", format!(
+                "there is no {path} here; the gateway answers at /v1/chat/completions, /v1/messages, /v1/completions, /v1/embeddings, \
+                 /v1/models and /gateway/{{route}}/invocations").into()),
+            Self::WrongMethod { wanted } => told(405, Kind::InvalidRequest, "method_not_allowed", format!("this path wants {wanted}").into()),
+            Self::UrlTooLong { bytes_max } => told(414, Kind::InvalidRequest, "url_too_long", format!("the URL is longer than {bytes_max} bytes").into()),
+            Self::KeyMissing => told(401, Kind::Authentication, "key_missing",
+                "no key was sent; send your gateway key as `Authorization: Bearer KEY`, `x-api-key` or `api-key`".into()),
+            Self::KeyUnknown => told(401, Kind::Authentication, "invalid_api_key",
+                "this key is not known to the gateway; ask whoever runs it for one".into()),
+            Self::KeyExpired => told(401, Kind::Authentication, "key_expired", "this key has expired; ask whoever runs the gateway for a new one".into()),
+            Self::RouteForbidden { route } => Told { param: Some("model".into()), ..told(403, Kind::Permission, "route_not_allowed",
+                format!("this key may not use `{route}`; GET /v1/models lists what it may use").into()) },
+            Self::BodyTooLarge { bytes_max } => told(413, Kind::TooLarge, "body_too_large", format!("the body is larger than {bytes_max} bytes").into()),
+            Self::BodyTooSlow => told(408, Kind::Timeout, "body_too_slow", "the body did not arrive in time".into()),
+            Self::BodyEncoding { encoding } => told(415, Kind::InvalidRequest, "unknown_content_encoding",
+                format!("content-encoding `{encoding}` is not understood; send gzip, br, zstd or no encoding").into()),
+            Self::BodyMalformed { problem } => told(400, Kind::InvalidRequest, "body_malformed", problem.clone().into()),
+            Self::BodyInvalid(error) => Told { param: path_of(error), ..told(400, Kind::InvalidRequest, "invalid_request", error.to_string().into()) },
+            Self::ModelMissing => Told { param: Some("model".into()), ..told(400, Kind::InvalidRequest, "model_missing",
+                "`model` is missing; GET /v1/models lists what it may be".into()) },
+            Self::RouteUnknown { model, nearest } => Told { param: Some("model".into()), ..told(404, Kind::NotFound, "model_not_found",
+                match nearest {
+                    Some(nearest) => format!("there is no model `{model}` here; did you mean `{nearest}`?").into(),
+                    None => format!("there is no model `{model}` here; GET /v1/models lists what there is").into(),
+                }) },
+            Self::WrongTask { route, does, asked } => Told { param: Some("model".into()), ..told(400, Kind::InvalidRequest, "wrong_task",
+                format!("`{route}` does {does}, and this path asks for {asked}").into()) },
+            Self::Unsupported { fields, target } => Told { param: fields.first().map(|field| field.as_str().into()), ..told(400, Kind::InvalidRequest, "unsupported_field",
+                format!("{target} cannot express {}; leave it out, or set `drop_unsupported: true` on the route to have it left out",
+                    fields.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", ")).into()) },
+            Self::VariablesMissing { names } => Told { param: names.first().map(|name| name.as_str().into()), ..told(400, Kind::InvalidRequest, "variables_missing",
+                format!("this route's prompt wants {}", names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")).into()) },
+            Self::PromptFailed { problem } => told(400, Kind::InvalidRequest, "prompt_failed", problem.clone().into()),
+            Self::Unresolved { text } => told(503, Kind::Overloaded, "model_unresolved", text.clone().into()),
+            Self::NotServed { target, task } => told(400, Kind::InvalidRequest, "not_served", format!("{target} does not serve {task}").into()),
+            Self::Provider(error) => Told {
+                status: error.status,
+                kind: error.kind,
+                code: error.code.as_deref().map_or(Cow::Borrowed(""), Cow::Borrowed),
+                text: Cow::Borrowed(&error.message),
+                param: error.param.as_deref().map(Cow::Borrowed),
+            },
+            Self::CredentialsExhausted { status } => told(502, Kind::Server, "upstream_credentials_exhausted",
+                format!("the provider refused the gateway's own credentials with {status}; your key is fine; whoever runs the gateway has to look at this").into()),
+            Self::RateLimited { .. } => told(429, Kind::RateLimited, "upstream_rate_limited", "the provider asked for a pause; try again after it".into()),
+            Self::Unreachable => told(502, Kind::Server, "upstream_unreachable", "the provider could not be reached; try again".into()),
+            Self::TimedOut { after } => told(504, Kind::Server, "upstream_timeout", format!("the provider did not answer in time ({after}); try again").into()),
+            Self::AnswerUnreadable => told(502, Kind::Server, "upstream_unreadable", "the provider's answer broke off or could not be understood; try again".into()),
+            Self::AnswerTooLarge => told(502, Kind::Server, "upstream_answer_too_large", "the provider's answer is longer than the gateway accepts".into()),
+            Self::Draining => told(503, Kind::Overloaded, "draining", "this gateway is going down; try again".into()),
+        }
+    }
+
+    /// The status that the client is told.
+    pub(crate) fn status(&self) -> u16 {
+        self.told().status
+    }
+
+    /// The stable code for logs and metrics.
+    pub(crate) fn code(&self) -> String {
+        match self {
+            Self::Provider(error) => error.kind.as_str().to_owned(),
+            other => other.told().code.into_owned(),
+        }
+    }
+
+    /// The text for the log.
+    pub(crate) fn detail(&self) -> String {
+        self.told().text.into_owned()
+    }
+
+    /// Whether a provider said it, rather than the gateway.
+    pub(crate) fn is_providers(&self) -> bool {
+        matches!(self, Self::Provider(_))
+    }
+
+    /// How long the client had better wait.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Provider(error) => error.retry_after,
+            Self::RateLimited { retry_after } => Some(*retry_after),
+            Self::Draining => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+
+    /// The body in the shape that the client's library understands.
+    pub(crate) fn body(&self, shape: ErrorShape, request_id: &str) -> Bytes {
+        let told = self.told();
+        let report = ErrorReport {
+            status: told.status,
+            kind: told.kind,
+            code: (!told.code.is_empty()).then_some(&told.code),
+            message: &told.text,
+            param: told.param.as_deref(),
+            request_id,
+        };
+        write_error(shape, &report)
+    }
+
+    /// The whole answer, but for the headers that every answer carries.
+    pub(crate) fn response(&self, shape: ErrorShape, request_id: &str) -> Response<ReplyBody> {
+        let mut response = Response::new(ReplyBody::full(self.body(shape, request_id)));
+        *response.status_mut() =
+            StatusCode::from_u16(self.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        if let Some(wait) = self.retry_after() {
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
+            );
+            headers.insert(
+                "retry-after-ms",
+                HeaderValue::from(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+            );
+        }
+        if let Self::WrongMethod { wanted } = self {
+            headers.insert(header::ALLOW, HeaderValue::from_static(wanted));
+        }
+        if let Self::BodyTooSlow | Self::BodyTooLarge { .. } | Self::Draining = self {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// The field that a reader stumbled over.
+fn path_of(error: &ReadError) -> Option<Cow<'_, str>> {
+    match error {
+        ReadError::Shape { path, .. } => Some(Cow::Borrowed(path)),
+        ReadError::Json(_) | ReadError::TooDeep(_) => None,
+    }
+}

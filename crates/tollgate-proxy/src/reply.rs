@@ -1,0 +1,282 @@
+//! The body of an answer, which carries what must live as long as the answer: the record, the provider's connection, and the
+//! target's place in the count of the busy.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tollgate_domain::Timeouts;
+use tollgate_telemetry::Outcome;
+
+use crate::{
+    account::Account,
+    attempts::Engaged,
+    stream::{Break, Relay, Step},
+};
+
+/// How long the end of a provider's body is waited for after its end mark, so that the connection can be used again.
+const TRAILING_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Bytes that may wait for a slow client before the provider is read no further.
+const WAITING_BYTES_MAX: usize = 64 << 10;
+
+/// The body of an answer.
+#[derive(Debug)]
+pub struct ReplyBody(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Whole {
+        bytes: Option<Bytes>,
+        account: Option<(Account, Outcome)>,
+    },
+    Stream(Box<StreamReply>),
+}
+
+/// A stream on its way to the client.
+#[derive(Debug)]
+pub(crate) struct StreamReply {
+    relay: Relay,
+    account: Account,
+    engaged: Option<Engaged>,
+    patience: Patience,
+    /// How the call ended, told to the record once the last bytes are on their way.
+    ending: Option<Outcome>,
+    over: bool,
+}
+
+/// How long a provider may be silent, and how long the whole may take.
+#[derive(Debug)]
+struct Patience {
+    idle: Duration,
+    whole: Instant,
+    alarm: Pin<Box<Sleep>>,
+    waiting_since: Option<Instant>,
+}
+
+// === impl ReplyBody ===
+
+impl ReplyBody {
+    /// An answer that leaves no record.
+    pub(crate) fn full(bytes: Bytes) -> Self {
+        Self(Kind::Whole {
+            bytes: Some(bytes),
+            account: None,
+        })
+    }
+
+    /// A whole answer; the record is closed when it goes out.
+    pub(crate) fn accounted(bytes: Bytes, mut account: Account, outcome: Outcome) -> Self {
+        account.sent(&bytes);
+        if bytes.is_empty() {
+            // An empty body is never polled, and its client has the whole answer all the same.
+            account.close(outcome);
+            return Self::full(bytes);
+        }
+        Self(Kind::Whole {
+            bytes: Some(bytes),
+            account: Some((account, outcome)),
+        })
+    }
+
+    /// Takes over the record of an answer that was made without one.
+    pub(crate) fn with_account(self, account: Account, outcome: Outcome) -> Self {
+        match self.0 {
+            Kind::Whole { bytes, .. } => {
+                Self::accounted(bytes.unwrap_or_default(), account, outcome)
+            }
+            Kind::Stream(stream) => Self(Kind::Stream(stream)),
+        }
+    }
+
+    /// A stream whose first content has come.
+    pub(crate) fn stream(
+        relay: Relay,
+        account: Account,
+        engaged: Engaged,
+        timeouts: &Timeouts,
+    ) -> Self {
+        let now = Instant::now();
+        let whole = engaged.started() + timeouts.whole;
+        let patience = Patience {
+            idle: timeouts.idle,
+            whole,
+            alarm: Box::pin(sleep_until((now + timeouts.idle).min(whole))),
+            waiting_since: None,
+        };
+        Self(Kind::Stream(Box::new(StreamReply {
+            relay,
+            account,
+            engaged: Some(engaged),
+            patience,
+            ending: None,
+            over: false,
+        })))
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut self.get_mut().0 {
+            Kind::Whole { bytes, account } => {
+                if let Some((mut account, outcome)) = account.take() {
+                    account.close(outcome);
+                }
+                Poll::Ready(
+                    bytes
+                        .take()
+                        .filter(|bytes| !bytes.is_empty())
+                        .map(|bytes| Ok(Frame::data(bytes))),
+                )
+            }
+            Kind::Stream(stream) => stream
+                .poll_bytes(context)
+                .map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(
+            &self.0,
+            Kind::Whole {
+                bytes: None,
+                account: None
+            }
+        )
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Whole { bytes, .. } => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Kind::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+// === impl StreamReply ===
+
+impl StreamReply {
+    fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            if self.relay.waiting() >= WAITING_BYTES_MAX || self.over {
+                break;
+            }
+            let Poll::Ready(step) = self.relay.poll_step(context) else {
+                if self.relay.waiting() > 0 {
+                    break;
+                }
+                let Poll::Ready(after) = self.patience.poll_alarm(context) else {
+                    return Poll::Pending;
+                };
+                self.out_of_patience(after);
+                break;
+            };
+            self.account.waited(self.patience.came());
+            self.note_facts();
+            match step {
+                // What has come together goes out together; what comes next is looked for first.
+                Step::Went => {}
+                Step::Complete => self.complete(),
+                Step::Over => self.over = true,
+                Step::Failed(how) => self.broken(how),
+            }
+        }
+        let bytes = self.relay.take_bytes();
+        if let Some(bytes) = &bytes {
+            self.account.sent(bytes);
+        }
+        if let Some(outcome) = self.ending.take() {
+            self.account.close(outcome);
+        }
+        Poll::Ready(bytes)
+    }
+
+    fn note_facts(&mut self) {
+        let facts = self.relay.take_facts();
+        self.account.used(&facts.usage);
+        if let Some(stop) = &facts.stop {
+            self.account.stopped(stop);
+        }
+    }
+
+    /// The end mark is among the bytes that go out next: the client will have the whole answer.
+    fn complete(&mut self) {
+        self.ending = Some(Outcome::Answered);
+        self.engaged = None;
+        self.patience.trail();
+    }
+
+    fn broken(&mut self, how: Break) {
+        self.over = true;
+        if let Some(engaged) = self.engaged.take() {
+            engaged.broke(&how);
+        }
+        self.account.record.error_code = Some("stream_broken".into());
+        self.account.record.error_detail = Some(how.detail());
+        self.relay.write_break(how);
+        self.ending = Some(Outcome::Cut);
+    }
+
+    fn out_of_patience(&mut self, after: &'static str) {
+        if self.engaged.is_none() {
+            // The answer is complete; only the end of the provider's body is missing.
+            self.over = true;
+        } else {
+            self.broken(Break::Silent(after));
+        }
+    }
+}
+
+// === impl Patience ===
+
+impl Patience {
+    /// Something came: the clock starts anew. Gives the time waited for it.
+    fn came(&mut self) -> Duration {
+        match self.waiting_since.take() {
+            None => Duration::ZERO,
+            Some(since) => since.elapsed(),
+        }
+    }
+
+    /// Only the end of the body is waited for now.
+    fn trail(&mut self) {
+        self.idle = TRAILING_TIMEOUT;
+        self.waiting_since = None;
+    }
+
+    /// Waits for the end of patience; says which.
+    fn poll_alarm(&mut self, context: &mut Context<'_>) -> Poll<&'static str> {
+        let since = *self.waiting_since.get_or_insert_with(Instant::now);
+        let deadline = (since + self.idle).min(self.whole);
+        // An alarm that rings too early is set anew when it rings, not at each event.
+        if self.alarm.deadline() > deadline {
+            self.alarm.as_mut().reset(deadline);
+        }
+        loop {
+            std::task::ready!(self.alarm.as_mut().poll(context));
+            if deadline <= Instant::now() {
+                return Poll::Ready(if self.whole <= deadline {
+                    "whole_timeout"
+                } else {
+                    "idle_timeout"
+                });
+            }
+            self.alarm.as_mut().reset(deadline);
+        }
+    }
+}

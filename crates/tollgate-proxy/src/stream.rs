@@ -1,0 +1,462 @@
+//! A provider's stream on its way to the client: read event by event, passed through or translated, never collected.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::Body;
+use tollgate_dialects::{
+    AnswerForm, ErrorKind, ProviderError, SseEvent, SseSplitter, StopReason, StreamEvent,
+    StreamReader, StreamWriter, Watch,
+};
+use tollgate_domain::{Dialect, StreamEnd, Usage};
+use tollgate_upstream::{Failure, UpstreamBody};
+
+/// Turns the bytes of a provider's stream into those of the client's, as they come.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    source: Source,
+    mode: Mode,
+    out: Out,
+    facts: Facts,
+    phase: Phase,
+}
+
+/// Where events come from.
+#[derive(Debug)]
+enum Source {
+    /// A provider's answer.
+    Wire {
+        body: UpstreamBody,
+        splitter: SseSplitter,
+    },
+    /// A whole answer of a provider that does not stream, told as a stream.
+    Told(std::vec::IntoIter<StreamEvent>),
+}
+
+/// What becomes of the events.
+#[derive(Debug)]
+enum Mode {
+    /// They pass as they are; the watch looks on.
+    Through {
+        watch: Watch,
+        writer: StreamWriter,
+        hides_usage: bool,
+    },
+    /// They are read and written anew.
+    Translated {
+        reader: StreamReader,
+        writer: StreamWriter,
+        events: Vec<StreamEvent>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The answer is coming.
+    Flowing,
+    /// The end mark was passed on; what is left is the end of the body, so that the connection can be used again.
+    Trailing,
+    /// Nothing more comes.
+    Over,
+}
+
+/// What the stream has told so far, since it was last asked.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    /// Something was said that a person would see.
+    pub(crate) content: bool,
+    /// What was used.
+    pub(crate) usage: Usage,
+    /// Why the answer ended.
+    pub(crate) stop: Option<StopReason>,
+}
+
+/// What one step of the relay came to.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// There may be bytes to send.
+    Went,
+    /// The answer is complete; its end mark is among the bytes to send.
+    Complete,
+    /// The body has ended as well.
+    Over,
+    /// The stream broke.
+    Failed(Break),
+}
+
+/// How a stream broke.
+#[derive(Debug)]
+pub(crate) enum Break {
+    /// The provider said so, in the stream; where the client speaks the same, the event can go on as it came.
+    Said {
+        error: ProviderError,
+        raw: Option<Bytes>,
+    },
+    /// The body broke off, or its end came too early.
+    Cut(Option<Failure>),
+    /// What came cannot be understood.
+    Unreadable(String),
+    /// Nothing came for too long; which patience ended.
+    Silent(&'static str),
+}
+
+// === impl Relay ===
+
+impl Relay {
+    /// For a stream in the client's own dialect. `hides_usage`: the gateway asked for usage where the client had not.
+    pub(crate) fn through(
+        body: UpstreamBody,
+        dialect: Dialect,
+        end: StreamEnd,
+        form: &AnswerForm<'_>,
+        hides_usage: bool,
+        event_bytes_max: usize,
+    ) -> Self {
+        let mode = Mode::Through {
+            watch: Watch::new(dialect, end),
+            writer: StreamWriter::new(form),
+            hides_usage,
+        };
+        Self::new(
+            Source::Wire {
+                body,
+                splitter: SseSplitter::new(event_bytes_max),
+            },
+            mode,
+        )
+    }
+
+    /// For a stream in another dialect than the client's.
+    pub(crate) fn translated(
+        body: UpstreamBody,
+        dialect: Dialect,
+        end: StreamEnd,
+        form: &AnswerForm<'_>,
+        event_bytes_max: usize,
+    ) -> Self {
+        let mode = Mode::Translated {
+            reader: StreamReader::new(dialect, end),
+            writer: StreamWriter::new(form),
+            events: Vec::new(),
+        };
+        Self::new(
+            Source::Wire {
+                body,
+                splitter: SseSplitter::new(event_bytes_max),
+            },
+            mode,
+        )
+    }
+
+    /// For a whole answer that is told as a stream.
+    pub(crate) fn told(events: Vec<StreamEvent>, dialect: Dialect, form: &AnswerForm<'_>) -> Self {
+        let mode = Mode::Translated {
+            reader: StreamReader::new(dialect, StreamEnd::Mark),
+            writer: StreamWriter::new(form),
+            events: Vec::new(),
+        };
+        Self::new(Source::Told(events.into_iter()), mode)
+    }
+
+    fn new(source: Source, mode: Mode) -> Self {
+        Self {
+            source,
+            mode,
+            out: Out::default(),
+            facts: Facts::default(),
+            phase: Phase::Flowing,
+        }
+    }
+
+    /// What was told since the last call.
+    pub(crate) fn take_facts(&mut self) -> Facts {
+        std::mem::take(&mut self.facts)
+    }
+
+    /// Bytes for the client, if there are any.
+    pub(crate) fn take_bytes(&mut self) -> Option<Bytes> {
+        self.out.take()
+    }
+
+    /// How many bytes wait to be sent.
+    pub(crate) fn waiting(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Takes in what the provider sends next. Everything that came together is dealt with in one step, so that it
+    /// leaves together.
+    pub(crate) fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        let body = match (&mut self.source, self.phase) {
+            (_, Phase::Over) => return Poll::Ready(Step::Over),
+            (Source::Told(_), _) => return Poll::Ready(self.tell()),
+            (Source::Wire { body, .. }, _) => body,
+        };
+        match ready!(Pin::new(body).poll_frame(context)) {
+            Some(Ok(frame)) => match (frame.into_data(), self.phase) {
+                (Ok(data), Phase::Flowing) => Poll::Ready(self.take_in(data)),
+                _ => Poll::Ready(Step::Went),
+            },
+            Some(Err(failure)) if self.phase == Phase::Flowing => {
+                Poll::Ready(self.broken(Break::Cut(Some(failure))))
+            }
+            None if self.phase == Phase::Flowing => Poll::Ready(self.end_of_body()),
+            Some(Err(_)) | None => {
+                self.phase = Phase::Over;
+                Poll::Ready(Step::Over)
+            }
+        }
+    }
+
+    /// Writes an error event in the client's dialect. Nothing may follow it.
+    pub(crate) fn write_break(&mut self, how: Break) {
+        self.phase = Phase::Over;
+        if let Break::Said { raw: Some(raw), .. } = &how {
+            return self.out.push(raw);
+        }
+        let (Mode::Through { writer, .. } | Mode::Translated { writer, .. }) = &mut self.mode;
+        writer.write(
+            &StreamEvent::Error(how.into_provider_error()),
+            self.out.buffer(),
+        );
+    }
+
+    fn take_in(&mut self, data: Bytes) -> Step {
+        let Source::Wire { splitter, .. } = &mut self.source else {
+            return Step::Went;
+        };
+        splitter.push(data);
+        loop {
+            let Source::Wire { splitter, .. } = &mut self.source else {
+                return Step::Went;
+            };
+            match splitter.next() {
+                Ok(Some(event)) => match self.event(&event) {
+                    Step::Went => {}
+                    end => return end,
+                },
+                Ok(None) => return Step::Went,
+                Err(too_long) => return self.broken(Break::Unreadable(too_long.to_string())),
+            }
+        }
+    }
+
+    /// Deals with one event.
+    fn event(&mut self, event: &SseEvent) -> Step {
+        match &mut self.mode {
+            Mode::Through {
+                watch, hides_usage, ..
+            } => {
+                let seen = watch.see(event);
+                self.facts.content |= seen.content;
+                if let Some(usage) = seen.usage {
+                    self.facts.usage.update(&usage);
+                }
+                if seen.stop.is_some() {
+                    self.facts.stop = seen.stop;
+                }
+                if let Some(error) = seen.error {
+                    return self.broken(Break::Said {
+                        error,
+                        raw: Some(event.raw.clone()),
+                    });
+                }
+                if !(seen.usage_only && *hides_usage) {
+                    self.out.push(&event.raw);
+                }
+                if seen.end {
+                    self.phase = Phase::Trailing;
+                    return Step::Complete;
+                }
+                Step::Went
+            }
+            Mode::Translated { reader, events, .. } => {
+                if let Err(error) = reader.read(event, events) {
+                    return self.broken(Break::Unreadable(error.to_string()));
+                }
+                self.write_events()
+            }
+        }
+    }
+
+    /// The body has ended cleanly: that is the end of the answer, or it is not.
+    fn end_of_body(&mut self) -> Step {
+        let Source::Wire { splitter, .. } = &mut self.source else {
+            return Step::Over;
+        };
+        if let Some(event) = splitter.finish() {
+            match self.event(&event) {
+                Step::Went => {}
+                end => return end,
+            }
+        }
+        match &mut self.mode {
+            Mode::Through { watch, writer, .. } => {
+                if !watch.complete() {
+                    return self.broken(Break::Cut(None));
+                }
+                writer.write(&StreamEvent::End, self.out.buffer());
+                self.phase = Phase::Trailing;
+                Step::Complete
+            }
+            Mode::Translated { reader, events, .. } => {
+                reader.finish(events);
+                match self.write_events() {
+                    Step::Went => self.broken(Break::Cut(None)),
+                    end => end,
+                }
+            }
+        }
+    }
+
+    /// Writes the events of a whole answer.
+    fn tell(&mut self) -> Step {
+        let (Source::Told(told), Mode::Translated { events, .. }) =
+            (&mut self.source, &mut self.mode)
+        else {
+            return Step::Over;
+        };
+        if self.phase == Phase::Trailing {
+            self.phase = Phase::Over;
+            return Step::Over;
+        }
+        events.extend(told);
+        self.write_events()
+    }
+
+    /// Writes what the reader has made of the provider's events.
+    fn write_events(&mut self) -> Step {
+        let Mode::Translated { writer, events, .. } = &mut self.mode else {
+            return Step::Went;
+        };
+        for event in events.drain(..) {
+            match &event {
+                StreamEvent::Delta { .. } | StreamEvent::PartStart { .. } => {
+                    self.facts.content |= is_content(&event)
+                }
+                StreamEvent::Usage(usage)
+                | StreamEvent::Start {
+                    usage: Some(usage), ..
+                } => self.facts.usage.update(usage),
+                StreamEvent::Stop { stop, .. } => self.facts.stop = Some(stop.reason.clone()),
+                StreamEvent::Error(error) => {
+                    self.phase = Phase::Over;
+                    return Step::Failed(Break::Said {
+                        error: error.clone(),
+                        raw: None,
+                    });
+                }
+                _ => {}
+            }
+            writer.write(&event, self.out.buffer());
+            if event == StreamEvent::End {
+                self.phase = Phase::Trailing;
+                return Step::Complete;
+            }
+        }
+        Step::Went
+    }
+
+    fn broken(&mut self, how: Break) -> Step {
+        self.phase = Phase::Over;
+        Step::Failed(how)
+    }
+}
+
+/// Whether a person would see something of it.
+fn is_content(event: &StreamEvent) -> bool {
+    match event {
+        StreamEvent::Delta { .. } => true,
+        StreamEvent::PartStart { start, .. } => !matches!(
+            start,
+            tollgate_dialects::PartStart::Text
+                | tollgate_dialects::PartStart::Reasoning
+                | tollgate_dialects::PartStart::Refusal
+        ),
+        _ => false,
+    }
+}
+
+// === impl Break ===
+
+impl Break {
+    /// The error as the client is told it.
+    pub(crate) fn into_provider_error(self) -> ProviderError {
+        match self {
+            Self::Said { error, .. } => error,
+            Self::Cut(_) => gateway_error(
+                "upstream_cut",
+                "the provider's stream broke off; what came before is incomplete",
+            ),
+            Self::Unreadable(_) => gateway_error(
+                "upstream_unreadable",
+                "the provider's stream could not be understood; what came before is incomplete",
+            ),
+            Self::Silent(_) => gateway_error(
+                "upstream_timeout",
+                "the provider fell silent; what came before is incomplete",
+            ),
+        }
+    }
+
+    /// The text for the log.
+    pub(crate) fn detail(&self) -> String {
+        match self {
+            Self::Said { error, .. } => error.message.clone(),
+            Self::Cut(Some(failure)) => failure.to_string(),
+            Self::Cut(None) => "the body ended before the end mark".to_owned(),
+            Self::Unreadable(problem) => problem.clone(),
+            Self::Silent(after) => (*after).to_owned(),
+        }
+    }
+}
+
+/// An error that the gateway tells inside a stream.
+pub(crate) fn gateway_error(code: &str, message: &str) -> ProviderError {
+    ProviderError {
+        status: 502,
+        kind: ErrorKind::Server,
+        message: message.to_owned(),
+        code: Some(code.to_owned()),
+        param: None,
+        retry_after: None,
+    }
+}
+
+/// Bytes for the client. One event alone is passed on without a copy.
+#[derive(Debug, Default)]
+struct Out {
+    first: Option<Bytes>,
+    more: Vec<u8>,
+}
+
+impl Out {
+    fn push(&mut self, bytes: &Bytes) {
+        if self.first.is_none() && self.more.is_empty() {
+            self.first = Some(bytes.clone());
+        } else {
+            self.buffer().extend_from_slice(bytes);
+        }
+    }
+
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        if let Some(first) = self.first.take() {
+            self.more.extend_from_slice(&first);
+        }
+        &mut self.more
+    }
+
+    fn take(&mut self) -> Option<Bytes> {
+        match self.first.take() {
+            Some(first) => Some(first),
+            None if self.more.is_empty() => None,
+            None => Some(Bytes::from(std::mem::take(&mut self.more))),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.first.as_ref().map_or(0, Bytes::len) + self.more.len()
+    }
+}

@@ -1,0 +1,169 @@
+//! The real program on a free port.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::time::sleep;
+
+use crate::client::{self, Answer};
+
+/// The real program on a free port. Killed when dropped.
+#[derive(Debug)]
+pub struct TestGateway {
+    child: Child,
+    address: SocketAddr,
+    folder: PathBuf,
+    output: Arc<Mutex<String>>,
+}
+
+/// So that gateways of one test process do not share a folder.
+static FOLDERS: AtomicU32 = AtomicU32::new(0);
+
+impl TestGateway {
+    /// Starts the program with a configuration, and waits until it is ready.
+    pub async fn start(program: &Path, configuration: &str) -> Self {
+        Self::start_with(program, configuration, &[]).await
+    }
+
+    /// The same, with environment variables. There are no others.
+    pub async fn start_with(program: &Path, configuration: &str, environment: &[(&str, &str)]) -> Self {
+        let folder = std::env::temp_dir().join(format!("tollgate-{}-{}", std::process::id(), FOLDERS.fetch_add(1, Ordering::Relaxed)));
+        fs::create_dir_all(&folder).expect("a folder can be made");
+        let file = folder.join("tollgate.yaml");
+        fs::write(&file, configuration).expect("the configuration can be written");
+        let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("loopback has a free port");
+        let mut child = Command::new(program)
+            .args(["serve", "--config"])
+            .arg(&file)
+            .args(["--listen", &address.to_string()])
+            .env_clear()
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let output = Arc::<Mutex<String>>::default();
+        collect(child.stdout.take(), &output);
+        collect(child.stderr.take(), &output);
+        let gateway = Self { child, address, folder, output };
+        gateway.wait_until_ready().await
+    }
+
+    async fn wait_until_ready(mut self) -> Self {
+        for _ in 0..1_000 {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("the gateway ended with {status}:\n{}", self.output());
+            }
+            if client::get(self.address, "/readyz").await.is_ok_and(|answer| answer.status == 200) {
+                return self;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the gateway is not ready:\n{}", self.output());
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The file that it was started with.
+    pub fn configuration_file(&self) -> PathBuf {
+        self.folder.join("tollgate.yaml")
+    }
+
+    /// Writes another configuration into the file.
+    pub fn write_configuration(&self, configuration: &str) {
+        let next = self.folder.join("next.yaml");
+        fs::write(&next, configuration).expect("the configuration can be written");
+        fs::rename(next, self.configuration_file()).expect("the configuration can be replaced");
+    }
+
+    /// Sends a signal by its name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(status.is_ok_and(|status| status.success()), "the signal can be sent");
+    }
+
+    /// Waits for the program's end, for ten seconds at most.
+    pub async fn wait_for_end(&mut self) -> ExitStatus {
+        for _ in 0..1_000 {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return status;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the gateway does not end:\n{}", self.output());
+    }
+
+    /// Everything that it has printed so far.
+    pub fn output(&self) -> String {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The lines of finished calls so far.
+    pub fn calls(&self) -> Vec<Value> {
+        let lines = self.output();
+        let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["event"] == "call").collect()
+    }
+
+    /// Waits until so many calls have been written to the log, for five seconds at most.
+    pub async fn wait_for_calls(&self, count: usize) -> Vec<Value> {
+        for _ in 0..500 {
+            let calls = self.calls();
+            if calls.len() >= count {
+                return calls;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("there are not {count} calls in the log:\n{}", self.output());
+    }
+
+    /// Posts JSON and reads the whole answer.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.post_with(path, body, &[]).await
+    }
+
+    /// The same, with further headers.
+    pub async fn post_with(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> Answer {
+        client::post(self.address, path, headers, body.to_string().into_bytes()).await.expect("the gateway answers")
+    }
+
+    /// Gets a path.
+    pub async fn get(&self, path: &str) -> Answer {
+        client::get(self.address, path).await.expect("the gateway answers")
+    }
+}
+
+impl Drop for TestGateway {
+    fn drop(&mut self) {
+        let _killed = self.child.kill();
+        let _reaped = self.child.wait();
+        let _removed = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn collect(pipe: Option<impl Read + Send + 'static>, output: &Arc<Mutex<String>>) {
+    let (Some(pipe), output) = (pipe, Arc::clone(output)) else { return };
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+            output.push_str(&line);
+            output.push('\n');
+        }
+    });
+}

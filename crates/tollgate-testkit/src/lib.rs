@@ -1,0 +1,17 @@
+//! The stage for tests: a provider that does what a script says ([`ScriptedProvider`]), the real program on a free port
+//! ([`TestGateway`]), a client that sees every byte ([`client`]), recorded calls ([`recordings`]) and their replay ([`traffic`]).
+//!
+//! Nothing of the program depends on this crate.
+
+#![expect(clippy::missing_panics_doc, reason = "tests fail by panicking")]
+
+pub mod client;
+pub mod meaning;
+pub mod recordings;
+pub mod traffic;
+
+mod gateway;
+mod provider;
+
+pub use gateway::TestGateway;
+pub use provider::{Ending, Received, Reply, ScriptedProvider};

@@ -1,0 +1,213 @@
+//! Builds every part in order, wires them, runs, drains.
+
+mod reload;
+
+use std::{
+    future::Future,
+    io::{self, IsTerminal},
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, Result, anyhow};
+use http::{Request, Response};
+use tokio::{
+    runtime::{Builder, Runtime as TokioRuntime},
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tollgate_domain::Limits;
+use tollgate_proxy::{Exposure, Gateway, Picture, ReplyBody, Worker, flow, server};
+use tollgate_telemetry::{
+    CallLog, Telemetry, TelemetrySettings,
+    events::{self, ConfigurationTaken, Drained, Draining, Listening},
+};
+use tollgate_upstream::{Upstream, UpstreamSettings};
+
+use crate::config::{LogFormat, LogLevel, LogSettings, Resolved, Runtime, WorkerCount};
+use reload::Reloader;
+
+/// Lines that may wait for the log's writer; further ones are dropped and counted.
+const LOG_LINES_MAX: usize = 16_384;
+
+/// Time for the log's last lines to be written.
+const LOG_DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Time for connections to providers to close after the last call.
+const UPSTREAM_DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// What the command line says of a server, over and above the configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct ServeOptions {
+    /// The configuration file, which is read again when it changes; none for the demo configuration.
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Serves until told to stop, then drains.
+pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
+    let Resolved { snapshot, server: settings, log, files, .. } = resolved;
+    let call_log = start_log(log)?;
+    let workers = worker_count(settings.workers);
+    let telemetry_settings = TelemetrySettings { log: call_log, queue_max: LOG_LINES_MAX, workers };
+    let (telemetry, log_writer) = Telemetry::start(telemetry_settings, Box::new(io::stdout()));
+
+    let limits = snapshot.limits.clone();
+    let revision = snapshot.revision.clone();
+    let picture = Picture::build(snapshot, None).context("a prompt template does not compile")?;
+    ConfigurationTaken { revision: &revision }.emit(&telemetry);
+    let exposure = if settings.metrics { Exposure::Metrics } else { Exposure::NoMetrics };
+    let gateway = Arc::new(Gateway::new(picture, telemetry, exposure));
+
+    let listeners = server::bind(settings.listen, workers).with_context(|| format!("cannot listen at {}", settings.listen))?;
+    let address = listeners.first().context("there is no worker")?.local_addr()?;
+    let crew = Crew { gateway: Arc::clone(&gateway), limits: limits.clone(), connections: Arc::default(), shutdown: CancellationToken::new() };
+    let threads = crew.start(listeners, settings.runtime)?;
+    Listening { address, revision: &revision, workers }.emit();
+
+    let reloader = options.config.as_ref().map(|file| Reloader::new(file.clone(), files, settings, Arc::clone(&gateway)));
+    current_thread()?.block_on(until_told_to_stop(reloader))?;
+
+    gateway.drain();
+    Draining { within: limits.drain_timeout }.emit();
+    crew.shutdown.cancel();
+    for thread in threads {
+        thread.join().map_err(|_| anyhow!("a worker panicked"))??;
+    }
+    Drained.emit();
+    log_writer.finish(LOG_DRAIN_TIMEOUT);
+    Ok(())
+}
+
+/// Waits for SIGTERM or SIGINT; until then, reloads on SIGHUP and when the configuration changes.
+async fn until_told_to_stop(mut reloader: Option<Reloader>) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    loop {
+        let changed = async {
+            match &mut reloader {
+                Some(reloader) => reloader.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hang_up.recv() => {}
+            () = changed => {}
+        }
+        if let Some(reloader) = &mut reloader {
+            reloader.reload();
+        }
+    }
+}
+
+fn start_log(log: LogSettings) -> Result<CallLog> {
+    let for_people = match log.format {
+        LogFormat::Auto => io::stdout().is_terminal(),
+        LogFormat::Json => false,
+        LogFormat::Pretty => true,
+    };
+    let level = match log.level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    };
+    let format = if for_people { events::LogFormat::Pretty } else { events::LogFormat::Json };
+    events::start_log(format, level).map_err(|error| anyhow!("cannot start the log: {error}"))?;
+    Ok(match (log.calls, for_people) {
+        (false, _) => CallLog::Off,
+        (true, true) => CallLog::Pretty,
+        (true, false) => CallLog::Json,
+    })
+}
+
+fn worker_count(workers: WorkerCount) -> usize {
+    match workers {
+        WorkerCount::Number(number) => number,
+        WorkerCount::Auto => thread::available_parallelism().map_or(1, usize::from),
+    }
+}
+
+fn current_thread() -> io::Result<TokioRuntime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+// === workers ===
+
+/// What all workers get.
+struct Crew {
+    gateway: Arc<Gateway>,
+    limits: Limits,
+    connections: Arc<server::ConnectionCount>,
+    shutdown: CancellationToken,
+}
+
+type WorkerThread = thread::JoinHandle<Result<()>>;
+
+impl Crew {
+    /// Starts a worker for each listener: each on a runtime of its own, or all on one whose threads steal work.
+    fn start(&self, listeners: Vec<TcpListener>, runtime: Runtime) -> io::Result<Vec<WorkerThread>> {
+        let count = listeners.len();
+        let workers = listeners.into_iter().enumerate().map(|(index, listener)| self.worker(index, listener));
+        match runtime {
+            Runtime::PerCore => workers
+                .enumerate()
+                .map(|(index, worker)| named(&format!("worker-{index}")).spawn(move || current_thread()?.block_on(worker)))
+                .collect(),
+            Runtime::Shared => {
+                let workers: Vec<_> = workers.collect();
+                let all = move || {
+                    let runtime = Builder::new_multi_thread().worker_threads(count).enable_all().build()?;
+                    let tasks: Vec<_> = workers.into_iter().map(|worker| runtime.handle().spawn(worker)).collect();
+                    tasks.into_iter().try_for_each(|task| runtime.block_on(task)?)
+                };
+                Ok(vec![named("workers").spawn(all)?])
+            }
+        }
+    }
+
+    /// One worker: a listener, connections to providers, counters.
+    fn worker(&self, index: usize, listener: TcpListener) -> impl Future<Output = Result<()>> + Send + 'static {
+        let gateway = Arc::clone(&self.gateway);
+        let (limits, connections, shutdown) = (self.limits.clone(), Arc::clone(&self.connections), self.shutdown.clone());
+        async move {
+            let tracker = TaskTracker::new();
+            let upstream = Arc::new(Upstream::new(UpstreamSettings::default(), tracker.clone()));
+            let witness = gateway.telemetry().witness(index);
+            let handler = Handler(Arc::new(Worker { gateway, upstream: Arc::clone(&upstream), witness }));
+            server::serve_worker(listener, handler, limits, connections, shutdown).await?;
+            upstream.close_idle();
+            tracker.close();
+            // Connections that a provider does not let go of are closed with the runtime.
+            let _closed = tokio::time::timeout(UPSTREAM_DRAIN_TIMEOUT, tracker.wait()).await;
+            Ok(())
+        }
+    }
+}
+
+fn named(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.to_owned())
+}
+
+/// Hands requests to the data plane, with the time.
+#[derive(Clone)]
+struct Handler(Arc<Worker>);
+
+impl server::Handler for Handler {
+    type Body = ReplyBody;
+
+    async fn call(&self, request: Request<hyper::body::Incoming>, client: SocketAddr) -> Response<ReplyBody> {
+        flow::serve(&self.0, request, client, since_1970()).await
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the wall clock is read here, once a request, and passed on")]
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}

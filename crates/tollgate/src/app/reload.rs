@@ -1,0 +1,62 @@
+//! A configuration that changes while calls are served: read again, checked, and swapped whole or not at all.
+
+use std::{path::PathBuf, sync::Arc};
+
+use tollgate_proxy::{Gateway, Picture};
+use tollgate_telemetry::events::{ConfigurationRefused, ConfigurationTaken};
+
+use crate::{
+    cli,
+    config::{self, ProcessEnvironment, ServerSettings, Watch},
+};
+
+/// Reads a configuration file again when it changes.
+pub(super) struct Reloader {
+    file: PathBuf,
+    watch: Watch,
+    /// What the listeners were made from; they are not made again.
+    settings: ServerSettings,
+    gateway: Arc<Gateway>,
+}
+
+impl Reloader {
+    pub(super) fn new(file: PathBuf, files: Vec<PathBuf>, settings: ServerSettings, gateway: Arc<Gateway>) -> Self {
+        Self { file, watch: Watch::new(files), settings, gateway }
+    }
+
+    /// Waits until a file of the configuration has changed.
+    pub(super) async fn changed(&mut self) {
+        self.watch.changed().await;
+    }
+
+    /// Takes the configuration as it is now, or keeps the old one and says why.
+    pub(super) fn reload(&mut self) {
+        let resolved = match config::load(&self.file, &ProcessEnvironment, &cli::check_template) {
+            Ok(resolved) => resolved,
+            Err(diagnostics) => return self.refuse(&diagnostics.to_string()),
+        };
+        self.watch.set_files(resolved.files.clone());
+        if let Err(error) = config::check_listen(&config::Resolved { server: self.settings, ..resolved.clone() }) {
+            return self.refuse(&error.to_string());
+        }
+        for warning in &resolved.warnings {
+            tracing::warn!(%warning, "configuration");
+        }
+        if resolved.server != self.settings {
+            tracing::warn!("changes under `server` take effect at the next start, but for `limits` on bodies and answers");
+        }
+        let revision = resolved.snapshot.revision.clone();
+        match Picture::build(resolved.snapshot, Some(&self.gateway.picture())) {
+            Ok(picture) => {
+                self.gateway.replace(picture);
+                ConfigurationTaken { revision: &revision }.emit(self.gateway.telemetry());
+            }
+            Err(problem) => self.refuse(&problem.to_string()),
+        }
+    }
+
+    fn refuse(&self, problem: &str) {
+        self.gateway.keep(problem.to_owned());
+        ConfigurationRefused { problem }.emit(self.gateway.telemetry());
+    }
+}

@@ -1,0 +1,75 @@
+//! `cargo xtask bench`: start and idle memory of the program as it is shipped.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    process::{Child, Stdio},
+    thread::sleep,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    project::{command, run, target},
+    run::is_ready,
+};
+
+const ROUNDS: usize = 20;
+
+pub(crate) fn bench() -> Result<()> {
+    run(&mut command("cargo", &["build", "--profile", "ship", "--package", "tollgate"]))?;
+    let mut starts = Vec::new();
+    let mut memory = Vec::new();
+    for _ in 0..ROUNDS {
+        let address = free_address()?;
+        let (mut gateway, start) = start(address)?;
+        sleep(Duration::from_millis(200));
+        memory.push(resident_kilobytes(gateway.id())?);
+        gateway.kill()?;
+        gateway.wait()?;
+        starts.push(start);
+    }
+    starts.sort();
+    memory.sort_unstable();
+    let (first, middle, last) = (0, ROUNDS / 2, ROUNDS - 1);
+    println!("start to ready, {ROUNDS} times: {:.1} / {:.1} / {:.1} ms (least, middle, most); wanted: 100 ms", milliseconds(starts[first]), milliseconds(starts[middle]), milliseconds(starts[last]));
+    println!("idle memory: {:.1} / {:.1} / {:.1} MB (least, middle, most); wanted: 30 MB", megabytes(memory[first]), megabytes(memory[middle]), megabytes(memory[last]));
+    let size = fs::metadata(target().join("ship/tollgate"))?.len();
+    println!("program: {:.1} MB", megabytes(size / 1024));
+    Ok(())
+}
+
+#[expect(clippy::disallowed_types, reason = "a measurement of real time, outside of any runtime")]
+fn start(address: SocketAddr) -> Result<(Child, Duration)> {
+    let began = std::time::Instant::now();
+    let mut gateway = command(target().join("ship/tollgate"), &["serve", "--listen", &address.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("cannot start the gateway")?;
+    while !is_ready(address) {
+        anyhow::ensure!(gateway.try_wait()?.is_none(), "the gateway ended before it was ready");
+        sleep(Duration::from_micros(500));
+    }
+    Ok((gateway, began.elapsed()))
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+fn resident_kilobytes(process: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people to read")]
+fn megabytes(kilobytes: u64) -> f64 {
+    kilobytes as f64 / 1024.0
+}

@@ -1,0 +1,56 @@
+//! Chores of the project, written in Rust: `cargo xtask CHORE`.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
+
+mod bench;
+mod ci;
+mod project;
+mod run;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the project.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Build the gateway and start it: with the built-in demo, or with a configuration file.
+    Run(run::Arguments),
+    /// Install what the tests need, and run all of them.
+    Test,
+    /// Everything that must hold before a change is taken: format, lints, documentation, licences, tests.
+    Ci,
+    /// Replay a folder of recorded provider traffic through the gateway, and print the counts.
+    Traffic(test::TrafficArguments),
+    /// Check the shape of the sources: heads of files, lengths, which room imports which.
+    Tidy,
+    /// Measure start and idle memory of the program as it is shipped.
+    Bench,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().chore {
+        Chore::Run(arguments) => run::run(&arguments),
+        Chore::Test => test::test(),
+        Chore::Ci => ci::ci(),
+        Chore::Traffic(arguments) => test::traffic(&arguments),
+        Chore::Tidy => tidy::tidy(),
+        Chore::Bench => bench::bench(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
