@@ -46,7 +46,8 @@ impl Account {
     pub(crate) fn refused(&mut self, refusal: &Refusal) {
         self.record.status = refusal.status();
         self.record.error_code = Some(refusal.code().into());
-        self.record.error_detail = Some(refusal.detail());
+        // What the last attempt met says more than the refusal that follows from it.
+        self.record.error_detail.get_or_insert_with(|| refusal.detail());
         self.record.outcome = if refusal.is_providers() {
             Outcome::ProviderError
         } else {

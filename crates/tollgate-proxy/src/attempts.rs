@@ -101,6 +101,22 @@ enum Bench {
     Key,
 }
 
+impl Miss {
+    /// The text for the log, causes included.
+    fn detail(&self) -> String {
+        match self {
+            Self::Said(error) => error.message.clone(),
+            Self::Failed(failure) => {
+                let causes = std::iter::successors(std::error::Error::source(failure), |cause| cause.source());
+                causes.fold(failure.to_string(), |text, cause| format!("{text}: {cause}"))
+            }
+            Self::Silent(after) => (*after).to_owned(),
+            Self::Unreadable(problem) => format!("the provider's answer cannot be read: {problem}"),
+            Self::TooLarge => "the provider's answer is too large".to_owned(),
+        }
+    }
+}
+
 /// The table. A caller's own mistakes bench nobody.
 fn rule(miss: &Miss) -> Rule {
     use ErrorKind as Kind;
@@ -235,6 +251,7 @@ impl Run<'_> {
             };
             let rule = rule(&miss);
             let wait = self.settle(lane, &key, &miss, rule);
+            self.account.record.error_detail = Some(miss.detail());
             self.refusal = Some(refusal_of(miss));
             let may_repeat = |again: u32| {
                 again < retries.per_target && wait.is_none_or(|wait| wait <= retries.backoff_max)
@@ -421,10 +438,11 @@ impl Run<'_> {
     ) -> Result<Reply, Miss> {
         let task = outgoing.endpoint.task;
         let dialect = outgoing.endpoint.dialect;
+        // A score is never streamed, whatever its body asks for.
+        if task == Task::Predict {
+            return Ok(Reply::Whole(bytes));
+        }
         if outgoing.passes == Passes::Through && !self.question.head.stream {
-            if task == Task::Predict {
-                return Ok(Reply::Whole(bytes));
-            }
             let seen = glance(dialect, task, &bytes)
                 .map_err(|error| Miss::Unreadable(error.to_string()))?;
             if let Some(error) = seen.error {

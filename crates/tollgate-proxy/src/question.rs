@@ -118,7 +118,7 @@ impl Question {
                 body: edits.apply(&self.head, &self.body),
                 passes: Passes::Through,
                 dropped: Vec::new(),
-                streams: self.head.stream,
+                streams: self.head.stream && task != Task::Predict,
                 endpoint,
             });
         }

@@ -323,7 +323,11 @@ impl Relay {
             return Step::Over;
         }
         events.extend(told);
-        self.write_events()
+        match self.write_events() {
+            // The events are all there is, and they did not come to an end.
+            Step::Went => self.broken(Break::Cut(None)),
+            end => end,
+        }
     }
 
     /// Writes what the reader has made of the provider's events.

@@ -36,7 +36,7 @@ pub struct Recording {
     pub response_headers: serde_json::Map<String, Value>,
     /// `json`, `sse` or another kind.
     pub response_body_kind: String,
-    /// The answer: a value where the kind is `json`, else the text as on the wire.
+    /// The answer: text as on the wire, or a value where the recording keeps parsed JSON.
     #[serde(default)]
     pub response_body: Value,
     /// Whether a stream was asked for or given.
@@ -47,9 +47,9 @@ pub struct Recording {
 impl Recording {
     /// The answer's body as bytes.
     pub fn response_bytes(&self) -> Vec<u8> {
-        match (&self.response_body, self.response_body_kind.as_str()) {
-            (Value::String(text), kind) if kind != "json" => text.clone().into_bytes(),
-            (value, _) => value.to_string().into_bytes(),
+        match &self.response_body {
+            Value::String(text) => text.clone().into_bytes(),
+            value => value.to_string().into_bytes(),
         }
     }
 

@@ -19,6 +19,8 @@ pub(super) struct AnswerGist {
     reasoning: String,
     tool_calls: Vec<Value>,
     stop: Option<&'static str>,
+    /// The model declined, which not every dialect tells from an end.
+    refused: bool,
     usage: Usage,
 }
 
@@ -104,7 +106,11 @@ fn piece(kind: &PartKind) -> Option<Value> {
 }
 
 fn arguments_of(text: &str) -> Value {
-    if text.trim().is_empty() { json!({}) } else { serde_json::from_str(text).unwrap_or_else(|_| json!(text)) }
+    if text.trim().is_empty() {
+        return json!({});
+    }
+    // What is no object is told whole under one name.
+    serde_json::from_str(text).ok().filter(Value::is_object).unwrap_or_else(|| json!({"arguments": text}))
 }
 
 fn tool_choice(call: &ChatCall) -> Value {
@@ -157,7 +163,11 @@ pub(super) fn of_answer(dialect: Dialect, body: &[u8]) -> Result<AnswerGist, Str
                 let mut gist = AnswerGist::new();
                 for part in &choice.content {
                     match &part.kind {
-                        PartKind::Text { text, .. } | PartKind::Refusal { text } => gist.text.push_str(text),
+                        PartKind::Text { text, .. } => gist.text.push_str(text),
+                        PartKind::Refusal { text } => {
+                            gist.refused = true;
+                            gist.text.push_str(text);
+                        }
                         PartKind::Reasoning { text, .. } => gist.reasoning.push_str(text),
                         PartKind::ToolCall { name, arguments, .. } => gist.tool_calls.push(json!({"name": name, "arguments": arguments_of(arguments)})),
                         _ => {}
@@ -191,6 +201,7 @@ fn of_stream(dialect: Dialect, body: &[u8]) -> Result<AnswerGist, String> {
         match event {
             StreamEvent::Start { usage: Some(usage), .. } | StreamEvent::Usage(usage) => gist.usage.update(usage),
             StreamEvent::PartStart { choice: 0, part, start: PartStart::ToolCall { name, .. } } => calls.push(((0, *part), name.clone(), String::new())),
+            StreamEvent::PartStart { choice: 0, start: PartStart::Refusal, .. } => gist.refused = true,
             StreamEvent::Delta { choice: 0, part, delta } => match delta {
                 Delta::Text(text) => gist.text.push_str(text),
                 Delta::Reasoning(text) => gist.reasoning.push_str(text),
@@ -227,7 +238,7 @@ fn word(reason: &StopReason) -> &'static str {
 
 impl AnswerGist {
     fn new() -> Self {
-        Self { text: String::new(), reasoning: String::new(), tool_calls: Vec::new(), stop: None, usage: Usage::default() }
+        Self { text: String::new(), reasoning: String::new(), tool_calls: Vec::new(), stop: None, refused: false, usage: Usage::default() }
     }
 
     /// Whether a client heard what the provider said.
@@ -236,7 +247,7 @@ impl AnswerGist {
         same("the text", &json!(self.text.trim()), &json!(heard.text.trim()))?;
         same("the reasoning", &json!(self.reasoning.trim()), &json!(heard.reasoning.trim()))?;
         same("the tool calls", &json!(self.tool_calls), &json!(heard.tool_calls))?;
-        if self.stop.is_some() {
+        if self.stop.is_some() && !self.refused {
             same("the stop reason", &json!(self.stop), &json!(heard.stop))?;
         }
         if heard.usage.total().is_some() && self.usage.total().is_some() {

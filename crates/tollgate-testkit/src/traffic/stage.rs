@@ -58,9 +58,14 @@ impl Part {
         Some(part)
     }
 
-    /// The name of its route.
-    pub(super) fn route(&self) -> &str {
-        &self.route
+    /// The name of its route for a client.
+    pub(super) fn route(&self, client: Dialect) -> String {
+        format!("{}-{}", self.route, client.as_str())
+    }
+
+    /// The dialects in which it is asked.
+    fn clients(&self) -> impl Iterator<Item = Dialect> {
+        std::iter::once(self.dialect).chain(self.other_dialect())
     }
 
     /// The other dialect in which a client could have asked this.
@@ -76,7 +81,7 @@ impl Part {
     pub(super) fn request_for_client(&self) -> Value {
         let mut request = self.recording.request_body.clone();
         if self.dialect != Dialect::MlflowServing {
-            request["model"] = json!(self.route);
+            request["model"] = json!(self.route(self.dialect));
         }
         request
     }
@@ -155,7 +160,7 @@ impl Stage {
             Dialect::OpenaiCompletions => "/v1/completions".to_owned(),
             Dialect::OpenaiEmbeddings => "/v1/embeddings".to_owned(),
             Dialect::AnthropicMessages => "/v1/messages".to_owned(),
-            Dialect::MlflowServing => format!("/gateway/{}/invocations", part.route()),
+            Dialect::MlflowServing => format!("/gateway/{}/invocations", part.route(client)),
         };
         let trace = format!("00-{:032x}-00000000000000ff-01", index + 1);
         client::post(self.gateway.address(), &path, &[("traceparent", &trace)], request.to_string().into_bytes()).await
@@ -178,8 +183,12 @@ fn configuration(parts: &[Part], url: &str) -> String {
     let mut providers = String::from("providers:\n");
     let mut routes = String::from("routes:\n");
     let mut seen = std::collections::HashSet::new();
-    for part in parts.iter().filter(|part| seen.insert(part.route.clone())) {
-        let (name, kind) = (&part.route, part.kind);
+    let routes_of = |part: &'_ Part| part.clients().map(|client| part.route(client)).collect::<Vec<_>>();
+    for (part, name) in parts.iter().flat_map(|part| routes_of(part).into_iter().map(move |name| (part, name))) {
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        let kind = part.kind;
         let address = match (part.dialect, kind) {
             (Dialect::AnthropicMessages, _) | (_, "perplexity") => format!("base_url: \"{url}\", api_key: k"),
             (Dialect::MlflowServing, _) => format!("model_server_url: \"{url}\""),
