@@ -18,7 +18,10 @@ use crate::{
 const ROUNDS: usize = 20;
 
 pub(crate) fn bench() -> Result<()> {
-    run(&mut command("cargo", &["build", "--profile", "ship", "--package", "tollgate"]))?;
+    run(&mut command(
+        "cargo",
+        &["build", "--profile", "ship", "--package", "tollgate"],
+    ))?;
     let mut starts = Vec::new();
     let mut memory = Vec::new();
     for _ in 0..ROUNDS {
@@ -33,23 +36,42 @@ pub(crate) fn bench() -> Result<()> {
     starts.sort();
     memory.sort_unstable();
     let (first, middle, last) = (0, ROUNDS / 2, ROUNDS - 1);
-    println!("start to ready, {ROUNDS} times: {:.1} / {:.1} / {:.1} ms (least, middle, most); wanted: 100 ms", milliseconds(starts[first]), milliseconds(starts[middle]), milliseconds(starts[last]));
-    println!("idle memory: {:.1} / {:.1} / {:.1} MB (least, middle, most); wanted: 30 MB", megabytes(memory[first]), megabytes(memory[middle]), megabytes(memory[last]));
+    println!(
+        "start to ready, {ROUNDS} times: {:.1} / {:.1} / {:.1} ms (least, middle, most); wanted: 100 ms",
+        milliseconds(starts[first]),
+        milliseconds(starts[middle]),
+        milliseconds(starts[last])
+    );
+    println!(
+        "idle memory: {:.1} / {:.1} / {:.1} MB (least, middle, most); wanted: 30 MB",
+        megabytes(memory[first]),
+        megabytes(memory[middle]),
+        megabytes(memory[last])
+    );
     let size = fs::metadata(target().join("ship/tollgate"))?.len();
     println!("program: {:.1} MB", megabytes(size / 1024));
     Ok(())
 }
 
-#[expect(clippy::disallowed_types, reason = "a measurement of real time, outside of any runtime")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "a measurement of real time, outside of any runtime"
+)]
 fn start(address: SocketAddr) -> Result<(Child, Duration)> {
     let began = std::time::Instant::now();
-    let mut gateway = command(target().join("ship/tollgate"), &["serve", "--listen", &address.to_string()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .context("cannot start the gateway")?;
+    let mut gateway = command(
+        target().join("ship/tollgate"),
+        &["serve", "--listen", &address.to_string()],
+    )
+    .stdout(Stdio::null())
+    .stderr(Stdio::null())
+    .spawn()
+    .context("cannot start the gateway")?;
     while !is_ready(address) {
-        anyhow::ensure!(gateway.try_wait()?.is_none(), "the gateway ended before it was ready");
+        anyhow::ensure!(
+            gateway.try_wait()?.is_none(),
+            "the gateway ended before it was ready"
+        );
         sleep(Duration::from_micros(500));
     }
     Ok((gateway, began.elapsed()))
@@ -61,7 +83,10 @@ fn free_address() -> Result<SocketAddr> {
 
 fn resident_kilobytes(process: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .context("no VmRSS")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 

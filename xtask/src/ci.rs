@@ -15,8 +15,29 @@ const CARGO_DENY: &str = "0.20.2";
 pub(crate) fn ci() -> Result<()> {
     run(&mut command("cargo", &["fmt", "--all", "--check"]))?;
     tidy::tidy()?;
-    run(&mut command("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))?;
-    run(command("cargo", &["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"]).env("RUSTDOCFLAGS", "--deny warnings"))?;
+    run(&mut command(
+        "cargo",
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "--deny",
+            "warnings",
+        ],
+    ))?;
+    run(command(
+        "cargo",
+        &[
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--document-private-items",
+            "--locked",
+        ],
+    )
+    .env("RUSTDOCFLAGS", "--deny warnings"))?;
     deny()?;
     test::test()
 }
@@ -24,7 +45,10 @@ pub(crate) fn ci() -> Result<()> {
 /// Licences, sources and who may depend on what. Advisories need a database from the network: `cargo deny check advisories`.
 fn deny() -> Result<()> {
     let program = cargo_deny()?;
-    run(&mut command(program, &["--offline", "check", "bans", "licenses", "sources"]))
+    run(&mut command(
+        program,
+        &["--offline", "check", "bans", "licenses", "sources"],
+    ))
 }
 
 fn cargo_deny() -> Result<PathBuf> {
@@ -34,8 +58,22 @@ fn cargo_deny() -> Result<PathBuf> {
             return Ok(program);
         }
     }
-    println!("cargo-deny is missing: installing version {CARGO_DENY} into {} (some minutes)", target().join("tools").display());
+    println!(
+        "cargo-deny is missing: installing version {CARGO_DENY} into {} (some minutes)",
+        target().join("tools").display()
+    );
     let tools = target().join("tools");
-    run(command("cargo", &["install", "cargo-deny", "--locked", "--version", CARGO_DENY, "--root"]).arg(tools))?;
+    run(command(
+        "cargo",
+        &[
+            "install",
+            "cargo-deny",
+            "--locked",
+            "--version",
+            CARGO_DENY,
+            "--root",
+        ],
+    )
+    .arg(tools))?;
     Ok(ours)
 }

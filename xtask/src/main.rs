@@ -1,6 +1,10 @@
 //! Chores of the project, written in Rust: `cargo xtask CHORE`.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool"
+)]
 
 mod bench;
 mod ci;

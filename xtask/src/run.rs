@@ -27,17 +27,31 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     println!("Building (the first time takes some minutes; later ones seconds).");
     run_command(&mut command("cargo", &["build", "--package", "tollgate"]))?;
-    let mut serve = command(target().join("debug/tollgate"), &["serve", "--listen", &arguments.listen.to_string()]);
+    let mut serve = command(
+        target().join("debug/tollgate"),
+        &["serve", "--listen", &arguments.listen.to_string()],
+    );
     if let Some(config) = &arguments.config {
-        serve.arg("--config").arg(config.canonicalize().with_context(|| format!("cannot find {}", config.display()))?);
+        serve.arg("--config").arg(
+            config
+                .canonicalize()
+                .with_context(|| format!("cannot find {}", config.display()))?,
+        );
     }
-    let mut gateway = serve.stdin(Stdio::null()).spawn().context("cannot start the gateway")?;
+    let mut gateway = serve
+        .stdin(Stdio::null())
+        .spawn()
+        .context("cannot start the gateway")?;
     wait_until_ready(arguments.listen, &mut gateway)?;
     let url = format!("http://{}", arguments.listen);
     println!("\nTollgate answers at {url}. Stop it with Ctrl-C.\n");
     if arguments.config.is_none() {
-        println!("  curl -N {url}/v1/chat/completions -H 'content-type: application/json' \\\n    -d '{{\"model\": \"demo\", \"stream\": true, \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'\n");
-        println!("  curl {url}/v1/messages -H 'content-type: application/json' \\\n    -d '{{\"model\": \"demo\", \"max_tokens\": 100, \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'\n");
+        println!(
+            "  curl -N {url}/v1/chat/completions -H 'content-type: application/json' \\\n    -d '{{\"model\": \"demo\", \"stream\": true, \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'\n"
+        );
+        println!(
+            "  curl {url}/v1/messages -H 'content-type: application/json' \\\n    -d '{{\"model\": \"demo\", \"max_tokens\": 100, \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'\n"
+        );
     }
     // Ctrl-C reaches the gateway too, which drains and ends.
     let status = gateway.wait()?;
@@ -66,7 +80,8 @@ pub(crate) fn is_ready(address: SocketAddr) -> bool {
     let ask = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(200))?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+        stream
+            .write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
         let mut head = [0; 12];
         match stream.read_exact(&mut head) {
             Ok(()) => Ok(head.ends_with(b" 200")),

@@ -26,14 +26,35 @@ pub(crate) struct TrafficArguments {
 }
 
 pub(crate) fn test() -> Result<()> {
-    run(&mut command("cargo", &["build", "--workspace", "--all-targets", "--locked"]))?;
+    run(&mut command(
+        "cargo",
+        &["build", "--workspace", "--all-targets", "--locked"],
+    ))?;
     if succeeds(&mut command("cargo", &["nextest", "--version"])) {
-        run(&mut command("cargo", &["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]))?;
-        run(&mut command("cargo", &["test", "--workspace", "--doc", "--locked"]))?;
+        run(&mut command(
+            "cargo",
+            &[
+                "nextest",
+                "run",
+                "--workspace",
+                "--locked",
+                "--no-fail-fast",
+            ],
+        ))?;
+        run(&mut command(
+            "cargo",
+            &["test", "--workspace", "--doc", "--locked"],
+        ))?;
     } else {
-        run(&mut command("cargo", &["test", "--workspace", "--locked", "--no-fail-fast"]))?;
+        run(&mut command(
+            "cargo",
+            &["test", "--workspace", "--locked", "--no-fail-fast"],
+        ))?;
     }
-    traffic(&TrafficArguments { folder: None, filter: None })?;
+    traffic(&TrafficArguments {
+        folder: None,
+        filter: None,
+    })?;
     python_clients()?;
     node_clients()
 }
@@ -41,9 +62,27 @@ pub(crate) fn test() -> Result<()> {
 /// Replays recorded traffic.
 pub(crate) fn traffic(arguments: &TrafficArguments) -> Result<()> {
     run(&mut command("cargo", &["build", "--package", "tollgate"]))?;
-    let folder = arguments.folder.as_deref().map(|folder| folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))).transpose()?;
-    println!("Replaying {}.", folder.as_deref().map_or_else(|| "the recordings that come with the project".to_owned(), |folder| folder.display().to_string()));
-    let counts = tollgate_testkit::traffic::replay(&program(), folder.as_deref(), arguments.filter.as_deref())?;
+    let folder = arguments
+        .folder
+        .as_deref()
+        .map(|folder| {
+            folder
+                .canonicalize()
+                .with_context(|| format!("cannot find {}", folder.display()))
+        })
+        .transpose()?;
+    println!(
+        "Replaying {}.",
+        folder.as_deref().map_or_else(
+            || "the recordings that come with the project".to_owned(),
+            |folder| folder.display().to_string()
+        )
+    );
+    let counts = tollgate_testkit::traffic::replay(
+        &program(),
+        folder.as_deref(),
+        arguments.filter.as_deref(),
+    )?;
     println!("{counts}");
     if counts.failed() > 0 {
         bail!("{} replays failed", counts.failed());
@@ -62,35 +101,73 @@ fn python_clients() -> Result<()> {
     let python = environment.join("bin/python");
     if !python.exists() {
         let system = system_python()?;
-        println!("The Python clients need a virtual environment: making {} with {system}.", environment.display());
-        run(command(&system, &["-m", "venv"]).arg(&environment)).context("on Debian, `apt-get install python3-venv` may be missing")?;
+        println!(
+            "The Python clients need a virtual environment: making {} with {system}.",
+            environment.display()
+        );
+        run(command(&system, &["-m", "venv"]).arg(&environment))
+            .context("on Debian, `apt-get install python3-venv` may be missing")?;
     }
     let requirements = folder.join("requirements.txt");
     install_once(&requirements, &environment, || {
-        println!("Installing the Python clients named in {}.", requirements.display());
-        run(command(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(&requirements))
+        println!(
+            "Installing the Python clients named in {}.",
+            requirements.display()
+        );
+        run(command(
+            &python,
+            &[
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--requirement",
+            ],
+        )
+        .arg(&requirements))
     })?;
-    run(command(&python, &["-m", "pytest", "--quiet"]).arg(&folder).env("TOLLGATE_BIN", program()))
+    run(command(&python, &["-m", "pytest", "--quiet"])
+        .arg(&folder)
+        .env("TOLLGATE_BIN", program()))
 }
 
 /// The official Node.js clients.
 fn node_clients() -> Result<()> {
     let folder = root().join("clients/node");
-    let version = output(&mut command("node", &["--version"])).context("Node.js is missing: install it (on Debian: `apt-get install nodejs npm`)")?;
-    let major: u32 = version.trim().trim_start_matches('v').split('.').next().unwrap_or_default().parse().unwrap_or(0);
+    let version = output(&mut command("node", &["--version"]))
+        .context("Node.js is missing: install it (on Debian: `apt-get install nodejs npm`)")?;
+    let major: u32 = version
+        .trim()
+        .trim_start_matches('v')
+        .split('.')
+        .next()
+        .unwrap_or_default()
+        .parse()
+        .unwrap_or(0);
     if major < NODE_MAJOR_MIN {
-        bail!("Node.js {} is too old: {NODE_MAJOR_MIN} or later is needed", version.trim());
+        bail!(
+            "Node.js {} is too old: {NODE_MAJOR_MIN} or later is needed",
+            version.trim()
+        );
     }
-    install_once(&folder.join("package-lock.json"), &folder.join("node_modules"), || {
-        println!("Installing the Node.js clients named in clients/node/package.json.");
-        run(command("npm", &["ci", "--no-audit", "--no-fund"]).current_dir(&folder))
-    })?;
-    run(command("node", &["--test"]).current_dir(&folder).env("TOLLGATE_BIN", program()))
+    install_once(
+        &folder.join("package-lock.json"),
+        &folder.join("node_modules"),
+        || {
+            println!("Installing the Node.js clients named in clients/node/package.json.");
+            run(command("npm", &["ci", "--no-audit", "--no-fund"]).current_dir(&folder))
+        },
+    )?;
+    run(command("node", &["--test"])
+        .current_dir(&folder)
+        .env("TOLLGATE_BIN", program()))
 }
 
 /// Installs unless the same list was installed before: a copy of it is kept beside what it lists.
 fn install_once(list: &Path, installed: &Path, install: impl FnOnce() -> Result<()>) -> Result<()> {
-    let wanted = fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
+    let wanted =
+        fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
     let stamp = installed.join(".installed");
     if fs::read_to_string(&stamp).is_ok_and(|there| there == wanted) {
         return Ok(());
@@ -101,10 +178,20 @@ fn install_once(list: &Path, installed: &Path, install: impl FnOnce() -> Result<
 
 fn system_python() -> Result<String> {
     for name in ["python3", "python"] {
-        let Ok(version) = output(&mut command(name, &["-c", "import sys; print(sys.version_info[1] if sys.version_info[0] == 3 else 0)"])) else { continue };
+        let Ok(version) = output(&mut command(
+            name,
+            &[
+                "-c",
+                "import sys; print(sys.version_info[1] if sys.version_info[0] == 3 else 0)",
+            ],
+        )) else {
+            continue;
+        };
         if version.trim().parse().unwrap_or(0) >= PYTHON_MINOR_MIN {
             return Ok(name.to_owned());
         }
     }
-    bail!("Python 3.{PYTHON_MINOR_MIN} or later is missing: install it (on Debian: `apt-get install python3 python3-venv`)")
+    bail!(
+        "Python 3.{PYTHON_MINOR_MIN} or later is missing: install it (on Debian: `apt-get install python3 python3-venv`)"
+    )
 }

@@ -30,7 +30,18 @@ const EDGES: &[(&str, &str)] = &[
 
 pub(crate) fn tidy() -> Result<()> {
     let mut problems = edges()?;
-    for file in output(&mut command("git", &["ls-files", "--cached", "--others", "--exclude-standard", "*.rs"]))?.lines() {
+    for file in output(&mut command(
+        "git",
+        &[
+            "ls-files",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            "*.rs",
+        ],
+    ))?
+    .lines()
+    {
         check_file(file, &mut problems);
     }
     for problem in &problems {
@@ -44,12 +55,21 @@ pub(crate) fn tidy() -> Result<()> {
 }
 
 fn check_file(file: &str, problems: &mut Vec<String>) {
-    let Ok(text) = fs::read_to_string(root().join(file)) else { return };
-    if Path::new(file).file_name().is_some_and(|name| name == "mod.rs") {
-        problems.push(format!("{file}: a module is named after its folder, not `mod.rs`"));
+    let Ok(text) = fs::read_to_string(root().join(file)) else {
+        return;
+    };
+    if Path::new(file)
+        .file_name()
+        .is_some_and(|name| name == "mod.rs")
+    {
+        problems.push(format!(
+            "{file}: a module is named after its folder, not `mod.rs`"
+        ));
     }
     if !text.starts_with("//!") && !text.starts_with("#![no_main]") {
-        problems.push(format!("{file}: the first line says what lives here (`//! ...`)"));
+        problems.push(format!(
+            "{file}: the first line says what lives here (`//! ...`)"
+        ));
     }
     let lines = text.lines().count();
     if lines > LINES_MAX && !file.contains("/tests") {
@@ -59,22 +79,39 @@ fn check_file(file: &str, problems: &mut Vec<String>) {
 
 /// Compares the edges between our crates with the list.
 fn edges() -> Result<Vec<String>> {
-    let metadata: Value = serde_json::from_str(&output(&mut command("cargo", &["metadata", "--format-version", "1", "--no-deps"]))?)?;
-    let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
-    let ours: BTreeSet<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+    let metadata: Value = serde_json::from_str(&output(&mut command(
+        "cargo",
+        &["metadata", "--format-version", "1", "--no-deps"],
+    ))?)?;
+    let packages = metadata["packages"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    let ours: BTreeSet<&str> = packages
+        .iter()
+        .filter_map(|package| package["name"].as_str())
+        .collect();
     let mut found = BTreeSet::new();
     for package in packages {
-        let dependencies = package["dependencies"].as_array().map_or(&[][..], Vec::as_slice);
-        for dependency in dependencies.iter().filter(|dependency| dependency["kind"].is_null()) {
-            if let (Some(from), Some(to)) = (package["name"].as_str(), dependency["name"].as_str()) {
-                if ours.contains(to) {
-                    found.insert((from, to));
-                }
+        let dependencies = package["dependencies"]
+            .as_array()
+            .map_or(&[][..], Vec::as_slice);
+        for dependency in dependencies
+            .iter()
+            .filter(|dependency| dependency["kind"].is_null())
+        {
+            if let (Some(from), Some(to)) = (package["name"].as_str(), dependency["name"].as_str())
+                && ours.contains(to)
+            {
+                found.insert((from, to));
             }
         }
     }
     let allowed: BTreeSet<(&str, &str)> = EDGES.iter().copied().collect();
-    let new = found.difference(&allowed).map(|(from, to)| format!("{from} imports {to}: a new edge between rooms"));
-    let gone = allowed.difference(&found).map(|(from, to)| format!("{from} no longer imports {to}: take the edge off the list"));
+    let new = found
+        .difference(&allowed)
+        .map(|(from, to)| format!("{from} imports {to}: a new edge between rooms"));
+    let gone = allowed
+        .difference(&found)
+        .map(|(from, to)| format!("{from} no longer imports {to}: take the edge off the list"));
     Ok(new.chain(gone).collect())
 }

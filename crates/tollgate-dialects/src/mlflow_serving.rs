@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 use tollgate_domain::{Dialect, StreamUsage, Task};
 
 use crate::{
-    Answer, AnswerChoice, AnswerForm, Call, CallForm, ChatAnswer, CompletionCall, EmbeddingAnswer, EmbeddingCall, EmbeddingInput, Extra, Gaps, Part, PromptInput, ReadError, Stop,
-    StopReason, Unsupported, Vector, Written,
+    Answer, AnswerChoice, AnswerForm, Call, CallForm, ChatAnswer, CompletionCall, EmbeddingAnswer,
+    EmbeddingCall, EmbeddingInput, Extra, Gaps, Part, PromptInput, ReadError, Stop, StopReason,
+    Unsupported, Vector, Written,
     json::put,
     openai_chat::{self, to_bytes},
     openai_embeddings,
@@ -19,8 +20,13 @@ use crate::{
 
 /// Reads a client's call: a score, whatever it holds.
 pub(crate) fn read_call(body: &[u8]) -> Result<Call, ReadError> {
-    let value: Value = serde_json::from_slice(body).map_err(|error| ReadError::Json(error.to_string()))?;
-    if value.is_object() { Ok(Call::Predict(value)) } else { Err(ReadError::shape("body", "is not a JSON object")) }
+    let value: Value =
+        serde_json::from_slice(body).map_err(|error| ReadError::Json(error.to_string()))?;
+    if value.is_object() {
+        Ok(Call::Predict(value))
+    } else {
+        Err(ReadError::shape("body", "is not a JSON object"))
+    }
 }
 
 /// Writes a call for a provider.
@@ -29,13 +35,21 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
         Call::Chat(_) => write_chat(call, form),
         Call::Completion(call) => write_completion(call, form),
         Call::Embedding(call) => write_embedding(call, form),
-        Call::Predict(value) => Ok(Written { body: to_bytes(value), dropped: Vec::new() }),
+        Call::Predict(value) => Ok(Written {
+            body: to_bytes(value),
+            dropped: Vec::new(),
+        }),
     }
 }
 
 /// OpenAI's form, as MLflow's chat models take it: without the model, and never streamed.
 fn write_chat(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupported> {
-    let as_openai = CallForm { dialect: Dialect::OpenaiChat, model: None, stream_usage: StreamUsage::Unasked, ..*form };
+    let as_openai = CallForm {
+        dialect: Dialect::OpenaiChat,
+        model: None,
+        stream_usage: StreamUsage::Unasked,
+        ..*form
+    };
     let written = openai_chat::write_call(call, &as_openai)?;
     let mut body: Map<String, Value> = serde_json::from_slice(&written.body).unwrap_or_default();
     body.remove("stream");
@@ -43,7 +57,10 @@ fn write_chat(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupported> 
     if let Some(cap) = body.remove("max_completion_tokens") {
         body.insert("max_tokens".to_owned(), cap);
     }
-    Ok(Written { body: to_bytes(&Value::Object(body)), ..written })
+    Ok(Written {
+        body: to_bytes(&Value::Object(body)),
+        ..written
+    })
 }
 
 fn write_completion(call: &CompletionCall, form: &CallForm<'_>) -> Result<Written, Unsupported> {
@@ -51,13 +68,21 @@ fn write_completion(call: &CompletionCall, form: &CallForm<'_>) -> Result<Writte
     let inputs = match &call.prompt {
         PromptInput::Text(text) => vec![text.clone()],
         PromptInput::Texts(texts) => texts.clone(),
-        PromptInput::Tokens(_) => return Err(Unsupported { fields: vec!["prompt".to_owned()] }),
+        PromptInput::Tokens(_) => {
+            return Err(Unsupported {
+                fields: vec!["prompt".to_owned()],
+            });
+        }
     };
     let mut params = call.extra.fields.clone();
     put(&mut params, "max_tokens", call.max_tokens);
     put(&mut params, "temperature", call.temperature);
     put(&mut params, "top_p", call.top_p);
-    put(&mut params, "stop", (!call.stop.is_empty()).then(|| call.stop.clone()));
+    put(
+        &mut params,
+        "stop",
+        (!call.stop.is_empty()).then(|| call.stop.clone()),
+    );
     put(&mut params, "n", call.n.filter(|n| *n != 1));
     for (name, is_set) in [
         ("suffix", call.suffix.is_some()),
@@ -73,7 +98,10 @@ fn write_completion(call: &CompletionCall, form: &CallForm<'_>) -> Result<Writte
             gaps.left_out(name);
         }
     }
-    Ok(Written { body: write_inputs(&json!(inputs), params), dropped: gaps.judge(form.drop_unsupported)? })
+    Ok(Written {
+        body: write_inputs(&json!(inputs), params),
+        dropped: gaps.judge(form.drop_unsupported)?,
+    })
 }
 
 fn write_embedding(call: &EmbeddingCall, form: &CallForm<'_>) -> Result<Written, Unsupported> {
@@ -81,7 +109,11 @@ fn write_embedding(call: &EmbeddingCall, form: &CallForm<'_>) -> Result<Written,
     let inputs = match &call.input {
         EmbeddingInput::Text(text) => vec![text.clone()],
         EmbeddingInput::Texts(texts) => texts.clone(),
-        EmbeddingInput::Tokens(_) => return Err(Unsupported { fields: vec!["input".to_owned()] }),
+        EmbeddingInput::Tokens(_) => {
+            return Err(Unsupported {
+                fields: vec!["input".to_owned()],
+            });
+        }
     };
     if call.dimensions.is_some() {
         gaps.left_out("dimensions");
@@ -89,7 +121,10 @@ fn write_embedding(call: &EmbeddingCall, form: &CallForm<'_>) -> Result<Written,
     if call.user.is_some() {
         gaps.left_out("user");
     }
-    Ok(Written { body: write_inputs(&json!(inputs), call.extra.fields.clone()), dropped: gaps.judge(form.drop_unsupported)? })
+    Ok(Written {
+        body: write_inputs(&json!(inputs), call.extra.fields.clone()),
+        dropped: gaps.judge(form.drop_unsupported)?,
+    })
 }
 
 fn write_inputs(inputs: &Value, params: Map<String, Value>) -> Bytes {
@@ -103,10 +138,13 @@ fn write_inputs(inputs: &Value, params: Map<String, Value>) -> Bytes {
 
 /// Reads a provider's whole answer to a task.
 pub(crate) fn read_answer(task: Task, body: &[u8]) -> Result<Answer, ReadError> {
-    let value: Value = serde_json::from_slice(body).map_err(|error| ReadError::Json(error.to_string()))?;
+    let value: Value =
+        serde_json::from_slice(body).map_err(|error| ReadError::Json(error.to_string()))?;
     match task {
         Task::Predict => Ok(Answer::Predict(value)),
-        Task::Chat | Task::Completions if value["choices"].is_array() => openai_chat::read_answer(body),
+        Task::Chat | Task::Completions if value["choices"].is_array() => {
+            openai_chat::read_answer(body)
+        }
         Task::Chat | Task::Completions => read_texts(&value),
         Task::Embeddings if value["data"].is_array() => openai_embeddings::read_answer(body),
         Task::Embeddings => read_vectors(&value),
@@ -115,7 +153,8 @@ pub(crate) fn read_answer(task: Task, body: &[u8]) -> Result<Answer, ReadError> 
 
 fn read_texts(value: &Value) -> Result<Answer, ReadError> {
     let choice = |(index, prediction): (usize, &Value)| {
-        let text = text_of(prediction).ok_or_else(|| ReadError::shape(format!("predictions[{index}]"), "is not a text"))?;
+        let text = text_of(prediction)
+            .ok_or_else(|| ReadError::shape(format!("predictions[{index}]"), "is not a text"))?;
         Ok(AnswerChoice {
             index: u32::try_from(index).unwrap_or(u32::MAX),
             content: vec![Part::text(text)],
@@ -124,7 +163,11 @@ fn read_texts(value: &Value) -> Result<Answer, ReadError> {
             extra: Map::new(),
         })
     };
-    let choices = predictions(value)?.into_iter().enumerate().map(choice).collect::<Result<_, _>>()?;
+    let choices = predictions(value)?
+        .into_iter()
+        .enumerate()
+        .map(choice)
+        .collect::<Result<_, _>>()?;
     Ok(Answer::Chat(Box::new(ChatAnswer {
         id: String::new(),
         model: String::new(),
@@ -154,19 +197,34 @@ fn text_of(prediction: &Value) -> Option<String> {
     match prediction {
         Value::String(text) => Some(text.clone()),
         Value::Array(parts) => text_of(parts.first()?),
-        Value::Object(object) => ["text", "content", "generated_text", "output", "message"].iter().find_map(|name| text_of(object.get(*name)?)),
+        Value::Object(object) => ["text", "content", "generated_text", "output", "message"]
+            .iter()
+            .find_map(|name| text_of(object.get(*name)?)),
         _ => None,
     }
 }
 
 fn read_vectors(value: &Value) -> Result<Answer, ReadError> {
     let vector = |(index, prediction): (usize, &Value)| {
-        let numbers = prediction.as_array().or_else(|| prediction["embedding"].as_array());
+        let numbers = prediction
+            .as_array()
+            .or_else(|| prediction["embedding"].as_array());
         let floats = numbers.and_then(|numbers| numbers.iter().map(Value::as_f64).collect());
-        floats.map(Vector::Floats).ok_or_else(|| ReadError::shape(format!("predictions[{index}]"), "is not a list of numbers"))
+        floats.map(Vector::Floats).ok_or_else(|| {
+            ReadError::shape(format!("predictions[{index}]"), "is not a list of numbers")
+        })
     };
-    let vectors = predictions(value)?.into_iter().enumerate().map(vector).collect::<Result<_, _>>()?;
-    Ok(Answer::Embedding(Box::new(EmbeddingAnswer { model: String::new(), vectors, usage: None, extra: Extra::new(Dialect::MlflowServing) })))
+    let vectors = predictions(value)?
+        .into_iter()
+        .enumerate()
+        .map(vector)
+        .collect::<Result<_, _>>()?;
+    Ok(Answer::Embedding(Box::new(EmbeddingAnswer {
+        model: String::new(),
+        vectors,
+        usage: None,
+        extra: Extra::new(Dialect::MlflowServing),
+    })))
 }
 
 /// Writes a whole answer for a client that scores.
@@ -184,44 +242,89 @@ mod tests {
     use crate::PartKind;
 
     fn body(call: &Call) -> Value {
-        let form = CallForm { dialect: Dialect::MlflowServing, model: None, stream_usage: StreamUsage::Unasked, drop_unsupported: true };
+        let form = CallForm {
+            dialect: Dialect::MlflowServing,
+            model: None,
+            stream_usage: StreamUsage::Unasked,
+            drop_unsupported: true,
+        };
         serde_json::from_slice(&write_call(call, &form).unwrap().body).unwrap()
     }
 
     #[test]
     fn a_chat_passes_whole_but_for_model_and_stream() {
         let call = openai_chat::read_call(br#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"Hi"}],"max_tokens":5}"#).unwrap();
-        assert_eq!(body(&call), json!({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}));
+        assert_eq!(
+            body(&call),
+            json!({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5})
+        );
     }
 
     #[test]
     fn a_completion_becomes_inputs_and_predictions_become_its_texts() {
-        let call = crate::openai_completions::read_call(br#"{"model":"m","prompt":"Hi","temperature":0.5}"#).unwrap();
-        assert_eq!(body(&call), json!({"inputs": ["Hi"], "params": {"temperature": 0.5}}));
-        for predictions in [json!(["Ho"]), json!("Ho"), json!([{"text": "Ho"}]), json!({"candidates": [{"text": "Ho"}]}), json!([["Ho"]])] {
-            let answer = read_answer(Task::Completions, json!({"predictions": predictions}).to_string().as_bytes()).unwrap();
-            let Answer::Chat(answer) = answer else { panic!("a text") };
-            assert!(matches!(&answer.choices[0].content[0].kind, PartKind::Text { text, .. } if text == "Ho"), "{predictions}");
+        let call = crate::openai_completions::read_call(
+            br#"{"model":"m","prompt":"Hi","temperature":0.5}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            body(&call),
+            json!({"inputs": ["Hi"], "params": {"temperature": 0.5}})
+        );
+        for predictions in [
+            json!(["Ho"]),
+            json!("Ho"),
+            json!([{"text": "Ho"}]),
+            json!({"candidates": [{"text": "Ho"}]}),
+            json!([["Ho"]]),
+        ] {
+            let answer = read_answer(
+                Task::Completions,
+                json!({"predictions": predictions}).to_string().as_bytes(),
+            )
+            .unwrap();
+            let Answer::Chat(answer) = answer else {
+                panic!("a text")
+            };
+            assert!(
+                matches!(&answer.choices[0].content[0].kind, PartKind::Text { text, .. } if text == "Ho"),
+                "{predictions}"
+            );
         }
     }
 
     #[test]
     fn vectors_are_read() {
         let answer = read_answer(Task::Embeddings, br#"{"predictions":[[0.5,1],[2,3]]}"#).unwrap();
-        let Answer::Embedding(answer) = answer else { panic!("vectors") };
-        assert_eq!(answer.vectors, [Vector::Floats(vec![0.5, 1.0]), Vector::Floats(vec![2.0, 3.0])]);
+        let Answer::Embedding(answer) = answer else {
+            panic!("vectors")
+        };
+        assert_eq!(
+            answer.vectors,
+            [
+                Vector::Floats(vec![0.5, 1.0]),
+                Vector::Floats(vec![2.0, 3.0])
+            ]
+        );
     }
 
     #[test]
     fn what_is_neither_is_told_so() {
-        assert_eq!(read_answer(Task::Chat, b"{\"predictions\":[1.5]}").unwrap_err().to_string(), "predictions[0]: is not a text");
+        assert_eq!(
+            read_answer(Task::Chat, b"{\"predictions\":[1.5]}")
+                .unwrap_err()
+                .to_string(),
+            "predictions[0]: is not a text"
+        );
         assert!(read_answer(Task::Chat, b"{}").is_err());
     }
 
     #[test]
     fn a_score_passes_whole() {
         let call = read_call(br#"{"dataframe_split":{"columns":["a"],"data":[[1]]}}"#).unwrap();
-        assert_eq!(body(&call), json!({"dataframe_split": {"columns": ["a"], "data": [[1]]}}));
+        assert_eq!(
+            body(&call),
+            json!({"dataframe_split": {"columns": ["a"], "data": [[1]]}})
+        );
     }
 
     #[test]

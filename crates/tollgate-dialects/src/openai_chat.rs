@@ -7,7 +7,8 @@ mod wire;
 mod write;
 
 pub(crate) use read::{
-    REASONING_FIELDS, read_answer, read_answer_with, read_call, read_choice_frame, read_stream_options,
+    REASONING_FIELDS, read_answer, read_answer_with, read_call, read_choice_frame,
+    read_stream_options,
 };
 pub(crate) use stream::{Frame, StreamReader, StreamWriter};
 pub(crate) use wire::{

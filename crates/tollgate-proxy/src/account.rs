@@ -47,7 +47,9 @@ impl Account {
         self.record.status = refusal.status();
         self.record.error_code = Some(refusal.code().into());
         // What the last attempt met says more than the refusal that follows from it.
-        self.record.error_detail.get_or_insert_with(|| refusal.detail());
+        self.record
+            .error_detail
+            .get_or_insert_with(|| refusal.detail());
         self.record.outcome = if refusal.is_providers() {
             Outcome::ProviderError
         } else {

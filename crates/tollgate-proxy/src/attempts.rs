@@ -107,8 +107,12 @@ impl Miss {
         match self {
             Self::Said(error) => error.message.clone(),
             Self::Failed(failure) => {
-                let causes = std::iter::successors(std::error::Error::source(failure), |cause| cause.source());
-                causes.fold(failure.to_string(), |text, cause| format!("{text}: {cause}"))
+                let causes = std::iter::successors(std::error::Error::source(failure), |cause| {
+                    cause.source()
+                });
+                causes.fold(failure.to_string(), |text, cause| {
+                    format!("{text}: {cause}")
+                })
             }
             Self::Silent(after) => (*after).to_owned(),
             Self::Unreadable(problem) => format!("the provider's answer cannot be read: {problem}"),
@@ -181,10 +185,10 @@ pub(crate) async fn first_success(
         let soonest = plan
             .iter()
             .min_by_key(|lane| lane.health().cooling_until(Instant::now()));
-        if let Some(lane) = soonest {
-            if let Some(success) = run.ask(lane, true).await? {
-                return Ok(success);
-            }
+        if let Some(lane) = soonest
+            && let Some(success) = run.ask(lane, true).await?
+        {
+            return Ok(success);
         }
     }
     Err(run.refusal.unwrap_or(Refusal::Unreachable))

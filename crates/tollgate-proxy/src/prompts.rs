@@ -43,7 +43,7 @@ enum Part {
 
 /// One template text, compiled.
 struct Source {
-    environment: Environment<'static>,
+    environment: Box<Environment<'static>>,
 }
 
 /// What a prompt gives.
@@ -201,7 +201,9 @@ impl Source {
                     .detail()
                     .map_or_else(|| error.kind().to_string(), str::to_owned),
             })?;
-        Ok(Self { environment })
+        Ok(Self {
+            environment: Box::new(environment),
+        })
     }
 
     /// Names of the fields of `input` that are read.
@@ -310,10 +312,10 @@ struct Input {
 impl Input {
     fn new(body: &Map<String, Json>) -> Self {
         let mut body = body.clone();
-        if !body.contains_key("text") {
-            if let Some(text) = text_of(&body) {
-                body.insert("text".to_owned(), Json::String(text));
-            }
+        if !body.contains_key("text")
+            && let Some(text) = text_of(&body)
+        {
+            body.insert("text".to_owned(), Json::String(text));
         }
         let fields = body
             .iter()
@@ -408,10 +410,10 @@ impl Object for Conversation {
 
 /// A sole message of the user is its text; several messages are told line by line.
 fn conversation_text(messages: &[Json]) -> String {
-    if let [only] = messages {
-        if only["role"] == "user" {
-            return content_text(&only["content"]);
-        }
+    if let [only] = messages
+        && only["role"] == "user"
+    {
+        return content_text(&only["content"]);
     }
     let line = |message: &Json| {
         format!(

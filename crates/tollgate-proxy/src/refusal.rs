@@ -73,8 +73,6 @@ pub(crate) enum Refusal {
     AnswerUnreadable,
     /// The provider's answer is longer than allowed.
     AnswerTooLarge,
-    /// The gateway is going down.
-    Draining,
 }
 
 /// The client's side of a refusal, ready to be written.
@@ -147,7 +145,6 @@ impl Refusal {
             Self::TimedOut { after } => told(504, Kind::Server, "upstream_timeout", format!("the provider did not answer in time ({after}); try again").into()),
             Self::AnswerUnreadable => told(502, Kind::Server, "upstream_unreadable", "the provider's answer broke off or could not be understood; try again".into()),
             Self::AnswerTooLarge => told(502, Kind::Server, "upstream_answer_too_large", "the provider's answer is longer than the gateway accepts".into()),
-            Self::Draining => told(503, Kind::Overloaded, "draining", "this gateway is going down; try again".into()),
         }
     }
 
@@ -179,7 +176,6 @@ impl Refusal {
         match self {
             Self::Provider(error) => error.retry_after,
             Self::RateLimited { retry_after } => Some(*retry_after),
-            Self::Draining => Some(Duration::from_secs(1)),
             _ => None,
         }
     }
@@ -221,7 +217,7 @@ impl Refusal {
         if let Self::WrongMethod { wanted } = self {
             headers.insert(header::ALLOW, HeaderValue::from_static(wanted));
         }
-        if let Self::BodyTooSlow | Self::BodyTooLarge { .. } | Self::Draining = self {
+        if let Self::BodyTooSlow | Self::BodyTooLarge { .. } = self {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -72,7 +72,7 @@ impl Telemetry {
         }
     }
 
-    /// All metrics, in the OpenMetrics text format.
+    /// All metrics, in the `OpenMetrics` text format.
     pub fn encode(&self) -> String {
         self.metrics.encode(self.log.dropped())
     }

@@ -93,7 +93,7 @@ impl Metrics {
         }
     }
 
-    /// All metrics, in the OpenMetrics text format.
+    /// All metrics, in the `OpenMetrics` text format.
     pub(crate) fn encode(&self, log_lines_dropped: u64) -> String {
         let mut totals = Totals::default();
         for shard in &self.shards {

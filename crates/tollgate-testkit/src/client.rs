@@ -44,7 +44,10 @@ impl Answer {
 
     /// A header's value.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// The `data` of each server-sent event.
@@ -58,9 +61,15 @@ pub fn events(text: &str) -> Vec<String> {
     let text = text.replace("\r\n", "\n");
     let data = |block: &str| {
         let lines = block.lines().filter_map(|line| line.strip_prefix("data:"));
-        lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
+        lines
+            .map(|line| line.strip_prefix(' ').unwrap_or(line))
+            .collect::<Vec<_>>()
+            .join("\n")
     };
-    text.split("\n\n").map(data).filter(|data| !data.is_empty()).collect()
+    text.split("\n\n")
+        .map(data)
+        .filter(|data| !data.is_empty())
+        .collect()
 }
 
 /// An answer whose body comes piece by piece. Dropped before its end, it closes the connection.
@@ -93,8 +102,17 @@ impl Streaming {
 ///
 /// # Errors
 /// When there is no answer.
-pub async fn post(address: SocketAddr, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Result<Answer> {
-    timeout(PATIENCE, async { whole(open(address, "POST", path, headers, body).await?).await }).await.context("no answer in time")?
+pub async fn post(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> Result<Answer> {
+    timeout(PATIENCE, async {
+        whole(open(address, "POST", path, headers, body).await?).await
+    })
+    .await
+    .context("no answer in time")?
 }
 
 /// Gets a path and reads the whole answer.
@@ -102,26 +120,50 @@ pub async fn post(address: SocketAddr, path: &str, headers: &[(&str, &str)], bod
 /// # Errors
 /// When there is no answer.
 pub async fn get(address: SocketAddr, path: &str) -> Result<Answer> {
-    timeout(PATIENCE, async { whole(open(address, "GET", path, &[], Vec::new()).await?).await }).await.context("no answer in time")?
+    timeout(PATIENCE, async {
+        whole(open(address, "GET", path, &[], Vec::new()).await?).await
+    })
+    .await
+    .context("no answer in time")?
 }
 
 /// Sends a request and gives the answer as it comes.
 ///
 /// # Errors
 /// When there is no answer.
-pub async fn open(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Result<Streaming> {
-    let stream = TcpStream::connect(address).await.context("cannot connect")?;
+pub async fn open(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> Result<Streaming> {
+    let stream = TcpStream::connect(address)
+        .await
+        .context("cannot connect")?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     TaskTracker::new().spawn(async move {
         let _end = connection.await;
     });
-    let mut request = Request::builder().method(method).uri(path).header("host", address.to_string()).header("content-type", "application/json");
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", address.to_string())
+        .header("content-type", "application/json");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let (head, body) = sender.send_request(request.body(Full::new(Bytes::from(body)))?).await?.into_parts();
-    Ok(Streaming { status: head.status.as_u16(), headers: head.headers, body, _sender: sender })
+    let (head, body) = sender
+        .send_request(request.body(Full::new(Bytes::from(body)))?)
+        .await?
+        .into_parts();
+    Ok(Streaming {
+        status: head.status.as_u16(),
+        headers: head.headers,
+        body,
+        _sender: sender,
+    })
 }
 
 async fn whole(mut streaming: Streaming) -> Result<Answer> {
@@ -133,5 +175,10 @@ async fn whole(mut streaming: Streaming) -> Result<Answer> {
             Err(_) => break false,
         }
     };
-    Ok(Answer { status: streaming.status, headers: streaming.headers, body, complete })
+    Ok(Answer {
+        status: streaming.status,
+        headers: streaming.headers,
+        body,
+        complete,
+    })
 }

@@ -38,12 +38,22 @@ impl TestGateway {
     }
 
     /// The same, with environment variables. There are no others.
-    pub async fn start_with(program: &Path, configuration: &str, environment: &[(&str, &str)]) -> Self {
-        let folder = std::env::temp_dir().join(format!("tollgate-{}-{}", std::process::id(), FOLDERS.fetch_add(1, Ordering::Relaxed)));
+    pub async fn start_with(
+        program: &Path,
+        configuration: &str,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let folder = std::env::temp_dir().join(format!(
+            "tollgate-{}-{}",
+            std::process::id(),
+            FOLDERS.fetch_add(1, Ordering::Relaxed)
+        ));
         fs::create_dir_all(&folder).expect("a folder can be made");
         let file = folder.join("tollgate.yaml");
         fs::write(&file, configuration).expect("the configuration can be written");
-        let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("loopback has a free port");
+        let address = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("loopback has a free port");
         let mut child = Command::new(program)
             .args(["serve", "--config"])
             .arg(&file)
@@ -58,7 +68,12 @@ impl TestGateway {
         let output = Arc::<Mutex<String>>::default();
         collect(child.stdout.take(), &output);
         collect(child.stderr.take(), &output);
-        let gateway = Self { child, address, folder, output };
+        let gateway = Self {
+            child,
+            address,
+            folder,
+            output,
+        };
         gateway.wait_until_ready().await
     }
 
@@ -67,7 +82,10 @@ impl TestGateway {
             if let Ok(Some(status)) = self.child.try_wait() {
                 panic!("the gateway ended with {status}:\n{}", self.output());
             }
-            if client::get(self.address, "/readyz").await.is_ok_and(|answer| answer.status == 200) {
+            if client::get(self.address, "/readyz")
+                .await
+                .is_ok_and(|answer| answer.status == 200)
+            {
                 return self;
             }
             sleep(Duration::from_millis(10)).await;
@@ -94,8 +112,13 @@ impl TestGateway {
 
     /// Sends a signal by its name, such as `TERM`.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
-        assert!(status.is_ok_and(|status| status.success()), "the signal can be sent");
+        let status = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "the signal can be sent"
+        );
     }
 
     /// Waits for the program's end, for ten seconds at most.
@@ -111,13 +134,18 @@ impl TestGateway {
 
     /// Everything that it has printed so far.
     pub fn output(&self) -> String {
-        self.output.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.output
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The lines of finished calls so far.
     pub fn calls(&self) -> Vec<Value> {
         let lines = self.output();
-        let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let lines = lines
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter(|line| line["event"] == "call").collect()
     }
 
@@ -140,12 +168,16 @@ impl TestGateway {
 
     /// The same, with further headers.
     pub async fn post_with(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> Answer {
-        client::post(self.address, path, headers, body.to_string().into_bytes()).await.expect("the gateway answers")
+        client::post(self.address, path, headers, body.to_string().into_bytes())
+            .await
+            .expect("the gateway answers")
     }
 
     /// Gets a path.
     pub async fn get(&self, path: &str) -> Answer {
-        client::get(self.address, path).await.expect("the gateway answers")
+        client::get(self.address, path)
+            .await
+            .expect("the gateway answers")
     }
 }
 
@@ -158,7 +190,9 @@ impl Drop for TestGateway {
 }
 
 fn collect(pipe: Option<impl Read + Send + 'static>, output: &Arc<Mutex<String>>) {
-    let (Some(pipe), output) = (pipe, Arc::clone(output)) else { return };
+    let (Some(pipe), output) = (pipe, Arc::clone(output)) else {
+        return;
+    };
     thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
             let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);

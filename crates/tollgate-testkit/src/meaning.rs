@@ -10,18 +10,31 @@ pub fn difference(left: &Value, right: &Value) -> Option<String> {
 fn difference_at(path: &str, left: &Value, right: &Value) -> Option<String> {
     match (left, right) {
         (Value::Object(left), Value::Object(right)) => {
-            let names = left.keys().chain(right.keys().filter(|name| !left.contains_key(*name)));
+            let names = left
+                .keys()
+                .chain(right.keys().filter(|name| !left.contains_key(*name)));
             names.into_iter().find_map(|name| {
-                let of = |object: &serde_json::Map<String, Value>| object.get(name).cloned().unwrap_or(Value::Null);
+                let of = |object: &serde_json::Map<String, Value>| {
+                    object.get(name).cloned().unwrap_or(Value::Null)
+                };
                 difference_at(&format!("{path}.{name}"), &of(left), &of(right))
             })
         }
-        (Value::Array(left), Value::Array(right)) if left.len() == right.len() => {
-            left.iter().zip(right).enumerate().find_map(|(index, (left, right))| difference_at(&format!("{path}[{index}]"), left, right))
-        }
+        (Value::Array(left), Value::Array(right)) if left.len() == right.len() => left
+            .iter()
+            .zip(right)
+            .enumerate()
+            .find_map(|(index, (left, right))| {
+                difference_at(&format!("{path}[{index}]"), left, right)
+            }),
         (Value::Number(left), Value::Number(right)) if left.as_f64() == right.as_f64() => None,
         _ if left == right => None,
-        _ => Some(format!("at {}: {} is not {}", if path.is_empty() { "the top" } else { path }, shorten(left), shorten(right))),
+        _ => Some(format!(
+            "at {}: {} is not {}",
+            if path.is_empty() { "the top" } else { path },
+            shorten(left),
+            shorten(right)
+        )),
     }
 }
 
@@ -41,8 +54,17 @@ mod tests {
 
     #[test]
     fn order_null_and_notation_make_no_difference() {
-        assert_eq!(difference(&json!({"a": 1, "b": null}), &json!({"a": 1.0})), None);
-        assert_eq!(difference(&json!({"a": [1, {"b": 2}]}), &json!({"a": [1, {"b": 2, "c": null}]})), None);
+        assert_eq!(
+            difference(&json!({"a": 1, "b": null}), &json!({"a": 1.0})),
+            None
+        );
+        assert_eq!(
+            difference(
+                &json!({"a": [1, {"b": 2}]}),
+                &json!({"a": [1, {"b": 2, "c": null}]})
+            ),
+            None
+        );
     }
 
     #[test]

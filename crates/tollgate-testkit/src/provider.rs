@@ -54,7 +54,10 @@ impl Received {
 
     /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -106,22 +109,37 @@ impl Reply {
 
     /// A stream of server-sent events, each piece written by itself.
     pub fn stream<P: Into<Vec<u8>>>(pieces: impl IntoIterator<Item = P>) -> Self {
-        Self { pieces: pieces.into_iter().map(Into::into).collect(), ..Self::body(200, "text/event-stream", Vec::new()) }
+        Self {
+            pieces: pieces.into_iter().map(Into::into).collect(),
+            ..Self::body(200, "text/event-stream", Vec::new())
+        }
     }
 
     /// Bytes that are no HTTP.
     pub fn garbage(bytes: impl Into<Vec<u8>>) -> Self {
-        Self { raw: true, ending: Ending::Cut, ..Self::body(0, "", bytes) }
+        Self {
+            raw: true,
+            ending: Ending::Cut,
+            ..Self::body(0, "", bytes)
+        }
     }
 
     /// Nothing at all, on a connection that stays open.
     pub fn hang() -> Self {
-        Self { raw: true, ending: Ending::Hang, ..Self::body(0, "", Vec::new()) }
+        Self {
+            raw: true,
+            ending: Ending::Hang,
+            ..Self::body(0, "", Vec::new())
+        }
     }
 
     /// A connection that is closed without an answer.
     pub fn close() -> Self {
-        Self { raw: true, ending: Ending::Cut, ..Self::body(0, "", Vec::new()) }
+        Self {
+            raw: true,
+            ending: Ending::Cut,
+            ..Self::body(0, "", Vec::new())
+        }
     }
 
     /// A further header.
@@ -173,7 +191,12 @@ impl Reply {
     /// Splits the body into pieces of this many bytes.
     #[must_use]
     pub fn dripped(mut self, bytes: usize, pause: Duration) -> Self {
-        self.pieces = self.pieces.concat().chunks(bytes.max(1)).map(<[u8]>::to_vec).collect();
+        self.pieces = self
+            .pieces
+            .concat()
+            .chunks(bytes.max(1))
+            .map(<[u8]>::to_vec)
+            .collect();
         self.paced(pause)
     }
 }
@@ -183,9 +206,17 @@ impl Reply {
 impl ScriptedProvider {
     /// Starts a provider whose script answers each request.
     pub async fn start(script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
-        let address = listener.local_addr().expect("a bound listener has an address");
-        let (state, stop, script) = (Arc::<State>::default(), CancellationToken::new(), Arc::new(script));
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("loopback has a free port");
+        let address = listener
+            .local_addr()
+            .expect("a bound listener has an address");
+        let (state, stop, script) = (
+            Arc::<State>::default(),
+            CancellationToken::new(),
+            Arc::new(script),
+        );
         let (accepting, tasks, seen) = (stop.clone(), TaskTracker::new(), Arc::clone(&state));
         tasks.clone().spawn(async move {
             loop {
@@ -204,7 +235,11 @@ impl ScriptedProvider {
                 }
             }
         });
-        Self { address, state, stop }
+        Self {
+            address,
+            state,
+            stop,
+        }
     }
 
     /// Answers every request with the same reply.
@@ -229,7 +264,11 @@ impl ScriptedProvider {
 
     /// What it received so far.
     pub fn received(&self) -> Vec<Received> {
-        self.state.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state
+            .received
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// How many connections are open.
@@ -255,13 +294,21 @@ impl Drop for ScriptedProvider {
     }
 }
 
-async fn serve(mut stream: TcpStream, script: &(impl Fn(&Received) -> Reply + ?Sized), state: &State) {
+async fn serve(
+    mut stream: TcpStream,
+    script: &(impl Fn(&Received) -> Reply + ?Sized),
+    state: &State,
+) {
     state.open.fetch_add(1, Ordering::Relaxed);
     let _nodelay = stream.set_nodelay(true);
     let mut buffer = Vec::new();
     while let Some(request) = read_request(&mut stream, &mut buffer).await {
         let reply = script(&request);
-        state.received.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        state
+            .received
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(request);
         if !answer(&mut stream, &reply).await {
             break;
         }
@@ -298,9 +345,19 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Re
     let head = String::from_utf8_lossy(&buffer[..head_end]).into_owned();
     let mut lines = head.split("\r\n");
     let mut request_line = lines.next()?.split(' ');
-    let (method, path) = (request_line.next()?.to_owned(), request_line.next()?.to_owned());
-    let headers: Vec<(String, String)> = lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
-    let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
+    let (method, path) = (
+        request_line.next()?.to_owned(),
+        request_line.next()?.to_owned(),
+    );
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    let length = headers
+        .iter()
+        .find(|(name, _)| name == "content-length")
+        .and_then(|(_, value)| value.parse().ok())
+        .unwrap_or(0);
     let body_start = head_end + 4;
     while buffer.len() < body_start + length {
         if stream.read_buf(buffer).await.ok()? == 0 {
@@ -309,7 +366,12 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Re
     }
     let body = buffer[body_start..body_start + length].to_vec();
     buffer.drain(..body_start + length);
-    Some(Received { method, path, headers, body })
+    Some(Received {
+        method,
+        path,
+        headers,
+        body,
+    })
 }
 
 /// Writes a reply; says whether the connection can be used again.
@@ -337,13 +399,21 @@ async fn write(stream: &mut TcpStream, reply: &Reply) -> std::io::Result<()> {
     if reply.raw {
         return stream.write_all(&reply.pieces.concat()).await;
     }
-    let mut head = format!("HTTP/1.1 {} Scripted\r\ntransfer-encoding: chunked\r\n", reply.status);
+    let mut head = format!(
+        "HTTP/1.1 {} Scripted\r\ntransfer-encoding: chunked\r\n",
+        reply.status
+    );
     for (name, value) in &reply.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.push_str("\r\n");
     stream.write_all(head.as_bytes()).await?;
-    for (index, piece) in reply.pieces.iter().filter(|piece| !piece.is_empty()).enumerate() {
+    for (index, piece) in reply
+        .pieces
+        .iter()
+        .filter(|piece| !piece.is_empty())
+        .enumerate()
+    {
         if index > 0 && !reply.between_pieces.is_zero() {
             stream.flush().await?;
             sleep(reply.between_pieces).await;
@@ -363,5 +433,7 @@ async fn write(stream: &mut TcpStream, reply: &Reply) -> std::io::Result<()> {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
 }

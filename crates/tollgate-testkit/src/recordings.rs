@@ -70,21 +70,28 @@ impl Recording {
 pub fn load(folder: Option<&Path>) -> Result<Vec<Recording>> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings");
     let folder = folder.unwrap_or(&own);
-    let mut files: Vec<_> = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .with_context(|| format!("cannot read {}", folder.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
     files.sort();
     let mut recordings = Vec::new();
     for file in files {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let open = || fs::File::open(&file).map(BufReader::new);
         let reader: Box<dyn Read> = if name.ends_with(".jsonl.zst") {
-            Box::new(ruzstd::decoding::StreamingDecoder::new(open()?).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?)
+            Box::new(
+                ruzstd::decoding::StreamingDecoder::new(open()?)
+                    .map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?,
+            )
         } else if name.ends_with(".jsonl") {
             Box::new(open()?)
         } else {
             continue;
         };
         for line in BufReader::new(reader).lines() {
-            let recording = serde_json::from_str(&line?).with_context(|| format!("{}", file.display()))?;
+            let recording =
+                serde_json::from_str(&line?).with_context(|| format!("{}", file.display()))?;
             recordings.push(recording);
         }
     }
@@ -99,7 +106,12 @@ mod tests {
     fn the_projects_own_recordings_can_be_read() {
         let recordings = load(None).unwrap();
         for provider in ["openai", "anthropic", "mlflow"] {
-            assert!(recordings.iter().any(|recording| recording.provider == provider), "{provider}");
+            assert!(
+                recordings
+                    .iter()
+                    .any(|recording| recording.provider == provider),
+                "{provider}"
+            );
         }
         assert!(recordings.iter().any(|recording| recording.streaming));
     }

@@ -61,9 +61,22 @@ enum Verdict {
 /// # Errors
 /// When the recordings cannot be read.
 pub fn replay(program: &Path, folder: Option<&Path>, filter: Option<&str>) -> Result<Counts> {
-    let fits = |recording: &Recording| filter.is_none_or(|word| [&recording.id, &recording.provider, &recording.endpoint].iter().any(|text| text.contains(word)));
-    let parts: Vec<Part> = recordings::load(folder)?.into_iter().filter(fits).filter_map(Part::of).collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let fits = |recording: &Recording| {
+        filter.is_none_or(|word| {
+            [&recording.id, &recording.provider, &recording.endpoint]
+                .iter()
+                .any(|text| text.contains(word))
+        })
+    };
+    let parts: Vec<Part> = recordings::load(folder)?
+        .into_iter()
+        .filter(fits)
+        .filter_map(Part::of)
+        .collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     runtime.block_on(replay_all(program, parts))
 }
 
@@ -80,7 +93,10 @@ async fn replay_all(program: &Path, parts: Vec<Part>) -> Result<Counts> {
             let part = &parts[index];
             let mut verdicts = vec![("own", own_dialect(&stage, index, part).await)];
             if let Some(other) = part.other_dialect() {
-                verdicts.push((other.as_str(), other_dialect(&stage, index, part, other).await));
+                verdicts.push((
+                    other.as_str(),
+                    other_dialect(&stage, index, part, other).await,
+                ));
             }
             (index, verdicts)
         }));
@@ -102,7 +118,13 @@ async fn own_dialect(stage: &Stage, index: usize, part: &Part) -> Verdict {
         Ok(answer) => answer,
         Err(error) => return Verdict::Failed(format!("{error:#}")),
     };
-    let Some(received) = stage.received(index) else { return Verdict::Failed(format!("nothing reached the provider: {} {}", answer.status, answer.text())) };
+    let Some(received) = stage.received(index) else {
+        return Verdict::Failed(format!(
+            "nothing reached the provider: {} {}",
+            answer.status,
+            answer.text()
+        ));
+    };
     let bare = |value: &Value| without(value, &["model", "stream_options"]);
     if let Some(difference) = difference(&bare(&received), &bare(&part.recording.request_body)) {
         return Verdict::Failed(format!("the request changed {difference}"));
@@ -120,25 +142,51 @@ fn same_answer(part: &Part, answer: &Answer) -> Result<(), String> {
         return same_error(part, answer);
     }
     if answer.status != 200 {
-        return Err(format!("status {} instead of {}: {}", answer.status, recording.status, answer.text()));
+        return Err(format!(
+            "status {} instead of {}: {}",
+            answer.status,
+            recording.status,
+            answer.text()
+        ));
     }
     let said = recording.response_bytes();
     if recording.response_body_kind != "sse" {
         if part.asks_for_stream() && part.dialect != Dialect::MlflowServing {
-            return gist::of_answer(part.dialect, &said).and_then(|said| gist::of_answer(part.dialect, &answer.body).and_then(|heard| said.compare(&heard)));
+            return gist::of_answer(part.dialect, &said).and_then(|said| {
+                gist::of_answer(part.dialect, &answer.body).and_then(|heard| said.compare(&heard))
+            });
         }
-        return if answer.body == said { Ok(()) } else { Err("the answer's bytes changed".to_owned()) };
+        return if answer.body == said {
+            Ok(())
+        } else {
+            Err("the answer's bytes changed".to_owned())
+        };
     }
     let said = client::events(&String::from_utf8_lossy(&said));
     let said: Vec<&String> = said.iter().filter(|event| !part.is_hidden(event)).collect();
     let heard = answer.events();
     let complete = stage::is_complete(part, &said);
-    let cut = if complete { said.len() } else { said.len().min(heard.len().saturating_sub(1)) };
-    if said.iter().take(cut).zip(&heard).any(|(said, heard)| *said != heard) {
+    let cut = if complete {
+        said.len()
+    } else {
+        said.len().min(heard.len().saturating_sub(1))
+    };
+    if said
+        .iter()
+        .take(cut)
+        .zip(&heard)
+        .any(|(said, heard)| *said != heard)
+    {
         return Err("the stream's events changed".to_owned());
     }
     match (complete, heard.last()) {
-        (true, Some(_)) if heard.len() == said.len() || (heard.len() == said.len() + 1 && heard.last().is_some_and(|mark| mark == "[DONE]")) => Ok(()),
+        (true, Some(_))
+            if heard.len() == said.len()
+                || (heard.len() == said.len() + 1
+                    && heard.last().is_some_and(|mark| mark == "[DONE]")) =>
+        {
+            Ok(())
+        }
         (true, _) => Err(format!("{} events instead of {}", heard.len(), said.len())),
         (false, Some(last)) if last.contains("\"error\"") => Ok(()),
         (false, None) if answer.status >= 400 => Ok(()),
@@ -152,14 +200,24 @@ fn same_error(part: &Part, answer: &Answer) -> Result<(), String> {
     let recording = &part.recording;
     let said = read_error(part.dialect, recording.status, &recording.response_bytes());
     if recording.status == 401 {
-        return if answer.status == 502 { Ok(()) } else { Err(format!("status {} for a refused key", answer.status)) };
+        return if answer.status == 502 {
+            Ok(())
+        } else {
+            Err(format!("status {} for a refused key", answer.status))
+        };
     }
     if answer.status != said.status {
-        return Err(format!("status {} instead of {}", answer.status, said.status));
+        return Err(format!(
+            "status {} instead of {}",
+            answer.status, said.status
+        ));
     }
     let heard = read_error(part.dialect, answer.status, &answer.body);
     if heard.message != said.message {
-        return Err(format!("the error's text changed from {:?} to {:?}", said.message, heard.message));
+        return Err(format!(
+            "the error's text changed from {:?} to {:?}",
+            said.message, heard.message
+        ));
     }
     Ok(())
 }
@@ -168,19 +226,38 @@ fn same_error(part: &Part, answer: &Answer) -> Result<(), String> {
 async fn other_dialect(stage: &Stage, index: usize, part: &Part, other: Dialect) -> Verdict {
     let recording = &part.recording;
     let recorded = recording.request_body.to_string();
-    let Ok(call) = read_call(part.dialect, recorded.as_bytes()) else { return Verdict::Impossible };
-    let form = |dialect, model| CallForm { dialect, model: Some(model), stream_usage: StreamUsage::Unasked, drop_unsupported: true };
-    let Ok(written) = write_call(&call, &form(other, &part.route(other))) else { return Verdict::Impossible };
+    let Ok(call) = read_call(part.dialect, recorded.as_bytes()) else {
+        return Verdict::Impossible;
+    };
+    let form = |dialect, model| CallForm {
+        dialect,
+        model: Some(model),
+        stream_usage: StreamUsage::Unasked,
+        drop_unsupported: true,
+    };
+    let Ok(written) = write_call(&call, &form(other, &part.route(other))) else {
+        return Verdict::Impossible;
+    };
     let request: Value = serde_json::from_slice(&written.body).unwrap_or_default();
     let answer = match stage.call(index, part, other, &request).await {
         Ok(answer) => answer,
         Err(error) => return Verdict::Failed(format!("{error:#}")),
     };
     let Some(received) = stage.received(index) else {
-        return Verdict::Failed(format!("nothing reached the provider: {} {}", answer.status, answer.text()));
+        return Verdict::Failed(format!(
+            "nothing reached the provider: {} {}",
+            answer.status,
+            answer.text()
+        ));
     };
     let mut named: Vec<String> = written.dropped;
-    named.extend(answer.header("x-tollgate-dropped").split(", ").filter(|name| !name.is_empty()).map(str::to_owned));
+    named.extend(
+        answer
+            .header("x-tollgate-dropped")
+            .split(", ")
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned),
+    );
     let lost = match lost_in_call(part.dialect, other, &recorded, &received, &named) {
         Ok(lost) => lost,
         Err(problem) => return Verdict::Failed(problem),
@@ -188,20 +265,36 @@ async fn other_dialect(stage: &Stage, index: usize, part: &Part, other: Dialect)
     if let Err(problem) = answer_in_other(part, other, &answer) {
         return Verdict::Failed(problem);
     }
-    if lost || !named.is_empty() { Verdict::Lossy } else { Verdict::Passed }
+    if lost || !named.is_empty() {
+        Verdict::Lossy
+    } else {
+        Verdict::Passed
+    }
 }
 
 /// Compares what reached the provider with what was recorded. What is missing must be named; says whether anything is.
-fn lost_in_call(own: Dialect, other: Dialect, recorded: &str, received: &Value, named: &[String]) -> Result<bool, String> {
+fn lost_in_call(
+    own: Dialect,
+    other: Dialect,
+    recorded: &str,
+    received: &Value,
+    named: &[String],
+) -> Result<bool, String> {
     let before = gist::of_call(own, recorded.as_bytes())?;
     let after = gist::of_call(own, received.to_string().as_bytes())?;
     let lost = CallGist::differences(&before, &after);
     let in_table = |field: &str| {
-        rules().iter().any(|rule| ((rule.from, rule.to) == (own, other) || (rule.from, rule.to) == (other, own)) && gist::concerns(rule.field, field))
+        rules().iter().any(|rule| {
+            ((rule.from, rule.to) == (own, other) || (rule.from, rule.to) == (other, own))
+                && gist::concerns(rule.field, field)
+        })
     };
     for (field, problem) in &lost {
         if !named.iter().any(|name| gist::concerns(name, field)) && !in_table(field) {
-            return Err(format!("{field} was lost on the way to {} and back: {problem} (named: {named:?})", other.as_str()));
+            return Err(format!(
+                "{field} was lost on the way to {} and back: {problem} (named: {named:?})",
+                other.as_str()
+            ));
         }
     }
     Ok(!lost.is_empty())
@@ -213,11 +306,19 @@ fn answer_in_other(part: &Part, other: Dialect, answer: &Answer) -> Result<(), S
     if recording.status >= 400 {
         let said = read_error(part.dialect, recording.status, &recording.response_bytes());
         let heard = read_error(other, answer.status, &answer.body);
-        let expected = if recording.status == 401 { 502 } else { said.status };
+        let expected = if recording.status == 401 {
+            502
+        } else {
+            said.status
+        };
         if answer.status != expected {
             return Err(format!("status {} instead of {expected}", answer.status));
         }
-        return if recording.status == 401 || heard.message == said.message { Ok(()) } else { Err(format!("the error's text changed to {:?}", heard.message)) };
+        return if recording.status == 401 || heard.message == said.message {
+            Ok(())
+        } else {
+            Err(format!("the error's text changed to {:?}", heard.message))
+        };
     }
     let said = gist::of_answer(part.dialect, &recording.response_bytes());
     match said {
@@ -228,7 +329,9 @@ fn answer_in_other(part: &Part, other: Dialect, answer: &Answer) -> Result<(), S
             Ok(_) => Err("a broken answer arrived as a whole one".to_owned()),
         },
         Ok(said) => {
-            let heard = gist::of_answer(other, &answer.body).map_err(|problem| format!("the answer cannot be read: {problem}: {}", answer.text()))?;
+            let heard = gist::of_answer(other, &answer.body).map_err(|problem| {
+                format!("the answer cannot be read: {problem}: {}", answer.text())
+            })?;
             AnswerGist::compare(&said, &heard)
         }
     }
@@ -252,14 +355,23 @@ impl Counts {
 
     fn add(&mut self, part: &Part, client: &'static str, verdict: Verdict) {
         let recording = &part.recording;
-        let row = self.rows.entry((format!("{} {}", recording.provider, recording.endpoint), client)).or_default();
+        let row = self
+            .rows
+            .entry((
+                format!("{} {}", recording.provider, recording.endpoint),
+                client,
+            ))
+            .or_default();
         match verdict {
             Verdict::Passed => row.passed += 1,
             Verdict::Lossy => row.lossy += 1,
             Verdict::Impossible => row.impossible += 1,
             Verdict::Failed(problem) => {
                 row.failed += 1;
-                self.failures.push(format!("{} {} ({client}): {problem}", recording.provider, recording.id));
+                self.failures.push(format!(
+                    "{} {} ({client}): {problem}",
+                    recording.provider, recording.id
+                ));
             }
         }
     }
@@ -273,16 +385,27 @@ impl fmt::Display for Counts {
         if self.failures.len() > SHOWN_MAX {
             writeln!(f, "... and {} more", self.failures.len() - SHOWN_MAX)?;
         }
-        writeln!(f, "| recorded | client | passed | passed, with losses named | cannot be asked | failed |")?;
+        writeln!(
+            f,
+            "| recorded | client | passed | passed, with losses named | cannot be asked | failed |"
+        )?;
         writeln!(f, "|---|---|--:|--:|--:|--:|")?;
         let mut total = Row::default();
         for ((recorded, client), row) in &self.rows {
-            writeln!(f, "| {recorded} | {client} | {} | {} | {} | {} |", row.passed, row.lossy, row.impossible, row.failed)?;
+            writeln!(
+                f,
+                "| {recorded} | {client} | {} | {} | {} | {} |",
+                row.passed, row.lossy, row.impossible, row.failed
+            )?;
             total.passed += row.passed;
             total.lossy += row.lossy;
             total.impossible += row.impossible;
             total.failed += row.failed;
         }
-        writeln!(f, "| **all** | | {} | {} | {} | {} |", total.passed, total.lossy, total.impossible, total.failed)
+        writeln!(
+            f,
+            "| **all** | | {} | {} | {} | {} |",
+            total.passed, total.lossy, total.impossible, total.failed
+        )
     }
 }

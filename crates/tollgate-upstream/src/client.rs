@@ -279,10 +279,10 @@ impl Body for UpstreamBody {
                         Poll::Ready(Some(Err(Failure::in_body(error))))
                     }
                     None => {
-                        if let Some(checkin) = checkin.take() {
-                            if let Some(upstream) = checkin.upstream.upgrade() {
-                                upstream.put_back(checkin);
-                            }
+                        if let Some(checkin) = checkin.take()
+                            && let Some(upstream) = checkin.upstream.upgrade()
+                        {
+                            upstream.put_back(checkin);
                         }
                         Poll::Ready(None)
                     }

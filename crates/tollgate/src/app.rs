@@ -48,30 +48,67 @@ pub(crate) struct ServeOptions {
 
 /// Serves until told to stop, then drains.
 pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
-    let Resolved { snapshot, server: settings, log, files, .. } = resolved;
+    let Resolved {
+        snapshot,
+        server: settings,
+        log,
+        files,
+        ..
+    } = resolved;
     let call_log = start_log(log)?;
     let workers = worker_count(settings.workers);
-    let telemetry_settings = TelemetrySettings { log: call_log, queue_max: LOG_LINES_MAX, workers };
+    let telemetry_settings = TelemetrySettings {
+        log: call_log,
+        queue_max: LOG_LINES_MAX,
+        workers,
+    };
     let (telemetry, log_writer) = Telemetry::start(telemetry_settings, Box::new(io::stdout()));
 
     let limits = snapshot.limits.clone();
     let revision = snapshot.revision.clone();
     let picture = Picture::build(snapshot, None).context("a prompt template does not compile")?;
-    ConfigurationTaken { revision: &revision }.emit(&telemetry);
-    let exposure = if settings.metrics { Exposure::Metrics } else { Exposure::NoMetrics };
+    ConfigurationTaken {
+        revision: &revision,
+    }
+    .emit(&telemetry);
+    let exposure = if settings.metrics {
+        Exposure::Metrics
+    } else {
+        Exposure::NoMetrics
+    };
     let gateway = Arc::new(Gateway::new(picture, telemetry, exposure));
 
-    let listeners = server::bind(settings.listen, workers).with_context(|| format!("cannot listen at {}", settings.listen))?;
-    let address = listeners.first().context("there is no worker")?.local_addr()?;
-    let crew = Crew { gateway: Arc::clone(&gateway), limits: limits.clone(), connections: Arc::default(), shutdown: CancellationToken::new() };
+    let listeners = server::bind(settings.listen, workers)
+        .with_context(|| format!("cannot listen at {}", settings.listen))?;
+    let address = listeners
+        .first()
+        .context("there is no worker")?
+        .local_addr()?;
+    let crew = Crew {
+        gateway: Arc::clone(&gateway),
+        limits: limits.clone(),
+        connections: Arc::default(),
+        shutdown: CancellationToken::new(),
+    };
     let threads = crew.start(listeners, settings.runtime)?;
-    Listening { address, revision: &revision, workers }.emit();
+    Listening {
+        address,
+        revision: &revision,
+        workers,
+    }
+    .emit();
 
-    let reloader = options.config.as_ref().map(|file| Reloader::new(file.clone(), files, settings, Arc::clone(&gateway)));
+    let reloader = options
+        .config
+        .as_ref()
+        .map(|file| Reloader::new(file.clone(), files, settings, Arc::clone(&gateway)));
     current_thread()?.block_on(until_told_to_stop(reloader))?;
 
     gateway.drain();
-    Draining { within: limits.drain_timeout }.emit();
+    Draining {
+        within: limits.drain_timeout,
+    }
+    .emit();
     crew.shutdown.cancel();
     for thread in threads {
         thread.join().map_err(|_| anyhow!("a worker panicked"))??;
@@ -118,7 +155,11 @@ fn start_log(log: LogSettings) -> Result<CallLog> {
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
     };
-    let format = if for_people { events::LogFormat::Pretty } else { events::LogFormat::Json };
+    let format = if for_people {
+        events::LogFormat::Pretty
+    } else {
+        events::LogFormat::Json
+    };
     events::start_log(format, level).map_err(|error| anyhow!("cannot start the log: {error}"))?;
     Ok(match (log.calls, for_people) {
         (false, _) => CallLog::Off,
@@ -152,20 +193,38 @@ type WorkerThread = thread::JoinHandle<Result<()>>;
 
 impl Crew {
     /// Starts a worker for each listener: each on a runtime of its own, or all on one whose threads steal work.
-    fn start(&self, listeners: Vec<TcpListener>, runtime: Runtime) -> io::Result<Vec<WorkerThread>> {
+    fn start(
+        &self,
+        listeners: Vec<TcpListener>,
+        runtime: Runtime,
+    ) -> io::Result<Vec<WorkerThread>> {
         let count = listeners.len();
-        let workers = listeners.into_iter().enumerate().map(|(index, listener)| self.worker(index, listener));
+        let workers = listeners
+            .into_iter()
+            .enumerate()
+            .map(|(index, listener)| self.worker(index, listener));
         match runtime {
             Runtime::PerCore => workers
                 .enumerate()
-                .map(|(index, worker)| named(&format!("worker-{index}")).spawn(move || current_thread()?.block_on(worker)))
+                .map(|(index, worker)| {
+                    named(&format!("worker-{index}"))
+                        .spawn(move || current_thread()?.block_on(worker))
+                })
                 .collect(),
             Runtime::Shared => {
                 let workers: Vec<_> = workers.collect();
                 let all = move || {
-                    let runtime = Builder::new_multi_thread().worker_threads(count).enable_all().build()?;
-                    let tasks: Vec<_> = workers.into_iter().map(|worker| runtime.handle().spawn(worker)).collect();
-                    tasks.into_iter().try_for_each(|task| runtime.block_on(task)?)
+                    let runtime = Builder::new_multi_thread()
+                        .worker_threads(count)
+                        .enable_all()
+                        .build()?;
+                    let tasks: Vec<_> = workers
+                        .into_iter()
+                        .map(|worker| runtime.handle().spawn(worker))
+                        .collect();
+                    tasks
+                        .into_iter()
+                        .try_for_each(|task| runtime.block_on(task)?)
                 };
                 Ok(vec![named("workers").spawn(all)?])
             }
@@ -173,14 +232,26 @@ impl Crew {
     }
 
     /// One worker: a listener, connections to providers, counters.
-    fn worker(&self, index: usize, listener: TcpListener) -> impl Future<Output = Result<()>> + Send + 'static {
+    fn worker(
+        &self,
+        index: usize,
+        listener: TcpListener,
+    ) -> impl Future<Output = Result<()>> + Send + 'static {
         let gateway = Arc::clone(&self.gateway);
-        let (limits, connections, shutdown) = (self.limits.clone(), Arc::clone(&self.connections), self.shutdown.clone());
+        let (limits, connections, shutdown) = (
+            self.limits.clone(),
+            Arc::clone(&self.connections),
+            self.shutdown.clone(),
+        );
         async move {
             let tracker = TaskTracker::new();
             let upstream = Arc::new(Upstream::new(UpstreamSettings::default(), tracker.clone()));
             let witness = gateway.telemetry().witness(index);
-            let handler = Handler(Arc::new(Worker { gateway, upstream: Arc::clone(&upstream), witness }));
+            let handler = Handler(Arc::new(Worker {
+                gateway,
+                upstream: Arc::clone(&upstream),
+                witness,
+            }));
             server::serve_worker(listener, handler, limits, connections, shutdown).await?;
             upstream.close_idle();
             tracker.close();
@@ -202,12 +273,21 @@ struct Handler(Arc<Worker>);
 impl server::Handler for Handler {
     type Body = ReplyBody;
 
-    async fn call(&self, request: Request<hyper::body::Incoming>, client: SocketAddr) -> Response<ReplyBody> {
+    async fn call(
+        &self,
+        request: Request<hyper::body::Incoming>,
+        client: SocketAddr,
+    ) -> Response<ReplyBody> {
         flow::serve(&self.0, request, client, since_1970()).await
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the wall clock is read here, once a request, and passed on")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the wall clock is read here, once a request, and passed on"
+)]
 fn since_1970() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }

@@ -6,8 +6,9 @@ use tollgate_domain::Dialect;
 
 use super::wire::{WireUsage, stop_reason};
 use crate::{
-    Answer, AnswerChoice, Call, ChatAnswer, ChatCall, Extra, MediaSource, Message, Part, PartKind, ReadError, Reasoning, ReasoningEffort, ResponseFormat, Role, Stop,
-    Tool, ToolChoice, ToolKind, json::Fields,
+    Answer, AnswerChoice, Call, ChatAnswer, ChatCall, Extra, MediaSource, Message, Part, PartKind,
+    ReadError, Reasoning, ReasoningEffort, ResponseFormat, Role, Stop, Tool, ToolChoice, ToolKind,
+    json::Fields,
 };
 
 // === calls ===
@@ -42,7 +43,10 @@ pub(crate) fn read_call(body: &[u8]) -> Result<Call, ReadError> {
         service_tier: fields.text("service_tier")?,
         stream: fields.flag("stream")?.unwrap_or(false),
         include_usage: true,
-        extra: Extra { dialect: Dialect::AnthropicMessages, fields: fields.rest() },
+        extra: Extra {
+            dialect: Dialect::AnthropicMessages,
+            fields: fields.rest(),
+        },
     };
     Ok(Call::Chat(Box::new(call)))
 }
@@ -57,7 +61,12 @@ fn read_system(fields: &mut Fields) -> Result<Vec<Message>, ReadError> {
 }
 
 fn message(role: Role, content: Vec<Part>) -> Message {
-    Message { role, name: None, content, extra: Map::new() }
+    Message {
+        role,
+        name: None,
+        content,
+        extra: Map::new(),
+    }
 }
 
 fn read_messages(fields: &mut Fields) -> Result<Vec<Message>, ReadError> {
@@ -66,7 +75,10 @@ fn read_messages(fields: &mut Fields) -> Result<Vec<Message>, ReadError> {
     }
     let mut messages = Vec::new();
     for (index, value) in fields.list("messages")?.into_iter().enumerate() {
-        read_message(Fields::of(format!("messages[{index}]"), value)?, &mut messages)?;
+        read_message(
+            Fields::of(format!("messages[{index}]"), value)?,
+            &mut messages,
+        )?;
     }
     Ok(messages)
 }
@@ -80,18 +92,26 @@ fn read_message(mut fields: Fields, messages: &mut Vec<Message>) -> Result<(), R
         _ => return Err(fields.error("role", "must be user or assistant")),
     };
     if fields.peek("content").is_none() {
-        return Err(fields.error("content", "is missing; it must be a text or a list of blocks"));
+        return Err(fields.error(
+            "content",
+            "is missing; it must be a text or a list of blocks",
+        ));
     }
     let content = read_content(&mut fields, "content")?;
     let extra = fields.rest();
     let is_result = |part: &Part| matches!(part.kind, PartKind::ToolResult { .. });
-    let (results, rest): (Vec<Part>, Vec<Part>) = content.into_iter().partition(|part| role == Role::User && is_result(part));
+    let (results, rest): (Vec<Part>, Vec<Part>) = content
+        .into_iter()
+        .partition(|part| role == Role::User && is_result(part));
     let has_results = !results.is_empty();
     if has_results {
         messages.push(message(Role::Tool, results));
     }
     if !rest.is_empty() || !has_results {
-        messages.push(Message { extra, ..message(role, rest) });
+        messages.push(Message {
+            extra,
+            ..message(role, rest)
+        });
     }
     Ok(())
 }
@@ -103,7 +123,11 @@ fn read_content(fields: &mut Fields, name: &str) -> Result<Vec<Part>, ReadError>
         Some(Value::String(text)) => Ok(vec![Part::text(text)]),
         Some(Value::Array(blocks)) => {
             let path = fields.path(name);
-            blocks.into_iter().enumerate().map(|(index, block)| read_block(Fields::of(format!("{path}[{index}]"), block)?)).collect()
+            blocks
+                .into_iter()
+                .enumerate()
+                .map(|(index, block)| read_block(Fields::of(format!("{path}[{index}]"), block)?))
+                .collect()
         }
         Some(_) => Err(fields.error(name, "must be a text or a list of blocks")),
     }
@@ -112,13 +136,24 @@ fn read_content(fields: &mut Fields, name: &str) -> Result<Vec<Part>, ReadError>
 fn read_block(mut fields: Fields) -> Result<Part, ReadError> {
     let kind = fields.required_text("type")?;
     let kind = match kind.as_str() {
-        "text" => PartKind::Text { text: fields.required_text("text")?, citations: fields.list("citations")? },
-        "image" => PartKind::Image { source: read_source(&mut fields)?, detail: None },
-        "document" => PartKind::Document { source: read_source(&mut fields)?, name: fields.text("title")? },
+        "text" => PartKind::Text {
+            text: fields.required_text("text")?,
+            citations: fields.list("citations")?,
+        },
+        "image" => PartKind::Image {
+            source: read_source(&mut fields)?,
+            detail: None,
+        },
+        "document" => PartKind::Document {
+            source: read_source(&mut fields)?,
+            name: fields.text("title")?,
+        },
         "tool_use" => PartKind::ToolCall {
             id: fields.required_text("id")?,
             name: fields.required_text("name")?,
-            arguments: fields.any("input").map_or_else(|| "{}".to_owned(), |input| input.to_string()),
+            arguments: fields
+                .any("input")
+                .map_or_else(|| "{}".to_owned(), |input| input.to_string()),
             kind: ToolKind::Function,
         },
         "tool_result" => PartKind::ToolResult {
@@ -126,15 +161,26 @@ fn read_block(mut fields: Fields) -> Result<Part, ReadError> {
             content: read_content(&mut fields, "content")?,
             is_error: fields.flag("is_error")?,
         },
-        "thinking" => PartKind::Reasoning { text: fields.text("thinking")?.unwrap_or_default(), signature: fields.text("signature")? },
-        "redacted_thinking" => PartKind::RedactedReasoning { data: fields.required_text("data")? },
+        "thinking" => PartKind::Reasoning {
+            text: fields.text("thinking")?.unwrap_or_default(),
+            signature: fields.text("signature")?,
+        },
+        "redacted_thinking" => PartKind::RedactedReasoning {
+            data: fields.required_text("data")?,
+        },
         _ => {
             fields.leave("type", Value::String(kind));
-            return Ok(Part::new(PartKind::Foreign { value: Value::Object(fields.rest()) }));
+            return Ok(Part::new(PartKind::Foreign {
+                value: Value::Object(fields.rest()),
+            }));
         }
     };
     let cache_control = fields.any("cache_control");
-    Ok(Part { kind, cache_control, extra: fields.rest() })
+    Ok(Part {
+        kind,
+        cache_control,
+        extra: fields.rest(),
+    })
 }
 
 fn read_source(fields: &mut Fields) -> Result<MediaSource, ReadError> {
@@ -143,8 +189,14 @@ fn read_source(fields: &mut Fields) -> Result<MediaSource, ReadError> {
     };
     let mut source = Fields::of(fields.path("source"), value.clone())?;
     Ok(match source.required_text("type")?.as_str() {
-        "base64" => MediaSource::Base64 { media_type: source.text("media_type")?.unwrap_or_default(), data: source.required_text("data")? },
-        "text" => MediaSource::Text { media_type: source.text("media_type")?.unwrap_or_default(), data: source.required_text("data")? },
+        "base64" => MediaSource::Base64 {
+            media_type: source.text("media_type")?.unwrap_or_default(),
+            data: source.required_text("data")?,
+        },
+        "text" => MediaSource::Text {
+            media_type: source.text("media_type")?.unwrap_or_default(),
+            data: source.required_text("data")?,
+        },
         "url" => MediaSource::Url(source.required_text("url")?),
         "file" => MediaSource::FileId(source.required_text("file_id")?),
         _ => MediaSource::Foreign(value),
@@ -153,15 +205,29 @@ fn read_source(fields: &mut Fields) -> Result<MediaSource, ReadError> {
 
 fn read_tools(fields: &mut Fields) -> Result<Vec<Tool>, ReadError> {
     let tools = fields.list("tools")?.into_iter().enumerate();
-    tools.map(|(index, tool)| read_tool(Fields::of(format!("tools[{index}]"), tool)?)).collect()
+    tools
+        .map(|(index, tool)| read_tool(Fields::of(format!("tools[{index}]"), tool)?))
+        .collect()
 }
 
 /// Tools that run at Anthropic have a type of their own, and stay whole.
 fn read_tool(mut fields: Fields) -> Result<Tool, ReadError> {
     let is_foreign = fields.peek("type").is_some_and(|kind| kind != "custom");
     if is_foreign {
-        let name = fields.peek("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        return Ok(Tool { kind: ToolKind::Foreign, name, description: None, parameters: None, strict: None, cache_control: None, extra: fields.rest() });
+        let name = fields
+            .peek("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        return Ok(Tool {
+            kind: ToolKind::Foreign,
+            name,
+            description: None,
+            parameters: None,
+            strict: None,
+            cache_control: None,
+            extra: fields.rest(),
+        });
     }
     drop(fields.any("type"));
     Ok(Tool {
@@ -176,9 +242,13 @@ fn read_tool(mut fields: Fields) -> Result<Tool, ReadError> {
 }
 
 fn read_tool_choice(fields: &mut Fields) -> Result<(Option<ToolChoice>, Option<bool>), ReadError> {
-    let Some(value) = fields.any("tool_choice") else { return Ok((None, None)) };
+    let Some(value) = fields.any("tool_choice") else {
+        return Ok((None, None));
+    };
     let mut choice = Fields::of("tool_choice", value.clone())?;
-    let parallel = choice.flag("disable_parallel_tool_use")?.map(|disabled| !disabled);
+    let parallel = choice
+        .flag("disable_parallel_tool_use")?
+        .map(|disabled| !disabled);
     let choice = match choice.required_text("type")?.as_str() {
         "auto" => ToolChoice::Auto,
         "any" => ToolChoice::Required,
@@ -190,7 +260,9 @@ fn read_tool_choice(fields: &mut Fields) -> Result<(Option<ToolChoice>, Option<b
 }
 
 /// The answer's form and the effort; `output_format` is the form's older place.
-fn read_output_config(fields: &mut Fields) -> Result<(Option<ResponseFormat>, Option<ReasoningEffort>), ReadError> {
+fn read_output_config(
+    fields: &mut Fields,
+) -> Result<(Option<ResponseFormat>, Option<ReasoningEffort>), ReadError> {
     let mut format = fields.any("output_format");
     let mut effort = None;
     if let Some(config) = fields.any("output_config") {
@@ -206,8 +278,16 @@ fn read_output_config(fields: &mut Fields) -> Result<(Option<ResponseFormat>, Op
 }
 
 fn read_format(format: Value) -> ResponseFormat {
-    match (format.get("type").and_then(Value::as_str), format.get("schema")) {
-        (Some("json_schema"), Some(schema)) => ResponseFormat::JsonSchema { name: None, description: None, schema: schema.clone(), strict: None },
+    match (
+        format.get("type").and_then(Value::as_str),
+        format.get("schema"),
+    ) {
+        (Some("json_schema"), Some(schema)) => ResponseFormat::JsonSchema {
+            name: None,
+            description: None,
+            schema: schema.clone(),
+            strict: None,
+        },
         _ => ResponseFormat::Foreign(format),
     }
 }
@@ -221,8 +301,14 @@ fn read_effort(word: String) -> ReasoningEffort {
     }
 }
 
-fn read_reasoning(fields: &mut Fields, effort: Option<ReasoningEffort>) -> Result<Option<Reasoning>, ReadError> {
-    let mut reasoning = Reasoning { effort, ..Reasoning::default() };
+fn read_reasoning(
+    fields: &mut Fields,
+    effort: Option<ReasoningEffort>,
+) -> Result<Option<Reasoning>, ReadError> {
+    let mut reasoning = Reasoning {
+        effort,
+        ..Reasoning::default()
+    };
     if let Some(thinking) = fields.any("thinking") {
         let mut thinking = Fields::of("thinking", thinking)?;
         reasoning.budget_tokens = thinking.count("budget_tokens")?;
@@ -241,7 +327,9 @@ fn read_reasoning(fields: &mut Fields, effort: Option<ReasoningEffort>) -> Resul
 }
 
 fn read_user(fields: &mut Fields) -> Result<Option<String>, ReadError> {
-    let Some(metadata) = fields.any("metadata") else { return Ok(None) };
+    let Some(metadata) = fields.any("metadata") else {
+        return Ok(None);
+    };
     let mut metadata = Fields::of("metadata", metadata)?;
     let user = metadata.text("user_id")?;
     let rest = metadata.rest();
@@ -262,9 +350,17 @@ pub(crate) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> {
     let content = read_content(&mut fields, "content")?;
     let reason = fields.text("stop_reason")?.map(|word| stop_reason(&word));
     let sequence = fields.text("stop_sequence")?;
-    let usage = fields.any("usage").and_then(|usage| WireUsage::deserialize(usage).ok()?.into_usage());
+    let usage = fields
+        .any("usage")
+        .and_then(|usage| WireUsage::deserialize(usage).ok()?.into_usage());
     drop((fields.any("type"), fields.any("role")));
-    let choice = AnswerChoice { index: 0, content, stop: reason.map(|reason| Stop { reason, sequence }), logprobs: None, extra: Map::new() };
+    let choice = AnswerChoice {
+        index: 0,
+        content,
+        stop: reason.map(|reason| Stop { reason, sequence }),
+        logprobs: None,
+        extra: Map::new(),
+    };
     Ok(Answer::Chat(Box::new(ChatAnswer {
         id: fields.text("id")?.unwrap_or_default(),
         model: fields.text("model")?.unwrap_or_default(),
@@ -272,6 +368,9 @@ pub(crate) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> {
         choices: vec![choice],
         usage,
         service_tier: None,
-        extra: Extra { dialect: Dialect::AnthropicMessages, fields: fields.rest() },
+        extra: Extra {
+            dialect: Dialect::AnthropicMessages,
+            fields: fields.rest(),
+        },
     })))
 }

@@ -10,7 +10,10 @@ use super::{
     wire::{WireUsage, error_type, stop_reason, stop_word, write_usage},
     write::message_id,
 };
-use crate::{AnswerForm, Delta, ErrorKind, PartStart, ProviderError, ReadError, SseEvent, Stop, StopReason, StreamEvent};
+use crate::{
+    AnswerForm, Delta, ErrorKind, PartStart, ProviderError, ReadError, SseEvent, Stop, StopReason,
+    StreamEvent,
+};
 
 // === reading ===
 
@@ -24,24 +27,35 @@ pub(crate) struct StreamReader {
 
 impl StreamReader {
     /// Reads an event, and appends what it says.
-    pub(crate) fn read(&mut self, event: &SseEvent, out: &mut Vec<StreamEvent>) -> Result<(), ReadError> {
+    pub(crate) fn read(
+        &mut self,
+        event: &SseEvent,
+        out: &mut Vec<StreamEvent>,
+    ) -> Result<(), ReadError> {
         if event.data.is_empty() {
             return Ok(());
         }
-        let mut told: Value = serde_json::from_slice(&event.data).map_err(|error| ReadError::Json(error.to_string()))?;
+        let mut told: Value = serde_json::from_slice(&event.data)
+            .map_err(|error| ReadError::Json(error.to_string()))?;
         let kind = told["type"].as_str().unwrap_or_default().to_owned();
         match kind.as_str() {
             "message_start" => out.push(start(&told["message"])),
             "content_block_start" => self.block_start(&mut told, out),
             "content_block_delta" => self.block_delta(&mut told, out),
             "content_block_stop" => {
-                if let Some(&part) = told["index"].as_u64().and_then(|index| self.parts.get(&index)) {
+                if let Some(&part) = told["index"]
+                    .as_u64()
+                    .and_then(|index| self.parts.get(&index))
+                {
                     out.push(StreamEvent::PartStop { choice: 0, part });
                 }
             }
             "message_delta" => self.message_delta(&told, out),
             "message_stop" => out.push(StreamEvent::End),
-            "error" => out.push(StreamEvent::Error(crate::error::read_in_stream(tollgate_domain::Dialect::AnthropicMessages, &event.data))),
+            "error" => out.push(StreamEvent::Error(crate::error::read_in_stream(
+                tollgate_domain::Dialect::AnthropicMessages,
+                &event.data,
+            ))),
             _ => out.push(StreamEvent::Foreign(told)),
         }
         Ok(())
@@ -53,7 +67,9 @@ impl StreamReader {
     }
 
     fn block_start(&mut self, told: &mut Value, out: &mut Vec<StreamEvent>) {
-        let Some(index) = told["index"].as_u64() else { return };
+        let Some(index) = told["index"].as_u64() else {
+            return;
+        };
         let part = u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
         self.parts.insert(index, part);
         let block = told["content_block"].take();
@@ -64,21 +80,45 @@ impl StreamReader {
             "tool_use" => {
                 // The input comes in pieces, unless it is here already.
                 let input = block["input"].as_object().filter(|input| !input.is_empty());
-                let input = input.map(|input| Value::Object(input.clone()).to_string()).unwrap_or_default();
-                (PartStart::ToolCall { id: text("id"), name: text("name") }, Delta::Arguments(input))
+                let input = input
+                    .map(|input| Value::Object(input.clone()).to_string())
+                    .unwrap_or_default();
+                (
+                    PartStart::ToolCall {
+                        id: text("id"),
+                        name: text("name"),
+                    },
+                    Delta::Arguments(input),
+                )
             }
-            "redacted_thinking" => (PartStart::RedactedReasoning { data: text("data") }, Delta::Text(String::new())),
+            "redacted_thinking" => (
+                PartStart::RedactedReasoning { data: text("data") },
+                Delta::Text(String::new()),
+            ),
             _ => (PartStart::Foreign(block), Delta::Text(String::new())),
         };
-        out.push(StreamEvent::PartStart { choice: 0, part, start });
+        out.push(StreamEvent::PartStart {
+            choice: 0,
+            part,
+            start,
+        });
         let says_something = !matches!(&first, Delta::Text(text) | Delta::Reasoning(text) | Delta::Arguments(text) if text.is_empty());
         if says_something {
-            out.push(StreamEvent::Delta { choice: 0, part, delta: first });
+            out.push(StreamEvent::Delta {
+                choice: 0,
+                part,
+                delta: first,
+            });
         }
     }
 
     fn block_delta(&self, told: &mut Value, out: &mut Vec<StreamEvent>) {
-        let Some(&part) = told["index"].as_u64().and_then(|index| self.parts.get(&index)) else { return };
+        let Some(&part) = told["index"]
+            .as_u64()
+            .and_then(|index| self.parts.get(&index))
+        else {
+            return;
+        };
         let delta = told["delta"].take();
         let text = |name: &str| delta[name].as_str().unwrap_or_default().to_owned();
         let delta = match delta["type"].as_str().unwrap_or_default() {
@@ -89,7 +129,11 @@ impl StreamReader {
             "citations_delta" => Delta::Citation(delta["citation"].clone()),
             _ => Delta::Foreign(delta),
         };
-        out.push(StreamEvent::Delta { choice: 0, part, delta });
+        out.push(StreamEvent::Delta {
+            choice: 0,
+            part,
+            delta,
+        });
     }
 
     fn message_delta(&mut self, told: &Value, out: &mut Vec<StreamEvent>) {
@@ -99,14 +143,25 @@ impl StreamReader {
         if let Some(word) = told["delta"]["stop_reason"].as_str() {
             self.stopped = true;
             let sequence = told["delta"]["stop_sequence"].as_str().map(str::to_owned);
-            out.push(StreamEvent::Stop { choice: 0, stop: Stop { reason: stop_reason(word), sequence } });
+            out.push(StreamEvent::Stop {
+                choice: 0,
+                stop: Stop {
+                    reason: stop_reason(word),
+                    sequence,
+                },
+            });
         }
     }
 }
 
 fn start(message: &Value) -> StreamEvent {
     let text = |name: &str| message[name].as_str().unwrap_or_default().to_owned();
-    StreamEvent::Start { id: text("id"), model: text("model"), created: None, usage: usage(&message["usage"]) }
+    StreamEvent::Start {
+        id: text("id"),
+        model: text("model"),
+        created: None,
+        usage: usage(&message["usage"]),
+    }
 }
 
 fn usage(value: &Value) -> Option<Usage> {
@@ -150,10 +205,24 @@ impl StreamWriter {
             return;
         }
         match event {
-            StreamEvent::Start { id, model, usage, .. } => self.start(id, model, usage.as_ref(), out),
-            StreamEvent::PartStart { choice: 0, part, start } => self.part_start(*part, start, out),
-            StreamEvent::Delta { choice: 0, part, delta } => self.delta(*part, delta, out),
-            StreamEvent::PartStop { choice: 0, part } if self.open.is_some_and(|(open, _)| open == *part) => self.close(out),
+            StreamEvent::Start {
+                id, model, usage, ..
+            } => self.start(id, model, usage.as_ref(), out),
+            StreamEvent::PartStart {
+                choice: 0,
+                part,
+                start,
+            } => self.part_start(*part, start, out),
+            StreamEvent::Delta {
+                choice: 0,
+                part,
+                delta,
+            } => self.delta(*part, delta, out),
+            StreamEvent::PartStop { choice: 0, part }
+                if self.open.is_some_and(|(open, _)| open == *part) =>
+            {
+                self.close(out)
+            }
             StreamEvent::Stop { choice: 0, stop } => self.stop = Some(stop.clone()),
             StreamEvent::Usage(usage) => self.usage.update(usage),
             StreamEvent::Error(error) => self.error(error, out),
@@ -171,7 +240,11 @@ impl StreamWriter {
 
     fn start(&mut self, id: &str, model: &str, usage: Option<&Usage>, out: &mut Vec<u8>) {
         self.usage.update(&usage.copied().unwrap_or_default());
-        let model = if model.is_empty() { &self.fallback_model } else { model };
+        let model = if model.is_empty() {
+            &self.fallback_model
+        } else {
+            model
+        };
         let message = json!({
             "id": message_id(id, &self.fallback_id),
             "type": "message",
@@ -182,7 +255,11 @@ impl StreamWriter {
             "stop_sequence": null,
             "usage": write_usage(&self.usage),
         });
-        frame("message_start", &json!({"type": "message_start", "message": message}), out);
+        frame(
+            "message_start",
+            &json!({"type": "message_start", "message": message}),
+            out,
+        );
     }
 
     fn part_start(&mut self, part: u32, start: &PartStart, out: &mut Vec<u8>) {
@@ -193,8 +270,12 @@ impl StreamWriter {
                 json!({"type": "text", "text": ""})
             }
             PartStart::Reasoning => json!({"type": "thinking", "thinking": "", "signature": ""}),
-            PartStart::RedactedReasoning { data } => json!({"type": "redacted_thinking", "data": data}),
-            PartStart::ToolCall { id, name } => json!({"type": "tool_use", "id": id, "name": name, "input": {}}),
+            PartStart::RedactedReasoning { data } => {
+                json!({"type": "redacted_thinking", "data": data})
+            }
+            PartStart::ToolCall { id, name } => {
+                json!({"type": "tool_use", "id": id, "name": name, "input": {}})
+            }
             PartStart::Foreign(block) if block["type"].is_string() => block.clone(),
             PartStart::Foreign(_) => return,
         };
@@ -202,7 +283,11 @@ impl StreamWriter {
         let index = self.blocks;
         self.blocks += 1;
         self.open = Some((part, index));
-        frame("content_block_start", &json!({"type": "content_block_start", "index": index, "content_block": block}), out);
+        frame(
+            "content_block_start",
+            &json!({"type": "content_block_start", "index": index, "content_block": block}),
+            out,
+        );
     }
 
     fn delta(&mut self, part: u32, delta: &Delta, out: &mut Vec<u8>) {
@@ -215,17 +300,27 @@ impl StreamWriter {
         let delta = match delta {
             Delta::Text(text) => json!({"type": "text_delta", "text": text}),
             Delta::Reasoning(text) => json!({"type": "thinking_delta", "thinking": text}),
-            Delta::Signature(signature) => json!({"type": "signature_delta", "signature": signature}),
+            Delta::Signature(signature) => {
+                json!({"type": "signature_delta", "signature": signature})
+            }
             Delta::Arguments(piece) => json!({"type": "input_json_delta", "partial_json": piece}),
             Delta::Citation(citation) => json!({"type": "citations_delta", "citation": citation}),
             Delta::Foreign(delta) => delta.clone(),
         };
-        frame("content_block_delta", &json!({"type": "content_block_delta", "index": index, "delta": delta}), out);
+        frame(
+            "content_block_delta",
+            &json!({"type": "content_block_delta", "index": index, "delta": delta}),
+            out,
+        );
     }
 
     fn close(&mut self, out: &mut Vec<u8>) {
         if let Some((_, index)) = self.open.take() {
-            frame("content_block_stop", &json!({"type": "content_block_stop", "index": index}), out);
+            frame(
+                "content_block_stop",
+                &json!({"type": "content_block_stop", "index": index}),
+                out,
+            );
         }
     }
 
@@ -238,7 +333,11 @@ impl StreamWriter {
         };
         let sequence = self.stop.as_ref().and_then(|stop| stop.sequence.as_ref());
         let delta = json!({"stop_reason": reason, "stop_sequence": sequence});
-        frame("message_delta", &json!({"type": "message_delta", "delta": delta, "usage": write_usage(&self.usage)}), out);
+        frame(
+            "message_delta",
+            &json!({"type": "message_delta", "delta": delta, "usage": write_usage(&self.usage)}),
+            out,
+        );
         frame("message_stop", &json!({"type": "message_stop"}), out);
         self.over = true;
     }
@@ -263,7 +362,9 @@ fn interleaved() -> ProviderError {
     ProviderError {
         status: 502,
         kind: ErrorKind::Server,
-        message: "the provider sends parts of its answer in turns, which this dialect cannot express".to_owned(),
+        message:
+            "the provider sends parts of its answer in turns, which this dialect cannot express"
+                .to_owned(),
         code: Some("interleaved_parts".to_owned()),
         param: None,
         retry_after: None,

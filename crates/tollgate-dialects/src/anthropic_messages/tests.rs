@@ -5,14 +5,30 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tollgate_domain::{Dialect, StreamEnd, StreamUsage, Task};
 
-use crate::{AnswerForm, CallForm, SseSplitter, StreamEvent, StreamReader, StreamWriter, Unsupported, Written, read_answer, read_call, stream_of, write_answer, write_call};
+use crate::{
+    AnswerForm, CallForm, SseSplitter, StreamEvent, StreamReader, StreamWriter, Unsupported,
+    Written, read_answer, read_call, stream_of, write_answer, write_call,
+};
 
 const ANTHROPIC: Dialect = Dialect::AnthropicMessages;
 const OPENAI: Dialect = Dialect::OpenaiChat;
 
-fn try_translate(from: Dialect, to: Dialect, call: &Value, drop_unsupported: bool) -> Result<Written, Unsupported> {
+fn try_translate(
+    from: Dialect,
+    to: Dialect,
+    call: &Value,
+    drop_unsupported: bool,
+) -> Result<Written, Unsupported> {
     let call = read_call(from, call.to_string().as_bytes()).expect("a call");
-    write_call(&call, &CallForm { dialect: to, model: Some("claude-sonnet-4-5"), stream_usage: StreamUsage::Unasked, drop_unsupported })
+    write_call(
+        &call,
+        &CallForm {
+            dialect: to,
+            model: Some("claude-sonnet-4-5"),
+            stream_usage: StreamUsage::Unasked,
+            drop_unsupported,
+        },
+    )
 }
 
 fn translate(from: Dialect, to: Dialect, call: &Value) -> Value {
@@ -21,7 +37,14 @@ fn translate(from: Dialect, to: Dialect, call: &Value) -> Value {
 }
 
 fn form(dialect: Dialect) -> AnswerForm<'static> {
-    AnswerForm { dialect, fallback_id: "1", fallback_model: "m", created: 0, include_usage: true, base64_vectors: false }
+    AnswerForm {
+        dialect,
+        fallback_id: "1",
+        fallback_model: "m",
+        created: 0,
+        include_usage: true,
+        base64_vectors: false,
+    }
 }
 
 fn answer(from: Dialect, to: Dialect, body: &Value) -> Value {
@@ -31,18 +54,32 @@ fn answer(from: Dialect, to: Dialect, body: &Value) -> Value {
 
 /// Reads a stream and writes it in another dialect.
 fn restream(from: Dialect, to: Dialect, stream: &str) -> String {
-    let (mut reader, mut writer, mut splitter) = (StreamReader::new(from, StreamEnd::Mark), StreamWriter::new(&form(to)), SseSplitter::new(1 << 20));
+    let (mut reader, mut writer, mut splitter) = (
+        StreamReader::new(from, StreamEnd::Mark),
+        StreamWriter::new(&form(to)),
+        SseSplitter::new(1 << 20),
+    );
     splitter.push(Bytes::copy_from_slice(stream.as_bytes()));
     let (mut events, mut out) = (Vec::new(), Vec::new());
     while let Ok(Some(event)) = splitter.next() {
         reader.read(&event, &mut events).expect("an event");
     }
-    events.iter().for_each(|event| writer.write(event, &mut out));
+    events
+        .iter()
+        .for_each(|event| writer.write(event, &mut out));
     String::from_utf8(out).expect("text")
 }
 
 fn sse(events: &[Value]) -> String {
-    events.iter().map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or_default())).collect()
+    events
+        .iter()
+        .map(|event| {
+            format!(
+                "event: {}\ndata: {event}\n\n",
+                event["type"].as_str().unwrap_or_default()
+            )
+        })
+        .collect()
 }
 
 #[test]
@@ -79,38 +116,71 @@ fn a_tool_loop_of_anthropic_is_told_in_openais_words() {
     });
     insta::assert_json_snapshot!(translate(ANTHROPIC, OPENAI, &call));
     let written = try_translate(ANTHROPIC, OPENAI, &call, false).unwrap();
-    assert_eq!(written.dropped, ["cache_control", "messages.content.thinking", "is_error"]);
+    assert_eq!(
+        written.dropped,
+        ["cache_control", "messages.content.thinking", "is_error"]
+    );
 }
 
 #[test]
 fn what_changes_the_answer_is_refused_by_name() {
     let call = json!({"model": "x", "seed": 7, "logit_bias": {"1": 1}, "store": true, "messages": [{"role": "user", "content": "Hi"}]});
-    assert_eq!(try_translate(OPENAI, ANTHROPIC, &call, false).unwrap_err().fields, ["seed", "logit_bias"]);
+    assert_eq!(
+        try_translate(OPENAI, ANTHROPIC, &call, false)
+            .unwrap_err()
+            .fields,
+        ["seed", "logit_bias"]
+    );
     let written = try_translate(OPENAI, ANTHROPIC, &call, true).unwrap();
     assert_eq!(written.dropped, ["store", "seed", "logit_bias"]);
     let body: Value = serde_json::from_slice(&written.body).unwrap();
-    assert_eq!(body, json!({"model": "claude-sonnet-4-5", "max_tokens": 8192, "messages": [{"role": "user", "content": "Hi"}]}));
+    assert_eq!(
+        body,
+        json!({"model": "claude-sonnet-4-5", "max_tokens": 8192, "messages": [{"role": "user", "content": "Hi"}]})
+    );
 }
 
 #[test]
 fn arguments_that_are_no_object_are_not_invented() {
     let call = json!({"model": "x", "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{broken"}}]}]});
-    assert_eq!(try_translate(OPENAI, ANTHROPIC, &call, false).unwrap_err().fields, ["messages.tool_calls.function.arguments"]);
+    assert_eq!(
+        try_translate(OPENAI, ANTHROPIC, &call, false)
+            .unwrap_err()
+            .fields,
+        ["messages.tool_calls.function.arguments"]
+    );
 }
 
 #[test]
 fn forms_of_the_answer_and_reasoning_are_mapped() {
     let call = |more: Value| {
-        let mut call = json!({"model": "x", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
-        call.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let mut call =
+            json!({"model": "x", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
+        call.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         translate(OPENAI, ANTHROPIC, &call)
     };
     let schema = json!({"type": "object", "properties": {}});
-    let told = call(json!({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema, "strict": true}}}));
-    assert_eq!(told["output_config"], json!({"format": {"type": "json_schema", "schema": schema}}));
-    assert_eq!(call(json!({"response_format": {"type": "json_object"}}))["system"], "Answer with one JSON object and nothing else.");
-    assert_eq!(call(json!({"reasoning_effort": "none"}))["thinking"], json!({"type": "disabled"}));
-    assert_eq!(call(json!({"temperature": 0.7, "top_p": 0.9}))["temperature"], 0.7);
+    let told = call(
+        json!({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema, "strict": true}}}),
+    );
+    assert_eq!(
+        told["output_config"],
+        json!({"format": {"type": "json_schema", "schema": schema}})
+    );
+    assert_eq!(
+        call(json!({"response_format": {"type": "json_object"}}))["system"],
+        "Answer with one JSON object and nothing else."
+    );
+    assert_eq!(
+        call(json!({"reasoning_effort": "none"}))["thinking"],
+        json!({"type": "disabled"})
+    );
+    assert_eq!(
+        call(json!({"temperature": 0.7, "top_p": 0.9}))["temperature"],
+        0.7
+    );
 }
 
 #[test]
@@ -121,7 +191,10 @@ fn answers_are_told_both_ways() {
     let openai = answer(ANTHROPIC, OPENAI, &anthropic);
     insta::assert_json_snapshot!(openai);
     let back = answer(OPENAI, ANTHROPIC, &openai);
-    assert_eq!((&back["content"], &back["stop_reason"]), (&anthropic["content"], &anthropic["stop_reason"]));
+    assert_eq!(
+        (&back["content"], &back["stop_reason"]),
+        (&anthropic["content"], &anthropic["stop_reason"])
+    );
     assert_eq!(back["usage"]["cache_read_input_tokens"], 90);
 }
 
@@ -154,26 +227,53 @@ fn a_stream_is_told_in_openais_words_and_back() {
 
 #[test]
 fn an_error_in_a_stream_ends_it_without_an_end_mark() {
-    let stream = sse(&[json!({"type": "message_start", "message": {"id": "msg_1"}}), json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})]);
+    let stream = sse(&[
+        json!({"type": "message_start", "message": {"id": "msg_1"}}),
+        json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
+    ]);
     let openai = restream(ANTHROPIC, OPENAI, &stream);
-    assert!(openai.contains("Overloaded") && !openai.contains("[DONE]"), "{openai}");
+    assert!(
+        openai.contains("Overloaded") && !openai.contains("[DONE]"),
+        "{openai}"
+    );
 }
 
 #[test]
 fn parts_in_turns_end_with_an_error_and_no_end_mark() {
-    let chunk = |index: u32, arguments: &str| format!("data: {}\n\n", json!({"choices": [{"index": 0, "delta": {"tool_calls": [{"index": index, "id": format!("id{index}"), "function": {"name": "f", "arguments": arguments}}]}}]}));
-    let stream = [chunk(0, "{"), chunk(1, "{"), chunk(0, "}"), "data: [DONE]\n\n".to_owned()].concat();
+    let chunk = |index: u32, arguments: &str| {
+        format!(
+            "data: {}\n\n",
+            json!({"choices": [{"index": 0, "delta": {"tool_calls": [{"index": index, "id": format!("id{index}"), "function": {"name": "f", "arguments": arguments}}]}}]})
+        )
+    };
+    let stream = [
+        chunk(0, "{"),
+        chunk(1, "{"),
+        chunk(0, "}"),
+        "data: [DONE]\n\n".to_owned(),
+    ]
+    .concat();
     let told = restream(OPENAI, ANTHROPIC, &stream);
-    assert!(told.contains("event: error") && !told.contains("message_stop"), "{told}");
+    assert!(
+        told.contains("event: error") && !told.contains("message_stop"),
+        "{told}"
+    );
 }
 
 #[test]
 fn a_whole_answer_can_be_told_as_a_stream() {
     let answer = read_answer(OPENAI, Task::Chat, br#"{"id":"1","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}"#).unwrap();
     let (mut writer, mut out) = (StreamWriter::new(&form(ANTHROPIC)), Vec::new());
-    stream_of(answer).iter().for_each(|event| writer.write(event, &mut out));
+    stream_of(answer)
+        .iter()
+        .for_each(|event| writer.write(event, &mut out));
     let told = String::from_utf8(out).unwrap();
-    assert!(told.contains("\"text\":\"Hi\"") && told.contains("\"output_tokens\":2") && told.ends_with("data: {\"type\":\"message_stop\"}\n\n"), "{told}");
+    assert!(
+        told.contains("\"text\":\"Hi\"")
+            && told.contains("\"output_tokens\":2")
+            && told.ends_with("data: {\"type\":\"message_stop\"}\n\n"),
+        "{told}"
+    );
 }
 
 fn texts() -> impl Strategy<Value = String> {

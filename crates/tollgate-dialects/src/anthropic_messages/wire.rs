@@ -38,14 +38,22 @@ struct WireOutputDetails {
 impl WireUsage {
     /// The same in classes that do not overlap; `None` where no tokens are told.
     pub(crate) fn into_usage(self) -> Option<Usage> {
-        let written_1h = self.cache_creation.and_then(|creation| creation.ephemeral_1h_input_tokens);
-        let thinking = self.output_tokens_details.and_then(|details| details.thinking_tokens);
+        let written_1h = self
+            .cache_creation
+            .and_then(|creation| creation.ephemeral_1h_input_tokens);
+        let thinking = self
+            .output_tokens_details
+            .and_then(|details| details.thinking_tokens);
         let usage = Usage {
             input: self.input_tokens,
             input_cached: self.cache_read_input_tokens,
-            cache_write: self.cache_creation_input_tokens.map(|written| written.saturating_sub(written_1h.unwrap_or(0))),
+            cache_write: self
+                .cache_creation_input_tokens
+                .map(|written| written.saturating_sub(written_1h.unwrap_or(0))),
             cache_write_1h: written_1h,
-            output: self.output_tokens.map(|output| output.saturating_sub(thinking.unwrap_or(0))),
+            output: self
+                .output_tokens
+                .map(|output| output.saturating_sub(thinking.unwrap_or(0))),
             output_reasoning: thinking,
             ..Usage::default()
         };
@@ -55,18 +63,34 @@ impl WireUsage {
 
 /// Usage as Anthropic writes it. Its clients want both totals, so that what is not known is 0 there.
 pub(super) fn write_usage(usage: &Usage) -> Value {
-    let plain_input = [usage.input, usage.input_audio].into_iter().flatten().reduce(u64::saturating_add);
+    let plain_input = [usage.input, usage.input_audio]
+        .into_iter()
+        .flatten()
+        .reduce(u64::saturating_add);
     let mut written = Map::new();
     put(&mut written, "input_tokens", Some(plain_input.unwrap_or(0)));
-    put(&mut written, "output_tokens", Some(usage.output_total().unwrap_or(0)));
-    let cache_written = [usage.cache_write, usage.cache_write_1h].into_iter().flatten().reduce(u64::saturating_add);
+    put(
+        &mut written,
+        "output_tokens",
+        Some(usage.output_total().unwrap_or(0)),
+    );
+    let cache_written = [usage.cache_write, usage.cache_write_1h]
+        .into_iter()
+        .flatten()
+        .reduce(u64::saturating_add);
     put(&mut written, "cache_creation_input_tokens", cache_written);
     put(&mut written, "cache_read_input_tokens", usage.input_cached);
     if let Some(written_1h) = usage.cache_write_1h {
         let creation = json!({"ephemeral_5m_input_tokens": usage.cache_write.unwrap_or(0), "ephemeral_1h_input_tokens": written_1h});
         put(&mut written, "cache_creation", Some(creation));
     }
-    put(&mut written, "output_tokens_details", usage.output_reasoning.map(|thinking| json!({"thinking_tokens": thinking})));
+    put(
+        &mut written,
+        "output_tokens_details",
+        usage
+            .output_reasoning
+            .map(|thinking| json!({"thinking_tokens": thinking})),
+    );
     Value::Object(written)
 }
 

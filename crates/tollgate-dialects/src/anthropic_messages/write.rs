@@ -11,7 +11,8 @@ use tollgate_domain::Dialect;
 
 use super::wire::{stop_word, write_usage};
 use crate::{
-    Answer, AnswerForm, Call, CallForm, ChatAnswer, ChatCall, Gaps, MediaSource, Message, Part, PartKind, Reasoning, ReasoningEffort, ResponseFormat, Role, StopReason, Tool, ToolChoice,
+    Answer, AnswerForm, Call, CallForm, ChatAnswer, ChatCall, Gaps, MediaSource, Message, Part,
+    PartKind, Reasoning, ReasoningEffort, ResponseFormat, Role, StopReason, Tool, ToolChoice,
     ToolKind, Unsupported, Written,
     json::put,
     openai_chat::{REASONING_FIELDS, to_bytes},
@@ -35,12 +36,28 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
     let call = match call {
         Call::Chat(call) => Cow::Borrowed(&**call),
         Call::Completion(call) => Cow::Owned(openai_completions::to_chat(call, &mut gaps)?),
-        Call::Embedding(_) => return Err(Unsupported { fields: vec!["input".to_owned()] }),
-        Call::Predict(_) => return Err(Unsupported { fields: vec!["inputs".to_owned()] }),
+        Call::Embedding(_) => {
+            return Err(Unsupported {
+                fields: vec!["input".to_owned()],
+            });
+        }
+        Call::Predict(_) => {
+            return Err(Unsupported {
+                fields: vec!["inputs".to_owned()],
+            });
+        }
     };
     let own = from == Dialect::AnthropicMessages;
-    let body = CallWriter { call: &call, own, gaps: &mut gaps }.write(form);
-    Ok(Written { body: to_bytes(&Value::Object(body)), dropped: gaps.judge(form.drop_unsupported)? })
+    let body = CallWriter {
+        call: &call,
+        own,
+        gaps: &mut gaps,
+    }
+    .write(form);
+    Ok(Written {
+        body: to_bytes(&Value::Object(body)),
+        dropped: gaps.judge(form.drop_unsupported)?,
+    })
 }
 
 struct CallWriter<'a> {
@@ -55,13 +72,24 @@ impl CallWriter<'_> {
         let call = self.call;
         let mut body = Map::new();
         put(&mut body, "model", form.model);
-        put(&mut body, "max_tokens", Some(call.max_tokens.unwrap_or_else(|| max_tokens(form.model.unwrap_or(&call.model)))));
+        put(
+            &mut body,
+            "max_tokens",
+            Some(
+                call.max_tokens
+                    .unwrap_or_else(|| max_tokens(form.model.unwrap_or(&call.model))),
+            ),
+        );
         let mut system = Vec::new();
         let messages = self.messages(&mut system);
         self.system(system, &mut body);
         body.insert("messages".to_owned(), Value::Array(messages));
         self.tools(&mut body);
-        put(&mut body, "stop_sequences", (!call.stop.is_empty()).then(|| call.stop.clone()));
+        put(
+            &mut body,
+            "stop_sequences",
+            (!call.stop.is_empty()).then(|| call.stop.clone()),
+        );
         self.sampling(&mut body);
         self.output_config(form.model.unwrap_or(&call.model), &mut body);
         put(&mut body, "service_tier", self.service_tier());
@@ -77,7 +105,9 @@ impl CallWriter<'_> {
     fn extra(&mut self, extra: &Map<String, Value>, path: &str, into: &mut Map<String, Value>) {
         for (name, value) in extra {
             match (self.own, into.get_mut(name), value) {
-                (true, Some(Value::Object(there)), Value::Object(more)) => there.extend(more.clone()),
+                (true, Some(Value::Object(there)), Value::Object(more)) => {
+                    there.extend(more.clone())
+                }
                 (true, ..) => {
                     into.insert(name.clone(), value.clone());
                 }
@@ -90,18 +120,30 @@ impl CallWriter<'_> {
         let call = self.call;
         match call.temperature {
             // OpenAI's go up to 2.
-            Some(temperature) if temperature > 1.0 && !self.own => self.gaps.left_out("temperature"),
+            Some(temperature) if temperature > 1.0 && !self.own => {
+                self.gaps.left_out("temperature")
+            }
             temperature => put(body, "temperature", temperature),
         }
         put(body, "top_p", call.top_p);
         put(body, "top_k", call.top_k);
         for (name, is_set) in [
-            ("frequency_penalty", call.frequency_penalty.is_some_and(|penalty| penalty != 0.0)),
-            ("presence_penalty", call.presence_penalty.is_some_and(|penalty| penalty != 0.0)),
+            (
+                "frequency_penalty",
+                call.frequency_penalty.is_some_and(|penalty| penalty != 0.0),
+            ),
+            (
+                "presence_penalty",
+                call.presence_penalty.is_some_and(|penalty| penalty != 0.0),
+            ),
             ("seed", call.seed.is_some()),
             ("n", call.n.is_some_and(|n| n != 1)),
             ("logprobs", call.logprobs == Some(true)),
-            ("top_logprobs", call.top_logprobs.is_some_and(|alternatives| alternatives > 0)),
+            (
+                "top_logprobs",
+                call.top_logprobs
+                    .is_some_and(|alternatives| alternatives > 0),
+            ),
         ] {
             if is_set {
                 self.gaps.left_out(name);
@@ -129,7 +171,10 @@ impl CallWriter<'_> {
         match &self.call.response_format {
             None | Some(ResponseFormat::Text | ResponseFormat::JsonObject) => {}
             Some(ResponseFormat::JsonSchema { schema, .. }) => {
-                member(body, "output_config").insert("format".to_owned(), json!({"type": "json_schema", "schema": schema}));
+                member(body, "output_config").insert(
+                    "format".to_owned(),
+                    json!({"type": "json_schema", "schema": schema}),
+                );
             }
             Some(ResponseFormat::Foreign(format)) if self.own => {
                 member(body, "output_config").insert("format".to_owned(), format.clone());
@@ -139,11 +184,21 @@ impl CallWriter<'_> {
     }
 
     fn reasoning(&mut self, reasoning: &Reasoning, model: &str, body: &mut Map<String, Value>) {
-        let enabled = if reasoning.effort == Some(ReasoningEffort::None) { Some(false) } else { reasoning.enabled };
+        let enabled = if reasoning.effort == Some(ReasoningEffort::None) {
+            Some(false)
+        } else {
+            reasoning.enabled
+        };
         match (enabled, reasoning.budget_tokens) {
             (Some(false), _) => put(body, "thinking", Some(json!({"type": "disabled"}))),
-            (Some(true), _) if reasoning.adaptive => put(body, "thinking", Some(json!({"type": "adaptive"}))),
-            (_, Some(budget)) => put(body, "thinking", Some(json!({"type": "enabled", "budget_tokens": budget}))),
+            (Some(true), _) if reasoning.adaptive => {
+                put(body, "thinking", Some(json!({"type": "adaptive"})))
+            }
+            (_, Some(budget)) => put(
+                body,
+                "thinking",
+                Some(json!({"type": "enabled", "budget_tokens": budget})),
+            ),
             (Some(true), None) => put(body, "thinking", Some(json!({"type": "enabled"}))),
             (None, None) => {}
         }
@@ -190,7 +245,10 @@ impl CallWriter<'_> {
                 _ => turns.push((role, blocks)),
             }
         }
-        turns.into_iter().map(|(role, blocks)| json!({"role": role, "content": content(blocks)})).collect()
+        turns
+            .into_iter()
+            .map(|(role, blocks)| json!({"role": role, "content": content(blocks)}))
+            .collect()
     }
 
     fn system(&self, mut system: Vec<Value>, body: &mut Map<String, Value>) {
@@ -212,16 +270,26 @@ impl CallWriter<'_> {
                 self.gaps.left_out(&format!("messages.{name}"));
             }
         }
-        message.content.iter().filter_map(|part| self.block(part)).collect()
+        message
+            .content
+            .iter()
+            .filter_map(|part| self.block(part))
+            .collect()
     }
 
     /// A block; `None` where it cannot be written, or says nothing: Anthropic refuses empty texts.
     fn block(&mut self, part: &Part) -> Option<Value> {
         let mut block = match &part.kind {
-            PartKind::Text { text, .. } | PartKind::Refusal { text } if text.trim().is_empty() => return None,
+            PartKind::Text { text, .. } | PartKind::Refusal { text } if text.trim().is_empty() => {
+                return None;
+            }
             PartKind::Text { text, citations } => {
                 let mut block = to_map(json!({"type": "text", "text": text}));
-                put(&mut block, "citations", (self.own && !citations.is_empty()).then(|| citations.clone()));
+                put(
+                    &mut block,
+                    "citations",
+                    (self.own && !citations.is_empty()).then(|| citations.clone()),
+                );
                 block
             }
             PartKind::Refusal { text } => to_map(json!({"type": "text", "text": text})),
@@ -229,29 +297,53 @@ impl CallWriter<'_> {
                 if detail.is_some() {
                     self.gaps.left_out("messages.content.image_url.detail");
                 }
-                to_map(json!({"type": "image", "source": self.source(source, "image/png", "messages.content.image_url")?}))
+                to_map(
+                    json!({"type": "image", "source": self.source(source, "image/png", "messages.content.image_url")?}),
+                )
             }
             PartKind::Audio { .. } => {
                 self.gaps.left_out("messages.content.input_audio");
                 return None;
             }
             PartKind::Document { source, name } => {
-                let mut block = to_map(json!({"type": "document", "source": self.source(source, "application/pdf", "messages.content.file")?}));
+                let mut block = to_map(
+                    json!({"type": "document", "source": self.source(source, "application/pdf", "messages.content.file")?}),
+                );
                 put(&mut block, "title", name.clone());
                 block
             }
-            PartKind::ToolCall { id, name, arguments, kind } => self.tool_use(id, name, arguments, *kind)?,
-            PartKind::ToolResult { call_id, content, is_error } => self.tool_result(call_id, content, *is_error),
-            PartKind::Reasoning { text, signature: Some(signature) } => to_map(json!({"type": "thinking", "thinking": text, "signature": signature})),
-            PartKind::Reasoning { text, signature: None } if self.own => to_map(json!({"type": "thinking", "thinking": text})),
+            PartKind::ToolCall {
+                id,
+                name,
+                arguments,
+                kind,
+            } => self.tool_use(id, name, arguments, *kind)?,
+            PartKind::ToolResult {
+                call_id,
+                content,
+                is_error,
+            } => self.tool_result(call_id, content, *is_error),
+            PartKind::Reasoning {
+                text,
+                signature: Some(signature),
+            } => to_map(json!({"type": "thinking", "thinking": text, "signature": signature})),
+            PartKind::Reasoning {
+                text,
+                signature: None,
+            } if self.own => to_map(json!({"type": "thinking", "thinking": text})),
             PartKind::Reasoning { .. } => {
                 self.gaps.left_out("messages.reasoning_content");
                 return None;
             }
-            PartKind::RedactedReasoning { data } => to_map(json!({"type": "redacted_thinking", "data": data})),
+            PartKind::RedactedReasoning { data } => {
+                to_map(json!({"type": "redacted_thinking", "data": data}))
+            }
             PartKind::Foreign { value } if self.own => return Some(value.clone()),
             PartKind::Foreign { value } => {
-                let kind = value.get("type").and_then(Value::as_str).unwrap_or("unknown");
+                let kind = value
+                    .get("type")
+                    .and_then(Value::as_str)
+                    .unwrap_or("unknown");
                 self.gaps.left_out(&format!("messages.content.{kind}"));
                 return None;
             }
@@ -266,11 +358,19 @@ impl CallWriter<'_> {
     fn source(&mut self, source: &MediaSource, otherwise: &str, field: &str) -> Option<Value> {
         Some(match source {
             MediaSource::Base64 { media_type, data } => {
-                let media_type = if media_type.is_empty() { otherwise } else { media_type };
+                let media_type = if media_type.is_empty() {
+                    otherwise
+                } else {
+                    media_type
+                };
                 json!({"type": "base64", "media_type": media_type, "data": data})
             }
             MediaSource::Text { media_type, data } => {
-                let media_type = if media_type.is_empty() { "text/plain" } else { media_type };
+                let media_type = if media_type.is_empty() {
+                    "text/plain"
+                } else {
+                    media_type
+                };
                 json!({"type": "text", "media_type": media_type, "data": data})
             }
             MediaSource::Url(url) => json!({"type": "url", "url": url}),
@@ -285,7 +385,13 @@ impl CallWriter<'_> {
     }
 
     /// Anthropic's `input` is an object; a model's text that is none cannot be told.
-    fn tool_use(&mut self, id: &str, name: &str, arguments: &str, kind: ToolKind) -> Option<Map<String, Value>> {
+    fn tool_use(
+        &mut self,
+        id: &str,
+        name: &str,
+        arguments: &str,
+        kind: ToolKind,
+    ) -> Option<Map<String, Value>> {
         if kind == ToolKind::Custom {
             self.gaps.left_out("messages.tool_calls.custom");
             return None;
@@ -297,13 +403,24 @@ impl CallWriter<'_> {
                 json!({})
             }
         };
-        Some(to_map(json!({"type": "tool_use", "id": id, "name": name, "input": input})))
+        Some(to_map(
+            json!({"type": "tool_use", "id": id, "name": name, "input": input}),
+        ))
     }
 
-    fn tool_result(&mut self, call_id: &str, parts: &[Part], is_error: Option<bool>) -> Map<String, Value> {
+    fn tool_result(
+        &mut self,
+        call_id: &str,
+        parts: &[Part],
+        is_error: Option<bool>,
+    ) -> Map<String, Value> {
         let mut block = to_map(json!({"type": "tool_result", "tool_use_id": call_id}));
         let blocks: Vec<Value> = parts.iter().filter_map(|part| self.block(part)).collect();
-        put(&mut block, "content", (!blocks.is_empty()).then(|| content(blocks)));
+        put(
+            &mut block,
+            "content",
+            (!blocks.is_empty()).then(|| content(blocks)),
+        );
         put(&mut block, "is_error", is_error);
         block
     }
@@ -311,7 +428,12 @@ impl CallWriter<'_> {
     // --- tools ---
 
     fn tools(&mut self, body: &mut Map<String, Value>) {
-        let tools: Vec<Value> = self.call.tools.iter().filter_map(|tool| self.tool(tool)).collect();
+        let tools: Vec<Value> = self
+            .call
+            .tools
+            .iter()
+            .filter_map(|tool| self.tool(tool))
+            .collect();
         // A choice among no tools is refused.
         if tools.is_empty() && !self.own {
             return;
@@ -330,8 +452,12 @@ impl CallWriter<'_> {
             }
         };
         // Several at once is what Anthropic does anyway.
-        let parallel = self.call.parallel_tool_calls.filter(|parallel| self.own || !parallel);
-        if let (Some(parallel), true) = (parallel, self.call.tool_choice != Some(ToolChoice::None)) {
+        let parallel = self
+            .call
+            .parallel_tool_calls
+            .filter(|parallel| self.own || !parallel);
+        if let (Some(parallel), true) = (parallel, self.call.tool_choice != Some(ToolChoice::None))
+        {
             choice.entry("type").or_insert_with(|| json!("auto"));
             choice.insert("disable_parallel_tool_use".to_owned(), json!(!parallel));
         }
@@ -345,7 +471,11 @@ impl CallWriter<'_> {
             ToolKind::Function => {}
             ToolKind::Foreign if self.own => return Some(Value::Object(tool.extra.clone())),
             ToolKind::Foreign => {
-                let kind = tool.extra.get("type").and_then(Value::as_str).unwrap_or(&tool.name);
+                let kind = tool
+                    .extra
+                    .get("type")
+                    .and_then(Value::as_str)
+                    .unwrap_or(&tool.name);
                 self.gaps.left_out(&format!("tools.{kind}"));
                 return None;
             }
@@ -358,7 +488,11 @@ impl CallWriter<'_> {
         put(&mut written, "name", Some(tool.name.clone()));
         put(&mut written, "description", tool.description.clone());
         written.insert("input_schema".to_owned(), self.input_schema(tool));
-        put(&mut written, "strict", tool.strict.filter(|strict| self.own || *strict));
+        put(
+            &mut written,
+            "strict",
+            tool.strict.filter(|strict| self.own || *strict),
+        );
         if self.own {
             put(&mut written, "cache_control", tool.cache_control.clone());
         }
@@ -368,7 +502,10 @@ impl CallWriter<'_> {
 
     /// Anthropic wants a schema, and wants it to say that it is of an object.
     fn input_schema(&self, tool: &Tool) -> Value {
-        let mut schema = tool.parameters.clone().unwrap_or_else(|| json!({"type": "object", "properties": {}}));
+        let mut schema = tool
+            .parameters
+            .clone()
+            .unwrap_or_else(|| json!({"type": "object", "properties": {}}));
         if let (false, Value::Object(members)) = (self.own, &mut schema) {
             members.entry("type").or_insert_with(|| json!("object"));
         }
@@ -377,14 +514,35 @@ impl CallWriter<'_> {
 }
 
 fn max_tokens(model: &str) -> u64 {
-    let older = ["claude-2", "claude-instant", "claude-3-opus", "claude-3-sonnet", "claude-3-haiku"];
-    if older.iter().any(|name| model.contains(name)) { MAX_TOKENS_OLDER } else { MAX_TOKENS }
+    let older = [
+        "claude-2",
+        "claude-instant",
+        "claude-3-opus",
+        "claude-3-sonnet",
+        "claude-3-haiku",
+    ];
+    if older.iter().any(|name| model.contains(name)) {
+        MAX_TOKENS_OLDER
+    } else {
+        MAX_TOKENS
+    }
 }
 
 /// Whether a model takes `effort`: Opus from 4.5, the others from 4.6 (<https://docs.claude.com/en/docs/build-with-claude/effort>,
 /// read 2026-11). Models that are not named so are taken for newer ones.
 fn knows_effort(model: &str) -> bool {
-    let older = ["claude-2", "claude-instant", "claude-3", "sonnet-4-0", "sonnet-4-2", "sonnet-4-5", "opus-4-0", "opus-4-1", "opus-4-2", "haiku-4-5"];
+    let older = [
+        "claude-2",
+        "claude-instant",
+        "claude-3",
+        "sonnet-4-0",
+        "sonnet-4-2",
+        "sonnet-4-5",
+        "opus-4-0",
+        "opus-4-1",
+        "opus-4-2",
+        "haiku-4-5",
+    ];
     !older.iter().any(|name| model.contains(name)) && !model.ends_with("-4")
 }
 
@@ -399,22 +557,32 @@ fn parse_arguments(text: &str) -> Option<Value> {
 /// Content as a text where it is nothing else, else as a list of blocks.
 fn content(mut blocks: Vec<Value>) -> Value {
     match blocks.as_mut_slice() {
-        [Value::Object(block)] if block.len() == 2 && block.contains_key("text") => block.remove("text").unwrap_or_default(),
+        [Value::Object(block)] if block.len() == 2 && block.contains_key("text") => {
+            block.remove("text").unwrap_or_default()
+        }
         _ => Value::Array(blocks),
     }
 }
 
 /// A member of a body that is an object, made where it is not there.
 fn member<'a>(body: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<String, Value> {
-    let value = body.entry(name).or_insert_with(|| Value::Object(Map::new()));
+    let value = body
+        .entry(name)
+        .or_insert_with(|| Value::Object(Map::new()));
     if !value.is_object() {
         *value = Value::Object(Map::new());
     }
-    value.as_object_mut().expect("it was made an object just now")
+    value
+        .as_object_mut()
+        .expect("it was made an object just now")
 }
 
 fn to_map(value: Value) -> Map<String, Value> {
-    if let Value::Object(map) = value { map } else { Map::new() }
+    if let Value::Object(map) = value {
+        map
+    } else {
+        Map::new()
+    }
 }
 
 // === answers ===
@@ -432,24 +600,52 @@ fn write_message(answer: &ChatAnswer, form: &AnswerForm<'_>) -> Map<String, Valu
     let own = answer.extra.dialect == Dialect::AnthropicMessages;
     let choice = answer.choices.first();
     let parts = choice.map_or(&[][..], |choice| choice.content.as_slice());
-    let blocks: Vec<Value> = parts.iter().filter_map(|part| answer_block(part, own)).collect();
+    let blocks: Vec<Value> = parts
+        .iter()
+        .filter_map(|part| answer_block(part, own))
+        .collect();
     let mut message = Map::new();
-    put(&mut message, "id", Some(message_id(&answer.id, form.fallback_id)));
+    put(
+        &mut message,
+        "id",
+        Some(message_id(&answer.id, form.fallback_id)),
+    );
     put(&mut message, "type", Some("message"));
     put(&mut message, "role", Some("assistant"));
-    put(&mut message, "model", Some(if answer.model.is_empty() { form.fallback_model.to_owned() } else { answer.model.clone() }));
+    put(
+        &mut message,
+        "model",
+        Some(if answer.model.is_empty() {
+            form.fallback_model.to_owned()
+        } else {
+            answer.model.clone()
+        }),
+    );
     message.insert("content".to_owned(), Value::Array(blocks));
     let stop = choice.and_then(|choice| choice.stop.as_ref());
-    let refused = parts.iter().any(|part| matches!(part.kind, PartKind::Refusal { .. }));
+    let refused = parts
+        .iter()
+        .any(|part| matches!(part.kind, PartKind::Refusal { .. }));
     let reason = match stop.map(|stop| &stop.reason) {
         Some(StopReason::EndTurn) | None if refused => "refusal",
         Some(reason) => stop_word(reason, own),
-        None if parts.iter().any(|part| matches!(part.kind, PartKind::ToolCall { .. })) => "tool_use",
+        None if parts
+            .iter()
+            .any(|part| matches!(part.kind, PartKind::ToolCall { .. })) =>
+        {
+            "tool_use"
+        }
         None => "end_turn",
     };
     put(&mut message, "stop_reason", Some(reason));
-    message.insert("stop_sequence".to_owned(), json!(stop.and_then(|stop| stop.sequence.clone())));
-    message.insert("usage".to_owned(), write_usage(&answer.usage.unwrap_or_default()));
+    message.insert(
+        "stop_sequence".to_owned(),
+        json!(stop.and_then(|stop| stop.sequence.clone())),
+    );
+    message.insert(
+        "usage".to_owned(),
+        write_usage(&answer.usage.unwrap_or_default()),
+    );
     if own {
         message.extend(answer.extra.fields.clone());
     }
@@ -469,15 +665,34 @@ fn answer_block(part: &Part, own: bool) -> Option<Value> {
         PartKind::Text { text, .. } | PartKind::Refusal { text } if text.is_empty() => return None,
         PartKind::Text { text, citations } => {
             let mut block = to_map(json!({"type": "text", "text": text}));
-            put(&mut block, "citations", (!citations.is_empty()).then(|| citations.clone()));
+            put(
+                &mut block,
+                "citations",
+                (!citations.is_empty()).then(|| citations.clone()),
+            );
             block
         }
         PartKind::Refusal { text } => to_map(json!({"type": "text", "text": text})),
-        PartKind::Reasoning { text, signature } => to_map(json!({"type": "thinking", "thinking": text, "signature": signature.as_deref().unwrap_or_default()})),
-        PartKind::RedactedReasoning { data } => to_map(json!({"type": "redacted_thinking", "data": data})),
-        PartKind::ToolCall { id, name, arguments, .. } => to_map(json!({"type": "tool_use", "id": id, "name": name, "input": answer_input(arguments)})),
+        PartKind::Reasoning { text, signature } => to_map(
+            json!({"type": "thinking", "thinking": text, "signature": signature.as_deref().unwrap_or_default()}),
+        ),
+        PartKind::RedactedReasoning { data } => {
+            to_map(json!({"type": "redacted_thinking", "data": data}))
+        }
+        PartKind::ToolCall {
+            id,
+            name,
+            arguments,
+            ..
+        } => to_map(
+            json!({"type": "tool_use", "id": id, "name": name, "input": answer_input(arguments)}),
+        ),
         PartKind::Foreign { value } if own => return Some(value.clone()),
-        PartKind::Image { .. } | PartKind::Audio { .. } | PartKind::Document { .. } | PartKind::ToolResult { .. } | PartKind::Foreign { .. } => return None,
+        PartKind::Image { .. }
+        | PartKind::Audio { .. }
+        | PartKind::Document { .. }
+        | PartKind::ToolResult { .. }
+        | PartKind::Foreign { .. } => return None,
     };
     if own {
         block.extend(part.extra.clone());

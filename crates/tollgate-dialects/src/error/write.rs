@@ -34,7 +34,12 @@ pub(crate) fn write(shape: ErrorShape, report: &ErrorReport<'_>) -> Bytes {
 /// OpenAI's word for a kind (<https://platform.openai.com/docs/guides/error-codes>, read 2026-11, and recorded calls).
 fn openai_type(kind: ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::InvalidRequest | ErrorKind::Authentication | ErrorKind::Permission | ErrorKind::NotFound | ErrorKind::TooLarge | ErrorKind::Timeout => "invalid_request_error",
+        ErrorKind::InvalidRequest
+        | ErrorKind::Authentication
+        | ErrorKind::Permission
+        | ErrorKind::NotFound
+        | ErrorKind::TooLarge
+        | ErrorKind::Timeout => "invalid_request_error",
         ErrorKind::Billing => "insufficient_quota",
         ErrorKind::RateLimited => "rate_limit_error",
         ErrorKind::Overloaded | ErrorKind::Server => "server_error",

@@ -57,7 +57,7 @@ struct Stage {
     handler: Slow,
 }
 
-async fn stage(limits: Limits) -> Stage {
+fn stage(limits: Limits) -> Stage {
     let listeners = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
     let address = listeners[0].local_addr().unwrap();
     let (shutdown, handler) = (CancellationToken::new(), Slow::default());
@@ -97,7 +97,7 @@ const GET: &[u8] = b"GET /0 HTTP/1.1\r\nhost: x\r\n\r\n";
 
 #[tokio::test]
 async fn a_connection_serves_one_request_after_another() {
-    let stage = stage(Limits::default()).await;
+    let stage = stage(Limits::default());
     let (mut stream, first) = talk(stage.address, GET).await;
     assert!(
         first.starts_with("HTTP/1.1 200") && first.ends_with("hello"),
@@ -112,8 +112,7 @@ async fn a_head_that_does_not_come_to_its_end_gets_a_408() {
     let stage = stage(Limits {
         header_timeout: Duration::from_millis(100),
         ..Limits::default()
-    })
-    .await;
+    });
     let (_, answer) = talk(stage.address, b"GET / HTTP/1.1\r\nhost:").await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
@@ -123,8 +122,7 @@ async fn an_idle_connection_is_closed_without_a_word() {
     let stage = stage(Limits {
         header_timeout: Duration::from_millis(100),
         ..Limits::default()
-    })
-    .await;
+    });
     let (_, answer) = talk(stage.address, b"").await;
     assert_eq!(answer, "");
 }
@@ -134,8 +132,7 @@ async fn too_large_a_head_gets_a_431() {
     let stage = stage(Limits {
         header_bytes_max: 16 << 10,
         ..Limits::default()
-    })
-    .await;
+    });
     let request = format!(
         "GET / HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n",
         "a".repeat(40_000)
@@ -149,8 +146,7 @@ async fn one_connection_too_many_is_turned_away() {
     let stage = stage(Limits {
         connections_max: 1,
         ..Limits::default()
-    })
-    .await;
+    });
     let (_first, _) = talk(stage.address, GET).await;
     let (_, answer) = talk(stage.address, b"").await;
     assert!(
@@ -174,7 +170,7 @@ fn last_words_say_how_long_they_are() {
 
 #[tokio::test]
 async fn a_client_that_leaves_ends_its_call() {
-    let stage = stage(Limits::default()).await;
+    let stage = stage(Limits::default());
     let mut stream = TcpStream::connect(stage.address).await.unwrap();
     stream
         .write_all(b"GET /5000 HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -196,8 +192,7 @@ async fn an_answer_left_unread_is_cut_off() {
     let stage = stage(Limits {
         write_timeout: Duration::from_millis(200),
         ..Limits::default()
-    })
-    .await;
+    });
     let mut stream = TcpStream::connect(stage.address).await.unwrap();
     stream
         .write_all(b"GET /0?big HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -213,7 +208,7 @@ async fn an_answer_left_unread_is_cut_off() {
 
 #[tokio::test]
 async fn draining_lets_calls_finish_and_takes_no_new_ones() {
-    let stage = stage(Limits::default()).await;
+    let stage = stage(Limits::default());
     let mut stream = TcpStream::connect(stage.address).await.unwrap();
     let (mut idle, _) = talk(stage.address, GET).await;
     stream

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use tollgate_dialects::{
-    Answer, Call, ChatCall, Delta, Message, PartKind, PartStart, ResponseFormat, Role, SseSplitter, StopReason, StreamEvent, StreamReader, ToolChoice, ToolKind, read_answer,
-    read_call,
+    Answer, Call, ChatCall, Delta, Message, PartKind, PartStart, ResponseFormat, Role, SseSplitter,
+    StopReason, StreamEvent, StreamReader, ToolChoice, ToolKind, read_answer, read_call,
 };
 use tollgate_domain::{Dialect, StreamEnd, Task, Usage};
 
@@ -60,16 +60,37 @@ fn fields(call: &ChatCall) -> Vec<(&'static str, Value)> {
 }
 
 fn texts(call: &ChatCall, wanted: impl Fn(Role) -> bool) -> String {
-    let parts = call.messages.iter().filter(|message| wanted(message.role)).flat_map(|message| &message.content);
-    let texts = parts.filter_map(|part| if let PartKind::Text { text, .. } = &part.kind { Some(text.trim()) } else { None });
-    texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
+    let parts = call
+        .messages
+        .iter()
+        .filter(|message| wanted(message.role))
+        .flat_map(|message| &message.content);
+    let texts = parts.filter_map(|part| {
+        if let PartKind::Text { text, .. } = &part.kind {
+            Some(text.trim())
+        } else {
+            None
+        }
+    });
+    texts
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// What is said by whom; what the same speaker says in a row is one turn.
 fn turns(call: &ChatCall) -> Vec<Value> {
     let mut turns: Vec<(&'static str, Vec<Value>)> = Vec::new();
-    for message in call.messages.iter().filter(|message| !matches!(message.role, Role::System | Role::Developer)) {
-        let speaker = if message.role == Role::Assistant { "assistant" } else { "user" };
+    for message in call
+        .messages
+        .iter()
+        .filter(|message| !matches!(message.role, Role::System | Role::Developer))
+    {
+        let speaker = if message.role == Role::Assistant {
+            "assistant"
+        } else {
+            "user"
+        };
         let said = said(message);
         match turns.last_mut() {
             Some((last, all)) if *last == speaker => all.extend(said),
@@ -84,22 +105,40 @@ fn turns(call: &ChatCall) -> Vec<Value> {
             _ => merged.push((speaker, said)),
         }
     }
-    merged.into_iter().map(|(speaker, said)| json!({"role": speaker, "said": said})).collect()
+    merged
+        .into_iter()
+        .map(|(speaker, said)| json!({"role": speaker, "said": said}))
+        .collect()
 }
 
 fn said(message: &Message) -> Vec<Value> {
-    message.content.iter().filter_map(|part| piece(&part.kind)).collect()
+    message
+        .content
+        .iter()
+        .filter_map(|part| piece(&part.kind))
+        .collect()
 }
 
 fn piece(kind: &PartKind) -> Option<Value> {
     Some(match kind {
-        PartKind::Text { text, .. } | PartKind::Refusal { text } if text.trim().is_empty() => return None,
+        PartKind::Text { text, .. } | PartKind::Refusal { text } if text.trim().is_empty() => {
+            return None;
+        }
         PartKind::Text { text, .. } | PartKind::Refusal { text } => json!({"text": text.trim()}),
         PartKind::Image { source, .. } => json!({"image": format!("{source:?}")}),
         PartKind::Audio { data, .. } => json!({"audio": data}),
         PartKind::Document { source, .. } => json!({"document": format!("{source:?}")}),
-        PartKind::ToolCall { id, name, arguments, .. } => json!({"call": id, "name": name, "arguments": arguments_of(arguments)}),
-        PartKind::ToolResult { call_id, content, .. } => json!({"result": call_id, "content": content.iter().filter_map(|part| piece(&part.kind)).collect::<Vec<_>>()}),
+        PartKind::ToolCall {
+            id,
+            name,
+            arguments,
+            ..
+        } => json!({"call": id, "name": name, "arguments": arguments_of(arguments)}),
+        PartKind::ToolResult {
+            call_id, content, ..
+        } => {
+            json!({"result": call_id, "content": content.iter().filter_map(|part| piece(&part.kind)).collect::<Vec<_>>()})
+        }
         PartKind::Reasoning { .. } | PartKind::RedactedReasoning { .. } => return None,
         PartKind::Foreign { value } => json!({"foreign": value}),
     })
@@ -110,7 +149,10 @@ fn arguments_of(text: &str) -> Value {
         return json!({});
     }
     // What is no object is told whole under one name.
-    serde_json::from_str(text).ok().filter(Value::is_object).unwrap_or_else(|| json!({"arguments": text}))
+    serde_json::from_str(text)
+        .ok()
+        .filter(Value::is_object)
+        .unwrap_or_else(|| json!({"arguments": text}))
 }
 
 fn tool_choice(call: &ChatCall) -> Value {
@@ -141,7 +183,9 @@ pub(super) fn concerns(name: &str, field: &str) -> bool {
         "content" | "message" => "messages",
         other => other,
     };
-    about == field || (name.contains("effort") && field == "reasoning") || (name.starts_with("messages") && field == "system")
+    about == field
+        || (name.contains("effort") && field == "reasoning")
+        || (name.starts_with("messages") && field == "system")
 }
 
 // === impl CallGist ===
@@ -150,7 +194,9 @@ impl CallGist {
     /// The fields that say something else, and what.
     pub(super) fn differences(before: &Self, after: &Self) -> Vec<(&'static str, String)> {
         let pairs = before.0.iter().zip(&after.0);
-        pairs.filter_map(|((field, before), (_, after))| Some((*field, difference(before, after)?))).collect()
+        pairs
+            .filter_map(|((field, before), (_, after))| Some((*field, difference(before, after)?)))
+            .collect()
     }
 }
 
@@ -169,7 +215,11 @@ pub(super) fn of_answer(dialect: Dialect, body: &[u8]) -> Result<AnswerGist, Str
                             gist.text.push_str(text);
                         }
                         PartKind::Reasoning { text, .. } => gist.reasoning.push_str(text),
-                        PartKind::ToolCall { name, arguments, .. } => gist.tool_calls.push(json!({"name": name, "arguments": arguments_of(arguments)})),
+                        PartKind::ToolCall {
+                            name, arguments, ..
+                        } => gist
+                            .tool_calls
+                            .push(json!({"name": name, "arguments": arguments_of(arguments)})),
                         _ => {}
                     }
                 }
@@ -189,24 +239,45 @@ fn of_stream(dialect: Dialect, body: &[u8]) -> Result<AnswerGist, String> {
     let mut events = Vec::new();
     splitter.push(bytes::Bytes::copy_from_slice(body));
     while let Some(event) = splitter.next().map_err(|error| error.to_string())? {
-        reader.read(&event, &mut events).map_err(|error| error.to_string())?;
+        reader
+            .read(&event, &mut events)
+            .map_err(|error| error.to_string())?;
     }
     if let Some(event) = splitter.finish() {
-        reader.read(&event, &mut events).map_err(|error| error.to_string())?;
+        reader
+            .read(&event, &mut events)
+            .map_err(|error| error.to_string())?;
     }
     let _finish = reader.finish(&mut events);
     let mut gist = AnswerGist::new();
     let mut calls: Vec<((u32, u32), String, String)> = Vec::new();
     for event in &events {
         match event {
-            StreamEvent::Start { usage: Some(usage), .. } | StreamEvent::Usage(usage) => gist.usage.update(usage),
-            StreamEvent::PartStart { choice: 0, part, start: PartStart::ToolCall { name, .. } } => calls.push(((0, *part), name.clone(), String::new())),
-            StreamEvent::PartStart { choice: 0, start: PartStart::Refusal, .. } => gist.refused = true,
-            StreamEvent::Delta { choice: 0, part, delta } => match delta {
+            StreamEvent::Start {
+                usage: Some(usage), ..
+            }
+            | StreamEvent::Usage(usage) => gist.usage.update(usage),
+            StreamEvent::PartStart {
+                choice: 0,
+                part,
+                start: PartStart::ToolCall { name, .. },
+            } => calls.push(((0, *part), name.clone(), String::new())),
+            StreamEvent::PartStart {
+                choice: 0,
+                start: PartStart::Refusal,
+                ..
+            } => gist.refused = true,
+            StreamEvent::Delta {
+                choice: 0,
+                part,
+                delta,
+            } => match delta {
                 Delta::Text(text) => gist.text.push_str(text),
                 Delta::Reasoning(text) => gist.reasoning.push_str(text),
                 Delta::Arguments(piece) => {
-                    if let Some((_, _, arguments)) = calls.iter_mut().find(|(place, ..)| *place == (0, *part)) {
+                    if let Some((_, _, arguments)) =
+                        calls.iter_mut().find(|(place, ..)| *place == (0, *part))
+                    {
                         arguments.push_str(piece);
                     }
                 }
@@ -217,7 +288,10 @@ fn of_stream(dialect: Dialect, body: &[u8]) -> Result<AnswerGist, String> {
             _ => {}
         }
     }
-    gist.tool_calls = calls.into_iter().map(|(_, name, arguments)| json!({"name": name, "arguments": arguments_of(&arguments)})).collect();
+    gist.tool_calls = calls
+        .into_iter()
+        .map(|(_, name, arguments)| json!({"name": name, "arguments": arguments_of(&arguments)}))
+        .collect();
     match events.last() {
         Some(StreamEvent::End) => Ok(gist),
         _ => Err("the stream does not come to its end".to_owned()),
@@ -227,7 +301,10 @@ fn of_stream(dialect: Dialect, body: &[u8]) -> Result<AnswerGist, String> {
 /// The stop reason, as far as every dialect can tell it.
 fn word(reason: &StopReason) -> &'static str {
     match reason {
-        StopReason::EndTurn | StopReason::StopSequence | StopReason::Pause | StopReason::Other(_) => "end",
+        StopReason::EndTurn
+        | StopReason::StopSequence
+        | StopReason::Pause
+        | StopReason::Other(_) => "end",
         StopReason::MaxTokens | StopReason::ContextWindow => "length",
         StopReason::ToolUse => "tools",
         StopReason::ContentFilter | StopReason::Refusal => "filter",
@@ -238,21 +315,51 @@ fn word(reason: &StopReason) -> &'static str {
 
 impl AnswerGist {
     fn new() -> Self {
-        Self { text: String::new(), reasoning: String::new(), tool_calls: Vec::new(), stop: None, refused: false, usage: Usage::default() }
+        Self {
+            text: String::new(),
+            reasoning: String::new(),
+            tool_calls: Vec::new(),
+            stop: None,
+            refused: false,
+            usage: Usage::default(),
+        }
     }
 
     /// Whether a client heard what the provider said.
     pub(super) fn compare(&self, heard: &Self) -> Result<(), String> {
-        let same = |what: &str, said: &Value, heard: &Value| difference(said, heard).map_or(Ok(()), |problem| Err(format!("{what} changed {problem}")));
-        same("the text", &json!(self.text.trim()), &json!(heard.text.trim()))?;
-        same("the reasoning", &json!(self.reasoning.trim()), &json!(heard.reasoning.trim()))?;
-        same("the tool calls", &json!(self.tool_calls), &json!(heard.tool_calls))?;
+        let same = |what: &str, said: &Value, heard: &Value| {
+            difference(said, heard)
+                .map_or(Ok(()), |problem| Err(format!("{what} changed {problem}")))
+        };
+        same(
+            "the text",
+            &json!(self.text.trim()),
+            &json!(heard.text.trim()),
+        )?;
+        same(
+            "the reasoning",
+            &json!(self.reasoning.trim()),
+            &json!(heard.reasoning.trim()),
+        )?;
+        same(
+            "the tool calls",
+            &json!(self.tool_calls),
+            &json!(heard.tool_calls),
+        )?;
         if self.stop.is_some() && !self.refused {
             same("the stop reason", &json!(self.stop), &json!(heard.stop))?;
         }
         if heard.usage.total().is_some() && self.usage.total().is_some() {
-            same("input tokens", &json!(self.usage.input_total()), &json!(heard.usage.input_total()))?;
-            same("output tokens", &json!(self.usage.output_total()), &json!(heard.usage.output_total()))?;
+            same(
+                "input tokens",
+                &json!(self.usage.input_total()),
+                &json!(heard.usage.input_total()),
+            )?;
+            same(
+                "output tokens",
+                &json!(self.usage.output_total()),
+                &json!(heard.usage.output_total()),
+            )?;
         }
         Ok(())
     }

@@ -29,7 +29,20 @@ pub(super) struct Part {
 }
 
 /// Kinds of the gateway's table that recordings are of; all others are `custom`.
-const KINDS: &[&str] = &["openai", "anthropic", "mlflow", "mistral", "groq", "together", "deepseek", "openrouter", "perplexity", "cerebras", "huggingface", "databricks"];
+const KINDS: &[&str] = &[
+    "openai",
+    "anthropic",
+    "mlflow",
+    "mistral",
+    "groq",
+    "together",
+    "deepseek",
+    "openrouter",
+    "perplexity",
+    "cerebras",
+    "huggingface",
+    "databricks",
+];
 
 impl Part {
     /// Takes a recording, if the gateway speaks its language.
@@ -37,13 +50,25 @@ impl Part {
         let body = &recording.request_body;
         let dialect = match recording.endpoint.as_str() {
             "chat" | "openai_compat_chat" if body["messages"].is_array() => Dialect::OpenaiChat,
-            "completions" if recording.provider != "replicate" && !body["prompt"].is_null() => Dialect::OpenaiCompletions,
-            "embeddings" | "openai_compat_embeddings" if recording.provider != "voyage" && !body["input"].is_null() => Dialect::OpenaiEmbeddings,
+            "completions" if recording.provider != "replicate" && !body["prompt"].is_null() => {
+                Dialect::OpenaiCompletions
+            }
+            "embeddings" | "openai_compat_embeddings"
+                if recording.provider != "voyage" && !body["input"].is_null() =>
+            {
+                Dialect::OpenaiEmbeddings
+            }
             "messages" | "openai_compat_messages" => Dialect::AnthropicMessages,
             "invocations" if recording.provider == "mlflow" => Dialect::MlflowServing,
             _ => return None,
         };
-        if recording.request_body_kind != "json" || !body.is_object() || !matches!(recording.response_body_kind.as_str(), "json" | "sse" | "text") {
+        if recording.request_body_kind != "json"
+            || !body.is_object()
+            || !matches!(
+                recording.response_body_kind.as_str(),
+                "json" | "sse" | "text"
+            )
+        {
             return None;
         }
         let spoken = |kind: &&&str| **kind == recording.provider;
@@ -52,9 +77,24 @@ impl Part {
             _ if recording.provider == "anthropic" => "custom",
             _ => KINDS.iter().find(spoken).copied().unwrap_or("custom"),
         };
-        let mut part = Self { recording, dialect, kind, route: String::new() };
-        let is_trouble = part.recording.status >= 400 || part.recording.response_bytes().windows(8).any(|bytes| bytes == b"\"error\":") || !part.is_whole();
-        part.route = if is_trouble { format!("only-{}", part.recording.id) } else { format!("{kind}-{}", dialect.as_str()) };
+        let mut part = Self {
+            recording,
+            dialect,
+            kind,
+            route: String::new(),
+        };
+        let is_trouble = part.recording.status >= 400
+            || part
+                .recording
+                .response_bytes()
+                .windows(8)
+                .any(|bytes| bytes == b"\"error\":")
+            || !part.is_whole();
+        part.route = if is_trouble {
+            format!("only-{}", part.recording.id)
+        } else {
+            format!("{kind}-{}", dialect.as_str())
+        };
         Some(part)
     }
 
@@ -94,8 +134,17 @@ impl Part {
     /// Whether an event tells usage alone, and the client did not ask for it.
     pub(super) fn is_hidden(&self, event: &str) -> bool {
         let asked = self.recording.request_body["stream_options"]["include_usage"] == true;
-        let chat = matches!(self.dialect, Dialect::OpenaiChat | Dialect::OpenaiCompletions);
-        let tells = || serde_json::from_str::<Value>(event).is_ok_and(|event| event["choices"].as_array().is_some_and(Vec::is_empty) && event["usage"].is_object() && event.get("error").is_none());
+        let chat = matches!(
+            self.dialect,
+            Dialect::OpenaiChat | Dialect::OpenaiCompletions
+        );
+        let tells = || {
+            serde_json::from_str::<Value>(event).is_ok_and(|event| {
+                event["choices"].as_array().is_some_and(Vec::is_empty)
+                    && event["usage"].is_object()
+                    && event.get("error").is_none()
+            })
+        };
         chat && !asked && tells()
     }
 
@@ -111,16 +160,30 @@ impl Part {
 
 /// Whether a stream's events come to their proper end.
 pub(super) fn is_complete(part: &Part, events: &[&String]) -> bool {
-    let has_error = |event: &&&String| serde_json::from_str::<Value>(event).is_ok_and(|event| event["error"].is_object() || event["type"] == "error");
+    let has_error = |event: &&&String| {
+        serde_json::from_str::<Value>(event)
+            .is_ok_and(|event| event["error"].is_object() || event["type"] == "error")
+    };
     if events.iter().any(|event| has_error(&event)) {
         return false;
     }
     match part.dialect {
-        Dialect::AnthropicMessages => events.iter().any(|event| event.contains("\"message_stop\"")),
+        Dialect::AnthropicMessages => events
+            .iter()
+            .any(|event| event.contains("\"message_stop\"")),
         _ => {
             let marked = events.iter().any(|event| event.trim() == "[DONE]");
-            let finished = || events.iter().any(|event| serde_json::from_str::<Value>(event).is_ok_and(|event| event["choices"][0]["finish_reason"].is_string()));
-            marked || (matches!(part.kind, "custom" | "perplexity" | "cerebras" | "huggingface") && finished())
+            let finished = || {
+                events.iter().any(|event| {
+                    serde_json::from_str::<Value>(event)
+                        .is_ok_and(|event| event["choices"][0]["finish_reason"].is_string())
+                })
+            };
+            marked
+                || (matches!(
+                    part.kind,
+                    "custom" | "perplexity" | "cerebras" | "huggingface"
+                ) && finished())
         }
     }
 }
@@ -140,21 +203,48 @@ impl Stage {
         let seen = Arc::clone(&received);
         let script_parts = Arc::clone(&parts);
         let provider = ScriptedProvider::start(move |request| {
-            let Some(index) = index_of(request) else { return Reply::json(500, &json!({"error": "no trace"})) };
-            seen.lock().unwrap_or_else(PoisonError::into_inner).insert(index, request.json());
-            let Some(part) = script_parts.get(index) else { return Reply::json(500, &json!({"error": "no such recording"})) };
+            let Some(index) = index_of(request) else {
+                return Reply::json(500, &json!({"error": "no trace"}));
+            };
+            seen.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(index, request.json());
+            let Some(part) = script_parts.get(index) else {
+                return Reply::json(500, &json!({"error": "no such recording"}));
+            };
             let recording = &part.recording;
-            let reply = Reply::body(recording.status, recording.content_type(), recording.response_bytes());
-            if recording.response_body_kind == "sse" { reply.dripped(700, std::time::Duration::from_micros(10)) } else { reply }
+            let reply = Reply::body(
+                recording.status,
+                recording.content_type(),
+                recording.response_bytes(),
+            );
+            if recording.response_body_kind == "sse" {
+                reply.dripped(700, std::time::Duration::from_micros(10))
+            } else {
+                reply
+            }
         })
         .await;
         let gateway = TestGateway::start(program, &configuration(&parts, &provider.url())).await;
-        Self { gateway, _provider: provider, received }
+        Self {
+            gateway,
+            _provider: provider,
+            received,
+        }
     }
 
     /// Calls the gateway as a client of a dialect.
-    pub(super) async fn call(&self, index: usize, part: &Part, client: Dialect, request: &Value) -> Result<Answer> {
-        self.received.lock().unwrap_or_else(PoisonError::into_inner).remove(&index);
+    pub(super) async fn call(
+        &self,
+        index: usize,
+        part: &Part,
+        client: Dialect,
+        request: &Value,
+    ) -> Result<Answer> {
+        self.received
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&index);
         let path = match client {
             Dialect::OpenaiChat => "/v1/chat/completions".to_owned(),
             Dialect::OpenaiCompletions => "/v1/completions".to_owned(),
@@ -163,12 +253,22 @@ impl Stage {
             Dialect::MlflowServing => format!("/gateway/{}/invocations", part.route(client)),
         };
         let trace = format!("00-{:032x}-00000000000000ff-01", index + 1);
-        client::post(self.gateway.address(), &path, &[("traceparent", &trace)], request.to_string().into_bytes()).await
+        client::post(
+            self.gateway.address(),
+            &path,
+            &[("traceparent", &trace)],
+            request.to_string().into_bytes(),
+        )
+        .await
     }
 
     /// What reached the provider.
     pub(super) fn received(&self, index: usize) -> Option<Value> {
-        self.received.lock().unwrap_or_else(PoisonError::into_inner).get(&index).cloned()
+        self.received
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&index)
+            .cloned()
     }
 }
 
@@ -183,14 +283,23 @@ fn configuration(parts: &[Part], url: &str) -> String {
     let mut providers = String::from("providers:\n");
     let mut routes = String::from("routes:\n");
     let mut seen = std::collections::HashSet::new();
-    let routes_of = |part: &'_ Part| part.clients().map(|client| part.route(client)).collect::<Vec<_>>();
-    for (part, name) in parts.iter().flat_map(|part| routes_of(part).into_iter().map(move |name| (part, name))) {
+    let routes_of = |part: &'_ Part| {
+        part.clients()
+            .map(|client| part.route(client))
+            .collect::<Vec<_>>()
+    };
+    for (part, name) in parts
+        .iter()
+        .flat_map(|part| routes_of(part).into_iter().map(move |name| (part, name)))
+    {
         if !seen.insert(name.clone()) {
             continue;
         }
         let kind = part.kind;
         let address = match (part.dialect, kind) {
-            (Dialect::AnthropicMessages, _) | (_, "perplexity") => format!("base_url: \"{url}\", api_key: k"),
+            (Dialect::AnthropicMessages, _) | (_, "perplexity") => {
+                format!("base_url: \"{url}\", api_key: k")
+            }
             (Dialect::MlflowServing, _) => format!("model_server_url: \"{url}\""),
             (_, "custom") => format!("base_url: \"{url}/v1\", stream_end: finish"),
             _ => format!("base_url: \"{url}/v1\", api_key: k"),
@@ -202,9 +311,22 @@ fn configuration(parts: &[Part], url: &str) -> String {
             Dialect::MlflowServing => "ml/v1/predict",
         };
         // Writing to a string cannot fail.
-        let paths = if part.dialect == Dialect::OpenaiChat || part.dialect == Dialect::AnthropicMessages || part.dialect == Dialect::MlflowServing { "" } else { ", paths: {completions: /completions, embeddings: /embeddings}" };
-        let _written = writeln!(providers, "  - {{name: \"{name}\", type: {kind}, {address}{paths}}}");
-        let _written = writeln!(routes, "  - {{name: \"{name}\", route_type: {task}, drop_unsupported: true, retries: {{per_target: 0, attempts_max: 1}}, model: {{provider: \"{name}\", name: m}}}}");
+        let paths = if part.dialect == Dialect::OpenaiChat
+            || part.dialect == Dialect::AnthropicMessages
+            || part.dialect == Dialect::MlflowServing
+        {
+            ""
+        } else {
+            ", paths: {completions: /completions, embeddings: /embeddings}"
+        };
+        let _written = writeln!(
+            providers,
+            "  - {{name: \"{name}\", type: {kind}, {address}{paths}}}"
+        );
+        let _written = writeln!(
+            routes,
+            "  - {{name: \"{name}\", route_type: {task}, drop_unsupported: true, retries: {{per_target: 0, attempts_max: 1}}, model: {{provider: \"{name}\", name: m}}}}"
+        );
     }
     format!("log: {{calls: false}}\n{providers}{routes}")
 }

@@ -20,8 +20,18 @@ pub(super) struct Reloader {
 }
 
 impl Reloader {
-    pub(super) fn new(file: PathBuf, files: Vec<PathBuf>, settings: ServerSettings, gateway: Arc<Gateway>) -> Self {
-        Self { file, watch: Watch::new(files), settings, gateway }
+    pub(super) fn new(
+        file: PathBuf,
+        files: Vec<PathBuf>,
+        settings: ServerSettings,
+        gateway: Arc<Gateway>,
+    ) -> Self {
+        Self {
+            file,
+            watch: Watch::new(files),
+            settings,
+            gateway,
+        }
     }
 
     /// Waits until a file of the configuration has changed.
@@ -36,20 +46,28 @@ impl Reloader {
             Err(diagnostics) => return self.refuse(&diagnostics.to_string()),
         };
         self.watch.set_files(resolved.files.clone());
-        if let Err(error) = config::check_listen(&config::Resolved { server: self.settings, ..resolved.clone() }) {
+        if let Err(error) = config::check_listen(&config::Resolved {
+            server: self.settings,
+            ..resolved.clone()
+        }) {
             return self.refuse(&error.to_string());
         }
         for warning in &resolved.warnings {
             tracing::warn!(%warning, "configuration");
         }
         if resolved.server != self.settings {
-            tracing::warn!("changes under `server` take effect at the next start, but for `limits` on bodies and answers");
+            tracing::warn!(
+                "changes under `server` take effect at the next start, but for `limits` on bodies and answers"
+            );
         }
         let revision = resolved.snapshot.revision.clone();
         match Picture::build(resolved.snapshot, Some(&self.gateway.picture())) {
             Ok(picture) => {
                 self.gateway.replace(picture);
-                ConfigurationTaken { revision: &revision }.emit(self.gateway.telemetry());
+                ConfigurationTaken {
+                    revision: &revision,
+                }
+                .emit(self.gateway.telemetry());
             }
             Err(problem) => self.refuse(&problem.to_string()),
         }

@@ -3,21 +3,38 @@
 use serde_json::json;
 use tollgate_testkit::{Reply, ScriptedProvider};
 
-use crate::stage::{TWO_PROVIDERS, anthropic_answer, anthropic_events, chat, chat_stream, gateway, nobody, openai_answer, openai_events};
+use crate::stage::{
+    TWO_PROVIDERS, anthropic_answer, anthropic_events, chat, chat_stream, gateway, nobody,
+    openai_answer, openai_events,
+};
 
 #[tokio::test]
 async fn an_answer_in_the_clients_own_dialect_passes_byte_for_byte() {
     let openai = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
-    let gateway = gateway(TWO_PROVIDERS, &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)]).await;
+    let gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)],
+    )
+    .await;
     let mut call = chat("gpt");
     call["x_future_field"] = json!({"deep": [1, 2.50]});
     let answer = gateway.post("/v1/chat/completions", &call).await;
-    assert_eq!((answer.status, answer.text()), (200, openai_answer("Hello").to_string()));
+    assert_eq!(
+        (answer.status, answer.text()),
+        (200, openai_answer("Hello").to_string())
+    );
 
     let received = &openai.received()[0];
     call["model"] = json!("gpt-4o-mini");
-    assert_eq!(String::from_utf8_lossy(&received.body), call.to_string(), "only the model was set");
-    assert_eq!((received.path.as_str(), received.header("authorization")), ("/v1/chat/completions", Some("Bearer sk-up")));
+    assert_eq!(
+        String::from_utf8_lossy(&received.body),
+        call.to_string(),
+        "only the model was set"
+    );
+    assert_eq!(
+        (received.path.as_str(), received.header("authorization")),
+        ("/v1/chat/completions", Some("Bearer sk-up"))
+    );
 
     assert_eq!(answer.header("x-tollgate-route"), "gpt");
     assert_eq!(answer.header("x-tollgate-target"), "openai/gpt-4o-mini");
@@ -29,50 +46,127 @@ async fn an_answer_in_the_clients_own_dialect_passes_byte_for_byte() {
 #[tokio::test]
 async fn a_stream_in_the_clients_own_dialect_passes_and_usage_that_was_not_asked_for_is_hidden() {
     let openai = ScriptedProvider::always(Reply::stream(openai_events(&["Hel", "lo"]))).await;
-    let gateway = gateway(TWO_PROVIDERS, &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)]).await;
-    let answer = gateway.post("/v1/chat/completions", &chat_stream("gpt")).await;
+    let gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)],
+    )
+    .await;
+    let answer = gateway
+        .post("/v1/chat/completions", &chat_stream("gpt"))
+        .await;
     let mut expected = openai_events(&["Hel", "lo"]);
     expected.remove(4);
     assert_eq!((answer.status, answer.text()), (200, expected.concat()));
-    assert_eq!(openai.received()[0].json()["stream_options"], json!({"include_usage": true}));
+    assert_eq!(
+        openai.received()[0].json()["stream_options"],
+        json!({"include_usage": true})
+    );
     let line = &gateway.wait_for_calls(1).await[0];
-    assert_eq!((&line["outcome"], &line["gen_ai.usage.output_tokens"], &line["finish_reason"]), (&json!("answered"), &json!(7), &json!("stop")));
+    assert_eq!(
+        (
+            &line["outcome"],
+            &line["gen_ai.usage.output_tokens"],
+            &line["finish_reason"]
+        ),
+        (&json!("answered"), &json!(7), &json!("stop"))
+    );
 }
 
 #[tokio::test]
 async fn an_anthropic_client_reaches_an_openai_model_and_the_reverse() {
     let openai = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
     let anthropic = ScriptedProvider::always(Reply::json(200, &anthropic_answer("Salve"))).await;
-    let gateway = gateway(TWO_PROVIDERS, &[("OPENAI", &openai), ("ANTHROPIC", &anthropic)]).await;
+    let gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &openai), ("ANTHROPIC", &anthropic)],
+    )
+    .await;
 
     let call = json!({"model": "gpt", "max_tokens": 50, "system": "Be brief.", "messages": [{"role": "user", "content": "Hi"}]});
-    let answer = gateway.post_with("/v1/messages", &call, &[("anthropic-version", "2023-06-01")]).await.json();
-    assert_eq!((&answer["content"][0]["text"], &answer["stop_reason"]), (&json!("Hello"), &json!("end_turn")));
-    assert_eq!((&answer["usage"]["input_tokens"], &answer["usage"]["cache_read_input_tokens"]), (&json!(8), &json!(4)));
-    assert_eq!(openai.received()[0].json()["messages"][0], json!({"role": "system", "content": "Be brief."}));
+    let answer = gateway
+        .post_with(
+            "/v1/messages",
+            &call,
+            &[("anthropic-version", "2023-06-01")],
+        )
+        .await
+        .json();
+    assert_eq!(
+        (&answer["content"][0]["text"], &answer["stop_reason"]),
+        (&json!("Hello"), &json!("end_turn"))
+    );
+    assert_eq!(
+        (
+            &answer["usage"]["input_tokens"],
+            &answer["usage"]["cache_read_input_tokens"]
+        ),
+        (&json!(8), &json!(4))
+    );
+    assert_eq!(
+        openai.received()[0].json()["messages"][0],
+        json!({"role": "system", "content": "Be brief."})
+    );
 
-    let answer = gateway.post("/v1/chat/completions", &chat("claude")).await.json();
-    assert_eq!((&answer["choices"][0]["message"]["content"], &answer["choices"][0]["finish_reason"]), (&json!("Salve"), &json!("stop")));
-    assert_eq!((&answer["usage"]["prompt_tokens"], &answer["usage"]["prompt_tokens_details"]["cached_tokens"]), (&json!(12), &json!(4)));
-    assert_eq!(anthropic.received()[0].header("x-api-key"), Some("sk-ant-up"));
-    assert_eq!(anthropic.received()[0].header("anthropic-version"), Some("2023-06-01"));
+    let answer = gateway
+        .post("/v1/chat/completions", &chat("claude"))
+        .await
+        .json();
+    assert_eq!(
+        (
+            &answer["choices"][0]["message"]["content"],
+            &answer["choices"][0]["finish_reason"]
+        ),
+        (&json!("Salve"), &json!("stop"))
+    );
+    assert_eq!(
+        (
+            &answer["usage"]["prompt_tokens"],
+            &answer["usage"]["prompt_tokens_details"]["cached_tokens"]
+        ),
+        (&json!(12), &json!(4))
+    );
+    assert_eq!(
+        anthropic.received()[0].header("x-api-key"),
+        Some("sk-ant-up")
+    );
+    assert_eq!(
+        anthropic.received()[0].header("anthropic-version"),
+        Some("2023-06-01")
+    );
 }
 
 #[tokio::test]
 async fn streams_are_translated_as_they_come() {
     let openai = ScriptedProvider::always(Reply::stream(openai_events(&["Hel", "lo"]))).await;
     let anthropic = ScriptedProvider::always(Reply::stream(anthropic_events(&["Sal", "ve"]))).await;
-    let gateway = gateway(TWO_PROVIDERS, &[("OPENAI", &openai), ("ANTHROPIC", &anthropic)]).await;
+    let gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &openai), ("ANTHROPIC", &anthropic)],
+    )
+    .await;
 
     let mut call = chat_stream("claude");
     call["stream_options"] = json!({"include_usage": true});
     let answer = gateway.post("/v1/chat/completions", &call).await;
     let events = answer.events();
-    assert!(events.iter().any(|event| event.contains("\"content\":\"Sal\"")), "{events:?}");
-    assert!(events[events.len() - 2].contains("\"prompt_tokens\":12"), "{events:?}");
+    assert!(
+        events
+            .iter()
+            .any(|event| event.contains("\"content\":\"Sal\"")),
+        "{events:?}"
+    );
+    assert!(
+        events[events.len() - 2].contains("\"prompt_tokens\":12"),
+        "{events:?}"
+    );
     assert_eq!(events.last().map(String::as_str), Some("[DONE]"));
 
     let call = json!({"model": "gpt", "max_tokens": 50, "stream": true, "messages": [{"role": "user", "content": "Hi"}]});
     let text = gateway.post("/v1/messages", &call).await.text();
-    assert!(text.contains("\"text\":\"Hel\"") && text.contains("\"output_tokens\":7") && text.ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"), "{text}");
+    assert!(
+        text.contains("\"text\":\"Hel\"")
+            && text.contains("\"output_tokens\":7")
+            && text.ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"),
+        "{text}"
+    );
 }

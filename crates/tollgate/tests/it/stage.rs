@@ -11,8 +11,15 @@ pub(crate) fn program() -> &'static Path {
 }
 
 /// A gateway with a configuration in which `OPENAI`, `ANTHROPIC` stand for providers' addresses.
-pub(crate) async fn gateway(configuration: &str, providers: &[(&str, &ScriptedProvider)]) -> TestGateway {
-    let filled = providers.iter().fold(configuration.to_owned(), |text, (name, provider)| text.replace(name, &provider.url()));
+pub(crate) async fn gateway(
+    configuration: &str,
+    providers: &[(&str, &ScriptedProvider)],
+) -> TestGateway {
+    let filled = providers
+        .iter()
+        .fold(configuration.to_owned(), |text, (name, provider)| {
+            text.replace(name, &provider.url())
+        });
     TestGateway::start(program(), &filled).await
 }
 
@@ -28,7 +35,11 @@ routes:
 
 /// A provider that is never asked.
 pub(crate) async fn nobody() -> ScriptedProvider {
-    ScriptedProvider::always(Reply::json(500, &json!({"error": {"message": "nobody should ask"}}))).await
+    ScriptedProvider::always(Reply::json(
+        500,
+        &json!({"error": {"message": "nobody should ask"}}),
+    ))
+    .await
 }
 
 /// A chat call of OpenAI's.
@@ -58,9 +69,21 @@ pub(crate) fn anthropic_answer(text: &str) -> Value {
 
 /// OpenAI's stream: a chunk for each word, finish, `[DONE]`.
 pub(crate) fn openai_events(words: &[&str]) -> Vec<String> {
-    let chunk = |delta: Value, finish: Value| format!("data: {}\n\n", json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o-mini-2024", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}));
-    let mut events = vec![chunk(json!({"role": "assistant", "content": ""}), Value::Null)];
-    events.extend(words.iter().map(|word| chunk(json!({"content": word}), Value::Null)));
+    let chunk = |delta: Value, finish: Value| {
+        format!(
+            "data: {}\n\n",
+            json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o-mini-2024", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+        )
+    };
+    let mut events = vec![chunk(
+        json!({"role": "assistant", "content": ""}),
+        Value::Null,
+    )];
+    events.extend(
+        words
+            .iter()
+            .map(|word| chunk(json!({"content": word}), Value::Null)),
+    );
     events.push(chunk(json!({}), json!("stop")));
     events.push(format!("data: {}\n\n", json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": [], "usage": {"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 19}})));
     events.push("data: [DONE]\n\n".to_owned());
@@ -69,10 +92,19 @@ pub(crate) fn openai_events(words: &[&str]) -> Vec<String> {
 
 /// Anthropic's stream.
 pub(crate) fn anthropic_events(words: &[&str]) -> Vec<String> {
-    let event = |event: Value| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or_default());
+    let event = |event: Value| {
+        format!(
+            "event: {}\ndata: {event}\n\n",
+            event["type"].as_str().unwrap_or_default()
+        )
+    };
     let mut events = vec![
-        event(json!({"type": "message_start", "message": {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": [], "usage": {"input_tokens": 12, "output_tokens": 1}}})),
-        event(json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})),
+        event(
+            json!({"type": "message_start", "message": {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": [], "usage": {"input_tokens": 12, "output_tokens": 1}}}),
+        ),
+        event(
+            json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        ),
         event(json!({"type": "ping"})),
     ];
     events.extend(words.iter().map(|word| event(json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}}))));
