@@ -134,7 +134,6 @@ fn rule(miss: &Miss) -> Rule {
             (Kind::NotFound, _) => (Next::Elsewhere, Bench::Nobody, "not_found"),
             (Kind::Timeout, _) => (Next::Again, Bench::Nobody, "timeout"),
             (Kind::Overloaded, _) => (Next::Elsewhere, Bench::Target, "overloaded"),
-            (Kind::Server, 300..400) => (Next::Elsewhere, Bench::Target, "redirect"),
             (Kind::Server, _) => (Next::Again, Bench::Target, "server"),
             (Kind::InvalidRequest | Kind::TooLarge, _) => {
                 (Next::End, Bench::Nobody, "invalid_request")
@@ -514,12 +513,9 @@ impl Run<'_> {
         let mut error = read_error(outgoing.endpoint.dialect, status.as_u16(), &bytes);
         error.retry_after = retry_after(&headers).or(error.retry_after);
         if status.is_redirection() {
-            error = ProviderError {
-                status: 502,
-                kind: ErrorKind::Server,
-                message: "the provider redirects, and redirects are not followed; its final address belongs into the configuration".to_owned(),
-                ..error
-            };
+            return Miss::Unreadable(
+                "a redirect, and redirects are not followed; the final address belongs into the configuration".to_owned(),
+            );
         }
         Miss::Said(error)
     }

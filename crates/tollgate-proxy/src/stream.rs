@@ -286,7 +286,12 @@ impl Relay {
         let Source::Wire { splitter, .. } = &mut self.source else {
             return Step::Over;
         };
-        if let Some(event) = splitter.finish() {
+        if let Some(mut event) = splitter.finish() {
+            // Some providers leave out the last blank line; a piece of an event is something else.
+            if !is_whole(&event.data) {
+                return self.broken(Break::Cut(None));
+            }
+            event.raw = [&event.raw, &b"\n\n"[..]].concat().into();
             match self.event(&event) {
                 Step::Went => {}
                 end => return end,
@@ -367,6 +372,13 @@ impl Relay {
         self.phase = Phase::Over;
         Step::Failed(how)
     }
+}
+
+/// Whether an event's data came to its end: an end mark, or JSON.
+fn is_whole(data: &[u8]) -> bool {
+    data.is_empty()
+        || data.trim_ascii() == b"[DONE]"
+        || serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
 }
 
 /// Whether a person would see something of it.

@@ -83,13 +83,7 @@ impl Part {
             kind,
             route: String::new(),
         };
-        let is_trouble = part.recording.status >= 400
-            || part
-                .recording
-                .response_bytes()
-                .windows(8)
-                .any(|bytes| bytes == b"\"error\":")
-            || !part.is_whole();
+        let is_trouble = part.tells_trouble();
         part.route = if is_trouble {
             format!("only-{}", part.recording.id)
         } else {
@@ -146,6 +140,17 @@ impl Part {
             })
         };
         chat && !asked && tells()
+    }
+
+    /// Whether the answer is an error, holds one, or breaks off.
+    pub(super) fn tells_trouble(&self) -> bool {
+        self.recording.status >= 400
+            || self
+                .recording
+                .response_bytes()
+                .windows(8)
+                .any(|bytes| bytes == b"\"error\":")
+            || !self.is_whole()
     }
 
     /// Whether a streamed answer comes to its proper end.

@@ -3,3 +3,11 @@
 mod stage;
 
 mod basics;
+mod callers;
+mod changes;
+mod command_line;
+mod faults;
+mod mlflow;
+mod prompts;
+mod routing;
+mod streams;

@@ -1,0 +1,287 @@
+//! Keys, limits, and what a caller is told.
+
+use std::{io::Write, time::Duration};
+
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tollgate_testkit::{Reply, ScriptedProvider, client};
+
+use crate::stage::{TWO_PROVIDERS, chat, gateway, nobody, openai_answer};
+
+/// Keys `alpha` (all routes), `beta` (another route) and `gone` (expired), by their hashes.
+const KEYS: &str = r#"
+keys:
+  - {name: alpha, hash: "sha256:8ed3f6ad685b959ead7022518e1af76cd816f8e8ec7ccdda1ed4018e8f2223f8"}
+  - {name: beta, hash: "sha256:f44e64e75f3948e9f73f8dfa94721c4ce8cbb4f265c4790c702b2d41cfbf2753", routes: [claude]}
+  - {name: gone, hash: "sha256:283bb9deef02e6843abfb538efa1eca70801bd8a701c3f98191e123496339247", expires: 2020-01-01}
+"#;
+
+#[tokio::test]
+async fn keys_open_their_routes_and_never_go_upstream() {
+    let openai = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
+    let configuration = format!("{TWO_PROVIDERS}{KEYS}");
+    let gateway = gateway(
+        &configuration,
+        &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)],
+    )
+    .await;
+    for headers in [
+        [("authorization", "Bearer alpha")],
+        [("x-api-key", "alpha")],
+        [("api-key", "alpha")],
+    ] {
+        assert_eq!(
+            gateway
+                .post_with("/v1/chat/completions", &chat("gpt"), &headers)
+                .await
+                .status,
+            200,
+            "{headers:?}"
+        );
+    }
+    for request in openai.received() {
+        assert!(
+            !format!("{:?}", request.headers).contains("alpha"),
+            "{:?}",
+            request.headers
+        );
+    }
+    for (key, status, code) in [
+        ("", 401, "key_missing"),
+        ("nonsense", 401, "invalid_api_key"),
+        ("beta", 403, "route_not_allowed"),
+        ("gone", 401, "key_expired"),
+    ] {
+        let headers: &[(&str, &str)] = if key.is_empty() {
+            &[]
+        } else {
+            &[("x-api-key", key)]
+        };
+        let answer = gateway
+            .post_with("/v1/chat/completions", &chat("gpt"), headers)
+            .await;
+        assert_eq!(
+            (answer.status, &answer.json()["error"]["code"]),
+            (status, &json!(code)),
+            "{key}"
+        );
+    }
+    let models = client::open(
+        gateway.address(),
+        "GET",
+        "/v1/models",
+        &[("x-api-key", "beta")],
+        Vec::new(),
+    )
+    .await
+    .unwrap();
+    assert_eq!(models.status, 200);
+    let line = &gateway.wait_for_calls(3).await[0];
+    assert_eq!(line["key"], "alpha");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_request_is_told_in_the_clients_dialect() {
+    let gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &nobody().await), ("ANTHROPIC", &nobody().await)],
+    )
+    .await;
+    let openai = |answer: &client::Answer| (answer.status, answer.json()["error"]["code"].clone());
+    assert_eq!(
+        openai(&gateway.post("/v1/chat/completions", &chat("gtp")).await),
+        (404, json!("model_not_found"))
+    );
+    assert!(
+        gateway
+            .post("/v1/chat/completions", &chat("gtp"))
+            .await
+            .text()
+            .contains("did you mean `gpt`")
+    );
+    assert_eq!(
+        openai(
+            &gateway
+                .post("/v1/embeddings", &json!({"model": "gpt", "input": "x"}))
+                .await
+        ),
+        (400, json!("wrong_task"))
+    );
+    assert_eq!(
+        openai(
+            &gateway
+                .post("/v1/chat/completions", &json!({"messages": []}))
+                .await
+        ),
+        (400, json!("model_missing"))
+    );
+    assert_eq!(
+        openai(&gateway.post("/v9/chat", &json!({})).await),
+        (404, json!("unknown_path"))
+    );
+    assert_eq!(
+        openai(&gateway.get("/v1/chat/completions").await),
+        (405, json!("method_not_allowed"))
+    );
+    let unsupported = gateway
+        .post(
+            "/v1/chat/completions",
+            &json!({"model": "claude", "seed": 1, "messages": [{"role": "user", "content": "Hi"}]}),
+        )
+        .await;
+    assert_eq!(openai(&unsupported), (400, json!("unsupported_field")));
+    assert!(unsupported.text().contains("`seed`"));
+
+    let broken = client::post(
+        gateway.address(),
+        "/v1/messages",
+        &[],
+        b"{\"model\": ".to_vec(),
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        (
+            broken.status,
+            &broken.json()["type"],
+            &broken.json()["error"]["type"]
+        ),
+        (400, &json!("error"), &json!("invalid_request_error"))
+    );
+    assert_eq!(broken.json()["request_id"], broken.header("x-request-id"));
+    let mlflow = gateway
+        .post("/gateway/nothing/invocations", &json!({}))
+        .await;
+    assert_eq!(
+        (mlflow.status, &mlflow.json()["error_code"]),
+        (404, &json!("RESOURCE_DOES_NOT_EXIST"))
+    );
+    assert!(mlflow.json()["detail"].is_string());
+}
+
+#[tokio::test]
+async fn sizes_and_depths_are_bounded() {
+    let openai = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
+    let configuration = format!(
+        "{TWO_PROVIDERS}\nserver: {{limits: {{body: 10KiB, url: 200B, json_depth: 20, body_timeout: 300ms, header_timeout: 300ms}}}}\n"
+    );
+    let gateway = gateway(
+        &configuration,
+        &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)],
+    )
+    .await;
+    let mut large = chat("gpt");
+    large["x"] = json!("y".repeat(11_000));
+    assert_eq!(
+        gateway.post("/v1/chat/completions", &large).await.status,
+        413
+    );
+
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(large.to_string().as_bytes()).unwrap();
+    let bomb = packed.finish().unwrap();
+    let headers = [("content-encoding", "gzip")];
+    assert_eq!(
+        client::post(gateway.address(), "/v1/chat/completions", &headers, bomb)
+            .await
+            .unwrap()
+            .status,
+        413
+    );
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packed
+        .write_all(chat("gpt").to_string().as_bytes())
+        .unwrap();
+    assert_eq!(
+        client::post(
+            gateway.address(),
+            "/v1/chat/completions",
+            &headers,
+            packed.finish().unwrap()
+        )
+        .await
+        .unwrap()
+        .status,
+        200
+    );
+
+    let deep = format!(
+        "{{\"model\":\"gpt\",\"x\":{}{}}}",
+        "[".repeat(30),
+        "]".repeat(30)
+    );
+    assert_eq!(
+        client::post(
+            gateway.address(),
+            "/v1/chat/completions",
+            &[],
+            deep.into_bytes()
+        )
+        .await
+        .unwrap()
+        .status,
+        400
+    );
+    assert_eq!(
+        gateway
+            .post(
+                &format!("/v1/chat/completions?{}", "a".repeat(300)),
+                &chat("gpt")
+            )
+            .await
+            .status,
+        414
+    );
+
+    let mut slow = TcpStream::connect(gateway.address()).await.unwrap();
+    slow.write_all(
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{",
+    )
+    .await
+    .unwrap();
+    let mut heard = vec![0; 4096];
+    let bytes = tokio::time::timeout(Duration::from_secs(3), slow.read(&mut heard))
+        .await
+        .expect("an answer")
+        .unwrap();
+    assert!(String::from_utf8_lossy(&heard[..bytes]).starts_with("HTTP/1.1 408"));
+}
+
+#[tokio::test]
+async fn ids_and_traces_are_passed_on() {
+    let openai = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
+    let gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)],
+    )
+    .await;
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let headers = [
+        ("x-request-id", "mine-1"),
+        ("traceparent", trace),
+        ("x-tollgate-timing", "1"),
+        ("cookie", "secret=1"),
+    ];
+    let answer = gateway
+        .post_with("/v1/chat/completions", &chat("gpt"), &headers)
+        .await;
+    assert_eq!(answer.header("x-request-id"), "mine-1");
+    assert!(
+        answer.header("server-timing").starts_with("gateway;dur="),
+        "{:?}",
+        answer.headers
+    );
+    assert_eq!(openai.received()[0].header("traceparent"), Some(trace));
+    assert_eq!(openai.received()[0].header("cookie"), None);
+    let answer = gateway
+        .post_with(
+            "/v1/chat/completions",
+            &chat("gpt"),
+            &[("x-request-id", "no good")],
+        )
+        .await;
+    assert_ne!(answer.header("x-request-id"), "no good");
+}

@@ -1,0 +1,191 @@
+//! Configurations that change under load, and going down.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::json;
+use tokio::time::{interval, sleep};
+use tokio_util::task::TaskTracker;
+use tollgate_testkit::{Reply, ScriptedProvider, client};
+
+use crate::stage::{
+    TWO_PROVIDERS, chat, chat_stream, gateway, nobody, openai_answer, openai_events,
+};
+
+#[tokio::test]
+async fn a_broken_file_keeps_the_old_configuration_and_says_so() {
+    let openai = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
+    let gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)],
+    )
+    .await;
+    let before = gateway.get("/readyz").await.json()["revision"].clone();
+    gateway.write_configuration("routes: [{name: x, modle: {}}]");
+    let mut told = json!(null);
+    for _ in 0..100 {
+        told = gateway.get("/readyz").await.json();
+        if told["configuration"]["status"] != "current" {
+            break;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(told["revision"], before);
+    assert!(
+        told["configuration"]["problem"]
+            .as_str()
+            .is_some_and(|problem| problem.contains("modle")),
+        "{told}"
+    );
+    assert!(
+        gateway
+            .get("/metrics")
+            .await
+            .text()
+            .contains("tollgate_config_current 0")
+    );
+    assert_eq!(
+        gateway
+            .post("/v1/chat/completions", &chat("gpt"))
+            .await
+            .status,
+        200
+    );
+
+    let renamed = TWO_PROVIDERS
+        .replace("name: gpt,", "name: gpt-new,")
+        .replace("OPENAI", &openai.url())
+        .replace("ANTHROPIC", &openai.url());
+    gateway.write_configuration(&renamed);
+    gateway.signal("HUP");
+    for _ in 0..100 {
+        if gateway
+            .post("/v1/chat/completions", &chat("gpt-new"))
+            .await
+            .status
+            == 200
+        {
+            assert_eq!(
+                gateway.get("/readyz").await.json()["configuration"]["status"],
+                "current"
+            );
+            return;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the new configuration was not taken:\n{}", gateway.output());
+}
+
+#[tokio::test]
+async fn no_request_is_lost_while_the_file_changes() {
+    let openai = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
+    let configuration = format!("log: {{calls: false}}\n{TWO_PROVIDERS}");
+    let gateway = Arc::new(
+        gateway(
+            &configuration,
+            &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)],
+        )
+        .await,
+    );
+    let (failed, done, over) = (
+        Arc::<AtomicUsize>::default(),
+        Arc::<AtomicUsize>::default(),
+        Arc::<AtomicBool>::default(),
+    );
+    let callers = TaskTracker::new();
+    for _ in 0..8 {
+        let (gateway, failed, done) =
+            (Arc::clone(&gateway), Arc::clone(&failed), Arc::clone(&done));
+        callers.spawn(async move {
+            for _ in 0..1_250 {
+                let answer = client::post(
+                    gateway.address(),
+                    "/v1/chat/completions",
+                    &[],
+                    chat("gpt").to_string().into_bytes(),
+                )
+                .await;
+                let good = answer.is_ok_and(|answer| answer.status == 200 && answer.complete);
+                failed.fetch_add(usize::from(!good), Ordering::Relaxed);
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    callers.close();
+    let changer = Arc::clone(&over);
+    let (writing, url) = (Arc::clone(&gateway), openai.url());
+    let writer = TaskTracker::new().spawn(async move {
+        let mut ticks = interval(Duration::from_millis(100));
+        let mut round = 0;
+        while !changer.load(Ordering::Relaxed) {
+            ticks.tick().await;
+            round += 1;
+            let next = configuration
+                .replace("OPENAI", &url)
+                .replace("ANTHROPIC", &url)
+                .replace("gpt-4o-mini", &format!("gpt-{round}"));
+            writing.write_configuration(&next);
+        }
+        round
+    });
+    callers.wait().await;
+    over.store(true, Ordering::Relaxed);
+    let rounds = writer.await.unwrap();
+    assert_eq!(
+        (failed.load(Ordering::Relaxed), done.load(Ordering::Relaxed)),
+        (0, 10_000),
+        "{rounds} changes"
+    );
+    let reloads = gateway.get("/metrics").await.text();
+    let taken = reloads
+        .lines()
+        .find_map(|line| line.strip_prefix("tollgate_config_reloads_total{result=\"taken\"} "))
+        .and_then(|count| count.parse::<u32>().ok());
+    assert!(
+        taken.is_some_and(|taken| taken > 3),
+        "{taken:?} of {rounds} changes were taken"
+    );
+}
+
+#[tokio::test]
+async fn going_down_lets_streams_finish_and_exits_with_success() {
+    let openai = ScriptedProvider::always(
+        Reply::stream(openai_events(&["a"; 10])).paced(Duration::from_millis(60)),
+    )
+    .await;
+    let mut gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)],
+    )
+    .await;
+    let address = gateway.address();
+    let stream = TaskTracker::new().spawn(async move {
+        client::post(
+            address,
+            "/v1/chat/completions",
+            &[],
+            chat_stream("gpt").to_string().into_bytes(),
+        )
+        .await
+    });
+    sleep(Duration::from_millis(200)).await;
+    gateway.signal("TERM");
+    sleep(Duration::from_millis(150)).await;
+    assert!(
+        client::get(address, "/readyz").await.is_err(),
+        "nothing new is taken"
+    );
+    let answer = stream.await.unwrap().unwrap();
+    assert!(
+        answer.complete && answer.text().ends_with("data: [DONE]\n\n"),
+        "{}",
+        answer.text()
+    );
+    assert!(gateway.wait_for_end().await.success());
+    assert_eq!(gateway.calls().len(), 1, "its line was written");
+}

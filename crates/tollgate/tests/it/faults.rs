@@ -1,0 +1,289 @@
+//! Providers that fail, and who is asked then.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tollgate_testkit::{Ending, Reply, ScriptedProvider};
+
+use crate::stage::{
+    TWO_PROVIDERS, anthropic_answer, anthropic_events, chat, chat_stream, gateway, nobody,
+    openai_answer, openai_events,
+};
+
+/// First OpenAI, then Anthropic.
+const ORDERED: &str = r#"
+providers:
+  - {name: openai, type: openai, base_url: "OPENAI/v1", api_key: sk-up, timeouts: {first_token: 300ms, idle: 300ms, connect: 500ms}}
+  - {name: anthropic, type: anthropic, base_url: "ANTHROPIC", api_key: sk-ant-up}
+routes:
+  - name: safe
+    retries: {per_target: 1, backoff: 10ms}
+    model: {strategy: {type: ordered, models: [{provider: openai, name: gpt}, {provider: anthropic, name: claude}]}}
+"#;
+
+fn error(status: u16) -> Reply {
+    Reply::json(
+        status,
+        &json!({"error": {"message": "provider's own words", "type": "x", "param": "p", "code": "c"}}),
+    )
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_with_the_first_the_second_answers() {
+    let faults = [
+        ("500", error(500), 2),
+        ("503", error(503), 1),
+        ("429", error(429).header("retry-after", "30"), 1),
+        ("401", error(401), 1),
+        ("404", error(404), 1),
+        (
+            "redirect",
+            error(302).header("location", "http://127.0.0.1:1/"),
+            1,
+        ),
+        ("closed", Reply::close(), 2),
+        (
+            "reset",
+            Reply::body(200, "application/json", "{\"id\"").ending(Ending::Reset),
+            2,
+        ),
+        (
+            "cut",
+            Reply::json(200, &openai_answer("Hello")).only(40, Ending::Cut),
+            2,
+        ),
+        (
+            "garbage",
+            Reply::garbage("\u{1}\u{2} no http at all\r\n\r\n"),
+            2,
+        ),
+        ("not json", Reply::body(200, "text/html", "<html>"), 1),
+        ("hang", Reply::hang(), 1),
+        (
+            "slow",
+            Reply::json(200, &openai_answer("late")).after(Duration::from_secs(2)),
+            1,
+        ),
+    ];
+    for (name, fault, attempts_at_first) in faults {
+        let openai = ScriptedProvider::always(fault).await;
+        let anthropic =
+            ScriptedProvider::always(Reply::json(200, &anthropic_answer("Salve"))).await;
+        let gateway = gateway(ORDERED, &[("OPENAI", &openai), ("ANTHROPIC", &anthropic)]).await;
+        let answer = gateway.post("/v1/chat/completions", &chat("safe")).await;
+        assert_eq!(
+            answer.json()["choices"][0]["message"]["content"],
+            "Salve",
+            "{name}: {}",
+            answer.text()
+        );
+        assert_eq!(
+            answer.header("x-tollgate-target"),
+            "anthropic/claude",
+            "{name}"
+        );
+        assert_eq!(
+            answer.header("x-tollgate-attempts"),
+            (attempts_at_first + 1).to_string(),
+            "{name}"
+        );
+        let attempts = gateway.wait_for_calls(1).await[0]["attempts"].clone();
+        assert_eq!(
+            attempts.as_array().map(Vec::len),
+            Some(attempts_at_first + 1),
+            "{name}: {attempts}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_before_its_first_content_is_asked_for_elsewhere() {
+    let error_event =
+        "data: {\"error\":{\"message\":\"overloaded\",\"type\":\"server_error\"}}\n\n";
+    let faults = [
+        ("error event", Reply::stream([error_event])),
+        (
+            "role only, then an end",
+            Reply::stream(openai_events(&[])).only(150, Ending::Clean),
+        ),
+        (
+            "role only, then a cut",
+            Reply::stream(openai_events(&["Hi"])).only(150, Ending::Cut),
+        ),
+        (
+            "role only, then silence",
+            Reply::stream(openai_events(&["Hi"])).only(160, Ending::Hang),
+        ),
+    ];
+    for (name, fault) in faults {
+        let openai = ScriptedProvider::always(fault).await;
+        let anthropic =
+            ScriptedProvider::always(Reply::stream(anthropic_events(&["Sal", "ve"]))).await;
+        let gateway = gateway(ORDERED, &[("OPENAI", &openai), ("ANTHROPIC", &anthropic)]).await;
+        let answer = gateway
+            .post("/v1/chat/completions", &chat_stream("safe"))
+            .await;
+        let text = answer.text();
+        assert!(
+            text.contains("\"Sal\"")
+                && text.ends_with("data: [DONE]\n\n")
+                && !text.contains("error"),
+            "{name}: {text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_providers_error_reaches_the_client_in_its_own_dialect() {
+    let openai = ScriptedProvider::always(error(429).header("retry-after", "7")).await;
+    let gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)],
+    )
+    .await;
+    let answer = gateway.post("/v1/chat/completions", &chat("gpt")).await;
+    assert_eq!(
+        (
+            answer.status,
+            answer.header("retry-after"),
+            answer.header("x-tollgate-upstream-status")
+        ),
+        (429, "7", "429")
+    );
+    assert_eq!(
+        (
+            &answer.json()["error"]["message"],
+            &answer.json()["error"]["code"],
+            &answer.json()["error"]["param"]
+        ),
+        (&json!("provider's own words"), &json!("c"), &json!("p"))
+    );
+    // The provider asked for a pause, so it is not asked again within it.
+    let call =
+        json!({"model": "gpt", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
+    let answer = gateway.post("/v1/messages", &call).await;
+    assert_eq!(
+        (answer.status, &answer.json()["error"]["type"]),
+        (429, &json!("rate_limit_error"))
+    );
+    assert_eq!(openai.received().len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_key_is_set_aside_and_never_blamed_on_the_caller() {
+    let openai = ScriptedProvider::start(|request| {
+        if request.header("authorization") == Some("Bearer dead") {
+            error(401)
+        } else {
+            Reply::json(200, &openai_answer("Hello"))
+        }
+    })
+    .await;
+    let two_keys = r#"
+providers: [{name: openai, type: openai, base_url: "OPENAI/v1", api_keys: [dead, alive]}]
+routes: [{name: gpt, model: {provider: openai, name: gpt}}]
+"#;
+    let first = gateway(two_keys, &[("OPENAI", &openai)]).await;
+    for _ in 0..20 {
+        assert_eq!(
+            first
+                .post("/v1/chat/completions", &chat("gpt"))
+                .await
+                .status,
+            200
+        );
+    }
+    let dead = openai
+        .received()
+        .iter()
+        .filter(|request| request.header("authorization") == Some("Bearer dead"))
+        .count();
+    assert!(dead <= 1, "a dead key was tried {dead} times");
+
+    let one_key = two_keys.replace("[dead, alive]", "[dead]");
+    let second = gateway(&one_key, &[("OPENAI", &openai)]).await;
+    let answer = second.post("/v1/chat/completions", &chat("gpt")).await;
+    assert_eq!(
+        (answer.status, &answer.json()["error"]["code"]),
+        (502, &json!("upstream_credentials_exhausted"))
+    );
+    assert!(
+        !answer.text().contains("dead") && !second.output().contains("dead"),
+        "a key was told"
+    );
+}
+
+#[tokio::test]
+async fn what_a_caller_did_wrong_sets_nobody_aside() {
+    let openai = ScriptedProvider::start(|request| {
+        if request.json()["bad"] == true {
+            error(400)
+        } else {
+            Reply::json(200, &openai_answer("Hello"))
+        }
+    })
+    .await;
+    let gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)],
+    )
+    .await;
+    let mut bad = chat("gpt");
+    bad["bad"] = json!(true);
+    for _ in 0..10 {
+        let answer = gateway.post("/v1/chat/completions", &bad).await;
+        assert_eq!(
+            (answer.status, answer.header("x-tollgate-attempts")),
+            (400, "1")
+        );
+    }
+    assert_eq!(
+        gateway
+            .post("/v1/chat/completions", &chat("gpt"))
+            .await
+            .status,
+        200
+    );
+    assert_eq!(openai.received().len(), 11);
+}
+
+#[tokio::test]
+async fn a_target_that_fails_is_left_alone_and_its_retries_are_bounded() {
+    let openai = ScriptedProvider::always(error(500)).await;
+    let anthropic = ScriptedProvider::always(Reply::json(200, &anthropic_answer("Salve"))).await;
+    let gateway = gateway(ORDERED, &[("OPENAI", &openai), ("ANTHROPIC", &anthropic)]).await;
+    for _ in 0..30 {
+        assert_eq!(
+            gateway
+                .post("/v1/chat/completions", &chat("safe"))
+                .await
+                .status,
+            200
+        );
+    }
+    assert!(
+        openai.received().len() <= 4,
+        "a broken target was asked {} times",
+        openai.received().len()
+    );
+    let metrics = gateway.get("/metrics").await.text();
+    assert!(
+        metrics.contains("tollgate_target_cooling{target=\"openai/gpt\"} 1"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn nobody_there_is_told_quickly_and_without_an_address() {
+    let gone = ScriptedProvider::always(Reply::close()).await;
+    let url = gone.url();
+    drop(gone);
+    let configuration = TWO_PROVIDERS.replace("OPENAI", &url);
+    let gateway = gateway(&configuration, &[("ANTHROPIC", &nobody().await)]).await;
+    let answer = gateway.post("/v1/chat/completions", &chat("gpt")).await;
+    assert_eq!(
+        (answer.status, &answer.json()["error"]["code"]),
+        (502, &json!("upstream_unreachable"))
+    );
+    assert!(!answer.text().contains("127.0.0.1"));
+}

@@ -1,0 +1,274 @@
+//! Streams that break, split, stall, and clients that leave or do not read.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+use tollgate_testkit::{Ending, Reply, ScriptedProvider, client};
+
+use crate::stage::{TWO_PROVIDERS, anthropic_events, chat_stream, gateway, nobody, openai_events};
+
+/// Both providers answer with a stream that the request's `max_tokens` cuts or splits at that byte.
+async fn at_each_byte(
+    openai: Vec<String>,
+    anthropic: Vec<String>,
+    change: fn(Reply, usize) -> Reply,
+) -> (ScriptedProvider, ScriptedProvider) {
+    let play = move |events: Vec<String>| {
+        move |request: &tollgate_testkit::Received| {
+            let at = request.json()["max_tokens"].as_u64().unwrap_or(0);
+            change(
+                Reply::stream(events.clone()),
+                usize::try_from(at).unwrap_or(0),
+            )
+        }
+    };
+    (
+        ScriptedProvider::start(play(openai)).await,
+        ScriptedProvider::start(play(anthropic)).await,
+    )
+}
+
+/// Asks both routes in both dialects for every offset; `check` gets route, path, offset and answer.
+async fn ask_everywhere(
+    configuration: &str,
+    providers: (&ScriptedProvider, &ScriptedProvider),
+    length: usize,
+    step: usize,
+    check: impl Fn(&str, &str, usize, &client::Answer),
+) {
+    let gateway = gateway(
+        configuration,
+        &[("OPENAI", providers.0), ("ANTHROPIC", providers.1)],
+    )
+    .await;
+    for at in (1..length).step_by(step) {
+        for (route, path) in [
+            ("gpt", "/v1/chat/completions"),
+            ("gpt", "/v1/messages"),
+            ("claude", "/v1/chat/completions"),
+            ("claude", "/v1/messages"),
+        ] {
+            let mut call = chat_stream(route);
+            call["max_tokens"] = json!(at);
+            let answer = gateway.post(path, &call).await;
+            check(route, path, at, &answer);
+        }
+    }
+}
+
+const NO_RETRIES: &str = r#"
+log: {calls: false}
+providers:
+  - {name: openai, type: openai, base_url: "OPENAI/v1", api_key: sk-up}
+  - {name: anthropic, type: anthropic, base_url: "ANTHROPIC", api_key: sk-ant-up}
+routes:
+  - {name: gpt, retries: {per_target: 0, attempts_max: 1}, model: {provider: openai, name: gpt-4o-mini}}
+  - {name: claude, retries: {per_target: 0, attempts_max: 1}, model: {provider: anthropic, name: claude-sonnet-4-5}}
+"#;
+
+/// How often a stream says that it is complete.
+fn end_marks(answer: &client::Answer) -> usize {
+    answer
+        .events()
+        .iter()
+        .filter(|event| *event == "[DONE]" || event.contains("\"message_stop\""))
+        .count()
+}
+
+#[tokio::test]
+async fn a_stream_cut_anywhere_never_looks_complete() {
+    for (ending, name) in [(Ending::Cut, "cut"), (Ending::Clean, "ended")] {
+        let change: fn(Reply, usize) -> Reply = if ending == Ending::Cut {
+            |reply, at| reply.only(at, Ending::Cut)
+        } else {
+            |reply, at| reply.only(at, Ending::Clean)
+        };
+        let (openai, anthropic) = at_each_byte(
+            openai_events(&["Grü", "ße"]),
+            anthropic_events(&["Grü", "ße"]),
+            change,
+        )
+        .await;
+        let complete = |route: &str, at: usize| {
+            let whole: String = if route == "gpt" {
+                openai_events(&["Grü", "ße"]).concat()
+            } else {
+                anthropic_events(&["Grü", "ße"]).concat()
+            };
+            // The last blank line may be missing where the body ends cleanly.
+            let needed = if ending == Ending::Clean {
+                whole.len() - 2
+            } else {
+                whole.len()
+            };
+            at >= needed
+        };
+        let longest = anthropic_events(&["Grü", "ße"]).concat().len();
+        ask_everywhere(
+            NO_RETRIES,
+            (&openai, &anthropic),
+            longest,
+            7,
+            |route, path, at, answer| {
+                let what = format!("{route} {path} {name} at {at}: {}", answer.text());
+                assert!(answer.complete, "{what}");
+                if complete(route, at) {
+                    assert_eq!((answer.status, end_marks(answer)), (200, 1), "{what}");
+                } else {
+                    assert_eq!(end_marks(answer), 0, "{what}");
+                    assert!(answer.text().contains("error"), "{what}");
+                }
+            },
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_split_anywhere_is_the_same_stream() {
+    let (openai, anthropic) = at_each_byte(
+        openai_events(&["Grü", "ße"]),
+        anthropic_events(&["Grü", "ße"]),
+        Reply::split_at,
+    )
+    .await;
+    let longest = anthropic_events(&["Grü", "ße"]).concat().len();
+    let first = std::sync::Mutex::new(std::collections::HashMap::new());
+    ask_everywhere(
+        NO_RETRIES,
+        (&openai, &anthropic),
+        longest,
+        5,
+        |route, path, at, answer| {
+            let text = answer.events().join("\n");
+            let created = text.find("\"created\":").map(|_| ());
+            let mut first = first.lock().unwrap();
+            let whole = first
+                .entry(format!("{route} {path}"))
+                .or_insert_with(|| text.clone());
+            assert!(
+                created.is_some() || *whole == text,
+                "{route} {path} split at {at}"
+            );
+            assert_eq!(end_marks(answer), 1, "{route} {path} split at {at}: {text}");
+            assert!(
+                text.contains("Grü") && text.contains("ße"),
+                "{route} {path} split at {at}: {text}"
+            );
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_that_falls_silent_ends_with_an_error_event() {
+    let anthropic = ScriptedProvider::always(
+        Reply::stream(anthropic_events(&["Sal", "ve"])[..4].to_vec()).ending(Ending::Hang),
+    )
+    .await;
+    let configuration = TWO_PROVIDERS.replace(
+        "api_key: sk-ant-up",
+        "api_key: sk-ant-up, timeouts: {idle: 200ms}",
+    );
+    let gateway = gateway(
+        &configuration,
+        &[("OPENAI", &nobody().await), ("ANTHROPIC", &anthropic)],
+    )
+    .await;
+    let answer = gateway
+        .post("/v1/chat/completions", &chat_stream("claude"))
+        .await;
+    let events = answer.events();
+    assert!(
+        events
+            .last()
+            .is_some_and(|event| event.contains("upstream_timeout")),
+        "{events:?}"
+    );
+    assert_eq!(gateway.wait_for_calls(1).await[0]["outcome"], "cut");
+}
+
+#[tokio::test]
+async fn words_leave_as_they_come() {
+    let openai = ScriptedProvider::always(
+        Reply::stream(openai_events(&["a", "b", "c"])).paced(Duration::from_millis(150)),
+    )
+    .await;
+    let gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)],
+    )
+    .await;
+    let began = Instant::now();
+    let mut stream = client::open(gateway.address(), "POST", "/v1/messages", &[], json!({"model": "gpt", "stream": true, "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}).to_string().into_bytes()).await.unwrap();
+    let mut text = String::new();
+    while !text.contains("\"text\":\"a\"") {
+        text.push_str(&String::from_utf8_lossy(
+            &stream.next().await.unwrap().expect("more"),
+        ));
+    }
+    assert!(
+        began.elapsed() < Duration::from_millis(450),
+        "the first word waited for the others"
+    );
+    assert!(!text.contains("\"text\":\"c\""));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_stops_the_provider_at_once() {
+    let openai = ScriptedProvider::always(
+        Reply::stream(openai_events(&["x"; 500])).paced(Duration::from_millis(20)),
+    )
+    .await;
+    let gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)],
+    )
+    .await;
+    let mut stream = client::open(
+        gateway.address(),
+        "POST",
+        "/v1/chat/completions",
+        &[],
+        chat_stream("gpt").to_string().into_bytes(),
+    )
+    .await
+    .unwrap();
+    stream.next().await.unwrap();
+    drop(stream);
+    assert!(openai.wait_for_disconnect().await, "the provider goes on");
+    assert_eq!(gateway.wait_for_calls(1).await[0]["outcome"], "client_gone");
+}
+
+#[tokio::test]
+async fn a_slow_client_slows_the_provider_and_takes_no_memory() {
+    let word = "x".repeat(4_000);
+    let events = openai_events(&vec![word.as_str(); 20_000]);
+    let openai = ScriptedProvider::always(Reply::stream(events)).await;
+    let gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)],
+    )
+    .await;
+    let mut stream = client::open(
+        gateway.address(),
+        "POST",
+        "/v1/chat/completions",
+        &[],
+        chat_stream("gpt").to_string().into_bytes(),
+    )
+    .await
+    .unwrap();
+    stream.next().await.unwrap();
+    sleep(Duration::from_millis(800)).await;
+    let metrics = gateway.get("/metrics").await.text();
+    let memory = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("process_resident_memory_bytes "))
+        .and_then(|bytes| bytes.parse::<u64>().ok());
+    assert!(
+        memory.is_some_and(|bytes| bytes < 60_000_000),
+        "{memory:?} bytes for 80 MB that nobody reads"
+    );
+}
