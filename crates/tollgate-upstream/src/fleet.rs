@@ -34,7 +34,8 @@ pub struct Fleet {
 #[derive(Debug)]
 struct ProviderState {
     provider: Arc<Provider>,
-    keys: KeyRing,
+    /// For the models that are asked for without a route.
+    direct_keys: Arc<KeyRing>,
     budget: RetryBudget,
     /// Of the models that are asked for without a route: they are the caller's choice and not known ahead.
     direct_health: Arc<Health>,
@@ -49,6 +50,8 @@ pub struct Lane {
     model: Arc<str>,
     endpoints: Vec<Endpoint>,
     state: Arc<ProviderState>,
+    /// Providers limit rates by model, so that a key fares with each target by itself.
+    keys: Arc<KeyRing>,
     health: Arc<Health>,
 }
 
@@ -80,12 +83,9 @@ impl Fleet {
                 let known = previous
                     .and_then(|fleet| fleet.lanes.get(&target.name))
                     .filter(|known| known.state.provider.endpoints == state.provider.endpoints);
-                let health = known
-                    .map(|known| Arc::clone(&known.health))
-                    .unwrap_or_default();
                 Some((
                     target.name.clone(),
-                    Arc::new(Lane::of_target(target, state, health)),
+                    Arc::new(Lane::of_target(target, state, known.map(Arc::as_ref))),
                 ))
             })
             .collect();
@@ -113,6 +113,7 @@ impl Fleet {
             TargetName::new(name),
             model,
             state,
+            Arc::clone(&state.direct_keys),
             Arc::clone(&state.direct_health),
         )))
     }
@@ -130,11 +131,11 @@ impl ProviderState {
             headers.insert(name.clone(), value.clone());
         }
         Self {
-            keys: KeyRing::build(
+            direct_keys: Arc::new(KeyRing::build(
                 &provider.keys,
                 &provider.auth,
-                previous.map(|known| &known.keys),
-            ),
+                previous.map(|known| known.direct_keys.as_ref()),
+            )),
             budget: RetryBudget::default(),
             direct_health: previous
                 .map(|known| Arc::clone(&known.direct_health))
@@ -148,11 +149,29 @@ impl ProviderState {
 // === impl Lane ===
 
 impl Lane {
-    fn of_target(target: &Target, state: &Arc<ProviderState>, health: Arc<Health>) -> Self {
-        Self::new(target.name.clone(), &target.model, state, health)
+    fn of_target(target: &Target, state: &Arc<ProviderState>, previous: Option<&Self>) -> Self {
+        let provider = &state.provider;
+        let known_keys = previous.map(|known| known.keys.as_ref());
+        let keys = KeyRing::build(&provider.keys, &provider.auth, known_keys);
+        let health = previous
+            .map(|known| Arc::clone(&known.health))
+            .unwrap_or_default();
+        Self::new(
+            target.name.clone(),
+            &target.model,
+            state,
+            Arc::new(keys),
+            health,
+        )
     }
 
-    fn new(name: TargetName, model: &str, state: &Arc<ProviderState>, health: Arc<Health>) -> Self {
+    fn new(
+        name: TargetName,
+        model: &str,
+        state: &Arc<ProviderState>,
+        keys: Arc<KeyRing>,
+        health: Arc<Health>,
+    ) -> Self {
         let endpoint = |endpoint: &Endpoint| Endpoint {
             uri: with_model(&endpoint.uri, model),
             ..endpoint.clone()
@@ -163,6 +182,7 @@ impl Lane {
             model: model.into(),
             state: Arc::clone(state),
             name,
+            keys,
             health,
         }
     }
@@ -189,7 +209,7 @@ impl Lane {
 
     /// The provider's keys.
     pub fn keys(&self) -> &KeyRing {
-        &self.state.keys
+        &self.keys
     }
 
     /// The provider's retry budget.

@@ -1,0 +1,189 @@
+"""A provider that does what the model's name says, in OpenAI's, Anthropic's and MLflow's languages."""
+
+import base64
+import http.server
+import json
+import struct
+import threading
+import time
+
+TOOL_CALLS = [("call_1", "weather", {"city": "Rome"}), ("call_2", "weather", {"city": "Oslo"})]
+WORDS = ["Hel", "lo ", "wörld"]
+
+
+class Provider:
+    def __init__(self):
+        self.received = []
+        self.disconnects = 0
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                outer.received.append({"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}, "body": body})
+                try:
+                    outer.answer(self, body)
+                except (BrokenPipeError, ConnectionResetError):
+                    outer.disconnects += 1
+                    self.close_connection = True
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+
+    def answer(self, handler, body):
+        model = body.get("model", "")
+        anthropic = handler.path == "/v1/messages"
+        if model == "rate-limited":
+            return send(handler, 429, error(anthropic, "rate_limit_error", "slow down"), {"retry-after": "7"})
+        if model == "broken":
+            return send(handler, 500, error(anthropic, "api_error", "broken"))
+        if model == "picky":
+            return send(handler, 400, error(anthropic, "invalid_request_error", "messages: too many cooks"))
+        if model == "slow":
+            time.sleep(2)
+        if handler.path == "/invocations":
+            return send(handler, 200, served(body))
+        if handler.path == "/v1/embeddings":
+            return send(handler, 200, vectors(body))
+        if handler.path == "/v1/completions":
+            return send(handler, 200, {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": model, "choices": [{"index": 0, "text": "and so on", "logprobs": None, "finish_reason": "stop"}], "usage": {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}})
+        if body.get("stream"):
+            events = anthropic_events(body) if anthropic else openai_events(body)
+            return stream(handler, events, model)
+        return send(handler, 200, anthropic_answer(body) if anthropic else openai_answer(body))
+
+
+def error(anthropic, kind, message):
+    inner = {"type": kind, "message": message}
+    return {"type": "error", "error": inner} if anthropic else {"error": {**inner, "param": None, "code": None}}
+
+
+def send(handler, status, value, headers=None):
+    body = json.dumps(value).encode()
+    handler.send_response(status)
+    for name, content in {"content-type": "application/json", "content-length": str(len(body)), **(headers or {})}.items():
+        handler.send_header(name, content)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def stream(handler, events, model):
+    handler.send_response(200)
+    handler.send_header("content-type", "text/event-stream")
+    handler.send_header("transfer-encoding", "chunked")
+    handler.end_headers()
+    for index, event in enumerate(events):
+        if model == "broken-stream" and index == 4:
+            handler.wfile.flush()
+            handler.connection.close()
+            raise ConnectionResetError
+        if model == "endless":
+            time.sleep(0.02)
+        data = event.encode()
+        handler.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        handler.wfile.flush()
+    handler.wfile.write(b"0\r\n\r\n")
+
+
+def calls_tools(body):
+    last = body["messages"][-1]
+    answered = last["role"] == "tool" or (isinstance(last["content"], list) and last["content"][0].get("type") == "tool_result")
+    return bool(body.get("tools")) and not answered
+
+
+def text_for(body):
+    if body.get("response_format", {}).get("type") == "json_schema" or body.get("output_config", {}).get("format"):
+        return json.dumps({"name": "Ann", "age": 7})
+    return "".join(WORDS)
+
+
+OPENAI_USAGE = {"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 19, "prompt_tokens_details": {"cached_tokens": 4}, "completion_tokens_details": {"reasoning_tokens": 2}}
+ANTHROPIC_USAGE = {"input_tokens": 8, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 0, "output_tokens": 7}
+
+
+def openai_answer(body):
+    message = {"role": "assistant", "content": text_for(body), "refusal": None}
+    if calls_tools(body):
+        calls = [{"id": id, "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}} for id, name, arguments in TOOL_CALLS]
+        message = {"role": "assistant", "content": None, "refusal": None, "tool_calls": calls}
+    finish = "tool_calls" if calls_tools(body) else "stop"
+    return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-plain", "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish}], "usage": OPENAI_USAGE}
+
+
+def openai_events(body):
+    def chunk(delta, finish=None):
+        return "data: " + json.dumps({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-plain", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}) + "\n\n"
+
+    yield chunk({"role": "assistant", "content": ""})
+    if calls_tools(body):
+        for index, (id, name, arguments) in enumerate(TOOL_CALLS):
+            text = json.dumps(arguments)
+            yield chunk({"tool_calls": [{"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}}]})
+            yield chunk({"tool_calls": [{"index": index, "function": {"arguments": text[:5]}}]})
+            yield chunk({"tool_calls": [{"index": index, "function": {"arguments": text[5:]}}]})
+    else:
+        for word in WORDS * (100 if body["model"] == "endless" else 1):
+            yield chunk({"content": word})
+    yield chunk({}, "tool_calls" if calls_tools(body) else "stop")
+    if body.get("stream_options", {}).get("include_usage"):
+        yield "data: " + json.dumps({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-plain", "choices": [], "usage": OPENAI_USAGE}) + "\n\n"
+    yield "data: [DONE]\n\n"
+
+
+def blocks(body):
+    thinking = [{"type": "thinking", "thinking": "hm", "signature": "sig"}] if body.get("thinking") or body["model"] == "thinking" else []
+    if calls_tools(body):
+        return thinking + [{"type": "tool_use", "id": id, "name": name, "input": arguments} for id, name, arguments in TOOL_CALLS]
+    return thinking + [{"type": "text", "text": text_for(body)}]
+
+
+def anthropic_answer(body):
+    reason = "tool_use" if calls_tools(body) else "end_turn"
+    return {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-plain", "content": blocks(body), "stop_reason": reason, "stop_sequence": None, "usage": ANTHROPIC_USAGE}
+
+
+def anthropic_events(body):
+    def event(value):
+        return f"event: {value['type']}\ndata: {json.dumps(value)}\n\n"
+
+    yield event({"type": "message_start", "message": {**anthropic_answer(body), "content": [], "stop_reason": None, "usage": {**ANTHROPIC_USAGE, "output_tokens": 1}}})
+    yield event({"type": "ping"})
+    for index, block in enumerate(blocks(body)):
+        if block["type"] == "text":
+            start, deltas = {**block, "text": ""}, [{"type": "text_delta", "text": word} for word in WORDS * (100 if body["model"] == "endless" else 1)]
+        elif block["type"] == "thinking":
+            start, deltas = {**block, "thinking": "", "signature": ""}, [{"type": "thinking_delta", "thinking": "hm"}, {"type": "signature_delta", "signature": "sig"}]
+        else:
+            text = json.dumps(block["input"])
+            start, deltas = {**block, "input": {}}, [{"type": "input_json_delta", "partial_json": part} for part in (text[:5], text[5:])]
+        yield event({"type": "content_block_start", "index": index, "content_block": start})
+        for delta in deltas:
+            yield event({"type": "content_block_delta", "index": index, "delta": delta})
+        yield event({"type": "content_block_stop", "index": index})
+    reason = "tool_use" if calls_tools(body) else "end_turn"
+    yield event({"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}, "usage": {"output_tokens": 7}})
+    yield event({"type": "message_stop"})
+
+
+def vectors(body):
+    inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
+    numbers = [0.25, -0.5]
+    embedding = base64.b64encode(struct.pack("<2f", *numbers)).decode() if body.get("encoding_format") == "base64" else numbers
+    data = [{"object": "embedding", "index": index, "embedding": embedding} for index, _ in enumerate(inputs)]
+    return {"object": "list", "data": data, "model": body["model"], "usage": {"prompt_tokens": 3, "total_tokens": 3}}
+
+
+def served(body):
+    if "messages" in body:
+        return openai_answer(body)
+    return {"predictions": [0, 2]}
