@@ -8,6 +8,7 @@
 
 mod bench;
 mod ci;
+mod docs;
 mod project;
 mod run;
 mod test;
@@ -35,6 +36,8 @@ enum Chore {
     Ci,
     /// Replay a folder of recorded provider traffic through the gateway, and print the counts.
     Traffic(test::TrafficArguments),
+    /// Make the pages of the documentation that come from the code and from recorded traffic.
+    Docs(test::TrafficArguments),
     /// Check the shape of the sources: heads of files, lengths, which room imports which.
     Tidy,
     /// Measure start and idle memory of the program as it is shipped.
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Chore::Test => test::test(),
         Chore::Ci => ci::ci(),
         Chore::Traffic(arguments) => test::traffic(&arguments),
+        Chore::Docs(arguments) => test::docs(&arguments),
         Chore::Tidy => tidy::tidy(),
         Chore::Bench => bench::bench(),
     };

@@ -8,7 +8,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::project::{command, output, root, run, succeeds, target};
+use crate::{
+    docs,
+    project::{command, output, root, run, succeeds, target},
+};
 
 /// Python that the official clients need at least.
 const PYTHON_MINOR_MIN: u32 = 9;
@@ -59,35 +62,36 @@ pub(crate) fn test() -> Result<()> {
     node_clients()
 }
 
-/// Replays recorded traffic.
+/// Replays recorded traffic, and prints the counts.
 pub(crate) fn traffic(arguments: &TrafficArguments) -> Result<()> {
-    run(&mut command("cargo", &["build", "--package", "tollgate"]))?;
-    let folder = arguments
-        .folder
-        .as_deref()
-        .map(|folder| {
-            folder
-                .canonicalize()
-                .with_context(|| format!("cannot find {}", folder.display()))
-        })
-        .transpose()?;
-    println!(
-        "Replaying {}.",
-        folder.as_deref().map_or_else(
-            || "the recordings that come with the project".to_owned(),
-            |folder| folder.display().to_string()
-        )
-    );
-    let counts = tollgate_testkit::traffic::replay(
-        &program(),
-        folder.as_deref(),
-        arguments.filter.as_deref(),
-    )?;
+    let counts = replay(arguments)?;
     println!("{counts}");
     if counts.failed() > 0 {
         bail!("{} replays failed", counts.failed());
     }
     Ok(())
+}
+
+/// Replays recorded traffic, and writes the counts into the documentation.
+pub(crate) fn docs(arguments: &TrafficArguments) -> Result<()> {
+    docs::write(&replay(arguments)?.to_string())
+}
+
+fn replay(arguments: &TrafficArguments) -> Result<tollgate_testkit::traffic::Counts> {
+    run(&mut command("cargo", &["build", "--package", "tollgate"]))?;
+    let folder = match &arguments.folder {
+        Some(folder) => Some(
+            folder
+                .canonicalize()
+                .with_context(|| format!("cannot find {}", folder.display()))?,
+        ),
+        None => None,
+    };
+    match &folder {
+        Some(folder) => println!("Replaying {}.", folder.display()),
+        None => println!("Replaying the recordings that come with the project."),
+    }
+    tollgate_testkit::traffic::replay(&program(), folder.as_deref(), arguments.filter.as_deref())
 }
 
 fn program() -> PathBuf {
@@ -125,6 +129,31 @@ fn python_clients() -> Result<()> {
                 "--requirement",
             ],
         )
+        .arg(&requirements))
+    })?;
+    // The generation before has the same name, so that it lives apart.
+    let older = environment.join("older");
+    let requirements = folder.join("requirements-older.txt");
+    install_once(&requirements, &older, || {
+        println!(
+            "Installing the older Python clients named in {}.",
+            requirements.display()
+        );
+        run(command(
+            &python,
+            &[
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-deps",
+                "--upgrade",
+                "--target",
+            ],
+        )
+        .arg(&older)
+        .arg("--requirement")
         .arg(&requirements))
     })?;
     run(command(&python, &["-m", "pytest", "--quiet"])

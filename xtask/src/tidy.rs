@@ -29,6 +29,7 @@ const EDGES: &[(&str, &str)] = &[
 ];
 
 pub(crate) fn tidy() -> Result<()> {
+    crate::docs::check()?;
     let mut problems = edges()?;
     for file in output(&mut command(
         "git",

@@ -231,3 +231,41 @@ fn path_of(error: &ReadError) -> Option<Cow<'_, str>> {
         ReadError::Json(_) | ReadError::TooDeep(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    #[test]
+    fn the_documentation_has_every_code_and_no_other() {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let read =
+            |path: &str| fs::read_to_string(project.join(path)).expect("a file of the project");
+        let source = read("src/refusal.rs");
+        let (table, _) = source
+            .split_once("/// The status that the client is told.")
+            .expect("the table's end");
+        let quoted = |text: &str, quote: char| -> BTreeSet<String> {
+            let words = text.split(quote).skip(1).step_by(2);
+            let is_code = |word: &&str| {
+                word.contains('_')
+                    && word
+                        .bytes()
+                        .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            };
+            words.filter(is_code).map(str::to_owned).collect()
+        };
+        let codes: BTreeSet<String> = quoted(table, '"')
+            .into_iter()
+            .chain([
+                "too_many_connections".to_owned(),
+                "head_too_slow".to_owned(),
+            ])
+            .collect();
+        let documented: BTreeSet<String> = read("../../docs/errors.md")
+            .lines()
+            .filter_map(|line| Some(line.strip_prefix("| `")?.split('`').next()?.to_owned()))
+            .collect();
+        assert_eq!(documented, codes);
+    }
+}

@@ -413,3 +413,23 @@ impl fmt::Display for Counts {
         )
     }
 }
+
+/// The table of what dialects cannot express, as Markdown.
+pub fn rules_table() -> String {
+    use tollgate_dialects::Policy;
+    let mut table = String::from("| from | field | to | what is done |\n|---|---|---|---|\n");
+    for rule in rules() {
+        let (done, why) = match rule.policy {
+            Policy::Mapped(how) => ("mapped", how),
+            Policy::Dropped(why) => ("dropped", why),
+            Policy::Refused(why) => ("refused", why),
+        };
+        table.push_str(&format!(
+            "| {} | `{}` | {} | {done}: {why} |\n",
+            rule.from.as_str(),
+            rule.field,
+            rule.to.as_str()
+        ));
+    }
+    table
+}

@@ -544,4 +544,16 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_documentation_lists_every_kind_and_no_other() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/providers.md");
+        let text = std::fs::read_to_string(path).expect("docs/providers.md");
+        let rows = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let documented: HashSet<&str> = rows.collect();
+        let known: HashSet<&str> = KINDS.iter().map(|kind| kind.name).collect();
+        assert_eq!(documented, known);
+    }
 }

@@ -1,0 +1,39 @@
+//! `cargo xtask docs`: the pages that are made from the code and from recorded traffic.
+
+use std::fs;
+
+use anyhow::{Result, bail};
+use tollgate_testkit::traffic;
+
+use crate::project::root;
+
+const PAGE: &str = "docs/translation.md";
+const HEAD: &str = "\
+# Translation: what arrives, and what cannot
+
+Between equal dialects the body passes untouched, but for `model` and what the route sets. Between others it is read into one form and written from it. What a
+target cannot express is in the table: *mapped* fields arrive in another form; *dropped* ones are hints that change no answer's meaning, left out and
+named in `x-tollgate-dropped`; *refused* ones give a 400 that names them, unless the route says `drop_unsupported: true`. A field that
+neither dialect's description knows is refused, too.
+
+This page is made by `cargo xtask docs`.
+
+";
+
+/// Writes the page. `counts` are those of the traffic that was just replayed.
+pub(crate) fn write(counts: &str) -> Result<()> {
+    let page = format!(
+        "{HEAD}{}\n## Recorded traffic\n\nEach recorded call is replayed in its own dialect and, where it is a chat, as a client of the other chat dialect would have made it. What reaches\nthe provider is compared with the recorded request, what reaches the client with the recorded answer.\n\n{counts}",
+        traffic::rules_table()
+    );
+    Ok(fs::write(root().join(PAGE), page)?)
+}
+
+/// Fails when the page's table is not the code's.
+pub(crate) fn check() -> Result<()> {
+    let page = fs::read_to_string(root().join(PAGE)).unwrap_or_default();
+    if !page.contains(&traffic::rules_table()) {
+        bail!("{PAGE} is not what the code says: run `cargo xtask docs`");
+    }
+    Ok(())
+}
