@@ -35,6 +35,7 @@ const TIMING: HeaderName = HeaderName::from_static("x-tollgate-timing");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// Any request: finds out what it asks for, and has it done. Every answer leaves with the same set of headers.
 pub async fn serve(
@@ -424,10 +425,11 @@ impl<'a> Visit<'a> {
         Account::open(record, self.started, &worker.witness)
     }
 
-    /// The caller's headers that go to the provider: its trace, and nothing that could hold a credential.
+    /// The caller's headers that go to the provider: its trace and the beta features that it asks Anthropic for,
+    /// and nothing that could hold a credential.
     fn forwarded(&self) -> HeaderMap {
         let mut forwarded = HeaderMap::new();
-        for name in [TRACEPARENT, TRACESTATE] {
+        for name in [TRACEPARENT, TRACESTATE, ANTHROPIC_BETA] {
             if let Some(value) = self.headers.get(&name) {
                 forwarded.insert(name, value.clone());
             }

@@ -3,9 +3,9 @@
 use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Uri, header, uri::PathAndQuery};
 use tollgate_domain::{
-    Endpoint, Provider, ProviderName, Snapshot, Target, TargetName, Task, Transport,
+    Dialect, Endpoint, Provider, ProviderName, Snapshot, Target, TargetName, Task, Transport,
 };
 
 use crate::{
@@ -284,9 +284,11 @@ impl Lane {
 
     fn unsigned(&self, endpoint: &Endpoint, body: Bytes, forwarded: &HeaderMap) -> UpstreamRequest {
         let mut headers = self.state.headers.clone();
-        let all: Vec<(&HeaderName, &HeaderValue)> = forwarded.iter().collect();
-        for (name, value) in all {
-            headers.insert(name.clone(), value.clone());
+        for (name, value) in forwarded {
+            // Another language's features mean nothing here.
+            if name != "anthropic-beta" || endpoint.dialect == Dialect::AnthropicMessages {
+                headers.insert(name.clone(), value.clone());
+            }
         }
         UpstreamRequest {
             uri: endpoint.uri.clone(),

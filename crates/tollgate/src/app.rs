@@ -27,7 +27,9 @@ use tollgate_telemetry::{
 };
 use tollgate_upstream::{Upstream, UpstreamSettings};
 
-use crate::config::{LogFormat, LogLevel, LogSettings, Resolved, Runtime, WorkerCount};
+use crate::config::{
+    LogFormat, LogLevel, LogSettings, Resolved, Runtime, ServerSettings, WorkerCount,
+};
 use reload::Reloader;
 
 /// Lines that may wait for the log's writer; further ones are dropped and counted.
@@ -44,6 +46,8 @@ const UPSTREAM_DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
 pub(crate) struct ServeOptions {
     /// The configuration file, which is read again when it changes; none for the demo configuration.
     pub(crate) config: Option<PathBuf>,
+    /// What the configuration says of the server, before the command line had its say.
+    pub(crate) written: ServerSettings,
 }
 
 /// Serves until told to stop, then drains.
@@ -98,10 +102,15 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
     }
     .emit();
 
-    let reloader = options
-        .config
-        .as_ref()
-        .map(|file| Reloader::new(file.clone(), files, settings, Arc::clone(&gateway)));
+    let reloader = options.config.as_ref().map(|file| {
+        Reloader::new(
+            file.clone(),
+            files,
+            settings,
+            options.written,
+            Arc::clone(&gateway),
+        )
+    });
     current_thread()?.block_on(until_told_to_stop(reloader))?;
 
     gateway.drain();

@@ -7,7 +7,7 @@ use tollgate_telemetry::events::{ConfigurationRefused, ConfigurationTaken};
 
 use crate::{
     cli,
-    config::{self, ProcessEnvironment, ServerSettings, Watch},
+    config::{self, Diagnostic, Diagnostics, ProcessEnvironment, ServerSettings, Watch},
 };
 
 /// Reads a configuration file again when it changes.
@@ -16,6 +16,8 @@ pub(super) struct Reloader {
     watch: Watch,
     /// What the listeners were made from; they are not made again.
     settings: ServerSettings,
+    /// What the configuration said of the server when it was last read.
+    written: ServerSettings,
     gateway: Arc<Gateway>,
 }
 
@@ -24,12 +26,14 @@ impl Reloader {
         file: PathBuf,
         files: Vec<PathBuf>,
         settings: ServerSettings,
+        written: ServerSettings,
         gateway: Arc<Gateway>,
     ) -> Self {
         Self {
             file,
             watch: Watch::new(files),
             settings,
+            written,
             gateway,
         }
     }
@@ -43,7 +47,7 @@ impl Reloader {
     pub(super) fn reload(&mut self) {
         let resolved = match config::load(&self.file, &ProcessEnvironment, &cli::check_template) {
             Ok(resolved) => resolved,
-            Err(diagnostics) => return self.refuse(&diagnostics.to_string()),
+            Err(diagnostics) => return self.refuse(&in_short(&diagnostics)),
         };
         self.watch.set_files(resolved.files.clone());
         if let Err(error) = config::check_listen(&config::Resolved {
@@ -55,7 +59,7 @@ impl Reloader {
         for warning in &resolved.warnings {
             tracing::warn!(%warning, "configuration");
         }
-        if resolved.server != self.settings {
+        if std::mem::replace(&mut self.written, resolved.server) != resolved.server {
             tracing::warn!(
                 "changes under `server` take effect at the next start, but for `limits` on bodies and answers"
             );
@@ -77,4 +81,10 @@ impl Reloader {
         self.gateway.keep(problem.to_owned());
         ConfigurationRefused { problem }.emit(self.gateway.telemetry());
     }
+}
+
+/// All mistakes, one line each, without the configuration's own text.
+fn in_short(diagnostics: &Diagnostics) -> String {
+    let lines: Vec<String> = diagnostics.iter().map(Diagnostic::one_line).collect();
+    lines.join("; ")
 }

@@ -61,6 +61,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
     };
     output::diagnostics(&resolved.warnings)?;
+    let written = resolved.server;
     if let Some(listen) = arguments.listen {
         resolved.server.listen = listen;
     }
@@ -69,7 +70,13 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     resolved.server.public |= arguments.consent.public_without_keys;
     config::check_listen(&resolved)?;
-    app::serve(&ServeOptions { config: file }, resolved)?;
+    app::serve(
+        &ServeOptions {
+            config: file,
+            written,
+        },
+        resolved,
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tollgate_testkit::{Reply, ScriptedProvider, client};
 
-use crate::stage::{TWO_PROVIDERS, chat, gateway, nobody, openai_answer};
+use crate::stage::{TWO_PROVIDERS, anthropic_answer, chat, gateway, nobody, openai_answer};
 
 /// Keys `alpha` (all routes), `beta` (another route) and `gone` (expired), by their hashes.
 const KEYS: &str = r#"
@@ -284,4 +284,30 @@ async fn ids_and_traces_are_passed_on() {
         )
         .await;
     assert_ne!(answer.header("x-request-id"), "no good");
+}
+
+#[tokio::test]
+async fn beta_features_of_anthropic_go_to_anthropic_alone() {
+    let openai = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
+    let anthropic = ScriptedProvider::always(Reply::json(200, &anthropic_answer("Salve"))).await;
+    let gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &openai), ("ANTHROPIC", &anthropic)],
+    )
+    .await;
+    for route in ["gpt", "claude"] {
+        let call = json!({"model": route, "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
+        assert_eq!(
+            gateway
+                .post_with("/v1/messages", &call, &[("anthropic-beta", "a,b")])
+                .await
+                .status,
+            200
+        );
+    }
+    assert_eq!(
+        anthropic.received()[0].header("anthropic-beta"),
+        Some("a,b")
+    );
+    assert_eq!(openai.received()[0].header("anthropic-beta"), None);
 }
