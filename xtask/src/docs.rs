@@ -11,13 +11,17 @@ const PAGE: &str = "docs/translation.md";
 const HEAD: &str = "\
 # Translation: what arrives, and what cannot
 
-Between equal dialects the body passes untouched, but for `model` and what the route sets. Between others it is read into one form and written from it. What a
-target cannot express is in the table: *mapped* fields arrive in another form; *dropped* ones are hints that change no answer's meaning, left out and
-named in `x-tollgate-dropped`; *refused* ones give a 400 that names them, unless the route says `drop_unsupported: true`. A field that
-neither dialect's description knows is refused, too.
+Between equal dialects a body passes as it is, but for `model` and what the route sets. Between different ones everything goes over that both can
+say; this page names the rest:
+
+- **mapped**: written in another form, as described.
+- **dropped**: left out, and named in the answer's `x-tollgate-dropped` header. These are hints, which change no answer's meaning.
+- **refused**: the call is refused with a 400 that names the field; where the route says `drop_unsupported: true`, it is left out and named
+  in the header.
+
+A field that neither this page nor the gateway knows is refused: nobody can say what would be lost with it.
 
 This page is made by `cargo xtask docs`.
-
 ";
 
 /// Writes the page. `counts` are those of the traffic that was just replayed.

@@ -156,3 +156,12 @@ pub struct Unsupported {
     /// Their names in the client's dialect.
     pub fields: Vec<String>,
 }
+
+impl Unsupported {
+    /// One field.
+    pub(crate) fn field(name: &str) -> Self {
+        Self {
+            fields: vec![name.to_owned()],
+        }
+    }
+}

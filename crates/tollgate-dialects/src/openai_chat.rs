@@ -12,7 +12,7 @@ pub(crate) use read::{
 };
 pub(crate) use stream::{Frame, StreamReader, StreamWriter};
 pub(crate) use wire::{
-    Count, Text, Told, WireUsage, finish_reason, parse, read_event, read_stream_error, stop_reason,
+    Count, Text, Told, WireUsage, finish_reason, parse, read_event, stop_reason,
 };
 pub(crate) use write::{
     finish_word, to_bytes, write_answer, write_call, write_frame, write_stream_options,

@@ -18,8 +18,20 @@ pub struct CallForm<'a> {
     pub model: Option<&'a str>,
     /// Whether a stream has to ask for its usage.
     pub stream_usage: StreamUsage,
+    /// What a model behind an MLflow scoring server takes for a chat.
+    pub chat_input: ChatInput,
     /// Leave out what the table would refuse.
     pub drop_unsupported: bool,
+}
+
+/// What a model behind an MLflow scoring server takes for a chat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChatInput {
+    /// The whole conversation: it is a chat model.
+    #[default]
+    Messages,
+    /// One text, as `inputs`: it is another kind of model, which can be asked by one message of the user's.
+    Text,
 }
 
 /// A call as written for a provider.

@@ -11,7 +11,8 @@ use tollgate_domain::{Dialect, StreamEnd, Task, Usage};
 use crate::{
     ProviderError, ReadError, SseEvent, StopReason,
     anthropic_messages::{self, WireUsage as AnthropicUsage},
-    openai_chat::{self, Count, Text, Told, WireUsage, parse, read_event, read_stream_error},
+    error::read_in_stream,
+    openai_chat::{self, Count, Text, Told, WireUsage, parse, read_event},
 };
 
 /// What an event told.
@@ -39,6 +40,8 @@ pub struct Watch {
     ended: bool,
     /// Choices that have begun, and whether they have ended.
     choices: Vec<(u32, bool)>,
+    /// What Anthropic's events have told of usage: later ones tell less.
+    usage: Usage,
 }
 
 /// Most choices that are remembered.
@@ -52,6 +55,7 @@ impl Watch {
             stream_end,
             ended: false,
             choices: Vec::new(),
+            usage: Usage::default(),
         }
     }
 
@@ -116,12 +120,12 @@ impl Watch {
         match &*told.kind.0 {
             "message_start" => {
                 self.note_choice(0, false);
-                seen.usage = told.message?.usage.and_then(anthropic_usage);
+                seen.usage = self.anthropic_usage(told.message?.usage);
             }
             "content_block_start" => seen.content = told.content_block?.has_content(),
             "content_block_delta" => seen.content = told.delta?.has_content(),
             "message_delta" => {
-                seen.usage = told.usage.and_then(anthropic_usage);
+                seen.usage = self.anthropic_usage(told.usage);
                 seen.stop = told
                     .delta?
                     .stop_reason
@@ -129,12 +133,16 @@ impl Watch {
                 self.note_choice(0, seen.stop.is_some());
             }
             "message_stop" => seen.end = true,
-            "error" => {
-                seen.error = Some(read_stream_error(Dialect::AnthropicMessages, &event.data))
-            }
+            "error" => seen.error = Some(read_in_stream(Dialect::AnthropicMessages, &event.data)),
             _ => {}
         }
         Some(seen)
+    }
+
+    fn anthropic_usage(&mut self, raw: Option<&RawValue>) -> Option<Usage> {
+        let usage = parse::<AnthropicUsage>(raw?)?.into_usage(Some(&self.usage))?;
+        self.usage.update(&usage);
+        Some(usage)
     }
 
     fn note_choice(&mut self, index: u32, ended: bool) {
@@ -278,10 +286,6 @@ impl BlockDeltaGlimpse<'_> {
     }
 }
 
-fn anthropic_usage(raw: &RawValue) -> Option<Usage> {
-    parse::<AnthropicUsage>(raw)?.into_usage()
-}
-
 /// What is seen at a glance of a whole answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Glance {
@@ -321,7 +325,9 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
         serde_json::from_slice(body).map_err(|error| ReadError::Json(error.to_string()))?;
     let anthropic = dialect == Dialect::AnthropicMessages;
     let usage = match whole.usage {
-        Some(raw) if anthropic => anthropic_usage(raw),
+        Some(raw) if anthropic => {
+            parse::<AnthropicUsage>(raw).and_then(|usage| usage.into_usage(None))
+        }
         Some(raw) => parse::<WireUsage>(raw).and_then(WireUsage::into_usage),
         None => None,
     };
@@ -337,7 +343,7 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
         usage,
         stop,
         model: whole.model.and_then(parse),
-        error: whole.error.map(|_| read_stream_error(dialect, body)),
+        error: whole.error.map(|_| read_in_stream(dialect, body)),
     })
 }
 

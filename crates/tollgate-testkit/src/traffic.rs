@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio::sync::Semaphore;
-use tollgate_dialects::{CallForm, read_call, read_error, rules, write_call};
+use tollgate_dialects::{CallForm, ChatInput, Policy, read_call, read_error, rules, write_call};
 use tollgate_domain::{Dialect, StreamUsage};
 
 use crate::{
@@ -236,6 +236,7 @@ async fn other_dialect(stage: &Stage, index: usize, part: &Part, other: Dialect)
     let form = |dialect, model| CallForm {
         dialect,
         model: Some(model),
+        chat_input: ChatInput::Messages,
         stream_usage: StreamUsage::Unasked,
         drop_unsupported: true,
     };
@@ -416,20 +417,23 @@ impl fmt::Display for Counts {
 
 /// The table of what dialects cannot express, as Markdown.
 pub fn rules_table() -> String {
-    use tollgate_dialects::Policy;
-    let mut table = String::from("| from | field | to | what is done |\n|---|---|---|---|\n");
-    for rule in rules() {
-        let (done, why) = match rule.policy {
-            Policy::Mapped(how) => ("mapped", how),
-            Policy::Dropped(why) => ("dropped", why),
-            Policy::Refused(why) => ("refused", why),
-        };
-        table.push_str(&format!(
-            "| {} | `{}` | {} | {done}: {why} |\n",
+    let mut text = String::new();
+    for pair in rules().chunk_by(|left, right| (left.from, left.to) == (right.from, right.to)) {
+        let [rule, ..] = pair else { continue };
+        text += &format!(
+            "\n## `{}` to `{}`\n\n",
             rule.from.as_str(),
-            rule.field,
             rule.to.as_str()
-        ));
+        );
+        text += "| field | what is done | how, or why |\n|---|---|---|\n";
+        for rule in pair {
+            let (done, why) = match rule.policy {
+                Policy::Mapped(how) => ("mapped", how),
+                Policy::Dropped(why) => ("dropped", why),
+                Policy::Refused(why) => ("refused", why),
+            };
+            text += &format!("| `{}` | {done} | {why} |\n", rule.field);
+        }
     }
-    table
+    text
 }

@@ -1,23 +1,18 @@
-//! From Anthropic's shapes into ours: calls and whole answers.
+//! From Anthropic's shapes into ours: calls, and the blocks that answers are made of as well.
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use tollgate_domain::Dialect;
 
-use super::wire::{WireUsage, stop_reason};
 use crate::{
-    Answer, AnswerChoice, Call, ChatAnswer, ChatCall, Extra, MediaSource, Message, Part, PartKind,
-    ReadError, Reasoning, ReasoningEffort, ResponseFormat, Role, Stop, Tool, ToolChoice, ToolKind,
-    json::Fields,
+    Call, ChatCall, Extra, MediaSource, Message, Part, PartKind, ReadError, Reasoning,
+    ReasoningEffort, ResponseFormat, Role, Tool, ToolChoice, ToolKind, json::Fields,
 };
-
-// === calls ===
 
 /// Reads a client's call.
 pub(crate) fn read_call(body: &[u8]) -> Result<Call, ReadError> {
     let mut fields = Fields::of_body(body)?;
     let mut messages = read_system(&mut fields)?;
-    messages.extend(read_messages(&mut fields)?);
+    read_messages(&mut fields, &mut messages)?;
     let (tool_choice, parallel_tool_calls) = read_tool_choice(&mut fields)?;
     let (response_format, effort) = read_output_config(&mut fields)?;
     let call = ChatCall {
@@ -51,13 +46,15 @@ pub(crate) fn read_call(body: &[u8]) -> Result<Call, ReadError> {
     Ok(Call::Chat(Box::new(call)))
 }
 
+// === messages ===
+
 /// The top-level `system` is the first message.
 fn read_system(fields: &mut Fields) -> Result<Vec<Message>, ReadError> {
     let content = read_content(fields, "system")?;
-    if content.is_empty() {
-        return Ok(Vec::new());
-    }
-    Ok(vec![message(Role::System, content)])
+    let system = message(Role::System, content);
+    Ok(Vec::from_iter(
+        (!system.content.is_empty()).then_some(system),
+    ))
 }
 
 fn message(role: Role, content: Vec<Part>) -> Message {
@@ -69,25 +66,23 @@ fn message(role: Role, content: Vec<Part>) -> Message {
     }
 }
 
-fn read_messages(fields: &mut Fields) -> Result<Vec<Message>, ReadError> {
+fn read_messages(fields: &mut Fields, messages: &mut Vec<Message>) -> Result<(), ReadError> {
     if fields.peek("messages").is_none() {
         return Err(fields.error("messages", "is missing; it must be a list of messages"));
     }
-    let mut messages = Vec::new();
     for (index, value) in fields.list("messages")?.into_iter().enumerate() {
-        read_message(
-            Fields::of(format!("messages[{index}]"), value)?,
-            &mut messages,
-        )?;
+        read_message(Fields::of(format!("messages[{index}]"), value)?, messages)?;
     }
-    Ok(messages)
+    Ok(())
 }
 
-/// The user's message may hold tools' results; those are a message of their own, and come first as they answer what came before.
+/// The user's message may hold tools' results: those are a message of their own, which comes first, as they answer what
+/// was said before.
 fn read_message(mut fields: Fields, messages: &mut Vec<Message>) -> Result<(), ReadError> {
     let role = match fields.required_text("role")?.as_str() {
         "user" => Role::User,
         "assistant" => Role::Assistant,
+        // Newer models take further words of the operator within the conversation.
         "system" => Role::System,
         _ => return Err(fields.error("role", "must be user or assistant")),
     };
@@ -98,34 +93,32 @@ fn read_message(mut fields: Fields, messages: &mut Vec<Message>) -> Result<(), R
         ));
     }
     let content = read_content(&mut fields, "content")?;
-    let extra = fields.rest();
-    let is_result = |part: &Part| matches!(part.kind, PartKind::ToolResult { .. });
-    let (results, rest): (Vec<Part>, Vec<Part>) = content
-        .into_iter()
-        .partition(|part| role == Role::User && is_result(part));
-    let has_results = !results.is_empty();
-    if has_results {
-        messages.push(message(Role::Tool, results));
+    let is_result =
+        |part: &Part| role == Role::User && matches!(part.kind, PartKind::ToolResult { .. });
+    let (results, rest): (Vec<Part>, Vec<Part>) = content.into_iter().partition(is_result);
+    let mut said = Vec::new();
+    if !results.is_empty() {
+        said.push(message(Role::Tool, results));
     }
-    if !rest.is_empty() || !has_results {
-        messages.push(Message {
-            extra,
-            ..message(role, rest)
-        });
+    if !rest.is_empty() || said.is_empty() {
+        said.push(message(role, rest));
     }
+    if let Some(last) = said.last_mut() {
+        last.extra = fields.rest();
+    }
+    messages.append(&mut said);
     Ok(())
 }
 
 /// A text, or a list of blocks.
-fn read_content(fields: &mut Fields, name: &str) -> Result<Vec<Part>, ReadError> {
+pub(super) fn read_content(fields: &mut Fields, name: &str) -> Result<Vec<Part>, ReadError> {
     match fields.any(name) {
         None => Ok(Vec::new()),
         Some(Value::String(text)) => Ok(vec![Part::text(text)]),
         Some(Value::Array(blocks)) => {
             let path = fields.path(name);
+            let blocks = blocks.into_iter().enumerate();
             blocks
-                .into_iter()
-                .enumerate()
                 .map(|(index, block)| read_block(Fields::of(format!("{path}[{index}]"), block)?))
                 .collect()
         }
@@ -169,16 +162,15 @@ fn read_block(mut fields: Fields) -> Result<Part, ReadError> {
             data: fields.required_text("data")?,
         },
         _ => {
-            fields.leave("type", Value::String(kind));
-            return Ok(Part::new(PartKind::Foreign {
-                value: Value::Object(fields.rest()),
-            }));
+            let mut block = fields.rest();
+            block.shift_insert(0, "type".to_owned(), Value::String(kind));
+            let value = Value::Object(block);
+            return Ok(Part::new(PartKind::Foreign { value }));
         }
     };
-    let cache_control = fields.any("cache_control");
     Ok(Part {
         kind,
-        cache_control,
+        cache_control: fields.any("cache_control"),
         extra: fields.rest(),
     })
 }
@@ -188,7 +180,7 @@ fn read_source(fields: &mut Fields) -> Result<MediaSource, ReadError> {
         return Err(fields.error("source", "is missing; it must be an object"));
     };
     let mut source = Fields::of(fields.path("source"), value.clone())?;
-    Ok(match source.required_text("type")?.as_str() {
+    let known = match source.required_text("type")?.as_str() {
         "base64" => MediaSource::Base64 {
             media_type: source.text("media_type")?.unwrap_or_default(),
             data: source.required_text("data")?,
@@ -199,9 +191,18 @@ fn read_source(fields: &mut Fields) -> Result<MediaSource, ReadError> {
         },
         "url" => MediaSource::Url(source.required_text("url")?),
         "file" => MediaSource::FileId(source.required_text("file_id")?),
-        _ => MediaSource::Foreign(value),
+        _ => return Ok(MediaSource::Foreign(value)),
+    };
+    // What is more than our form can hold goes back as it came.
+    let is_whole = source.rest().is_empty();
+    Ok(if is_whole {
+        known
+    } else {
+        MediaSource::Foreign(value)
     })
 }
+
+// === tools ===
 
 fn read_tools(fields: &mut Fields) -> Result<Vec<Tool>, ReadError> {
     let tools = fields.list("tools")?.into_iter().enumerate();
@@ -210,18 +211,14 @@ fn read_tools(fields: &mut Fields) -> Result<Vec<Tool>, ReadError> {
         .collect()
 }
 
-/// Tools that run at Anthropic have a type of their own, and stay whole.
+/// Tools that Anthropic runs or has defined have a type of their own, and stay whole.
 fn read_tool(mut fields: Fields) -> Result<Tool, ReadError> {
     let is_foreign = fields.peek("type").is_some_and(|kind| kind != "custom");
     if is_foreign {
-        let name = fields
-            .peek("name")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned();
+        let name = fields.peek("name").and_then(Value::as_str);
         return Ok(Tool {
             kind: ToolKind::Foreign,
-            name,
+            name: name.unwrap_or_default().to_owned(),
             description: None,
             parameters: None,
             strict: None,
@@ -246,9 +243,7 @@ fn read_tool_choice(fields: &mut Fields) -> Result<(Option<ToolChoice>, Option<b
         return Ok((None, None));
     };
     let mut choice = Fields::of("tool_choice", value.clone())?;
-    let parallel = choice
-        .flag("disable_parallel_tool_use")?
-        .map(|disabled| !disabled);
+    let parallel = choice.flag("disable_parallel_tool_use")?.map(|off| !off);
     let choice = match choice.required_text("type")?.as_str() {
         "auto" => ToolChoice::Auto,
         "any" => ToolChoice::Required,
@@ -259,7 +254,9 @@ fn read_tool_choice(fields: &mut Fields) -> Result<(Option<ToolChoice>, Option<b
     Ok((Some(choice), parallel))
 }
 
-/// The answer's form and the effort; `output_format` is the form's older place.
+// === how to answer ===
+
+/// The answer's form and the effort. `output_format` is the form's older place.
 fn read_output_config(
     fields: &mut Fields,
 ) -> Result<(Option<ResponseFormat>, Option<ReasoningEffort>), ReadError> {
@@ -269,20 +266,23 @@ fn read_output_config(
         let mut config = Fields::of("output_config", config)?;
         format = config.any("format").or(format);
         effort = config.text("effort")?.map(read_effort);
-        let rest = config.rest();
-        if !rest.is_empty() {
-            fields.leave("output_config", Value::Object(rest));
-        }
+        leave_rest(fields, "output_config", config);
     }
     Ok((format.map(read_format), effort))
 }
 
+/// Leaves what is left of a member where it was.
+fn leave_rest(fields: &mut Fields, name: &str, member: Fields) {
+    let rest = member.rest();
+    if !rest.is_empty() {
+        fields.leave(name, Value::Object(rest));
+    }
+}
+
 fn read_format(format: Value) -> ResponseFormat {
-    match (
-        format.get("type").and_then(Value::as_str),
-        format.get("schema"),
-    ) {
-        (Some("json_schema"), Some(schema)) => ResponseFormat::JsonSchema {
+    let members = format.as_object().map_or(0, Map::len);
+    match (format["type"].as_str(), format.get("schema")) {
+        (Some("json_schema"), Some(schema)) if members == 2 => ResponseFormat::JsonSchema {
             name: None,
             description: None,
             schema: schema.clone(),
@@ -318,10 +318,7 @@ fn read_reasoning(
             "adaptive" => (reasoning.enabled, reasoning.adaptive) = (Some(true), true),
             other => thinking.leave("type", Value::from(other)),
         }
-        let rest = thinking.rest();
-        if !rest.is_empty() {
-            fields.leave("thinking", Value::Object(rest));
-        }
+        leave_rest(fields, "thinking", thinking);
     }
     Ok((reasoning != Reasoning::default()).then_some(reasoning))
 }
@@ -332,45 +329,6 @@ fn read_user(fields: &mut Fields) -> Result<Option<String>, ReadError> {
     };
     let mut metadata = Fields::of("metadata", metadata)?;
     let user = metadata.text("user_id")?;
-    let rest = metadata.rest();
-    if !rest.is_empty() {
-        fields.leave("metadata", Value::Object(rest));
-    }
+    leave_rest(fields, "metadata", metadata);
     Ok(user)
-}
-
-// === answers ===
-
-/// Reads a provider's whole answer.
-pub(crate) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> {
-    let mut fields = Fields::of_body(body)?;
-    if fields.peek("content").is_none() {
-        return Err(fields.error("content", "is missing; it must be a list of blocks"));
-    }
-    let content = read_content(&mut fields, "content")?;
-    let reason = fields.text("stop_reason")?.map(|word| stop_reason(&word));
-    let sequence = fields.text("stop_sequence")?;
-    let usage = fields
-        .any("usage")
-        .and_then(|usage| WireUsage::deserialize(usage).ok()?.into_usage());
-    drop((fields.any("type"), fields.any("role")));
-    let choice = AnswerChoice {
-        index: 0,
-        content,
-        stop: reason.map(|reason| Stop { reason, sequence }),
-        logprobs: None,
-        extra: Map::new(),
-    };
-    Ok(Answer::Chat(Box::new(ChatAnswer {
-        id: fields.text("id")?.unwrap_or_default(),
-        model: fields.text("model")?.unwrap_or_default(),
-        created: None,
-        choices: vec![choice],
-        usage,
-        service_tier: None,
-        extra: Extra {
-            dialect: Dialect::AnthropicMessages,
-            fields: fields.rest(),
-        },
-    })))
 }

@@ -1,33 +1,23 @@
-//! From our shapes into Anthropic's: calls and whole answers.
+//! From our shapes into Anthropic's: calls.
 //!
-//! What a call of another dialect holds and this one cannot say is told to [`Gaps`] by its name in that dialect (OpenAI's, as
-//! a rule).
+//! What a call of another dialect holds and this one cannot say is told to [`Gaps`] by its name in OpenAI's dialect, from which
+//! all such calls come.
+
+mod messages;
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tollgate_domain::Dialect;
 
-use super::wire::{stop_word, write_usage};
+use super::models::Model;
 use crate::{
-    Answer, AnswerForm, Call, CallForm, ChatAnswer, ChatCall, Gaps, MediaSource, Message, Part,
-    PartKind, Reasoning, ReasoningEffort, ResponseFormat, Role, StopReason, Tool, ToolChoice,
-    ToolKind, Unsupported, Written,
-    json::put,
-    openai_chat::{REASONING_FIELDS, to_bytes},
-    openai_completions,
+    Call, CallForm, ChatCall, Gaps, Reasoning, ReasoningEffort, ResponseFormat, Tool, ToolChoice,
+    ToolKind, Unsupported, Written, json::put, openai_chat::to_bytes, openai_completions,
 };
-
-/// Anthropic wants a cap on tokens where OpenAI does without. This one is within what the models can give
-/// (<https://docs.claude.com/en/docs/about-claude/models/overview>, read 2026-11): 4,096 up to the third generation, at least 8,192 after.
-const MAX_TOKENS: u64 = 8192;
-const MAX_TOKENS_OLDER: u64 = 4096;
 
 /// What stands for OpenAI's `json_object`, which Anthropic has no switch for.
 const JSON_INSTRUCTION: &str = "Answer with one JSON object and nothing else.";
-
-// === calls ===
 
 /// Writes a call for a provider.
 pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupported> {
@@ -36,24 +26,16 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
     let call = match call {
         Call::Chat(call) => Cow::Borrowed(&**call),
         Call::Completion(call) => Cow::Owned(openai_completions::to_chat(call, &mut gaps)?),
-        Call::Embedding(_) => {
-            return Err(Unsupported {
-                fields: vec!["input".to_owned()],
-            });
-        }
-        Call::Predict(_) => {
-            return Err(Unsupported {
-                fields: vec!["inputs".to_owned()],
-            });
-        }
+        Call::Embedding(_) => return Err(Unsupported::field("input")),
+        Call::Predict(_) => return Err(Unsupported::field("inputs")),
     };
-    let own = from == Dialect::AnthropicMessages;
     let body = CallWriter {
         call: &call,
-        own,
+        own: from == Dialect::AnthropicMessages,
+        model: Model::named(form.model.unwrap_or(&call.model)),
         gaps: &mut gaps,
     }
-    .write(form);
+    .write(form.model);
     Ok(Written {
         body: to_bytes(&Value::Object(body)),
         dropped: gaps.judge(form.drop_unsupported)?,
@@ -62,36 +44,26 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
 
 struct CallWriter<'a> {
     call: &'a ChatCall,
-    /// The call came in this dialect, so that what nothing models may go back into it.
+    /// The call came in this dialect, so that what nothing models goes back into it, and what the client wrote stays as it is.
     own: bool,
+    model: Model,
     gaps: &'a mut Gaps,
 }
 
 impl CallWriter<'_> {
-    fn write(&mut self, form: &CallForm<'_>) -> Map<String, Value> {
+    fn write(&mut self, model: Option<&str>) -> Map<String, Value> {
         let call = self.call;
         let mut body = Map::new();
-        put(&mut body, "model", form.model);
-        put(
-            &mut body,
-            "max_tokens",
-            Some(
-                call.max_tokens
-                    .unwrap_or_else(|| max_tokens(form.model.unwrap_or(&call.model))),
-            ),
-        );
-        let mut system = Vec::new();
-        let messages = self.messages(&mut system);
-        self.system(system, &mut body);
-        body.insert("messages".to_owned(), Value::Array(messages));
+        put(&mut body, "model", model);
+        put(&mut body, "max_tokens", self.max_tokens());
+        self.conversation(&mut body);
         self.tools(&mut body);
-        put(
-            &mut body,
-            "stop_sequences",
-            (!call.stop.is_empty()).then(|| call.stop.clone()),
-        );
+        put(&mut body, "stop_sequences", self.stop_sequences());
         self.sampling(&mut body);
-        self.output_config(form.model.unwrap_or(&call.model), &mut body);
+        self.response_format(&mut body);
+        if let Some(reasoning) = &call.reasoning {
+            self.reasoning(reasoning, &mut body);
+        }
         put(&mut body, "service_tier", self.service_tier());
         put(&mut body, "stream", call.stream.then_some(true));
         self.extra(&call.extra.fields, "", &mut body);
@@ -104,28 +76,53 @@ impl CallWriter<'_> {
     /// Fields that nothing models: back into their own dialect, else a gap each.
     fn extra(&mut self, extra: &Map<String, Value>, path: &str, into: &mut Map<String, Value>) {
         for (name, value) in extra {
-            match (self.own, into.get_mut(name), value) {
-                (true, Some(Value::Object(there)), Value::Object(more)) => {
-                    there.extend(more.clone())
-                }
-                (true, ..) => {
+            match (into.get_mut(name), value) {
+                _ if !self.own && says_nothing(name, value) => {}
+                _ if !self.own && path.is_empty() && is_thinking(name, value) => {
                     into.insert(name.clone(), value.clone());
                 }
-                (false, ..) => self.gaps.left_out(&format!("{path}{name}")),
+                _ if !self.own => self.gaps.left_out(&format!("{path}{name}")),
+                // Of these, a part is modelled.
+                (Some(Value::Object(there)), Value::Object(more)) => there.extend(more.clone()),
+                _ => {
+                    into.insert(name.clone(), value.clone());
+                }
             }
         }
     }
 
+    fn max_tokens(&self) -> Option<u64> {
+        let otherwise = (!self.own).then(|| self.model.max_tokens());
+        self.call.max_tokens.or(otherwise)
+    }
+
+    fn stop_sequences(&mut self) -> Option<Vec<String>> {
+        let mut stop = self.call.stop.clone();
+        if !self.own {
+            stop.retain(|text| !text.trim().is_empty());
+        }
+        if stop.len() < self.call.stop.len() {
+            self.gaps.left_out("stop");
+        }
+        (!stop.is_empty()).then_some(stop)
+    }
+
     fn sampling(&mut self, body: &mut Map<String, Value>) {
         let call = self.call;
-        match call.temperature {
-            // OpenAI's go up to 2.
-            Some(temperature) if temperature > 1.0 && !self.own => {
-                self.gaps.left_out("temperature")
+        // Anthropic's own default, which OpenAI's clients often write out.
+        let is_default = |value: &f64| !self.own && *value == 1.0;
+        let temperature = call.temperature.filter(|value| !is_default(value));
+        let top_p = call.top_p.filter(|value| !is_default(value));
+        let takes_sampling = self.own || self.model.takes_sampling();
+        for (name, value) in [("temperature", temperature), ("top_p", top_p)] {
+            match value {
+                // OpenAI's temperatures go up to 2.
+                Some(value) if !takes_sampling || value > 1.0 && !self.own => {
+                    self.gaps.left_out(name);
+                }
+                value => put(body, name, value),
             }
-            temperature => put(body, "temperature", temperature),
         }
-        put(body, "top_p", call.top_p);
         put(body, "top_k", call.top_k);
         for (name, is_set) in [
             (
@@ -141,8 +138,7 @@ impl CallWriter<'_> {
             ("logprobs", call.logprobs == Some(true)),
             (
                 "top_logprobs",
-                call.top_logprobs
-                    .is_some_and(|alternatives| alternatives > 0),
+                call.top_logprobs.is_some_and(|count| count > 0),
             ),
         ] {
             if is_set {
@@ -151,11 +147,55 @@ impl CallWriter<'_> {
         }
     }
 
-    fn service_tier(&mut self) -> Option<String> {
+    fn response_format(&mut self, body: &mut Map<String, Value>) {
+        let format = match &self.call.response_format {
+            // The instruction for the latter is among the operator's words.
+            None | Some(ResponseFormat::Text | ResponseFormat::JsonObject) => return,
+            Some(ResponseFormat::JsonSchema { schema, .. }) => {
+                json!({"type": "json_schema", "schema": schema})
+            }
+            Some(ResponseFormat::Foreign(format)) if self.own => format.clone(),
+            Some(ResponseFormat::Foreign(_)) => return self.gaps.left_out("response_format"),
+        };
+        member(body, "output_config").insert("format".to_owned(), format);
+    }
+
+    fn reasoning(&mut self, reasoning: &Reasoning, body: &mut Map<String, Value>) {
+        let mut effort = reasoning.effort.as_ref();
+        let thinking = match (reasoning.enabled, reasoning.budget_tokens) {
+            _ if effort == Some(&ReasoningEffort::None) => match self.model.thinking_off() {
+                Some(off) => {
+                    effort = None;
+                    Some(json!({"type": off}))
+                }
+                None => None,
+            },
+            (Some(false), _) => Some(json!({"type": "disabled"})),
+            (Some(true), _) if reasoning.adaptive => Some(json!({"type": "adaptive"})),
+            (_, Some(budget)) => Some(json!({"type": "enabled", "budget_tokens": budget})),
+            (Some(true), None) => Some(json!({"type": "enabled"})),
+            (None, None) => None,
+        };
+        put(body, "thinking", thinking);
+        let Some(effort) = effort else { return };
+        let word = match effort {
+            ReasoningEffort::Other(word) if self.own => word,
+            _ if !self.own && !self.model.knows_effort() => {
+                return self.gaps.left_out("reasoning_effort");
+            }
+            ReasoningEffort::None | ReasoningEffort::Minimal | ReasoningEffort::Low => "low",
+            ReasoningEffort::Medium => "medium",
+            // Not every model knows the words above it.
+            ReasoningEffort::High | ReasoningEffort::Other(_) => "high",
+        };
+        member(body, "output_config").insert("effort".to_owned(), json!(word));
+    }
+
+    fn service_tier(&mut self) -> Option<&str> {
         match self.call.service_tier.as_deref()? {
-            tier if self.own => Some(tier.to_owned()),
-            "auto" => Some("auto".to_owned()),
-            "default" => Some("standard_only".to_owned()),
+            tier if self.own => Some(tier),
+            "auto" => Some("auto"),
+            "default" => Some("standard_only"),
             _ => {
                 self.gaps.left_out("service_tier");
                 None
@@ -163,307 +203,17 @@ impl CallWriter<'_> {
         }
     }
 
-    /// How much to reason, and the answer's form.
-    fn output_config(&mut self, model: &str, body: &mut Map<String, Value>) {
-        if let Some(reasoning) = &self.call.reasoning {
-            self.reasoning(reasoning, model, body);
-        }
-        match &self.call.response_format {
-            None | Some(ResponseFormat::Text | ResponseFormat::JsonObject) => {}
-            Some(ResponseFormat::JsonSchema { schema, .. }) => {
-                member(body, "output_config").insert(
-                    "format".to_owned(),
-                    json!({"type": "json_schema", "schema": schema}),
-                );
-            }
-            Some(ResponseFormat::Foreign(format)) if self.own => {
-                member(body, "output_config").insert("format".to_owned(), format.clone());
-            }
-            Some(ResponseFormat::Foreign(_)) => self.gaps.left_out("response_format"),
-        }
-    }
-
-    fn reasoning(&mut self, reasoning: &Reasoning, model: &str, body: &mut Map<String, Value>) {
-        let enabled = if reasoning.effort == Some(ReasoningEffort::None) {
-            Some(false)
-        } else {
-            reasoning.enabled
-        };
-        match (enabled, reasoning.budget_tokens) {
-            (Some(false), _) => put(body, "thinking", Some(json!({"type": "disabled"}))),
-            (Some(true), _) if reasoning.adaptive => {
-                put(body, "thinking", Some(json!({"type": "adaptive"})))
-            }
-            (_, Some(budget)) => put(
-                body,
-                "thinking",
-                Some(json!({"type": "enabled", "budget_tokens": budget})),
-            ),
-            (Some(true), None) => put(body, "thinking", Some(json!({"type": "enabled"}))),
-            (None, None) => {}
-        }
-        let word = match &reasoning.effort {
-            None | Some(ReasoningEffort::None) => return,
-            Some(ReasoningEffort::Minimal | ReasoningEffort::Low) => "low",
-            Some(ReasoningEffort::Medium) => "medium",
-            Some(ReasoningEffort::High) => "high",
-            Some(ReasoningEffort::Other(word)) if self.own => word,
-            Some(ReasoningEffort::Other(_)) => "high",
-        };
-        if self.own || knows_effort(model) {
-            member(body, "output_config").insert("effort".to_owned(), json!(word));
-        } else {
-            self.gaps.left_out("reasoning_effort");
-        }
-    }
-
-    // --- messages ---
-
-    /// Every message but the operator's, whose parts are gathered in `system`. What the same speaker says in a row is one message.
-    fn messages(&mut self, system: &mut Vec<Value>) -> Vec<Value> {
-        let mut turns: Vec<(&'static str, Vec<Value>)> = Vec::new();
-        let mut has_spoken = false;
-        for message in &self.call.messages {
-            let role = match message.role {
-                Role::System | Role::Developer => {
-                    if has_spoken && !self.own {
-                        self.gaps.left_out("messages.system");
-                    }
-                    system.extend(self.blocks(message));
-                    continue;
-                }
-                Role::User | Role::Tool => "user",
-                Role::Assistant => "assistant",
-            };
-            has_spoken = true;
-            let blocks = self.blocks(message);
-            if blocks.is_empty() {
-                continue;
-            }
-            match turns.last_mut() {
-                Some((last, all)) if *last == role => all.extend(blocks),
-                _ => turns.push((role, blocks)),
-            }
-        }
-        turns
-            .into_iter()
-            .map(|(role, blocks)| json!({"role": role, "content": content(blocks)}))
-            .collect()
-    }
-
-    fn system(&self, mut system: Vec<Value>, body: &mut Map<String, Value>) {
-        if self.call.response_format == Some(ResponseFormat::JsonObject) {
-            system.push(json!({"type": "text", "text": JSON_INSTRUCTION}));
-        }
-        if !system.is_empty() {
-            body.insert("system".to_owned(), content(system));
-        }
-    }
-
-    fn blocks(&mut self, message: &Message) -> Vec<Value> {
-        if message.name.is_some() {
-            self.gaps.left_out("messages.name");
-        }
-        if !self.own {
-            let told_as_parts = |name: &&String| !REASONING_FIELDS.contains(&name.as_str());
-            for name in message.extra.keys().filter(told_as_parts) {
-                self.gaps.left_out(&format!("messages.{name}"));
-            }
-        }
-        message
-            .content
-            .iter()
-            .filter_map(|part| self.block(part))
-            .collect()
-    }
-
-    /// A block; `None` where it cannot be written, or says nothing: Anthropic refuses empty texts.
-    fn block(&mut self, part: &Part) -> Option<Value> {
-        let mut block = match &part.kind {
-            PartKind::Text { text, .. } | PartKind::Refusal { text } if text.trim().is_empty() => {
-                return None;
-            }
-            PartKind::Text { text, citations } => {
-                let mut block = to_map(json!({"type": "text", "text": text}));
-                put(
-                    &mut block,
-                    "citations",
-                    (self.own && !citations.is_empty()).then(|| citations.clone()),
-                );
-                block
-            }
-            PartKind::Refusal { text } => to_map(json!({"type": "text", "text": text})),
-            PartKind::Image { source, detail } => {
-                if detail.is_some() {
-                    self.gaps.left_out("messages.content.image_url.detail");
-                }
-                to_map(
-                    json!({"type": "image", "source": self.source(source, "image/png", "messages.content.image_url")?}),
-                )
-            }
-            PartKind::Audio { .. } => {
-                self.gaps.left_out("messages.content.input_audio");
-                return None;
-            }
-            PartKind::Document { source, name } => {
-                let mut block = to_map(
-                    json!({"type": "document", "source": self.source(source, "application/pdf", "messages.content.file")?}),
-                );
-                put(&mut block, "title", name.clone());
-                block
-            }
-            PartKind::ToolCall {
-                id,
-                name,
-                arguments,
-                kind,
-            } => self.tool_use(id, name, arguments, *kind)?,
-            PartKind::ToolResult {
-                call_id,
-                content,
-                is_error,
-            } => self.tool_result(call_id, content, *is_error),
-            PartKind::Reasoning {
-                text,
-                signature: Some(signature),
-            } => to_map(json!({"type": "thinking", "thinking": text, "signature": signature})),
-            PartKind::Reasoning {
-                text,
-                signature: None,
-            } if self.own => to_map(json!({"type": "thinking", "thinking": text})),
-            PartKind::Reasoning { .. } => {
-                self.gaps.left_out("messages.reasoning_content");
-                return None;
-            }
-            PartKind::RedactedReasoning { data } => {
-                to_map(json!({"type": "redacted_thinking", "data": data}))
-            }
-            PartKind::Foreign { value } if self.own => return Some(value.clone()),
-            PartKind::Foreign { value } => {
-                let kind = value
-                    .get("type")
-                    .and_then(Value::as_str)
-                    .unwrap_or("unknown");
-                self.gaps.left_out(&format!("messages.content.{kind}"));
-                return None;
-            }
-        };
-        if self.own {
-            put(&mut block, "cache_control", part.cache_control.clone());
-        }
-        self.extra(&part.extra, "messages.content.", &mut block);
-        Some(Value::Object(block))
-    }
-
-    fn source(&mut self, source: &MediaSource, otherwise: &str, field: &str) -> Option<Value> {
-        Some(match source {
-            MediaSource::Base64 { media_type, data } => {
-                let media_type = if media_type.is_empty() {
-                    otherwise
-                } else {
-                    media_type
-                };
-                json!({"type": "base64", "media_type": media_type, "data": data})
-            }
-            MediaSource::Text { media_type, data } => {
-                let media_type = if media_type.is_empty() {
-                    "text/plain"
-                } else {
-                    media_type
-                };
-                json!({"type": "text", "media_type": media_type, "data": data})
-            }
-            MediaSource::Url(url) => json!({"type": "url", "url": url}),
-            MediaSource::FileId(id) if self.own => json!({"type": "file", "file_id": id}),
-            MediaSource::Foreign(value) if self.own => value.clone(),
-            // A file that was uploaded to another provider.
-            MediaSource::FileId(_) | MediaSource::Foreign(_) => {
-                self.gaps.left_out(field);
-                return None;
-            }
-        })
-    }
-
-    /// Anthropic's `input` is an object; a model's text that is none cannot be told.
-    fn tool_use(
-        &mut self,
-        id: &str,
-        name: &str,
-        arguments: &str,
-        kind: ToolKind,
-    ) -> Option<Map<String, Value>> {
-        if kind == ToolKind::Custom {
-            self.gaps.left_out("messages.tool_calls.custom");
-            return None;
-        }
-        let input = match parse_arguments(arguments) {
-            Some(input) => input,
-            None => {
-                self.gaps.left_out("messages.tool_calls.function.arguments");
-                json!({})
-            }
-        };
-        Some(to_map(
-            json!({"type": "tool_use", "id": id, "name": name, "input": input}),
-        ))
-    }
-
-    fn tool_result(
-        &mut self,
-        call_id: &str,
-        parts: &[Part],
-        is_error: Option<bool>,
-    ) -> Map<String, Value> {
-        let mut block = to_map(json!({"type": "tool_result", "tool_use_id": call_id}));
-        let blocks: Vec<Value> = parts.iter().filter_map(|part| self.block(part)).collect();
-        put(
-            &mut block,
-            "content",
-            (!blocks.is_empty()).then(|| content(blocks)),
-        );
-        put(&mut block, "is_error", is_error);
-        block
-    }
-
     // --- tools ---
 
     fn tools(&mut self, body: &mut Map<String, Value>) {
-        let tools: Vec<Value> = self
-            .call
-            .tools
-            .iter()
-            .filter_map(|tool| self.tool(tool))
-            .collect();
+        let tools = self.call.tools.iter();
+        let tools: Vec<Value> = tools.filter_map(|tool| self.tool(tool)).collect();
         // A choice among no tools is refused.
         if tools.is_empty() && !self.own {
             return;
         }
         put(body, "tools", (!tools.is_empty()).then_some(tools));
-        let mut choice = match &self.call.tool_choice {
-            None => Map::new(),
-            Some(ToolChoice::Auto) => to_map(json!({"type": "auto"})),
-            Some(ToolChoice::None) => to_map(json!({"type": "none"})),
-            Some(ToolChoice::Required) => to_map(json!({"type": "any"})),
-            Some(ToolChoice::Function(name)) => to_map(json!({"type": "tool", "name": name})),
-            Some(ToolChoice::Foreign(value)) if self.own => to_map(value.clone()),
-            Some(ToolChoice::Foreign(_)) => {
-                self.gaps.left_out("tool_choice");
-                Map::new()
-            }
-        };
-        // Several at once is what Anthropic does anyway.
-        let parallel = self
-            .call
-            .parallel_tool_calls
-            .filter(|parallel| self.own || !parallel);
-        if let (Some(parallel), true) = (parallel, self.call.tool_choice != Some(ToolChoice::None))
-        {
-            choice.entry("type").or_insert_with(|| json!("auto"));
-            choice.insert("disable_parallel_tool_use".to_owned(), json!(!parallel));
-        }
-        if !choice.is_empty() {
-            body.insert("tool_choice".to_owned(), Value::Object(choice));
-        }
+        put(body, "tool_choice", self.tool_choice());
     }
 
     fn tool(&mut self, tool: &Tool) -> Option<Value> {
@@ -471,11 +221,8 @@ impl CallWriter<'_> {
             ToolKind::Function => {}
             ToolKind::Foreign if self.own => return Some(Value::Object(tool.extra.clone())),
             ToolKind::Foreign => {
-                let kind = tool
-                    .extra
-                    .get("type")
-                    .and_then(Value::as_str)
-                    .unwrap_or(&tool.name);
+                let kind = tool.extra.get("type").and_then(Value::as_str);
+                let kind = kind.unwrap_or(&tool.name);
                 self.gaps.left_out(&format!("tools.{kind}"));
                 return None;
             }
@@ -487,220 +234,101 @@ impl CallWriter<'_> {
         let mut written = Map::new();
         put(&mut written, "name", Some(tool.name.clone()));
         put(&mut written, "description", tool.description.clone());
-        written.insert("input_schema".to_owned(), self.input_schema(tool));
-        put(
-            &mut written,
-            "strict",
-            tool.strict.filter(|strict| self.own || *strict),
-        );
-        if self.own {
-            put(&mut written, "cache_control", tool.cache_control.clone());
-        }
+        put(&mut written, "input_schema", self.input_schema(tool));
+        let strict = tool.strict.filter(|strict| self.own || *strict);
+        put(&mut written, "strict", strict);
+        put(&mut written, "cache_control", tool.cache_control.clone());
         self.extra(&tool.extra, "tools.", &mut written);
         Some(Value::Object(written))
     }
 
-    /// Anthropic wants a schema, and wants it to say that it is of an object.
-    fn input_schema(&self, tool: &Tool) -> Value {
-        let mut schema = tool
-            .parameters
-            .clone()
-            .unwrap_or_else(|| json!({"type": "object", "properties": {}}));
-        if let (false, Value::Object(members)) = (self.own, &mut schema) {
-            members.entry("type").or_insert_with(|| json!("object"));
+    /// Anthropic wants a schema, and wants it to say that it is one of an object.
+    fn input_schema(&self, tool: &Tool) -> Option<Value> {
+        let mut schema = tool.parameters.clone();
+        if !self.own {
+            let schema = schema.get_or_insert_with(|| json!({"properties": {}}));
+            if let Value::Object(members) = schema {
+                members.entry("type").or_insert_with(|| json!("object"));
+            }
         }
         schema
     }
-}
 
-fn max_tokens(model: &str) -> u64 {
-    let older = [
-        "claude-2",
-        "claude-instant",
-        "claude-3-opus",
-        "claude-3-sonnet",
-        "claude-3-haiku",
-    ];
-    if older.iter().any(|name| model.contains(name)) {
-        MAX_TOKENS_OLDER
-    } else {
-        MAX_TOKENS
-    }
-}
-
-/// Whether a model takes `effort`: Opus from 4.5, the others from 4.6 (<https://docs.claude.com/en/docs/build-with-claude/effort>,
-/// read 2026-11). Models that are not named so are taken for newer ones.
-fn knows_effort(model: &str) -> bool {
-    let older = [
-        "claude-2",
-        "claude-instant",
-        "claude-3",
-        "sonnet-4-0",
-        "sonnet-4-2",
-        "sonnet-4-5",
-        "opus-4-0",
-        "opus-4-1",
-        "opus-4-2",
-        "haiku-4-5",
-    ];
-    !older.iter().any(|name| model.contains(name)) && !model.ends_with("-4")
-}
-
-/// Arguments as the object that they are; `None` where they are none.
-fn parse_arguments(text: &str) -> Option<Value> {
-    if text.trim().is_empty() {
-        return Some(json!({}));
-    }
-    serde_json::from_str(text).ok().filter(Value::is_object)
-}
-
-/// Content as a text where it is nothing else, else as a list of blocks.
-fn content(mut blocks: Vec<Value>) -> Value {
-    match blocks.as_mut_slice() {
-        [Value::Object(block)] if block.len() == 2 && block.contains_key("text") => {
-            block.remove("text").unwrap_or_default()
+    fn tool_choice(&mut self) -> Option<Map<String, Value>> {
+        let choice = match &self.call.tool_choice {
+            None => None,
+            Some(ToolChoice::Auto) => Some(json!({"type": "auto"})),
+            Some(ToolChoice::None) => Some(json!({"type": "none"})),
+            Some(ToolChoice::Required) => Some(json!({"type": "any"})),
+            Some(ToolChoice::Function(name)) => Some(json!({"type": "tool", "name": name})),
+            Some(ToolChoice::Foreign(value)) if self.own => Some(value.clone()),
+            Some(ToolChoice::Foreign(_)) => {
+                self.gaps.left_out("tool_choice");
+                None
+            }
+        };
+        let mut choice = choice.map(to_map);
+        // Several at once is what Anthropic does anyway, and with no tool wanted it takes no such word.
+        let parallel = self.call.parallel_tool_calls;
+        let parallel = parallel.filter(|parallel| self.own || !parallel);
+        if let Some(parallel) = parallel
+            && self.call.tool_choice != Some(ToolChoice::None)
+        {
+            let choice = choice.get_or_insert_with(|| to_map(json!({"type": "auto"})));
+            choice.insert("disable_parallel_tool_use".to_owned(), json!(!parallel));
         }
-        _ => Value::Array(blocks),
+        choice
     }
+}
+
+/// Whether a field of OpenAI's asks for nothing that would not be done anyway.
+fn says_nothing(name: &str, value: &Value) -> bool {
+    match name {
+        "logit_bias" => value.as_object().is_some_and(Map::is_empty),
+        "modalities" => *value == json!(["text"]),
+        "store" => *value == json!(false),
+        _ => false,
+    }
+}
+
+/// Whether a field is Anthropic's `thinking`, which OpenAI's clients may add to what they send
+/// (<https://platform.claude.com/docs/en/api/openai-sdk>, read 2026-11). Other providers switch theirs on without a budget.
+fn is_thinking(name: &str, value: &Value) -> bool {
+    let is_whole = || match value["type"].as_str() {
+        Some("enabled") => value["budget_tokens"].is_u64(),
+        Some("adaptive" | "disabled") => true,
+        _ => false,
+    };
+    name == "thinking" && is_whole()
+}
+
+/// Arguments as the object that they are; `None` where they are none. Some models write nothing, or null, for no arguments.
+pub(super) fn parse_arguments(text: &str) -> Option<Value> {
+    match text.trim() {
+        "" | "null" => Some(json!({})),
+        text => serde_json::from_str(text).ok().filter(Value::is_object),
+    }
+}
+
+/// What stands for arguments that are no object: all of them under a name of ours, so that nothing is lost and nobody takes it
+/// for what was asked.
+pub(super) fn invalid_arguments(text: &str) -> Value {
+    json!({"_invalid_arguments": text})
 }
 
 /// A member of a body that is an object, made where it is not there.
 fn member<'a>(body: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<String, Value> {
-    let value = body
-        .entry(name)
-        .or_insert_with(|| Value::Object(Map::new()));
+    let value = body.entry(name).or_insert_with(|| json!({}));
     if !value.is_object() {
-        *value = Value::Object(Map::new());
+        *value = json!({});
     }
-    value
-        .as_object_mut()
-        .expect("it was made an object just now")
+    value.as_object_mut().expect("made an object just now")
 }
 
-fn to_map(value: Value) -> Map<String, Value> {
+pub(super) fn to_map(value: Value) -> Map<String, Value> {
     if let Value::Object(map) = value {
         map
     } else {
         Map::new()
     }
-}
-
-// === answers ===
-
-/// Writes a whole answer for a client. Anthropic's clients know one choice only.
-pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
-    match answer {
-        Answer::Chat(answer) => to_bytes(&Value::Object(write_message(answer, form))),
-        Answer::Embedding(_) => to_bytes(&json!({})),
-        Answer::Predict(value) => to_bytes(value),
-    }
-}
-
-fn write_message(answer: &ChatAnswer, form: &AnswerForm<'_>) -> Map<String, Value> {
-    let own = answer.extra.dialect == Dialect::AnthropicMessages;
-    let choice = answer.choices.first();
-    let parts = choice.map_or(&[][..], |choice| choice.content.as_slice());
-    let blocks: Vec<Value> = parts
-        .iter()
-        .filter_map(|part| answer_block(part, own))
-        .collect();
-    let mut message = Map::new();
-    put(
-        &mut message,
-        "id",
-        Some(message_id(&answer.id, form.fallback_id)),
-    );
-    put(&mut message, "type", Some("message"));
-    put(&mut message, "role", Some("assistant"));
-    put(
-        &mut message,
-        "model",
-        Some(if answer.model.is_empty() {
-            form.fallback_model.to_owned()
-        } else {
-            answer.model.clone()
-        }),
-    );
-    message.insert("content".to_owned(), Value::Array(blocks));
-    let stop = choice.and_then(|choice| choice.stop.as_ref());
-    let refused = parts
-        .iter()
-        .any(|part| matches!(part.kind, PartKind::Refusal { .. }));
-    let reason = match stop.map(|stop| &stop.reason) {
-        Some(StopReason::EndTurn) | None if refused => "refusal",
-        Some(reason) => stop_word(reason, own),
-        None if parts
-            .iter()
-            .any(|part| matches!(part.kind, PartKind::ToolCall { .. })) =>
-        {
-            "tool_use"
-        }
-        None => "end_turn",
-    };
-    put(&mut message, "stop_reason", Some(reason));
-    message.insert(
-        "stop_sequence".to_owned(),
-        json!(stop.and_then(|stop| stop.sequence.clone())),
-    );
-    message.insert(
-        "usage".to_owned(),
-        write_usage(&answer.usage.unwrap_or_default()),
-    );
-    if own {
-        message.extend(answer.extra.fields.clone());
-    }
-    message
-}
-
-/// The id as Anthropic's are: clients tell them by their beginning.
-pub(super) fn message_id(id: &str, otherwise: &str) -> String {
-    match id {
-        "" => format!("msg_{otherwise}"),
-        id => id.to_owned(),
-    }
-}
-
-fn answer_block(part: &Part, own: bool) -> Option<Value> {
-    let mut block = match &part.kind {
-        PartKind::Text { text, .. } | PartKind::Refusal { text } if text.is_empty() => return None,
-        PartKind::Text { text, citations } => {
-            let mut block = to_map(json!({"type": "text", "text": text}));
-            put(
-                &mut block,
-                "citations",
-                (!citations.is_empty()).then(|| citations.clone()),
-            );
-            block
-        }
-        PartKind::Refusal { text } => to_map(json!({"type": "text", "text": text})),
-        PartKind::Reasoning { text, signature } => to_map(
-            json!({"type": "thinking", "thinking": text, "signature": signature.as_deref().unwrap_or_default()}),
-        ),
-        PartKind::RedactedReasoning { data } => {
-            to_map(json!({"type": "redacted_thinking", "data": data}))
-        }
-        PartKind::ToolCall {
-            id,
-            name,
-            arguments,
-            ..
-        } => to_map(
-            json!({"type": "tool_use", "id": id, "name": name, "input": answer_input(arguments)}),
-        ),
-        PartKind::Foreign { value } if own => return Some(value.clone()),
-        PartKind::Image { .. }
-        | PartKind::Audio { .. }
-        | PartKind::Document { .. }
-        | PartKind::ToolResult { .. }
-        | PartKind::Foreign { .. } => return None,
-    };
-    if own {
-        block.extend(part.extra.clone());
-    }
-    Some(Value::Object(block))
-}
-
-/// The arguments as an object. What the model wrote and is none goes whole under `arguments`, so that nothing of it is lost.
-fn answer_input(arguments: &str) -> Value {
-    parse_arguments(arguments).unwrap_or_else(|| json!({"arguments": arguments}))
 }

@@ -7,190 +7,129 @@ use tollgate_domain::Dialect;
 
 use super::{ErrorKind, ProviderError};
 
+/// Characters of a message that are told on. Some providers repeat the whole request in it.
+const MESSAGE_CHARS: usize = 4000;
+
 /// Characters of a body without a known shape that are told on.
 const EXCERPT_CHARS: usize = 300;
 
-/// Reads what came with an error status. There is always an error to tell.
-pub(crate) fn read(_: Dialect, status: u16, body: &[u8]) -> ProviderError {
-    match serde_json::from_slice::<Value>(body) {
-        Ok(body) => of_json(status, &body),
-        Err(_) => ProviderError {
-            message: excerpt(status, body),
-            ..plain(status, ErrorKind::of_status(status))
-        },
-    }
-}
+/// The longest pause that is believed.
+const PAUSE_MAX: f64 = 86_400.0;
 
-/// Reads an error that came inside a stream, and therefore without a status: the one that its kind would have had stands for it.
-pub(crate) fn read_in_stream(_: Dialect, data: &[u8]) -> ProviderError {
-    let body: Value = serde_json::from_slice(data).unwrap_or_default();
-    let inner = inner(&body);
-    let told = ["status_code", "status", "code"]
-        .iter()
-        .find_map(|name| number(&inner[*name]));
-    let status = told
-        .and_then(|status| u16::try_from(status).ok())
-        .filter(|status| (400..600).contains(status));
-    let kind = word(inner)
-        .and_then(kind_of_word)
-        .or(status.map(ErrorKind::of_status))
-        .unwrap_or(ErrorKind::Server);
-    let status = status.unwrap_or_else(|| kind.status());
+/// Reads what came with an error status. There is always an error to tell.
+pub(crate) fn read(dialect: Dialect, status: u16, body: &[u8]) -> ProviderError {
+    let by_status = ErrorKind::of_status(status);
+    let Ok(body) = serde_json::from_slice::<Value>(body) else {
+        return of_text(status, body);
+    };
+    let error = error_of(&body);
+    let words: Vec<&str> = words(error).collect();
     ProviderError {
         status,
-        kind,
-        ..of_json(status, &body)
+        kind: kind(by_status, &words),
+        message: message(error).unwrap_or_else(|| unexplained(status)),
+        code: code(dialect, error),
+        param: error["param"].as_str().map(str::to_owned),
+        retry_after: retry_after(error),
     }
 }
 
-/// Where the error is: OpenAI, Anthropic and Google have it under `error`; others are flat.
-fn inner(body: &Value) -> &Value {
+/// Reads an error that came with a status of success, mostly inside a stream: it tells its status itself, or its kind does.
+pub(crate) fn read_in_stream(dialect: Dialect, data: &[u8]) -> ProviderError {
+    let body: Value = serde_json::from_slice(data).unwrap_or_default();
+    let error = error_of(&body);
+    let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok());
+    let status = ["status_code", "status", "code"]
+        .iter()
+        .find_map(|name| number(&error[*name]))
+        .and_then(|status| u16::try_from(status).ok())
+        .filter(|status| (400..600).contains(status));
+    let words: Vec<&str> = words(error).collect();
+    let status =
+        status.unwrap_or_else(|| most_telling(&words).unwrap_or(ErrorKind::Server).status());
+    read(dialect, status, data)
+}
+
+/// Where the error is: OpenAI, Anthropic and Google have it under `error`, Cloudflare in a list; others are flat.
+fn error_of(body: &Value) -> &Value {
     match body {
-        Value::Array(several) => several.first().map_or(body, inner),
+        Value::Array(several) => several.first().map_or(body, error_of),
         _ if body["error"].is_object() => &body["error"],
+        _ if body["errors"][0].is_object() => &body["errors"][0],
+        _ if body["detail"].is_object() => &body["detail"],
         _ => body,
     }
 }
 
-fn of_json(status: u16, body: &Value) -> ProviderError {
-    let inner = inner(body);
-    let code = code(inner);
-    let kind = kind(status, inner, code.as_deref());
-    ProviderError {
-        message: message(inner).unwrap_or_else(|| excerpt(status, b"")),
-        code,
-        param: inner["param"].as_str().map(str::to_owned),
-        retry_after: retry_after(inner),
-        ..plain(status, kind)
+// === kind ===
+
+fn kind(by_status: ErrorKind, words: &[&str]) -> ErrorKind {
+    match (by_status, most_telling(words)) {
+        // To ask again does not help where the quota is used up, and it does where the provider is full.
+        (_, Some(kind @ (ErrorKind::Billing | ErrorKind::Overloaded))) => kind,
+        // 400 is the status of almost everything. It is the client's fault all the same.
+        (ErrorKind::InvalidRequest, Some(kind)) if kind != ErrorKind::Server => kind,
+        _ => by_status,
     }
 }
 
-fn plain(status: u16, kind: ErrorKind) -> ProviderError {
-    ProviderError {
-        status,
-        kind,
-        message: String::new(),
-        code: None,
-        param: None,
-        retry_after: None,
+/// The kind that the words tell; "invalid request" says the least.
+fn most_telling(words: &[&str]) -> Option<ErrorKind> {
+    let mut kinds = words.iter().filter_map(|word| kind_of_word(word));
+    let first = kinds.next()?;
+    match first {
+        ErrorKind::InvalidRequest => Some(kinds.find(|kind| *kind != first).unwrap_or(first)),
+        kind => Some(kind),
     }
 }
 
-/// The text, wherever it is.
-fn message(inner: &Value) -> Option<String> {
-    for name in [
-        "message",
-        "error",
-        "detail",
-        "title",
-        "error_message",
-        "msg",
-    ] {
-        match &inner[name] {
-            Value::String(text) if !text.is_empty() => return Some(text.clone()),
-            // FastAPI's list of what is wrong with the body.
-            Value::Array(problems) if !problems.is_empty() => {
-                let problems: Vec<String> = problems.iter().map(problem).collect();
-                return Some(problems.join("; "));
-            }
-            Value::Object(nested) => {
-                if let Some(text) = nested.get("message").and_then(Value::as_str) {
-                    return Some(text.to_owned());
-                }
-            }
-            _ => {}
-        }
-    }
-    inner.as_str().map(str::to_owned)
+/// The words by which providers tell errors apart.
+fn words(error: &Value) -> impl Iterator<Item = &str> {
+    let own = [
+        "code",
+        "error_code",
+        "status",
+        "type",
+        "error_type",
+        "reason",
+    ];
+    let own = own.into_iter().map(|name| &error[name]);
+    // Google's.
+    let details = error["details"].as_array().into_iter().flatten();
+    own.chain(details.map(|detail| &detail["reason"]))
+        .filter_map(Value::as_str)
 }
 
-fn problem(problem: &Value) -> String {
-    let text = problem["msg"]
-        .as_str()
-        .or(problem["message"].as_str())
-        .or(problem.as_str())
-        .unwrap_or("invalid");
-    let place = problem["loc"].as_array().map(|place| {
-        place
-            .iter()
-            .map(|step| {
-                step.as_str()
-                    .map_or_else(|| step.to_string(), str::to_owned)
-            })
-            .collect::<Vec<_>>()
-            .join(".")
-    });
-    match place {
-        Some(place) => format!("{place}: {text}"),
-        None => text.to_owned(),
-    }
-}
-
-/// The provider's own code. A number that only repeats the status says nothing.
-fn code(inner: &Value) -> Option<String> {
-    let text = |name: &str| {
-        inner[name]
-            .as_str()
-            .filter(|text| !text.is_empty())
-            .map(str::to_owned)
-    };
-    text("code")
-        .or_else(|| text("error_code"))
-        .or_else(|| text("status"))
-        .or_else(|| text("type").filter(|kind| kind != "error"))
-}
-
-/// The word that tells the kind best.
-fn word(inner: &Value) -> Option<&str> {
-    ["type", "status", "error_code", "code"]
-        .iter()
-        .find_map(|name| {
-            inner[*name]
-                .as_str()
-                .filter(|word| kind_of_word(word).is_some())
-        })
-}
-
-fn kind(status: u16, inner: &Value, code: Option<&str>) -> ErrorKind {
-    match code.and_then(kind_of_word) {
-        // Asking again does not help where the quota is used up.
-        Some(ErrorKind::Billing) => ErrorKind::Billing,
-        _ => match (
-            ErrorKind::of_status(status),
-            word(inner).and_then(kind_of_word),
-        ) {
-            // Anthropic's `overloaded_error`, whatever the status.
-            (_, Some(ErrorKind::Overloaded)) => ErrorKind::Overloaded,
-            // A status that says little, and a word that says more.
-            (ErrorKind::Server, Some(kind)) if status < 500 => kind,
-            (kind, _) => kind,
-        },
-    }
-}
-
-/// What a provider's word means: OpenAI's, Anthropic's, Google's and MLflow's.
+/// What a word means: of OpenAI, Azure, Anthropic, Google, MLflow and Databricks.
 fn kind_of_word(word: &str) -> Option<ErrorKind> {
     Some(match word {
-        "insufficient_quota"
-        | "billing_error"
-        | "billing_hard_limit_reached"
-        | "quota_exceeded" => ErrorKind::Billing,
+        "insufficient_quota" | "billing_error" | "billing_hard_limit_reached" => ErrorKind::Billing,
         "invalid_request_error"
+        | "invalid_parameter_error"
+        | "BadRequestError"
+        | "BAD_REQUEST"
         | "INVALID_ARGUMENT"
-        | "INVALID_PARAMETER_VALUE"
-        | "BAD_REQUEST" => ErrorKind::InvalidRequest,
-        "authentication_error" | "invalid_api_key" | "UNAUTHENTICATED" => ErrorKind::Authentication,
+        | "INVALID_PARAMETER_VALUE" => ErrorKind::InvalidRequest,
+        "authentication_error"
+        | "invalid_api_key"
+        | "wrong_api_key"
+        | "API_KEY_INVALID"
+        | "UNAUTHENTICATED" => ErrorKind::Authentication,
         "permission_error" | "PERMISSION_DENIED" => ErrorKind::Permission,
-        "not_found_error" | "model_not_found" | "NOT_FOUND" | "RESOURCE_DOES_NOT_EXIST" => {
-            ErrorKind::NotFound
-        }
-        "timeout_error" => ErrorKind::Timeout,
+        "not_found_error"
+        | "model_not_found"
+        | "DeploymentNotFound"
+        | "NOT_FOUND"
+        | "RESOURCE_DOES_NOT_EXIST" => ErrorKind::NotFound,
+        "timeout_error" | "DEADLINE_EXCEEDED" => ErrorKind::Timeout,
         "request_too_large" => ErrorKind::TooLarge,
         "rate_limit_error"
         | "rate_limit_exceeded"
+        | "tokens"
+        | "requests"
+        | "RateLimitReached"
         | "RESOURCE_EXHAUSTED"
-        | "REQUEST_LIMIT_EXCEEDED"
-        | "RateLimitReached" => ErrorKind::RateLimited,
+        | "REQUEST_LIMIT_EXCEEDED" => ErrorKind::RateLimited,
         "overloaded_error" | "overloaded" | "UNAVAILABLE" | "TEMPORARILY_UNAVAILABLE" => {
             ErrorKind::Overloaded
         }
@@ -201,50 +140,120 @@ fn kind_of_word(word: &str) -> Option<ErrorKind> {
     })
 }
 
+// === code, text, pause ===
+
+/// The provider's own code. A number says no more than the status.
+fn code(dialect: Dialect, error: &Value) -> Option<String> {
+    let mut names = vec!["code", "error_code", "status"];
+    if dialect == Dialect::AnthropicMessages {
+        // There are no codes.
+        names.push("type");
+    }
+    let mut codes = names.into_iter().filter_map(|name| error[name].as_str());
+    let is_word = |code: &&str| !code.is_empty() && code.parse::<u16>().is_err();
+    codes.find(is_word).map(str::to_owned)
+}
+
+/// The text, wherever it is.
+fn message(error: &Value) -> Option<String> {
+    let names = [
+        "message",
+        "error",
+        "detail",
+        "title",
+        "error_message",
+        "msg",
+    ];
+    let places = names.into_iter().map(|name| &error[name]).chain([error]);
+    let text = places.into_iter().find_map(|place| match place {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(problems) => {
+            let problems: Vec<String> = problems.iter().filter_map(problem).collect();
+            Some(problems.join("; "))
+        }
+        _ => None,
+    });
+    let text: String = text?.trim().chars().take(MESSAGE_CHARS).collect();
+    (!text.is_empty()).then_some(text)
+}
+
+/// One of several things that are wrong, with its place: a list of what is wrong with a body.
+fn problem(problem: &Value) -> Option<String> {
+    let text = problem["msg"]
+        .as_str()
+        .or(problem["message"].as_str())
+        .or(problem.as_str())?;
+    let steps = problem["loc"].as_array().into_iter().flatten();
+    let place: Vec<String> = steps
+        .map(|step| {
+            step.as_str()
+                .map_or_else(|| step.to_string(), str::to_owned)
+        })
+        .collect();
+    Some(match place.as_slice() {
+        [] => text.to_owned(),
+        place => format!("{}: {text}", place.join(".")),
+    })
+}
+
 /// Google's `RetryInfo`, or a number of seconds.
-fn retry_after(inner: &Value) -> Option<Duration> {
-    let details = inner["details"].as_array().map_or(&[][..], Vec::as_slice);
-    let delay = details.iter().find_map(|detail| {
+fn retry_after(error: &Value) -> Option<Duration> {
+    let details = error["details"].as_array().into_iter().flatten();
+    let delay = |detail: &Value| {
         detail["retryDelay"]
             .as_str()?
             .strip_suffix('s')?
-            .parse::<f64>()
+            .parse()
             .ok()
-    });
-    let seconds = delay.or_else(|| inner["retry_after"].as_f64())?;
-    (0.0..86_400.0)
+    };
+    let seconds: f64 = details
+        .into_iter()
+        .find_map(delay)
+        .or_else(|| error["retry_after"].as_f64())?;
+    (0.0..PAUSE_MAX)
         .contains(&seconds)
         .then(|| Duration::from_secs_f64(seconds))
 }
 
-fn number(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+/// A body that is no JSON: the beginning of its text, or of a page the title alone.
+fn of_text(status: u16, body: &[u8]) -> ProviderError {
+    let text = String::from_utf8_lossy(body);
+    let text = text.trim();
+    let shown = if text.starts_with('<') {
+        title(text)
+    } else {
+        Some(text)
+    };
+    let shown = shown.unwrap_or_default().split_whitespace();
+    let shown = shown.collect::<Vec<_>>().join(" ");
+    let shown = shown.chars().filter(|sign| !sign.is_control());
+    let shown: String = shown.take(EXCERPT_CHARS).collect();
+    ProviderError {
+        status,
+        kind: ErrorKind::of_status(status),
+        message: if shown.is_empty() {
+            unexplained(status)
+        } else {
+            shown
+        },
+        code: None,
+        param: None,
+        retry_after: None,
+    }
 }
 
-/// A body without a known shape: the beginning of its text, markup left out.
-fn excerpt(status: u16, body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let mut plain = String::new();
-    let mut in_markup = false;
-    for character in text.chars() {
-        match character {
-            '<' => in_markup = true,
-            '>' if in_markup => in_markup = false,
-            _ if in_markup => {}
-            _ if character.is_whitespace() || character.is_control() => {
-                if !plain.ends_with(' ') {
-                    plain.push(' ');
-                }
-            }
-            _ => plain.push(character),
-        }
-    }
-    let plain: String = plain.trim().chars().take(EXCERPT_CHARS).collect();
-    if plain.is_empty() {
-        format!("the provider answered with status {status} and no explanation")
-    } else {
-        plain
-    }
+/// The title of a page.
+fn title(page: &str) -> Option<&str> {
+    let (_, rest) = page
+        .split_once("<title")
+        .or_else(|| page.split_once("<TITLE"))?;
+    let (_, rest) = rest.split_once('>')?;
+    let (title, _) = rest.split_once('<')?;
+    Some(title)
+}
+
+fn unexplained(status: u16) -> String {
+    format!("the provider answered with status {status} and no explanation")
 }
 
 #[cfg(test)]
@@ -254,124 +263,238 @@ mod tests {
 
     use super::*;
 
-    fn told(status: u16, body: &Value) -> (ErrorKind, String, Option<String>) {
-        let error = read(Dialect::OpenaiChat, status, body.to_string().as_bytes());
-        (error.kind, error.message, error.code)
+    fn read_json(status: u16, body: &Value) -> ProviderError {
+        read(Dialect::OpenaiChat, status, body.to_string().as_bytes())
     }
 
+    /// Shapes as they were recorded, with shorter texts.
     #[test]
     fn every_shape_that_was_seen_is_read() {
-        let text = || "no".to_owned();
+        use ErrorKind::*;
         for (status, body, kind, code) in [
             (
                 404,
                 json!({"error": {"message": "no", "type": "invalid_request_error", "param": null, "code": "model_not_found"}}),
-                ErrorKind::NotFound,
+                NotFound,
                 Some("model_not_found"),
+            ),
+            (
+                400,
+                json!({"error": {"message": "no", "type": "invalid_request_error", "param": "model", "code": null}}),
+                InvalidRequest,
+                None,
+            ),
+            (
+                400,
+                json!({"error": {"code": 400, "message": "no", "type": "Bad Request"}}),
+                InvalidRequest,
+                None,
+            ),
+            (
+                401,
+                json!({"error": {"code": "401", "message": "no"}}),
+                Authentication,
+                None,
             ),
             (
                 429,
                 json!({"error": {"message": "no", "type": "insufficient_quota", "code": "insufficient_quota"}}),
-                ErrorKind::Billing,
+                Billing,
                 Some("insufficient_quota"),
             ),
             (
+                429,
+                json!({"error": {"code": "RateLimitReached", "message": "no", "details": "no"}}),
+                RateLimited,
+                Some("RateLimitReached"),
+            ),
+            (
                 529,
+                json!({"type": "error", "error": {"type": "overloaded_error", "message": "no"}, "request_id": "r"}),
+                Overloaded,
+                None,
+            ),
+            (
+                500,
                 json!({"type": "error", "error": {"type": "overloaded_error", "message": "no"}}),
-                ErrorKind::Overloaded,
-                Some("overloaded_error"),
+                Overloaded,
+                None,
             ),
             (
                 401,
-                json!({"detail": "no"}),
-                ErrorKind::Authentication,
+                json!({"message": "no", "type": "invalid_request_error", "param": "api_key", "code": "wrong_api_key"}),
+                Authentication,
+                Some("wrong_api_key"),
+            ),
+            (
+                400,
+                json!({"object": "error", "message": "no", "type": "invalid_request_invalid_args", "param": null, "code": "3051"}),
+                InvalidRequest,
+                None,
+            ),
+            (401, json!({"detail": "no"}), Authentication, None),
+            (
+                422,
+                json!({"detail": [{"loc": ["body", "tools", 0], "msg": "no"}]}),
+                InvalidRequest,
                 None,
             ),
             (
-                422,
-                json!({"detail": [{"loc": ["body"], "msg": "no"}]}),
-                ErrorKind::InvalidRequest,
-                None,
+                404,
+                json!({"detail": {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no"}}),
+                NotFound,
+                Some("RESOURCE_DOES_NOT_EXIST"),
             ),
             (
                 400,
                 json!({"error_code": "BAD_REQUEST", "message": "no", "stack_trace": "long"}),
-                ErrorKind::InvalidRequest,
+                InvalidRequest,
                 Some("BAD_REQUEST"),
             ),
-            (404, json!({"error": "no"}), ErrorKind::NotFound, None),
+            (404, json!({"error": "no"}), NotFound, None),
+            (400, json!({"error": ["no"]}), InvalidRequest, None),
+            (
+                422,
+                json!({"error": "no", "error_type": "template_error"}),
+                InvalidRequest,
+                None,
+            ),
             (
                 400,
                 json!({"code": "invalid-argument", "error": "no"}),
-                ErrorKind::InvalidRequest,
+                InvalidRequest,
                 Some("invalid-argument"),
             ),
             (
-                429,
-                json!({"error": {"code": 429, "message": "no", "status": "RESOURCE_EXHAUSTED"}}),
-                ErrorKind::RateLimited,
-                Some("RESOURCE_EXHAUSTED"),
+                400,
+                json!({"error": {"code": 400, "message": "no", "status": "INVALID_ARGUMENT", "details": [{"reason": "API_KEY_INVALID"}]}}),
+                Authentication,
+                Some("INVALID_ARGUMENT"),
             ),
             (
                 402,
-                json!({"title": "no", "status": 402}),
-                ErrorKind::Billing,
+                json!({"title": "Payment required", "detail": "no", "status": 402}),
+                Billing,
                 None,
             ),
+            (
+                403,
+                json!({"success": false, "errors": [{"code": 10001, "message": "no"}]}),
+                Permission,
+                None,
+            ),
+            (
+                400,
+                json!([{"error": {"message": "no"}}]),
+                InvalidRequest,
+                None,
+            ),
+            (400, json!("no"), InvalidRequest, None),
+            (503, json!({"message": "no"}), Overloaded, None),
         ] {
-            let (told_kind, message, told_code) = told(status, &body);
-            assert_eq!((told_kind, told_code.as_deref()), (kind, code), "{body}");
-            assert!(
-                message == text() || message == "body: no",
-                "{body}: {message}"
-            );
+            let error = read_json(status, &body);
+            assert_eq!((error.kind, error.code.as_deref()), (kind, code), "{body}");
+            let expected = if status == 422 && body["detail"].is_array() {
+                "body.tools.0: no"
+            } else {
+                "no"
+            };
+            assert_eq!(error.message, expected, "{body}");
         }
     }
 
     #[test]
-    fn markup_is_left_out_and_nothing_is_told_for_nothing() {
-        let error = read(
-            Dialect::OpenaiChat,
-            401,
-            b"<html><head>\n<title>401 Authorization Required</title></head></html>",
-        );
-        assert_eq!(error.message, "401 Authorization Required");
+    fn anthropics_type_stands_for_a_code() {
+        let body = br#"{"type": "error", "error": {"type": "not_found_error", "message": "no"}}"#;
+        let error = read(Dialect::AnthropicMessages, 404, body);
+        assert_eq!(error.code.as_deref(), Some("not_found_error"));
+    }
+
+    #[test]
+    fn of_a_page_the_title_alone_is_told() {
+        let message =
+            |status, body: &str| read(Dialect::OpenaiChat, status, body.as_bytes()).message;
+        let page = "<html><head>\n<style>a{}</style><title>401 Authorization\n Required</title></head><body>nginx</body></html>";
+        assert_eq!(message(401, page), "401 Authorization Required");
+        let unexplained = "the provider answered with status 502 and no explanation";
+        for body in [
+            "",
+            " \n",
+            "<html>secret",
+            "{}",
+            "null",
+            "[]",
+            r#"{"error": {"message": ""}}"#,
+        ] {
+            assert_eq!(message(502, body), unexplained, "{body}");
+        }
         assert_eq!(
-            read(Dialect::OpenaiChat, 502, b"").message,
-            "the provider answered with status 502 and no explanation"
+            message(422, "Failed to\n deserialize"),
+            "Failed to deserialize"
+        );
+        assert_eq!(
+            message(500, &"é".repeat(10_000)).chars().count(),
+            EXCERPT_CHARS
         );
     }
 
     #[test]
     fn an_error_in_a_stream_has_the_status_of_its_kind() {
-        let error = read_in_stream(
-            Dialect::AnthropicMessages,
-            br#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
-        );
-        assert_eq!((error.status, error.kind), (503, ErrorKind::Overloaded));
-        let error = read_in_stream(
-            Dialect::OpenaiChat,
-            br#"{"error":{"message":"bad tool","code":"tool_use_failed","status_code":400}}"#,
-        );
-        assert_eq!((error.status, error.kind), (400, ErrorKind::InvalidRequest));
+        for (data, status, kind) in [
+            (
+                json!({"type": "error", "error": {"type": "overloaded_error", "message": "no"}}),
+                503,
+                ErrorKind::Overloaded,
+            ),
+            (
+                json!({"error": {"message": "no", "code": "tool_use_failed", "status_code": 400}}),
+                400,
+                ErrorKind::InvalidRequest,
+            ),
+            (
+                json!({"error": {"message": "no", "type": "invalid_request_error", "code": "rate_limit_exceeded"}}),
+                429,
+                ErrorKind::RateLimited,
+            ),
+            (
+                json!({"error": {"message": "no", "type": "invalid_request_error", "code": null}}),
+                400,
+                ErrorKind::InvalidRequest,
+            ),
+            (
+                json!({"error": {"code": 502, "message": "no"}}),
+                502,
+                ErrorKind::Server,
+            ),
+            (json!({"error": "no"}), 500, ErrorKind::Server),
+        ] {
+            let error = read_in_stream(Dialect::OpenaiChat, data.to_string().as_bytes());
+            assert_eq!((error.status, error.kind), (status, kind), "{data}");
+            assert_eq!(error.message, "no", "{data}");
+        }
     }
 
     #[test]
-    fn googles_pause_is_read() {
-        let body =
-            json!({"error": {"code": 429, "message": "no", "details": [{"retryDelay": "7.5s"}]}});
-        assert_eq!(
-            read(Dialect::OpenaiChat, 429, body.to_string().as_bytes()).retry_after,
-            Some(Duration::from_millis(7500))
-        );
+    fn the_providers_pause_is_read() {
+        for (error, seconds) in [
+            (
+                json!({"message": "no", "details": [{}, {"retryDelay": "7.5s"}]}),
+                Some(7.5),
+            ),
+            (json!({"message": "no", "retry_after": 3}), Some(3.0)),
+            (json!({"message": "no", "retry_after": -3}), None),
+            (json!({"message": "no", "retry_after": 1e300}), None),
+        ] {
+            let pause = read_json(429, &json!({"error": error})).retry_after;
+            assert_eq!(pause, seconds.map(Duration::from_secs_f64), "{error}");
+        }
     }
 
     proptest! {
         #[test]
         fn garbage_is_an_error_too(status in 400_u16..600, body in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let error = read(Dialect::OpenaiChat, status, &body);
-            prop_assert!(!error.message.is_empty());
-            let _in_stream = read_in_stream(Dialect::AnthropicMessages, &body);
+            prop_assert!(!read(Dialect::OpenaiChat, status, &body).message.is_empty());
+            prop_assert!(!read_in_stream(Dialect::AnthropicMessages, &body).message.is_empty());
         }
     }
 }

@@ -5,8 +5,8 @@ use tollgate_domain::{Dialect, StreamEnd, StreamUsage, Usage};
 
 use super::*;
 use crate::{
-    Answer, AnswerForm, Call, CallForm, ChatCall, Delta, Extra, MediaSource, Message, Part,
-    PartKind, PartStart, Reasoning, Role, SseSplitter, Stop, StopReason, StreamEvent,
+    Answer, AnswerForm, Call, CallForm, ChatCall, ChatInput, Delta, Extra, MediaSource, Message,
+    Part, PartKind, PartStart, Reasoning, Role, SseSplitter, Stop, StopReason, StreamEvent,
     StreamReader as Reader, ToolKind, Unsupported,
 };
 
@@ -69,6 +69,7 @@ fn write(
         dialect: Dialect::OpenaiChat,
         model: Some(model),
         stream_usage: StreamUsage::Ask,
+        chat_input: ChatInput::Messages,
         drop_unsupported,
     };
     let written = write_call(&Call::Chat(Box::new(call)), &form)?;
@@ -163,6 +164,10 @@ fn what_cannot_be_said_is_named() {
     call.extra.fields.insert("container".into(), json!("c"));
     let refused = write(call.clone(), "m", false).unwrap_err().fields;
     assert!(refused.contains(&"container".to_owned()), "{refused:?}");
+    assert!(
+        refused.contains(&"messages.content.server_tool_use".to_owned()),
+        "{refused:?}"
+    );
     let (body, dropped) = write(call, "m", true).unwrap();
     assert_eq!(
         body,
@@ -179,6 +184,7 @@ fn a_completion_is_put_to_a_chat_model_as_what_the_user_says() {
             dialect: Dialect::OpenaiChat,
             model: Some("m"),
             stream_usage: StreamUsage::Unasked,
+            chat_input: ChatInput::Messages,
             drop_unsupported: false,
         };
         write_call(&call, &form)

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Visitor};
 use serde_json::{Value, value::RawValue};
 use tollgate_domain::{Dialect, Usage};
 
-use crate::{ErrorKind, ProviderError, SseEvent, StopReason};
+use crate::{ProviderError, SseEvent, StopReason, error::read_in_stream};
 
 /// The end mark of a stream.
 const DONE: &[u8] = b"[DONE]";
@@ -154,7 +154,7 @@ pub(crate) struct ContentPart<'a> {
 pub(crate) fn read_event<'a, C: Deserialize<'a>>(
     event: &'a SseEvent,
 ) -> Result<Told<'a, C>, serde_json::Error> {
-    let error = || Told::Error(read_stream_error(Dialect::OpenaiChat, &event.data));
+    let error = || Told::Error(read_in_stream(Dialect::OpenaiChat, &event.data));
     Ok(match event.data.trim_ascii() {
         b"" => Told::Nothing,
         DONE => Told::End,
@@ -191,44 +191,6 @@ impl<C> Chunk<'_, C> {
             || self
                 .object
                 .is_some_and(|object| object.get() == r#""error""#)
-    }
-}
-
-/// Reads an error that came with a status of success, mostly inside a stream: its kind is told by its words alone.
-pub(crate) fn read_stream_error(dialect: Dialect, data: &[u8]) -> ProviderError {
-    let body: Value = serde_json::from_slice(data).unwrap_or_default();
-    let error = body.get("error").unwrap_or(&body);
-    let status = ["status_code", "status", "code"]
-        .iter()
-        .filter_map(|name| error.get(name))
-        .find_map(|code| code.as_u64().or_else(|| code.as_str()?.parse().ok()))
-        .and_then(|code| u16::try_from(code).ok())
-        .filter(|code| (400..600).contains(code));
-    let word = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
-    let status = status.unwrap_or_else(|| kind_of(word("type"), word("code")).status());
-    crate::error::read(dialect, status, data)
-}
-
-/// The kind that a `type` and a `code` tell, OpenAI's and Anthropic's.
-fn kind_of(kind: &str, code: &str) -> ErrorKind {
-    match (kind, code) {
-        (_, "rate_limit_exceeded")
-        | ("rate_limit_error" | "rate_limit_exceeded" | "tokens" | "requests", _) => {
-            ErrorKind::RateLimited
-        }
-        (_, "insufficient_quota") | ("insufficient_quota" | "billing_error", _) => {
-            ErrorKind::Billing
-        }
-        (_, "invalid_api_key") | ("authentication_error", _) => ErrorKind::Authentication,
-        (_, "model_not_found") | ("not_found_error", _) => ErrorKind::NotFound,
-        ("permission_error", _) => ErrorKind::Permission,
-        ("request_too_large", _) => ErrorKind::TooLarge,
-        ("timeout_error", _) => ErrorKind::Timeout,
-        ("overloaded_error", _) => ErrorKind::Overloaded,
-        ("invalid_request_error" | "invalid_parameter_error" | "BadRequestError", _) => {
-            ErrorKind::InvalidRequest
-        }
-        _ => ErrorKind::Server,
     }
 }
 

@@ -1,5 +1,7 @@
-//! Recorded calls and answers of OpenAI's dialects, in `fixtures/`: read and written again they mean the same. What a stream tells is in
-//! a snapshot beside it.
+//! Recorded calls and answers, in `fixtures/`: read and written again they mean the same. What a stream tells is in a snapshot
+//! beside it. How they are told in other dialects is in `cross`.
+
+mod cross;
 
 use std::{fs, path::PathBuf};
 
@@ -9,10 +11,12 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{Glance, SseSplitter, Watch, glance};
 
-const DIALECTS: [(Dialect, Task); 3] = [
+const DIALECTS: [(Dialect, Task); 5] = [
     (Dialect::OpenaiChat, Task::Chat),
     (Dialect::OpenaiCompletions, Task::Completions),
     (Dialect::OpenaiEmbeddings, Task::Embeddings),
+    (Dialect::AnthropicMessages, Task::Chat),
+    (Dialect::MlflowServing, Task::Predict),
 ];
 
 /// A recorded call with its answer, whole or streamed.
@@ -46,7 +50,7 @@ fn fixtures() -> Vec<Fixture> {
             }
         }
     }
-    assert!(fixtures.len() > 15, "fixtures are missing");
+    assert!(fixtures.len() > 30, "fixtures are missing");
     fixtures
 }
 
@@ -75,6 +79,7 @@ impl Fixture {
             dialect: self.dialect,
             model: self.content["call"]["model"].as_str(),
             stream_usage: StreamUsage::Unasked,
+            chat_input: ChatInput::Messages,
             drop_unsupported: false,
         }
     }
@@ -94,6 +99,7 @@ impl Fixture {
 fn bare(mut value: Value) -> Value {
     strip(&mut value);
     if let Value::Object(body) = &mut value {
+        body.retain(|_, value| *value != json!([]));
         if let Some(cap) = body.remove("max_completion_tokens") {
             body.insert("max_tokens".to_owned(), cap);
         }
@@ -117,11 +123,15 @@ fn strip(value: &mut Value) {
             members.retain(|name, value| {
                 !(value.is_null() || name == "stream" && *value == json!(false))
             });
-            if let Some(Value::Array(parts)) = members.get("content")
-                && let [part] = parts.as_slice()
-                && part["type"] == "text"
-            {
-                members.insert("content".to_owned(), part["text"].clone());
+            for name in ["content", "system"] {
+                if let Some(Value::Array(parts)) = members.get(name)
+                    && let [Value::Object(part)] = parts.as_slice()
+                    && part.len() == 2
+                    && let Some(text) = part.get("text")
+                {
+                    let text = text.clone();
+                    members.insert(name.to_owned(), text);
+                }
             }
         }
         Value::Array(items) => items.iter_mut().for_each(strip),
@@ -250,13 +260,27 @@ fn streams_mean_the_same_when_written_again() {
     }
 }
 
-/// The same events with usage, which may come at any time, as one at the end.
+/// The same events with usage, which may come at any time, beside them.
 fn merged(told: Vec<StreamEvent>) -> (Vec<StreamEvent>, Option<tollgate_domain::Usage>) {
     let mut usage: Option<tollgate_domain::Usage> = None;
     let mut rest = Vec::new();
     for event in told {
         match event {
             StreamEvent::Usage(later) => usage.get_or_insert_default().update(&later),
+            StreamEvent::Start {
+                id,
+                model,
+                created,
+                usage: first,
+            } => {
+                usage = first;
+                rest.push(StreamEvent::Start {
+                    id,
+                    model,
+                    created,
+                    usage: None,
+                });
+            }
             event => rest.push(event),
         }
     }
@@ -275,21 +299,7 @@ fn a_watch_agrees_with_the_reader() {
             let mut told = Vec::new();
             reader.read(&event, &mut told).unwrap();
             let seen = watch.see(&event);
-            let content = told.iter().any(|event| {
-                matches!(event, StreamEvent::Delta { .. })
-                    || matches!(
-                        event,
-                        StreamEvent::PartStart {
-                            start: PartStart::ToolCall { .. },
-                            ..
-                        }
-                    )
-            });
-            // Sound is content, though no other dialect has it.
-            let content = content
-                || told
-                    .iter()
-                    .any(|event| matches!(event, StreamEvent::Foreign(_)));
+            let content = told.iter().any(|event| is_content(event, fixture.dialect));
             assert_eq!(seen.content, content, "{} {event:?}", fixture.name);
             assert_eq!(
                 seen.end,
@@ -305,12 +315,10 @@ fn a_watch_agrees_with_the_reader() {
                 }
             });
             assert_eq!(seen.error.as_ref(), error, "{} {event:?}", fixture.name);
-            let usage = told.iter().find_map(|event| {
-                if let StreamEvent::Usage(usage) = event {
-                    Some(*usage)
-                } else {
-                    None
-                }
+            let usage = told.iter().find_map(|event| match event {
+                StreamEvent::Usage(usage) => Some(*usage),
+                StreamEvent::Start { usage, .. } => *usage,
+                _ => None,
             });
             assert_eq!(seen.usage, usage, "{} {event:?}", fixture.name);
             seen_stop = seen_stop.or(seen.stop);
@@ -329,15 +337,36 @@ fn a_watch_agrees_with_the_reader() {
     }
 }
 
+/// Whether a person would see something of it. Sound is content, though no other dialect has it.
+fn is_content(event: &StreamEvent, dialect: Dialect) -> bool {
+    match event {
+        StreamEvent::Delta {
+            delta: Delta::Signature(_) | Delta::Citation(_),
+            ..
+        } => dialect == Dialect::OpenaiChat,
+        StreamEvent::Delta { .. } => true,
+        StreamEvent::PartStart { start, .. } => !matches!(
+            start,
+            PartStart::Text | PartStart::Reasoning | PartStart::Refusal
+        ),
+        StreamEvent::Foreign(value) => value["type"] != "ping",
+        _ => false,
+    }
+}
+
+/// Where a stream's end mark is whole.
+fn end_mark(stream: &str) -> Option<usize> {
+    let after = |mark: &str| Some(stream.find(mark)? + mark.len());
+    let brace = |at: usize| Some(at + stream.get(at..)?.find('}')? + 1);
+    after("data: [DONE]").or_else(|| after("data: {\"type\":\"message_stop\"").and_then(brace))
+}
+
 #[test]
 fn a_stream_cut_anywhere_has_no_end_and_one_split_anywhere_has_one() {
     for (fixture, stream) in streams() {
         let bytes = stream.as_bytes();
         let (whole, _) = read_stream(fixture.dialect, &[bytes], StreamEnd::Mark).unwrap();
-        let end_mark = match stream.find("data: [DONE]") {
-            Some(at) if whole.contains(&StreamEvent::End) => at + "data: [DONE]".len(),
-            _ => usize::MAX,
-        };
+        let end_mark = end_mark(&stream).filter(|_| whole.contains(&StreamEvent::End));
         for cut in 0..=bytes.len() {
             let (first, second) = bytes.split_at(cut);
             // An event that is cut in the middle cannot be read, which is no end either.
@@ -348,7 +377,7 @@ fn a_stream_cut_anywhere_has_no_end_and_one_split_anywhere_has_one() {
                     .count();
                 assert_eq!(
                     ends,
-                    usize::from(cut >= end_mark),
+                    usize::from(end_mark.is_some_and(|end_mark| cut >= end_mark)),
                     "{} cut at {cut}",
                     fixture.name
                 );
@@ -483,6 +512,11 @@ fn any_json() -> impl Strategy<Value = Value> {
                 "reasoning_details",
                 "error",
                 "data",
+                "content_block",
+                "stop_reason",
+                "source",
+                "input",
+                "citations",
             ][..],
         );
         prop_oneof![
@@ -517,6 +551,19 @@ proptest! {
             let written = write_answer(&answer, &fixture.answer_form());
             prop_assert!(read_answer(fixture.dialect, fixture.task, &written).is_ok());
             drop(stream_of(answer));
+        }
+        if let Some(stream) = fixture.content["stream"].as_str() {
+            let lines: Vec<&str> = stream
+                .lines()
+                .filter_map(|line| line.strip_prefix("data: "))
+                .filter(|data| *data != "[DONE]")
+                .collect();
+            let mut event: Value = serde_json::from_str(place.get::<&str>(&lines)).unwrap();
+            put_in(&mut event, place, value.clone());
+            let stream = stream.replace(place.get::<&str>(&lines), &event.to_string());
+            if let Ok((told, _)) = read_stream(fixture.dialect, &[stream.as_bytes()], StreamEnd::Mark) {
+                drop(write_stream(&fixture.answer_form(), &told));
+            }
         }
         let mut chunk = json!({"id": "1", "choices": [{"index": 0, "delta": {"content": "a", "tool_calls": [{"index": 0}]}}]});
         put_in(&mut chunk, place, value);
