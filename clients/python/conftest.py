@@ -21,6 +21,7 @@ providers:
   - {{name: anthropic, type: anthropic, api_key: sk-ant-1, base_url: "{url}", timeouts: {{first_token: 1s, idle: 1s}}}}
   - {{name: openai-limited, type: openai, api_key: sk-up-2, base_url: "{url}/v1"}}
   - {{name: anthropic-limited, type: anthropic, api_key: sk-ant-2, base_url: "{url}"}}
+  - {{name: openai-at-its-limit, type: openai, api_key: sk-up-3, base_url: "{url}/v1"}}
   - {{name: served, type: mlflow, model_server_url: "{url}"}}
 routes:
   - {{name: gpt, retries: {{per_target: 0}}, model: {{provider: openai, name: plain}}}}

@@ -36,7 +36,7 @@ pub use fields::{Gaps, Policy, Rule, rules};
 pub use head::{Edits, Head, HeadLimits, ModelEdit};
 pub use sse::{SseEvent, SseSplitter, SseTooLong};
 pub use translate::{
-    AnswerForm, CallForm, ChatInput, Finish, StreamReader, StreamWriter, Written, read_answer,
-    read_call, read_error, stream_of, write_answer, write_call, write_error,
+    AnswerForm, CallForm, Finish, StreamReader, StreamWriter, Written, read_answer, read_call,
+    read_error, stream_of, write_answer, write_call, write_error,
 };
 pub use watch::{Glance, Seen, Watch, glance};

@@ -7,13 +7,13 @@ mod answer;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use tollgate_domain::{Dialect, StreamUsage};
+use tollgate_domain::{ChatInput, Dialect, StreamUsage};
 
 pub(crate) use answer::{read_answer, write_answer};
 
 use crate::{
-    Call, CallForm, ChatCall, ChatInput, CompletionCall, EmbeddingCall, EmbeddingInput, Gaps,
-    PartKind, PromptInput, ReadError, Role, Unsupported, Written,
+    Call, CallForm, ChatCall, CompletionCall, EmbeddingCall, EmbeddingInput, Gaps, PartKind,
+    PromptInput, ReadError, Role, Unsupported, Written,
     json::put,
     openai_chat::{self, to_bytes},
     openai_completions, openai_embeddings,

@@ -1,7 +1,7 @@
 //! The front door: which dialect's reader or writer does it.
 
 use bytes::Bytes;
-use tollgate_domain::{Dialect, ErrorShape, StreamEnd, StreamUsage, Task};
+use tollgate_domain::{ChatInput, Dialect, ErrorShape, StreamEnd, StreamUsage, Task};
 
 use crate::{
     Answer, AnswerChoice, Call, ChatAnswer, Delta, ErrorReport, PartKind, PartStart, ProviderError,
@@ -22,16 +22,6 @@ pub struct CallForm<'a> {
     pub chat_input: ChatInput,
     /// Leave out what the table would refuse.
     pub drop_unsupported: bool,
-}
-
-/// What a model behind an MLflow scoring server takes for a chat.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ChatInput {
-    /// The whole conversation: it is a chat model.
-    #[default]
-    Messages,
-    /// One text, as `inputs`: it is another kind of model, which can be asked by one message of the user's.
-    Text,
 }
 
 /// A call as written for a provider.

@@ -19,7 +19,8 @@ pub use ids::{KeyName, ProviderName, Revision, RouteName, TargetName};
 pub use keys::{Key, KeyHash, KeyHashError, RouteAccess};
 pub use limits::Limits;
 pub use providers::{
-    Auth, Endpoint, Provider, ProviderKey, Quirks, StreamEnd, StreamUsage, Timeouts, Transport,
+    Auth, ChatInput, Endpoint, Provider, ProviderKey, Quirks, StreamEnd, StreamUsage, Timeouts,
+    Transport,
 };
 pub use routes::{Choice, Prompt, PromptMessage, Retries, Route, Sticky, Strategy, Target};
 pub use secret::Secret;

@@ -113,6 +113,8 @@ pub struct Quirks {
     pub stream_usage: StreamUsage,
     /// Whether the body names the model (Azure's deployment paths do without).
     pub model_in_body: bool,
+    /// What its model takes for a chat, where it is an MLflow scoring server.
+    pub chat_input: ChatInput,
 }
 
 impl Default for Quirks {
@@ -121,6 +123,7 @@ impl Default for Quirks {
             stream_end: StreamEnd::Mark,
             stream_usage: StreamUsage::Ask,
             model_in_body: true,
+            chat_input: ChatInput::Messages,
         }
     }
 }
@@ -141,6 +144,16 @@ pub enum StreamUsage {
     Ask,
     /// Without asking, or never; asking may be refused.
     Unasked,
+}
+
+/// What a model behind an MLflow scoring server takes for a chat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChatInput {
+    /// The whole conversation: it is a chat model.
+    #[default]
+    Messages,
+    /// One text, as `inputs`: it is another kind of model, which can be asked by one message of the user's.
+    Text,
 }
 
 /// How long to wait for a provider.

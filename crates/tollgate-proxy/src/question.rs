@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use tollgate_dialects::{
-    Call, CallForm, ChatInput, Edits, Head, HeadLimits, ModelEdit, ReadError, read_call, write_call,
+    Call, CallForm, Edits, Head, HeadLimits, ModelEdit, ReadError, read_call, write_call,
 };
 use tollgate_domain::{Dialect, Endpoint, Limits, StreamUsage, Task};
 use tollgate_upstream::Lane;
@@ -126,7 +126,7 @@ impl Question {
             dialect: endpoint.dialect,
             model,
             stream_usage: provider.quirks.stream_usage,
-            chat_input: ChatInput::Messages,
+            chat_input: provider.quirks.chat_input,
             drop_unsupported: self.route.route.drop_unsupported,
         };
         let written = self

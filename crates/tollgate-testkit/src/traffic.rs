@@ -11,8 +11,8 @@ use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio::sync::Semaphore;
-use tollgate_dialects::{CallForm, ChatInput, Policy, read_call, read_error, rules, write_call};
-use tollgate_domain::{Dialect, StreamUsage};
+use tollgate_dialects::{CallForm, Policy, read_call, read_error, rules, write_call};
+use tollgate_domain::{ChatInput, Dialect, StreamUsage};
 
 use crate::{
     client::{self, Answer},

@@ -7,7 +7,7 @@
 //! Facts come from each provider's documentation, named in the row and read in 2026-11, and from recorded
 //! traffic.
 
-use tollgate_domain::{Dialect, Quirks, StreamEnd, StreamUsage, Task};
+use tollgate_domain::{ChatInput, Dialect, Quirks, StreamEnd, StreamUsage, Task};
 
 /// A kind of provider: what a configuration's `type` names.
 #[derive(Clone, Copy, Debug)]
@@ -136,6 +136,7 @@ const AS_OPENAI: Quirks = Quirks {
     stream_end: StreamEnd::Mark,
     stream_usage: StreamUsage::Ask,
     model_in_body: true,
+    chat_input: ChatInput::Messages,
 };
 
 /// A stream that ends with `[DONE]` and reports usage unasked.

@@ -3,12 +3,11 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tollgate_domain::{Dialect, StreamEnd, StreamUsage, Task};
+use tollgate_domain::{ChatInput, Dialect, StreamEnd, StreamUsage, Task};
 
 use crate::{
-    AnswerForm, CallForm, ChatInput, Delta, PartStart, ReadError, SseSplitter, StreamEvent,
-    StreamReader, StreamWriter, Unsupported, Written, read_answer, read_call, write_answer,
-    write_call,
+    AnswerForm, CallForm, Delta, PartStart, ReadError, SseSplitter, StreamEvent, StreamReader,
+    StreamWriter, Unsupported, Written, read_answer, read_call, write_answer, write_call,
 };
 
 const ANTHROPIC: Dialect = Dialect::AnthropicMessages;

@@ -1,12 +1,12 @@
 //! What no recorded exchange shows: calls of another dialect, and providers that differ from OpenAI.
 
 use serde_json::{Map, Value, json};
-use tollgate_domain::{Dialect, StreamEnd, StreamUsage, Usage};
+use tollgate_domain::{ChatInput, Dialect, StreamEnd, StreamUsage, Usage};
 
 use super::*;
 use crate::{
-    Answer, AnswerForm, Call, CallForm, ChatCall, ChatInput, Delta, Extra, MediaSource, Message,
-    Part, PartKind, PartStart, Reasoning, Role, SseSplitter, Stop, StopReason, StreamEvent,
+    Answer, AnswerForm, Call, CallForm, ChatCall, Delta, Extra, MediaSource, Message, Part,
+    PartKind, PartStart, Reasoning, Role, SseSplitter, Stop, StopReason, StreamEvent,
     StreamReader as Reader, ToolKind, Unsupported,
 };
 

@@ -20,7 +20,7 @@ use super::units;
 
 pub(crate) use keys::{Key, KeyRoutes};
 pub(crate) use providers::{
-    ApiKey, Auth, AuthRule, CustomDialect, Provider, StreamEnd, StreamUsage, Timeouts,
+    ApiKey, Auth, AuthRule, ChatInput, CustomDialect, Provider, StreamEnd, StreamUsage, Timeouts,
 };
 pub(crate) use routes::{
     Choice, PromptItem, PromptTemplate, Retries, Route, Sticky, Strategy, StrategyRule,

@@ -92,8 +92,11 @@ async fn mlflows_file_and_its_clients_paths_work_as_they_are() {
 }
 
 const SERVED: &str = r#"
-providers: [{name: served, type: mlflow, model_server_url: "MLFLOW"}]
+providers:
+  - {name: served, type: mlflow, model_server_url: "MLFLOW"}
+  - {name: older, type: mlflow, model_server_url: "MLFLOW", chat_input: text}
 routes:
+  - {name: ask, model: {provider: older, name: m}}
   - {name: chat, model: {provider: served, name: m}}
   - {name: complete, route_type: llm/v1/completions, model: {provider: served, name: m}}
   - {name: iris, route_type: ml/v1/predict, model: {provider: served, name: m}}
@@ -145,4 +148,18 @@ async fn served_models_answer_chats_texts_and_scores() {
         ("/invocations", &json!("He"))
     );
     assert!(sent.json().get("stream").is_none() && sent.json().get("model").is_none());
+
+    // A model that is no chat model answers one message; a conversation would lose what came before.
+    let mut call = json!({"model": "ask", "temperature": 0.5, "messages": [{"role": "user", "content": "Once"}]});
+    let answer = gateway.post("/v1/chat/completions", &call).await.json();
+    assert_eq!(answer["choices"][0]["message"]["content"], "and so on");
+    assert_eq!(
+        served.received().last().unwrap().json(),
+        json!({"inputs": ["Once"], "params": {"temperature": 0.5}})
+    );
+    call["messages"] =
+        json!([{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Once"}]);
+    let answer = gateway.post("/v1/chat/completions", &call).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("messages"), "{}", answer.text());
 }

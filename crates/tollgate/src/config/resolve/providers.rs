@@ -8,8 +8,8 @@ use std::{
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 use tollgate_domain::{
-    Auth, Provider, ProviderKey, ProviderName, Quirks, Secret, StreamEnd, StreamUsage, Timeouts,
-    Transport,
+    Auth, ChatInput, Provider, ProviderKey, ProviderName, Quirks, Secret, StreamEnd, StreamUsage,
+    Timeouts, Transport,
 };
 use tollgate_upstream::providers::{
     AZURE_DEPLOYMENTS, CUSTOM_ANTHROPIC, KeyNeed, Kind, Reach, SignIn, find,
@@ -416,6 +416,11 @@ fn quirks(kind: &Kind, written: &written::Provider) -> Quirks {
             None => kind.quirks.stream_usage,
         },
         model_in_body: written.model_in_body.unwrap_or(kind.quirks.model_in_body),
+        chat_input: match written.chat_input {
+            Some(written::ChatInput::Messages) => ChatInput::Messages,
+            Some(written::ChatInput::Text) => ChatInput::Text,
+            None => kind.quirks.chat_input,
+        },
     }
 }
 

@@ -53,6 +53,9 @@ pub(crate) struct Provider {
     pub(crate) stream_usage: Option<StreamUsage>,
     /// Whether the request's body names the model.
     pub(crate) model_in_body: Option<bool>,
+    /// For MLflow's models: what the model takes for a chat: the conversation's `messages`, or, as it is no chat model, one
+    /// `text` as `inputs`. Default: `messages`.
+    pub(crate) chat_input: Option<ChatInput>,
     /// Fields set in requests where the caller did not set them. `model` is the model for routes that name none.
     pub(crate) params: Map<String, Value>,
     /// How long to wait for it.
@@ -168,6 +171,16 @@ pub(crate) enum StreamUsage {
     Ask,
     /// It comes unasked, or never.
     Unasked,
+}
+
+/// What a model takes for a chat.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ChatInput {
+    /// The whole conversation.
+    Messages,
+    /// One text, as `inputs`.
+    Text,
 }
 
 /// How long to wait for a provider.
