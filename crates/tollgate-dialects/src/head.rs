@@ -29,7 +29,7 @@ pub struct Head {
     pub model: Option<String>,
     /// Whether the answer is to be streamed.
     pub stream: bool,
-    /// Whether the client wants usage in its stream. Anthropic's clients always do.
+    /// Whether the client wants usage in its stream. Only OpenAI's older dialects leave the choice.
     pub include_usage: bool,
     /// The end user, as the caller calls them.
     pub user: Option<String>,
@@ -89,12 +89,12 @@ impl Head {
         let members = Members::deserialize(&mut reader)
             .and_then(|members| reader.end().map(|()| members))
             .map_err(not_json)?;
+        let takes_stream_options =
+            matches!(dialect, Dialect::OpenaiChat | Dialect::OpenaiCompletions);
         let mut head = Self {
-            include_usage: dialect == Dialect::AnthropicMessages,
-            takes_stream_options: matches!(
-                dialect,
-                Dialect::OpenaiChat | Dialect::OpenaiCompletions
-            ),
+            stream: matches!(dialect, Dialect::OllamaChat | Dialect::OllamaGenerate),
+            include_usage: !takes_stream_options,
+            takes_stream_options,
             fields: Vec::with_capacity(members.0.len()),
             start: body
                 .iter()
@@ -125,7 +125,7 @@ impl Head {
     fn read_field(&mut self, dialect: Dialect, name: &str, value: &str) -> Result<(), ReadError> {
         match name {
             "model" => self.model = typed(name, value, "a text")?,
-            "stream" => self.stream = typed(name, value, "true or false")?.unwrap_or(false),
+            "stream" => self.stream = typed(name, value, "true or false")?.unwrap_or(self.stream),
             "stream_options" if self.takes_stream_options => {
                 self.include_usage = member(value, "include_usage").unwrap_or(false);
             }
@@ -136,13 +136,26 @@ impl Head {
                 self.user = member(value, "user_id").or(self.user.take())
             }
             "temperature" => self.temperature = lenient(value),
-            "top_p" => self.top_p = lenient(value),
-            "max_tokens" | "max_completion_tokens" => {
+            "top_p" | "p" => self.top_p = lenient(value).or(self.top_p),
+            "max_tokens" | "max_completion_tokens" | "max_output_tokens" => {
                 self.max_tokens = lenient(value).or(self.max_tokens)
             }
+            "generationConfig" | "generation_config" | "options" => self.read_sampling(value),
             _ => {}
         }
         Ok(())
+    }
+
+    /// Gemini and Ollama have these in an object of their own.
+    fn read_sampling(&mut self, value: &str) {
+        let Some(members) = lenient::<Map<String, Value>>(value) else {
+            return;
+        };
+        let first = |names: &[&str]| names.iter().find_map(|name| members.get(*name));
+        self.temperature = members.get("temperature").and_then(Value::as_f64);
+        self.top_p = first(&["topP", "top_p"]).and_then(Value::as_f64);
+        self.max_tokens =
+            first(&["maxOutputTokens", "max_output_tokens", "num_predict"]).and_then(Value::as_u64);
     }
 
     /// Two readers may disagree on which of two equal fields counts, so that neither may.

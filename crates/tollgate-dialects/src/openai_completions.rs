@@ -11,7 +11,7 @@ pub(crate) use crate::openai_chat::StreamReader;
 pub(crate) use stream::StreamWriter;
 
 use crate::{
-    Answer, AnswerChoice, AnswerForm, Call, CallForm, ChatCall, CompletionCall, Extra, Gaps,
+    Answer, AnswerChoice, AnswerForm, Call, CallForm, ChatCall, CompletionCall, Extra, Field, Gaps,
     Message, Part, PartKind, PromptInput, ReadError, Role, Unsupported, Written,
     json::{Fields, put},
     openai_chat::{
@@ -77,21 +77,7 @@ fn read_prompt(fields: &mut Fields) -> Result<PromptInput, ReadError> {
 pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupported> {
     let call = match call {
         Call::Completion(call) => call,
-        Call::Chat(_) => {
-            return Err(Unsupported {
-                fields: vec!["messages".to_owned()],
-            });
-        }
-        Call::Embedding(_) => {
-            return Err(Unsupported {
-                fields: vec!["input".to_owned()],
-            });
-        }
-        Call::Predict(_) => {
-            return Err(Unsupported {
-                fields: vec!["inputs".to_owned()],
-            });
-        }
+        other => return Err(Unsupported::call(other)),
     };
     let mut body = Map::new();
     put(&mut body, "model", form.model);
@@ -144,19 +130,19 @@ pub(crate) fn to_chat(call: &CompletionCall, gaps: &mut Gaps) -> Result<ChatCall
             });
         }
     };
-    for (name, is_set) in [
+    for (field, is_set) in [
         (
-            "suffix",
+            Field::Suffix,
             call.suffix
                 .as_ref()
                 .is_some_and(|suffix| !suffix.is_empty()),
         ),
-        ("echo", call.echo == Some(true)),
-        ("best_of", call.best_of.is_some_and(|count| count > 1)),
-        ("logprobs", call.logprobs.is_some()),
+        (Field::Echo, call.echo == Some(true)),
+        (Field::BestOf, call.best_of.is_some_and(|count| count > 1)),
+        (Field::CompletionLogprobs, call.logprobs.is_some()),
     ] {
         if is_set {
-            gaps.left_out(name);
+            gaps.left_out(field);
         }
     }
     Ok(ChatCall {

@@ -7,7 +7,8 @@ use tollgate_domain::Dialect;
 
 use crate::{
     Answer, AnswerForm, Call, CallForm, EmbeddingAnswer, EmbeddingCall, EmbeddingInput, Extra,
-    Gaps, ReadError, Unsupported, Vector, Written,
+    Field, Gaps, ReadError, Unsupported, Vector, Written,
+    fields::Place,
     json::{Fields, put},
     openai_chat::{self, WireUsage, to_bytes},
 };
@@ -21,6 +22,8 @@ pub(crate) fn read_call(body: &[u8]) -> Result<Call, ReadError> {
         dimensions: fields.count("dimensions")?,
         encoding_format: fields.text("encoding_format")?,
         user: fields.text("user")?,
+        input_type: None,
+        truncate: None,
         extra: Extra {
             dialect: Dialect::OpenaiEmbeddings,
             fields: fields.rest(),
@@ -51,21 +54,7 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
     let from = call.dialect();
     let call = match call {
         Call::Embedding(call) => call,
-        Call::Chat(_) => {
-            return Err(Unsupported {
-                fields: vec!["messages".to_owned()],
-            });
-        }
-        Call::Completion(_) => {
-            return Err(Unsupported {
-                fields: vec!["prompt".to_owned()],
-            });
-        }
-        Call::Predict(_) => {
-            return Err(Unsupported {
-                fields: vec!["inputs".to_owned()],
-            });
-        }
+        other => return Err(Unsupported::call(other)),
     };
     let mut gaps = Gaps::new(from, Dialect::OpenaiEmbeddings);
     let mut body = Map::new();
@@ -79,11 +68,19 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
     put(&mut body, "dimensions", call.dimensions);
     put(&mut body, "encoding_format", call.encoding_format.clone());
     put(&mut body, "user", call.user.clone());
+    for (field, is_set) in [
+        (Field::InputType, call.input_type.is_some()),
+        (Field::Truncate, call.truncate.is_some()),
+    ] {
+        if is_set {
+            gaps.left_out(field);
+        }
+    }
     for (name, value) in &call.extra.fields {
         if from == Dialect::OpenaiEmbeddings {
             body.insert(name.clone(), value.clone());
         } else {
-            gaps.left_out(name);
+            gaps.left_out_extra(Place::Body, name);
         }
     }
     Ok(Written {

@@ -9,10 +9,11 @@ use serde_json::value::RawValue;
 use tollgate_domain::{Dialect, StreamEnd, Task, Usage};
 
 use crate::{
-    ProviderError, ReadError, SseEvent, StopReason,
+    Answer, ProviderError, ReadError, SseEvent, StopReason, StreamEvent, StreamReader,
     anthropic_messages::{self, WireUsage as AnthropicUsage},
     error::read_in_stream,
     openai_chat::{self, Count, Text, Told, WireUsage, parse, read_event},
+    read_answer,
 };
 
 /// What an event told.
@@ -36,6 +37,9 @@ pub struct Seen {
 #[derive(Debug)]
 pub struct Watch {
     dialect: Dialect,
+    /// Reads the events of dialects that are not looked at more cheaply.
+    reader: Option<StreamReader>,
+    events: Vec<StreamEvent>,
     stream_end: StreamEnd,
     ended: bool,
     /// Choices that have begun, and whether they have ended.
@@ -50,8 +54,14 @@ const CHOICES_MAX: usize = 1024;
 impl Watch {
     /// For a stream in a dialect that ends in a certain way.
     pub fn new(dialect: Dialect, stream_end: StreamEnd) -> Self {
+        let is_glimpsed = matches!(
+            dialect,
+            Dialect::OpenaiChat | Dialect::OpenaiCompletions | Dialect::AnthropicMessages
+        );
         Self {
             dialect,
+            reader: (!is_glimpsed).then(|| StreamReader::new(dialect, stream_end)),
+            events: Vec::new(),
             stream_end,
             ended: false,
             choices: Vec::new(),
@@ -65,6 +75,7 @@ impl Watch {
             return Seen::default();
         }
         let seen = match self.dialect {
+            _ if self.reader.is_some() => self.see_read(event),
             Dialect::AnthropicMessages => self.see_anthropic(event),
             _ => self.see_openai(event),
         };
@@ -75,8 +86,30 @@ impl Watch {
 
     /// Whether the answer is complete, now that the body has ended cleanly.
     pub fn complete(&self) -> bool {
+        if let Some(reader) = &self.reader {
+            return self.ended || reader.may_finish();
+        }
         let finished = || !self.choices.is_empty() && self.choices.iter().all(|(_, ended)| *ended);
         self.ended || self.stream_end == StreamEnd::Finish && finished()
+    }
+
+    fn see_read(&mut self, event: &SseEvent) -> Option<Seen> {
+        self.reader.as_mut()?.read(event, &mut self.events).ok()?;
+        let mut seen = Seen::default();
+        for event in self.events.drain(..) {
+            seen.content |= event.is_content();
+            match event {
+                StreamEvent::Usage(usage)
+                | StreamEvent::Start {
+                    usage: Some(usage), ..
+                } => seen.usage.get_or_insert_default().update(&usage),
+                StreamEvent::Stop { stop, .. } => seen.stop = seen.stop.or(Some(stop.reason)),
+                StreamEvent::Error(error) => seen.error = Some(error),
+                StreamEvent::End => seen.end = true,
+                _ => {}
+            }
+        }
+        Some(seen)
     }
 
     fn see_openai(&mut self, event: &SseEvent) -> Option<Seen> {
@@ -321,6 +354,17 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
     if task == Task::Predict {
         return Ok(Glance::default());
     }
+    let is_glimpsed = matches!(
+        dialect,
+        Dialect::OpenaiChat
+            | Dialect::OpenaiCompletions
+            | Dialect::OpenaiEmbeddings
+            | Dialect::AnthropicMessages
+            | Dialect::MlflowServing
+    );
+    if !is_glimpsed {
+        return Ok(glance_at(read_answer(dialect, task, body)?));
+    }
     let whole: Whole<'_> =
         serde_json::from_slice(body).map_err(|error| ReadError::Json(error.to_string()))?;
     let anthropic = dialect == Dialect::AnthropicMessages;
@@ -345,6 +389,28 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
         model: whole.model.and_then(parse),
         error: whole.error.map(|_| read_in_stream(dialect, body)),
     })
+}
+
+fn glance_at(answer: Answer) -> Glance {
+    let (model, usage, stop) = match answer {
+        Answer::Chat(answer) => {
+            let stop = answer
+                .choices
+                .into_iter()
+                .next()
+                .and_then(|choice| choice.stop);
+            (answer.model, answer.usage, stop.map(|stop| stop.reason))
+        }
+        Answer::Embedding(answer) => (answer.model, answer.usage, None),
+        Answer::Rerank(answer) => (answer.model, answer.usage, None),
+        Answer::Predict(_) => return Glance::default(),
+    };
+    Glance {
+        usage,
+        stop,
+        model: Some(model).filter(|model| !model.is_empty()),
+        error: None,
+    }
 }
 
 fn first_stop(choices: &RawValue) -> Option<StopReason> {

@@ -15,6 +15,9 @@ pub enum Task {
     /// Texts become vectors.
     #[serde(rename = "llm/v1/embeddings")]
     Embeddings,
+    /// Documents are put in the order of their relevance to a question.
+    #[serde(rename = "llm/v1/rerank")]
+    Rerank,
     /// A model that is not a language model scores its inputs.
     #[serde(rename = "ml/v1/predict")]
     Predict,
@@ -27,6 +30,7 @@ impl Task {
             Self::Chat => "llm/v1/chat",
             Self::Completions => "llm/v1/completions",
             Self::Embeddings => "llm/v1/embeddings",
+            Self::Rerank => "llm/v1/rerank",
             Self::Predict => "ml/v1/predict",
         }
     }
@@ -38,38 +42,140 @@ impl Task {
             Self::Chat => "chat",
             Self::Completions => "text_completion",
             Self::Embeddings => "embeddings",
+            Self::Rerank => "rerank",
             Self::Predict => "predict",
         }
     }
 }
 
 /// A wire language: the shape of a request body, of its answer and of its stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
     /// `POST /v1/chat/completions` of OpenAI.
     OpenaiChat,
+    /// `POST /v1/responses` of OpenAI.
+    OpenaiResponses,
     /// `POST /v1/completions` of OpenAI.
     OpenaiCompletions,
     /// `POST /v1/embeddings` of OpenAI.
     OpenaiEmbeddings,
     /// `POST /v1/messages` of Anthropic.
     AnthropicMessages,
+    /// `generateContent` and `streamGenerateContent` of Gemini and Vertex AI. The address names the model and says
+    /// whether to stream.
+    GeminiGenerate,
+    /// `embedContent` and `batchEmbedContents` of Gemini.
+    GeminiEmbeddings,
+    /// `POST /v2/chat` of Cohere.
+    CohereChat,
+    /// `POST /v2/embed` of Cohere.
+    CohereEmbeddings,
+    /// `POST /v2/rerank` of Cohere, and with few differences of Jina, Voyage and others.
+    CohereRerank,
+    /// `POST /api/chat` of Ollama. Streams are JSON, line by line.
+    OllamaChat,
+    /// `POST /api/generate` of Ollama. Streams are JSON, line by line.
+    OllamaGenerate,
+    /// `POST /api/embed` of Ollama.
+    OllamaEmbeddings,
+    /// `Converse` and `ConverseStream` of AWS Bedrock, whose streams are binary frames. The address names the model and says whether to
+    /// stream. Spoken by providers only.
+    BedrockConverse,
+    /// `InvokeModel` of AWS Bedrock for the models that make vectors. Spoken by providers only.
+    BedrockEmbeddings,
     /// `POST /invocations` of an MLflow scoring server: a chat body passes whole, anything else is
     /// `inputs` in and `predictions` out. Never streams.
     MlflowServing,
 }
 
+/// How a stream is cut into events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Framing {
+    /// Server-sent events.
+    Sse,
+    /// A JSON object a line.
+    JsonLines,
+    /// Binary frames with checksums (`application/vnd.amazon.eventstream`).
+    AwsFrames,
+}
+
 impl Dialect {
+    /// Every dialect.
+    pub const ALL: &[Self] = &[
+        Self::OpenaiChat,
+        Self::OpenaiResponses,
+        Self::OpenaiCompletions,
+        Self::OpenaiEmbeddings,
+        Self::AnthropicMessages,
+        Self::GeminiGenerate,
+        Self::GeminiEmbeddings,
+        Self::CohereChat,
+        Self::CohereEmbeddings,
+        Self::CohereRerank,
+        Self::OllamaChat,
+        Self::OllamaGenerate,
+        Self::OllamaEmbeddings,
+        Self::BedrockConverse,
+        Self::BedrockEmbeddings,
+        Self::MlflowServing,
+    ];
+
     /// A stable name for logs, metrics and the documentation's tables.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::OpenaiChat => "openai_chat",
+            Self::OpenaiResponses => "openai_responses",
             Self::OpenaiCompletions => "openai_completions",
             Self::OpenaiEmbeddings => "openai_embeddings",
             Self::AnthropicMessages => "anthropic_messages",
+            Self::GeminiGenerate => "gemini_generate",
+            Self::GeminiEmbeddings => "gemini_embeddings",
+            Self::CohereChat => "cohere_chat",
+            Self::CohereEmbeddings => "cohere_embeddings",
+            Self::CohereRerank => "cohere_rerank",
+            Self::OllamaChat => "ollama_chat",
+            Self::OllamaGenerate => "ollama_generate",
+            Self::OllamaEmbeddings => "ollama_embeddings",
+            Self::BedrockConverse => "bedrock_converse",
+            Self::BedrockEmbeddings => "bedrock_embeddings",
             Self::MlflowServing => "mlflow_serving",
         }
+    }
+
+    /// What its clients ask for.
+    pub const fn task(self) -> Task {
+        match self {
+            Self::OpenaiChat
+            | Self::OpenaiResponses
+            | Self::AnthropicMessages
+            | Self::GeminiGenerate
+            | Self::CohereChat
+            | Self::OllamaChat
+            | Self::BedrockConverse => Task::Chat,
+            Self::OpenaiCompletions | Self::OllamaGenerate => Task::Completions,
+            Self::OpenaiEmbeddings
+            | Self::GeminiEmbeddings
+            | Self::CohereEmbeddings
+            | Self::OllamaEmbeddings
+            | Self::BedrockEmbeddings => Task::Embeddings,
+            Self::CohereRerank => Task::Rerank,
+            Self::MlflowServing => Task::Predict,
+        }
+    }
+
+    /// How its streams are cut into events.
+    pub const fn framing(self) -> Framing {
+        match self {
+            Self::OllamaChat | Self::OllamaGenerate => Framing::JsonLines,
+            Self::BedrockConverse => Framing::AwsFrames,
+            _ => Framing::Sse,
+        }
+    }
+
+    /// Whether a client may speak it to the gateway.
+    pub const fn is_spoken_by_clients(self) -> bool {
+        !matches!(self, Self::BedrockConverse | Self::BedrockEmbeddings)
     }
 }
 
@@ -80,6 +186,12 @@ pub enum ErrorShape {
     Openai,
     /// `{"type": "error", "error": {"type", "message"}, "request_id"}`.
     Anthropic,
+    /// `{"error": {"code", "message", "status"}}`, as Google answers.
+    Gemini,
+    /// `{"message": "text"}`.
+    Cohere,
+    /// `{"error": "text"}`.
+    Ollama,
     /// `{"detail": "text", "error_code": ..., "message": ...}`, as MLflow's gateway and tracking server answer.
     Mlflow,
 }

@@ -14,13 +14,13 @@ mod secret;
 mod snapshot;
 mod usage;
 
-pub use dialect::{Dialect, ErrorShape, Task};
+pub use dialect::{Dialect, ErrorShape, Framing, Task};
 pub use ids::{KeyName, ProviderName, Revision, RouteName, TargetName};
 pub use keys::{Key, KeyHash, KeyHashError, RouteAccess};
 pub use limits::Limits;
 pub use providers::{
     Auth, ChatInput, Endpoint, Provider, ProviderKey, Quirks, StreamEnd, StreamUsage, Timeouts,
-    Transport,
+    Transport, serving,
 };
 pub use routes::{Choice, Prompt, PromptMessage, Retries, Route, Sticky, Strategy, Target};
 pub use secret::Secret;

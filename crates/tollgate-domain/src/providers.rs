@@ -17,7 +17,7 @@ pub struct Provider {
     pub kind: Arc<str>,
     /// How it is reached.
     pub transport: Transport,
-    /// What it can be asked for: at most one endpoint for a task.
+    /// What it can be asked for. Where a task is served in several dialects, the usual one comes first.
     pub endpoints: Vec<Endpoint>,
     /// How a key is sent.
     pub auth: Auth,
@@ -36,18 +36,32 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// The endpoint that serves a task; a text completion is served by a chat endpoint where
-    /// there is no better one.
-    pub fn endpoint(&self, task: Task) -> Option<&Endpoint> {
-        let exact = self.endpoints.iter().find(|endpoint| endpoint.task == task);
-        exact.or_else(|| match task {
-            Task::Completions => self
-                .endpoints
-                .iter()
-                .find(|endpoint| endpoint.task == Task::Chat),
-            Task::Chat | Task::Embeddings | Task::Predict => None,
-        })
+    /// The endpoint that serves a task for a client: one in the client's own dialect if there is any; a text completion is
+    /// served by a chat endpoint where there is no better one.
+    pub fn endpoint(&self, task: Task, client: Dialect) -> Option<&Endpoint> {
+        serving(&self.endpoints, task, client)
     }
+
+    /// Whether it serves a task at all.
+    pub fn serves(&self, task: Task) -> bool {
+        self.endpoint(task, Dialect::OpenaiChat).is_some()
+    }
+}
+
+/// The one of these endpoints that serves a task best for a client.
+pub fn serving(endpoints: &[Endpoint], task: Task, client: Dialect) -> Option<&Endpoint> {
+    let serves = |task: Task| {
+        endpoints
+            .iter()
+            .filter(move |endpoint| endpoint.task == task)
+    };
+    serves(task)
+        .find(|endpoint| endpoint.dialect == client)
+        .or_else(|| serves(task).next())
+        .or_else(|| match task {
+            Task::Completions => serves(Task::Chat).next(),
+            Task::Chat | Task::Embeddings | Task::Rerank | Task::Predict => None,
+        })
 }
 
 /// How a provider is reached.
@@ -72,6 +86,8 @@ pub struct Endpoint {
     /// Scheme, host, path and fixed query: the whole address. `{model}` in the path or query of the
     /// configuration has been left as `%7Bmodel%7D` and is filled in for each model.
     pub uri: Uri,
+    /// The address for streams, where it is another.
+    pub stream_uri: Option<Uri>,
 }
 
 /// One of a provider's keys.

@@ -359,6 +359,7 @@ impl Run<'_> {
         let first_token = *started + timeouts.first_token.min(timeouts.whole);
         let request = lane.request(
             &outgoing.endpoint,
+            outgoing.streams,
             key,
             outgoing.body.clone(),
             self.forwarded,
@@ -486,6 +487,7 @@ impl Run<'_> {
                 answer.usage
             }
             Answer::Embedding(answer) => answer.usage,
+            Answer::Rerank(answer) => answer.usage,
             Answer::Predict(_) => None,
         };
         if let Some(usage) = usage {

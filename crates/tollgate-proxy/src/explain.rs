@@ -33,8 +33,18 @@ fn story(picture: &Picture, path: &str, body: &Bytes) -> Result<Value, Refusal> 
         What::CallByModel(dialect) => {
             let head = question::scan(dialect, body, limits)?;
             let model = head.model.clone().ok_or(Refusal::ModelMissing)?;
-            let route =
-                picture.route_or_direct(&model, question::task_of(dialect), &Caller::Anyone)?;
+            let route = picture.route_or_direct(&model, dialect.task(), &Caller::Anyone)?;
+            (dialect, head, route)
+        }
+        What::CallAt {
+            dialect,
+            name,
+            stream,
+        } => {
+            let mut head = question::scan(dialect, body, limits)?;
+            head.stream = stream.unwrap_or(head.stream);
+            let name = question::decode(name);
+            let route = picture.route_or_direct(&name, dialect.task(), &Caller::Anyone)?;
             (dialect, head, route)
         }
         What::CallByName(name) => {
@@ -101,7 +111,7 @@ fn target(question: &Question, lane: &Lane, limits: &tollgate_domain::Limits) ->
     if let Some(text) = lane.unresolved() {
         return json!({"target": lane.name().as_str(), "refused": refused(&Refusal::Unresolved { text: text.to_string() })});
     }
-    let request = lane.masked_request(&outgoing.endpoint, &HeaderMap::new());
+    let request = lane.masked_request(&outgoing.endpoint, outgoing.streams, &HeaderMap::new());
     let headers: serde_json::Map<String, Value> = request
         .headers
         .iter()

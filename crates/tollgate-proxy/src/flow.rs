@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
-use tollgate_domain::{Dialect, ErrorShape, LogContent, Sticky, Usage};
+use tollgate_domain::{Dialect, ErrorShape, Framing, LogContent, Sticky, Usage};
 use tollgate_telemetry::{CallRecord, Outcome, Params};
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     listings,
     paths::{self, What},
     picture::{Picture, header_value, shorten},
-    question::{self, Question},
+    question::{self, Address, Question},
     refusal::Refusal,
     reply::ReplyBody,
     routes,
@@ -53,6 +53,18 @@ pub async fn serve(
             serve_llm(worker, &visit, asked, Address::Body(dialect), body).await
         }
         What::CallByName(name) => serve_llm(worker, &visit, asked, Address::Path(name), body).await,
+        What::CallAt {
+            dialect,
+            name,
+            stream,
+        } => {
+            let address = Address::Named {
+                dialect,
+                name,
+                stream,
+            };
+            serve_llm(worker, &visit, asked, address, body).await
+        }
         What::Health => plain(StatusCode::OK, "application/json", "{\"status\":\"OK\"}"),
         What::Ready => readiness(worker, &picture),
         What::Metrics if worker.gateway.exposure() == Exposure::Metrics => metrics(worker),
@@ -83,7 +95,7 @@ async fn serve_llm(
     match call_story(worker, visit, address, body, &mut account).await {
         Ok((question, success)) => {
             let headers = answer_headers(visit, &question, &success, &account);
-            reply(success, account, &headers)
+            reply(success, question.dialect, account, &headers)
         }
         Err(refusal) => {
             account.refused(&refusal);
@@ -149,15 +161,6 @@ async fn call_story(
     Ok((question, success))
 }
 
-/// Where the name of the route is.
-#[derive(Clone, Copy, Debug)]
-enum Address<'a> {
-    /// In the body's `model`.
-    Body(Dialect),
-    /// In the path.
-    Path(&'a str),
-}
-
 /// Reads as much of a call as routing needs.
 fn read(
     picture: &Picture,
@@ -167,12 +170,25 @@ fn read(
     account: &mut Account,
 ) -> Result<Question, Refusal> {
     let (dialect, head, route) = match address {
+        Address::Named {
+            dialect,
+            name,
+            stream,
+        } => {
+            account.record.client_dialect = Some(dialect);
+            let name = question::decode(name);
+            account.record.model_asked = Some(shorten(&name));
+            let mut head = question::scan(dialect, &bytes, &picture.snapshot.limits)?;
+            head.stream = stream.unwrap_or(head.stream);
+            let route = picture.route_or_direct(&name, dialect.task(), caller)?;
+            (dialect, head, route)
+        }
         Address::Body(dialect) => {
             let head = question::scan(dialect, &bytes, &picture.snapshot.limits)?;
             account.record.client_dialect = Some(dialect);
             let model = head.model.as_deref().ok_or(Refusal::ModelMissing)?;
             account.record.model_asked = Some(shorten(model));
-            let route = picture.route_or_direct(model, question::task_of(dialect), caller)?;
+            let route = picture.route_or_direct(model, dialect.task(), caller)?;
             (dialect, head, route)
         }
         Address::Path(name) => {
@@ -229,7 +245,12 @@ fn answer_headers(
 }
 
 /// The answer itself. From here on the record rides in its body.
-fn reply(success: Success, mut account: Account, headers: &HeaderMap) -> Response<ReplyBody> {
+fn reply(
+    success: Success,
+    dialect: Dialect,
+    mut account: Account,
+    headers: &HeaderMap,
+) -> Response<ReplyBody> {
     account.record.status = StatusCode::OK.as_u16();
     account.first_content(Instant::now());
     let (body, content_type) = match success.answer {
@@ -242,7 +263,10 @@ fn reply(success: Success, mut account: Account, headers: &HeaderMap) -> Respons
             let timeouts = success.engaged.lane().provider().timeouts;
             (
                 ReplyBody::stream(*relay, account, success.engaged, &timeouts),
-                "text/event-stream; charset=utf-8",
+                match dialect.framing() {
+                    Framing::JsonLines => "application/x-ndjson",
+                    Framing::Sse | Framing::AwsFrames => "text/event-stream; charset=utf-8",
+                },
             )
         }
     };
@@ -251,7 +275,7 @@ fn reply(success: Success, mut account: Account, headers: &HeaderMap) -> Respons
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    if content_type.starts_with("text/event-stream") {
+    if content_type != "application/json" {
         response
             .headers_mut()
             .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

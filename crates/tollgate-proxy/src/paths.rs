@@ -21,6 +21,15 @@ pub(crate) enum What<'a> {
     CallByModel(Dialect),
     /// Ask a model; the path names the route, and the route's task tells the dialect.
     CallByName(&'a str),
+    /// Ask a model; the path names the route, in a dialect whose addresses do so.
+    CallAt {
+        /// What the client speaks.
+        dialect: Dialect,
+        /// The route, percent-encoded as it came.
+        name: &'a str,
+        /// Whether to stream, where the address says so.
+        stream: Option<bool>,
+    },
     /// List the routes, as OpenAI or Anthropic list models.
     Models,
     /// Describe one route so.
@@ -218,6 +227,33 @@ fn named(path: &str) -> Option<(&'static str, &'static Method, What<'_>, ErrorSh
                 What::CallByName(name),
                 ErrorShape::Mlflow,
             ));
+        }
+    }
+    // Azure's clients call routes deployments.
+    for (suffix, pattern, dialect) in [
+        (
+            "/chat/completions",
+            "/openai/deployments/{name}/chat/completions",
+            Dialect::OpenaiChat,
+        ),
+        (
+            "/completions",
+            "/openai/deployments/{name}/completions",
+            Dialect::OpenaiCompletions,
+        ),
+        (
+            "/embeddings",
+            "/openai/deployments/{name}/embeddings",
+            Dialect::OpenaiEmbeddings,
+        ),
+    ] {
+        if let Some(name) = one_segment("/openai/deployments/", suffix) {
+            let what = What::CallAt {
+                dialect,
+                name,
+                stream: None,
+            };
+            return Some((pattern, &Method::POST, what, ErrorShape::Openai));
         }
     }
     if let Some(name) = one_segment("/api/2.0/endpoints/", "") {

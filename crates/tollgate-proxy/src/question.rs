@@ -1,6 +1,9 @@
 //! A call on its way: the client's bytes, read no further than each step needs, and written for each target that is asked.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
@@ -15,6 +18,24 @@ use crate::{picture::CompiledRoute, refusal::Refusal};
 /// Fields that mean the same in every client's dialect: defaults for them are set before a translation, all others after it, in the
 /// provider's own words.
 const COMMON_FIELDS: [&str; 3] = ["max_tokens", "temperature", "top_p"];
+
+/// Where the name of the route is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Address<'a> {
+    /// In the body's `model`.
+    Body(Dialect),
+    /// In the path; the route's task tells the dialect.
+    Path(&'a str),
+    /// In the path, in a dialect whose addresses name the model.
+    Named {
+        /// What the client speaks.
+        dialect: Dialect,
+        /// Percent-encoded, as it came.
+        name: &'a str,
+        /// Whether to stream, where the address says so.
+        stream: Option<bool>,
+    },
+}
 
 /// A call on its way.
 #[derive(Debug)]
@@ -95,13 +116,13 @@ impl Question {
     pub(crate) fn write_for(&self, lane: &Lane, limits: &Limits) -> Result<Outgoing, Refusal> {
         let task = self.route.route.task;
         let provider = lane.provider();
-        let endpoint = lane
-            .endpoint(task)
-            .cloned()
-            .ok_or_else(|| Refusal::NotServed {
-                target: lane.name().to_string(),
-                task: task.as_str(),
-            })?;
+        let endpoint =
+            lane.endpoint(task, self.dialect)
+                .cloned()
+                .ok_or_else(|| Refusal::NotServed {
+                    target: lane.name().to_string(),
+                    task: task.as_str(),
+                })?;
         let model = provider.quirks.model_in_body.then(|| lane.model().as_ref());
         let ask_usage = self.head.stream && provider.quirks.stream_usage == StreamUsage::Ask;
         if endpoint.dialect == self.dialect {
@@ -118,7 +139,7 @@ impl Question {
                 body: edits.apply(&self.head, &self.body),
                 passes: Passes::Through,
                 dropped: Vec::new(),
-                streams: self.head.stream && task != Task::Predict,
+                streams: self.head.stream && !matches!(task, Task::Predict | Task::Rerank),
                 endpoint,
             });
         }
@@ -129,12 +150,11 @@ impl Question {
             chat_input: provider.quirks.chat_input,
             drop_unsupported: self.route.route.drop_unsupported,
         };
-        let written = self
-            .with_common_defaults(&provider.params, limits, |call| write_call(call, &form))?
-            .map_err(|unsupported| Refusal::Unsupported {
-                fields: unsupported.fields,
-                target: lane.name().to_string(),
-            })?;
+        let call = self.read_with_defaults(&provider.params)?;
+        let written = write_call(&call, &form).map_err(|unsupported| Refusal::Unsupported {
+            fields: unsupported.fields,
+            target: lane.name().to_string(),
+        })?;
         Ok(Outgoing {
             body: self.with_other_defaults(&endpoint, written.body, &provider.params, limits)?,
             passes: Passes::Translated,
@@ -144,37 +164,38 @@ impl Question {
         })
     }
 
-    /// Calls `write` with the call read, defaults for the common fields set.
-    fn with_common_defaults<T>(
-        &self,
-        params: &Map<String, Value>,
-        limits: &Limits,
-        write: impl FnOnce(&Call) -> T,
-    ) -> Result<T, Refusal> {
-        let route = pick(&self.route.route.params, |name| {
-            COMMON_FIELDS.contains(&name)
-        });
-        let provider = pick(params, |name| COMMON_FIELDS.contains(&name));
-        if route.is_empty() && provider.is_empty() {
-            let call = match self.read.get() {
-                Some(call) => call,
-                None => {
-                    let call = read_call(self.dialect, &self.body).map_err(Refusal::BodyInvalid)?;
-                    self.read.get_or_init(|| call)
-                }
-            };
-            return Ok(write(call));
-        }
-        let edits = Edits {
-            model: ModelEdit::Keep,
-            defaults: &[&route, &provider],
-            ask_usage: false,
+    /// The call read, with defaults for the fields that every dialect knows.
+    fn read_with_defaults(&self, params: &Map<String, Value>) -> Result<Cow<'_, Call>, Refusal> {
+        let call = match self.read.get() {
+            Some(call) => call,
+            None => {
+                let call = self.read()?;
+                self.read.get_or_init(|| call)
+            }
         };
-        let body = edits.apply(&self.head, &self.body);
-        scan(self.dialect, &body, limits)?;
-        Ok(write(
-            &read_call(self.dialect, &body).map_err(Refusal::BodyInvalid)?,
-        ))
+        let given = [&self.route.route.params, params];
+        let mut defaults = given
+            .iter()
+            .flat_map(|params| params.iter())
+            .filter(|(name, _)| COMMON_FIELDS.contains(&name.as_str()))
+            .peekable();
+        if defaults.peek().is_none() {
+            return Ok(Cow::Borrowed(call));
+        }
+        let mut call = call.clone();
+        for (name, value) in defaults {
+            call.set_default(name, value);
+        }
+        Ok(Cow::Owned(call))
+    }
+
+    fn read(&self) -> Result<Call, Refusal> {
+        let mut call = read_call(self.dialect, &self.body).map_err(Refusal::BodyInvalid)?;
+        // Some dialects say so in their address.
+        if let Call::Chat(chat) = &mut call {
+            chat.stream = self.head.stream;
+        }
+        Ok(call)
     }
 
     /// Sets defaults for the fields that only the provider's dialect knows.
@@ -210,23 +231,19 @@ pub(crate) fn scan(dialect: Dialect, body: &Bytes, limits: &Limits) -> Result<He
     Head::scan(dialect, body, limits).map_err(Refusal::BodyInvalid)
 }
 
+/// A name out of a path, without its percent-encoding.
+pub(crate) fn decode(name: &str) -> Cow<'_, str> {
+    percent_encoding::percent_decode_str(name).decode_utf8_lossy()
+}
+
 /// What a task's own client speaks where the path does not say: MLflow's invocations.
 pub(crate) fn dialect_of(task: Task) -> Dialect {
     match task {
         Task::Chat => Dialect::OpenaiChat,
         Task::Completions => Dialect::OpenaiCompletions,
         Task::Embeddings => Dialect::OpenaiEmbeddings,
+        Task::Rerank => Dialect::CohereRerank,
         Task::Predict => Dialect::MlflowServing,
-    }
-}
-
-/// What a dialect's clients ask for.
-pub(crate) fn task_of(dialect: Dialect) -> Task {
-    match dialect {
-        Dialect::OpenaiChat | Dialect::AnthropicMessages => Task::Chat,
-        Dialect::OpenaiCompletions => Task::Completions,
-        Dialect::OpenaiEmbeddings => Task::Embeddings,
-        Dialect::MlflowServing => Task::Predict,
     }
 }
 

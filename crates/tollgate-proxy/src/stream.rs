@@ -8,8 +8,8 @@ use std::{
 use bytes::Bytes;
 use http_body::Body;
 use tollgate_dialects::{
-    AnswerForm, ErrorKind, ProviderError, SseEvent, SseSplitter, StopReason, StreamEvent,
-    StreamReader, StreamWriter, Watch,
+    AnswerForm, ErrorKind, Frames, ProviderError, SseEvent, StopReason, StreamEvent, StreamReader,
+    StreamWriter, Watch,
 };
 use tollgate_domain::{Dialect, StreamEnd, Usage};
 use tollgate_upstream::{Failure, UpstreamBody};
@@ -30,7 +30,7 @@ enum Source {
     /// A provider's answer.
     Wire {
         body: UpstreamBody,
-        splitter: SseSplitter,
+        splitter: Frames,
     },
     /// A whole answer of a provider that does not stream, told as a stream.
     Told(std::vec::IntoIter<StreamEvent>),
@@ -123,7 +123,7 @@ impl Relay {
         Self::new(
             Source::Wire {
                 body,
-                splitter: SseSplitter::new(event_bytes_max),
+                splitter: Frames::new(dialect.framing(), event_bytes_max),
             },
             mode,
         )
@@ -145,7 +145,7 @@ impl Relay {
         Self::new(
             Source::Wire {
                 body,
-                splitter: SseSplitter::new(event_bytes_max),
+                splitter: Frames::new(dialect.framing(), event_bytes_max),
             },
             mode,
         )
@@ -286,12 +286,11 @@ impl Relay {
         let Source::Wire { splitter, .. } = &mut self.source else {
             return Step::Over;
         };
-        if let Some(mut event) = splitter.finish() {
+        if let Some(event) = splitter.finish() {
             // Some providers leave out the last blank line; a piece of an event is something else.
             if !is_whole(&event.data) {
                 return self.broken(Break::Cut(None));
             }
-            event.raw = [&event.raw, &b"\n\n"[..]].concat().into();
             match self.event(&event) {
                 Step::Went => {}
                 end => return end,
@@ -343,7 +342,7 @@ impl Relay {
         for event in events.drain(..) {
             match &event {
                 StreamEvent::Delta { .. } | StreamEvent::PartStart { .. } => {
-                    self.facts.content |= is_content(&event)
+                    self.facts.content |= event.is_content()
                 }
                 StreamEvent::Usage(usage)
                 | StreamEvent::Start {
@@ -379,20 +378,6 @@ fn is_whole(data: &[u8]) -> bool {
     data.is_empty()
         || data.trim_ascii() == b"[DONE]"
         || serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
-}
-
-/// Whether a person would see something of it.
-fn is_content(event: &StreamEvent) -> bool {
-    match event {
-        StreamEvent::Delta { .. } => true,
-        StreamEvent::PartStart { start, .. } => !matches!(
-            start,
-            tollgate_dialects::PartStart::Text
-                | tollgate_dialects::PartStart::Reasoning
-                | tollgate_dialects::PartStart::Refusal
-        ),
-        _ => false,
-    }
 }
 
 // === impl Break ===

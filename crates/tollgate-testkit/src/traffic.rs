@@ -11,11 +11,11 @@ use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio::sync::Semaphore;
-use tollgate_dialects::{CallForm, Policy, read_call, read_error, rules, write_call};
+use tollgate_dialects::{CallForm, Policy, field_named, read_call, read_error, rules, write_call};
 use tollgate_domain::{ChatInput, Dialect, StreamUsage};
 
 use crate::{
-    client::{self, Answer},
+    client::Answer,
     meaning::difference,
     recordings::{self, Recording},
 };
@@ -91,12 +91,14 @@ async fn replay_all(program: &Path, parts: Vec<Part>) -> Result<Counts> {
         running.push(tasks.spawn(async move {
             let _permit = gate.acquire().await;
             let part = &parts[index];
-            let mut verdicts = vec![("own", own_dialect(&stage, index, part).await)];
-            if let Some(other) = part.other_dialect() {
-                verdicts.push((
-                    other.as_str(),
-                    other_dialect(&stage, index, part, other).await,
-                ));
+            let mut verdicts = Vec::new();
+            for client in part.clients() {
+                verdicts.push(if client == part.dialect {
+                    ("own", own_dialect(&stage, index, part).await)
+                } else {
+                    let verdict = other_dialect(&stage, index, part, client).await;
+                    (client.as_str(), verdict)
+                });
             }
             (index, verdicts)
         }));
@@ -154,10 +156,11 @@ fn same_answer(part: &Part, answer: &Answer) -> Result<(), String> {
         ));
     }
     let said = recording.response_bytes();
-    if recording.response_body_kind != "sse" {
+    if !part.is_answered_by_stream() {
         if part.asks_for_stream() && part.dialect != Dialect::MlflowServing {
-            return gist::of_answer(part.dialect, &said).and_then(|said| {
-                gist::of_answer(part.dialect, &answer.body).and_then(|heard| said.compare(&heard))
+            return gist::of_answer(part.dialect, false, &said).and_then(|said| {
+                gist::of_answer(part.dialect, true, &answer.body)
+                    .and_then(|heard| said.compare(&heard))
             });
         }
         return if answer.body == said {
@@ -166,9 +169,9 @@ fn same_answer(part: &Part, answer: &Answer) -> Result<(), String> {
             Err("the answer's bytes changed".to_owned())
         };
     }
-    let said = client::events(&String::from_utf8_lossy(&said));
+    let said = part.events(&said);
     let said: Vec<&String> = said.iter().filter(|event| !part.is_hidden(event)).collect();
-    let heard = answer.events();
+    let heard = part.events(&answer.body);
     let complete = stage::is_complete(part, &said);
     let cut = if complete {
         said.len()
@@ -233,14 +236,15 @@ async fn other_dialect(stage: &Stage, index: usize, part: &Part, other: Dialect)
     let Ok(call) = read_call(part.dialect, recorded.as_bytes()) else {
         return Verdict::Impossible;
     };
-    let form = |dialect, model| CallForm {
-        dialect,
-        model: Some(model),
+    let route = part.route(other);
+    let form = CallForm {
+        dialect: other,
+        model: (!stage::is_named_by_address(other)).then_some(route.as_str()),
         chat_input: ChatInput::Messages,
         stream_usage: StreamUsage::Unasked,
         drop_unsupported: true,
     };
-    let Ok(written) = write_call(&call, &form(other, &part.route(other))) else {
+    let Ok(written) = write_call(&call, &form) else {
         return Verdict::Impossible;
     };
     let request: Value = serde_json::from_slice(&written.body).unwrap_or_default();
@@ -290,12 +294,23 @@ fn lost_in_call(
     let lost = CallGist::differences(&before, &after);
     let in_table = |field: &str| {
         rules().iter().any(|rule| {
-            ((rule.from, rule.to) == (own, other) || (rule.from, rule.to) == (other, own))
-                && gist::concerns(rule.field, field)
+            let concerns = match rule.field {
+                Some(about) => gist::concerns(about, field),
+                None => gist::extra_concerns(rule.name, field),
+            };
+            concerns
+                && ((rule.from, rule.to) == (own, other) || (rule.from, rule.to) == (other, own))
         })
     };
+    let concerns = |name: &str, field: &str| {
+        let about = field_named(own, name).or_else(|| field_named(other, name));
+        about.map_or_else(
+            || gist::extra_concerns(name, field),
+            |about| gist::concerns(about, field),
+        )
+    };
     for (field, problem) in &lost {
-        if !named.iter().any(|name| gist::concerns(name, field)) && !in_table(field) {
+        if !named.iter().any(|name| concerns(name, field)) && !in_table(field) {
             return Err(format!(
                 "{field} was lost on the way to {} and back: {problem} (named: {named:?})",
                 other.as_str()
@@ -325,16 +340,21 @@ fn answer_in_other(part: &Part, other: Dialect, answer: &Answer) -> Result<(), S
             Err(format!("the error's text changed to {:?}", heard.message))
         };
     }
-    let said = gist::of_answer(part.dialect, &recording.response_bytes());
+    let streamed = part.asks_for_stream();
+    let said = gist::of_answer(
+        part.dialect,
+        part.is_answered_by_stream(),
+        &recording.response_bytes(),
+    );
     match said {
         // What was recorded is itself broken; the client must not take it for whole.
         Err(_) if answer.status >= 400 => Ok(()),
-        Err(_) => match gist::of_answer(other, &answer.body) {
+        Err(_) => match gist::of_answer(other, streamed, &answer.body) {
             Err(_) => Ok(()),
             Ok(_) => Err("a broken answer arrived as a whole one".to_owned()),
         },
         Ok(said) => {
-            let heard = gist::of_answer(other, &answer.body).map_err(|problem| {
+            let heard = gist::of_answer(other, streamed, &answer.body).map_err(|problem| {
                 format!("the answer cannot be read: {problem}: {}", answer.text())
             })?;
             AnswerGist::compare(&said, &heard)
@@ -432,7 +452,7 @@ pub fn rules_table() -> String {
                 Policy::Dropped(why) => ("dropped", why),
                 Policy::Refused(why) => ("refused", why),
             };
-            text += &format!("| `{}` | {done} | {why} |\n", rule.field);
+            text += &format!("| `{}` | {done} | {why} |\n", rule.name);
         }
     }
     text

@@ -174,6 +174,10 @@ impl Lane {
     ) -> Self {
         let endpoint = |endpoint: &Endpoint| Endpoint {
             uri: with_model(&endpoint.uri, model),
+            stream_uri: endpoint
+                .stream_uri
+                .as_ref()
+                .map(|uri| with_model(uri, model)),
             ..endpoint.clone()
         };
         Self {
@@ -230,27 +234,21 @@ impl Lane {
         }
     }
 
-    /// Where a task is served, the model's name filled in; a text completion is served by a chat endpoint where there is no better one.
-    pub fn endpoint(&self, task: Task) -> Option<&Endpoint> {
-        let exact = self.endpoints.iter().find(|endpoint| endpoint.task == task);
-        exact.or_else(|| match task {
-            Task::Completions => self
-                .endpoints
-                .iter()
-                .find(|endpoint| endpoint.task == Task::Chat),
-            Task::Chat | Task::Embeddings | Task::Predict => None,
-        })
+    /// Where a task is served for a client, the model's name filled in.
+    pub fn endpoint(&self, task: Task, client: Dialect) -> Option<&Endpoint> {
+        tollgate_domain::serving(&self.endpoints, task, client)
     }
 
     /// The request that carries a body to an endpoint, signed with a key. `forwarded` are the caller's headers that may go along.
     pub fn request(
         &self,
         endpoint: &Endpoint,
+        streams: bool,
         key: &KeyState,
         body: Bytes,
         forwarded: &HeaderMap,
     ) -> UpstreamRequest {
-        let mut request = self.unsigned(endpoint, body, forwarded);
+        let mut request = self.unsigned(endpoint, streams, body, forwarded);
         match &key.credential {
             Credential::None => {}
             Credential::Header(name, value) => {
@@ -264,8 +262,13 @@ impl Lane {
     }
 
     /// The same with the credential masked, to be shown.
-    pub fn masked_request(&self, endpoint: &Endpoint, forwarded: &HeaderMap) -> UpstreamRequest {
-        let mut request = self.unsigned(endpoint, Bytes::new(), forwarded);
+    pub fn masked_request(
+        &self,
+        endpoint: &Endpoint,
+        streams: bool,
+        forwarded: &HeaderMap,
+    ) -> UpstreamRequest {
+        let mut request = self.unsigned(endpoint, streams, Bytes::new(), forwarded);
         match &self.state.provider.auth {
             tollgate_domain::Auth::Header { name, prefix }
                 if !self.state.provider.keys.is_empty() =>
@@ -282,7 +285,13 @@ impl Lane {
         request
     }
 
-    fn unsigned(&self, endpoint: &Endpoint, body: Bytes, forwarded: &HeaderMap) -> UpstreamRequest {
+    fn unsigned(
+        &self,
+        endpoint: &Endpoint,
+        streams: bool,
+        body: Bytes,
+        forwarded: &HeaderMap,
+    ) -> UpstreamRequest {
         let mut headers = self.state.headers.clone();
         for (name, value) in forwarded {
             // Another language's features mean nothing here.
@@ -291,7 +300,10 @@ impl Lane {
             }
         }
         UpstreamRequest {
-            uri: endpoint.uri.clone(),
+            uri: match &endpoint.stream_uri {
+                Some(uri) if streams => uri.clone(),
+                _ => endpoint.uri.clone(),
+            },
             headers,
             body,
             transport: self.state.provider.transport.clone(),

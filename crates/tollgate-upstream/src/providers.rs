@@ -73,6 +73,8 @@ pub struct KindEndpoint {
     pub dialect: Dialect,
     /// Comes after the base URL. `{model}` stands for the model's name.
     pub path: &'static str,
+    /// The path for streams, where it is another.
+    pub stream_path: Option<&'static str>,
 }
 
 /// A kind that configurations name but whose language is not spoken yet.
@@ -109,9 +111,11 @@ fn same_name(left: &str, right: &str) -> bool {
 // === impl Kind ===
 
 impl Kind {
-    /// The endpoint for a task, without fallbacks.
-    pub fn endpoint(&self, task: Task) -> Option<&'static KindEndpoint> {
-        self.endpoints.iter().find(|endpoint| endpoint.task == task)
+    /// The endpoints for a task, the usual one first.
+    pub fn serving(&self, task: Task) -> impl Iterator<Item = &'static KindEndpoint> {
+        self.endpoints
+            .iter()
+            .filter(move |endpoint| endpoint.task == task)
     }
 }
 
@@ -120,6 +124,7 @@ const fn at(task: Task, dialect: Dialect, path: &'static str) -> KindEndpoint {
         task,
         dialect,
         path,
+        stream_path: None,
     }
 }
 

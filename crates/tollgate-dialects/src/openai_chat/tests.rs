@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     Answer, AnswerForm, Call, CallForm, ChatCall, Delta, Extra, MediaSource, Message, Part,
     PartKind, PartStart, Reasoning, Role, SseSplitter, Stop, StopReason, StreamEvent,
-    StreamReader as Reader, ToolKind, Unsupported,
+    StreamReader as Reader, ToolKind, Unsupported, translate::WriteEvents,
 };
 
 // === calls ===

@@ -1,10 +1,6 @@
 //! From our shapes into OpenAI's: calls and whole answers.
 //!
-//! What a call of another dialect holds and this one cannot say is told to [`Gaps`] by its name in that dialect. For
-//! Anthropic's calls those are: `cache_control`, `is_error`, `thinking` (a budget becomes an effort), `top_k`,
-//! `messages.content.{thinking, redacted_thinking, citations}`, `messages.content.{image, document}.source` (uploaded
-//! files, documents behind an address), `messages.content.TYPE` for other blocks, `messages.content.document.FIELD`,
-//! `tools.TYPE`, `tools.FIELD`, and top-level fields as they are.
+//! What a call of another dialect holds and this one cannot say is told to [`Gaps`].
 
 use std::borrow::Cow;
 
@@ -17,9 +13,10 @@ use super::{
     wire::{finish_reason, write_usage},
 };
 use crate::{
-    Answer, AnswerChoice, AnswerForm, Call, CallForm, ChatAnswer, ChatCall, Gaps, MediaSource,
-    Message, Part, PartKind, Reasoning, ReasoningEffort, ResponseFormat, Role, StopReason, Tool,
-    ToolChoice, ToolKind, Unsupported, Written, json::put, openai_completions, openai_embeddings,
+    Answer, AnswerChoice, AnswerForm, Call, CallForm, ChatAnswer, ChatCall, Field, Gaps,
+    MediaSource, Message, Part, PartKind, Reasoning, ReasoningEffort, ResponseFormat, Role,
+    StopReason, Tool, ToolChoice, ToolKind, Unsupported, Written, cohere_rerank, fields::Place,
+    json::put, openai_completions, openai_embeddings,
 };
 
 // === calls ===
@@ -31,16 +28,7 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
     let call = match call {
         Call::Chat(call) => Cow::Borrowed(&**call),
         Call::Completion(call) => Cow::Owned(openai_completions::to_chat(call, &mut gaps)?),
-        Call::Embedding(_) => {
-            return Err(Unsupported {
-                fields: vec!["input".to_owned()],
-            });
-        }
-        Call::Predict(_) => {
-            return Err(Unsupported {
-                fields: vec!["inputs".to_owned()],
-            });
-        }
+        other => return Err(Unsupported::call(other)),
     };
     // Chat and text completions have their other fields in common.
     let own = matches!(from, Dialect::OpenaiChat | Dialect::OpenaiCompletions);
@@ -76,7 +64,7 @@ impl CallWriter<'_> {
         if self.own {
             put(&mut body, "top_k", call.top_k);
         } else if call.top_k.is_some() {
-            self.gaps.left_out("top_k");
+            self.gaps.left_out(Field::TopK);
         }
         put(&mut body, "frequency_penalty", call.frequency_penalty);
         put(&mut body, "presence_penalty", call.presence_penalty);
@@ -93,19 +81,19 @@ impl CallWriter<'_> {
         put(&mut body, "reasoning_effort", self.reasoning_effort());
         put(&mut body, "user", call.user.clone());
         put(&mut body, "service_tier", self.service_tier());
-        self.extra(&call.extra.fields, "", &mut body);
+        self.extra(&call.extra.fields, Place::Body, &mut body);
         let asks_usage = form.stream_usage == StreamUsage::Ask || self.own && call.include_usage;
         write_stream_options(call.stream, asks_usage, &mut body);
         body
     }
 
     /// Fields that nothing models: back into their own dialect, else a gap each.
-    fn extra(&mut self, extra: &Map<String, Value>, path: &str, into: &mut Map<String, Value>) {
+    fn extra(&mut self, extra: &Map<String, Value>, place: Place, into: &mut Map<String, Value>) {
         for (name, value) in extra {
             if self.own {
                 into.insert(name.clone(), value.clone());
             } else {
-                self.gaps.left_out(&format!("{path}{name}"));
+                self.gaps.left_out_extra(place, name);
             }
         }
     }
@@ -113,7 +101,7 @@ impl CallWriter<'_> {
     fn cache_control(&mut self, cache_control: Option<&Value>, into: &mut Map<String, Value>) {
         match cache_control {
             Some(value) if self.own => put(into, "cache_control", Some(value.clone())),
-            Some(_) => self.gaps.left_out("cache_control"),
+            Some(_) => self.gaps.left_out(Field::CacheControl),
             None => {}
         }
     }
@@ -155,7 +143,7 @@ impl CallWriter<'_> {
         put(&mut written, "role", Some(role));
         put(&mut written, "name", message.name.clone());
         written.insert("content".to_owned(), content);
-        self.extra(&message.extra, "messages.", &mut written);
+        self.extra(&message.extra, Place::Message, &mut written);
         Value::Object(written)
     }
 
@@ -172,10 +160,8 @@ impl CallWriter<'_> {
                 PartKind::ToolCall { .. } => tool_calls.push(self.tool_call(part)),
                 PartKind::Refusal { text } => refusal = Some(text.clone()),
                 PartKind::Reasoning { .. } | PartKind::RedactedReasoning { .. } if as_it_came => {}
-                PartKind::Reasoning { .. } => self.gaps.left_out("messages.content.thinking"),
-                PartKind::RedactedReasoning { .. } => {
-                    self.gaps.left_out("messages.content.redacted_thinking")
-                }
+                PartKind::Reasoning { .. } => self.gaps.left_out(Field::Reasoning),
+                PartKind::RedactedReasoning { .. } => self.gaps.left_out(Field::RedactedReasoning),
                 _ => content.extend(self.part(part)),
             }
         }
@@ -208,7 +194,7 @@ impl CallWriter<'_> {
         };
         let mut written = tool_call(id, name, arguments, *kind);
         self.cache_control(part.cache_control.as_ref(), &mut written);
-        self.extra(&part.extra, "messages.content.tool_use.", &mut written);
+        self.extra(&part.extra, Place::ToolCall, &mut written);
         Value::Object(written)
     }
 
@@ -228,11 +214,11 @@ impl CallWriter<'_> {
                 continue;
             };
             if *is_error == Some(true) {
-                self.gaps.left_out("is_error");
+                self.gaps.left_out(Field::IsError);
             }
             let mut ignored = Map::new();
             self.cache_control(part.cache_control.as_ref(), &mut ignored);
-            self.extra(&part.extra, "messages.content.tool_result.", &mut ignored);
+            self.extra(&part.extra, Place::ToolResult, &mut ignored);
             let content = self.content(content);
             let (texts, media) = content
                 .into_iter()
@@ -255,7 +241,7 @@ impl CallWriter<'_> {
         let mut written = match &part.kind {
             PartKind::Text { text, citations } => {
                 if !citations.is_empty() {
-                    self.gaps.left_out("messages.content.citations");
+                    self.gaps.left_out(Field::Citations);
                 }
                 text_part(text)
             }
@@ -271,24 +257,24 @@ impl CallWriter<'_> {
                     .get("type")
                     .and_then(Value::as_str)
                     .unwrap_or("unknown");
-                self.gaps.left_out(&format!("messages.content.{kind}"));
+                self.gaps.left_out_extra(Place::Content, kind);
                 return None;
             }
             PartKind::ToolCall { .. }
             | PartKind::ToolResult { .. }
             | PartKind::Reasoning { .. }
             | PartKind::RedactedReasoning { .. } => {
-                self.gaps.left_out("messages.content");
+                self.gaps.left_out(Field::MisplacedPart);
                 return None;
             }
         };
         self.cache_control(part.cache_control.as_ref(), &mut written);
-        let path = if matches!(part.kind, PartKind::Document { .. }) {
-            "messages.content.document."
+        let place = if matches!(part.kind, PartKind::Document { .. }) {
+            Place::Document
         } else {
-            "messages.content."
+            Place::Content
         };
-        self.extra(&part.extra, path, &mut written);
+        self.extra(&part.extra, place, &mut written);
         Some(Value::Object(written))
     }
 
@@ -297,7 +283,7 @@ impl CallWriter<'_> {
             MediaSource::Base64 { media_type, data } => data_url(media_type, "image/png", data),
             MediaSource::Url(url) => url.clone(),
             MediaSource::Text { .. } | MediaSource::FileId(_) | MediaSource::Foreign(_) => {
-                self.gaps.left_out("messages.content.image.source");
+                self.gaps.left_out(Field::Image);
                 return None;
             }
         };
@@ -324,7 +310,7 @@ impl CallWriter<'_> {
             // OpenAI takes no addresses; some providers of its dialect do.
             MediaSource::Url(url) if self.own => json!({"filename": name, "file_data": url}),
             MediaSource::FileId(_) | MediaSource::Url(_) | MediaSource::Foreign(_) => {
-                self.gaps.left_out("messages.content.document.source");
+                self.gaps.left_out(Field::Document);
                 return None;
             }
         };
@@ -360,7 +346,7 @@ impl CallWriter<'_> {
                     .get("type")
                     .and_then(Value::as_str)
                     .unwrap_or(&tool.name);
-                self.gaps.left_out(&format!("tools.{kind}"));
+                self.gaps.left_out_extra(Place::Tool, kind);
                 return None;
             }
         };
@@ -371,7 +357,7 @@ impl CallWriter<'_> {
         put(&mut inner, "strict", tool.strict);
         let mut written = to_map(json!({"type": member}));
         self.cache_control(tool.cache_control.as_ref(), &mut written);
-        self.extra(&tool.extra, "tools.", &mut written);
+        self.extra(&tool.extra, Place::Tool, &mut written);
         if let Some(Value::Object(rest)) = written.remove(member) {
             inner.extend(rest);
         }
@@ -387,7 +373,7 @@ impl CallWriter<'_> {
             ToolChoice::Function(name) => json!({"type": "function", "function": {"name": name}}),
             ToolChoice::Foreign(value) if self.own => value.clone(),
             ToolChoice::Foreign(_) => {
-                self.gaps.left_out("tool_choice");
+                self.gaps.left_out(Field::ToolChoice);
                 return None;
             }
         })
@@ -417,7 +403,7 @@ impl CallWriter<'_> {
             }
             ResponseFormat::Foreign(value) if self.own => value.clone(),
             ResponseFormat::Foreign(_) => {
-                self.gaps.left_out("output_config.format");
+                self.gaps.left_out(Field::ResponseFormat);
                 return None;
             }
         })
@@ -430,7 +416,7 @@ impl CallWriter<'_> {
             ..
         } = self.call.reasoning.as_ref()?;
         if budget_tokens.is_some() {
-            self.gaps.left_out("thinking");
+            self.gaps.left_out(Field::ReasoningBudget);
         }
         Some(match (effort, budget_tokens) {
             (Some(effort), _) => effort_word(effort, self.own).to_owned(),
@@ -557,6 +543,7 @@ pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
             ))
         }
         Answer::Embedding(_) => openai_embeddings::write_answer(answer, form),
+        Answer::Rerank(_) => cohere_rerank::write_answer(answer, form),
         Answer::Predict(value) => to_bytes(value),
     }
 }

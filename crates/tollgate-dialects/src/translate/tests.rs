@@ -211,6 +211,11 @@ fn a_glance_agrees_with_the_reader() {
                 model: Some(answer.model),
                 ..Glance::default()
             },
+            Answer::Rerank(answer) => Glance {
+                usage: answer.usage,
+                model: Some(answer.model),
+                ..Glance::default()
+            },
             Answer::Predict(_) => Glance::default(),
         };
         assert_eq!(glance, expected, "{}", fixture.name);

@@ -9,8 +9,9 @@ use std::{
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use tollgate_domain::Dialect;
+use tollgate_domain::{Dialect, Framing, Task};
 
+use super::gist;
 use crate::{
     Received, Reply, ScriptedProvider, TestGateway,
     client::{self, Answer},
@@ -44,29 +45,54 @@ const KINDS: &[&str] = &[
     "databricks",
 ];
 
+/// Dialects that the gateway speaks.
+const SPOKEN: &[Dialect] = &[
+    Dialect::OpenaiChat,
+    Dialect::OpenaiCompletions,
+    Dialect::OpenaiEmbeddings,
+    Dialect::AnthropicMessages,
+    Dialect::MlflowServing,
+];
+
+/// The dialect of a recording, by its provider's endpoint and what the body holds.
+fn dialect_of(recording: &Recording) -> Option<Dialect> {
+    let body = &recording.request_body;
+    let dialect = match (recording.endpoint.as_str(), recording.provider.as_str()) {
+        ("chat" | "openai_compat_chat", _) if body["messages"].is_array() => Dialect::OpenaiChat,
+        ("responses", _) if !body["input"].is_null() => Dialect::OpenaiResponses,
+        ("completions", provider) if provider != "replicate" && !body["prompt"].is_null() => {
+            Dialect::OpenaiCompletions
+        }
+        ("embeddings" | "openai_compat_embeddings", provider)
+            if provider != "voyage" && !body["input"].is_null() =>
+        {
+            Dialect::OpenaiEmbeddings
+        }
+        ("messages" | "openai_compat_messages", _) => Dialect::AnthropicMessages,
+        ("generateContent" | "streamGenerateContent", _) => Dialect::GeminiGenerate,
+        ("embedContent" | "batchEmbedContents", _) => Dialect::GeminiEmbeddings,
+        ("chat_v2", _) => Dialect::CohereChat,
+        ("embed_v2", _) => Dialect::CohereEmbeddings,
+        ("rerank", provider) if provider != "bedrock" => Dialect::CohereRerank,
+        ("native_chat", _) => Dialect::OllamaChat,
+        ("native_generate", _) => Dialect::OllamaGenerate,
+        ("native_embed", _) => Dialect::OllamaEmbeddings,
+        ("converse" | "converse_stream", _) => Dialect::BedrockConverse,
+        ("invocations", "mlflow") => Dialect::MlflowServing,
+        _ => return None,
+    };
+    SPOKEN.contains(&dialect).then_some(dialect)
+}
+
 impl Part {
     /// Takes a recording, if the gateway speaks its language.
     pub(super) fn of(recording: Recording) -> Option<Self> {
-        let body = &recording.request_body;
-        let dialect = match recording.endpoint.as_str() {
-            "chat" | "openai_compat_chat" if body["messages"].is_array() => Dialect::OpenaiChat,
-            "completions" if recording.provider != "replicate" && !body["prompt"].is_null() => {
-                Dialect::OpenaiCompletions
-            }
-            "embeddings" | "openai_compat_embeddings"
-                if recording.provider != "voyage" && !body["input"].is_null() =>
-            {
-                Dialect::OpenaiEmbeddings
-            }
-            "messages" | "openai_compat_messages" => Dialect::AnthropicMessages,
-            "invocations" if recording.provider == "mlflow" => Dialect::MlflowServing,
-            _ => return None,
-        };
+        let dialect = dialect_of(&recording)?;
         if recording.request_body_kind != "json"
-            || !body.is_object()
+            || !recording.request_body.is_object()
             || !matches!(
                 recording.response_body_kind.as_str(),
-                "json" | "sse" | "text"
+                "json" | "sse" | "ndjson" | "eventstream" | "text"
             )
         {
             return None;
@@ -74,6 +100,11 @@ impl Part {
         let spoken = |kind: &&&str| **kind == recording.provider;
         let kind = match dialect {
             Dialect::AnthropicMessages => "anthropic",
+            Dialect::OpenaiResponses => "openai",
+            Dialect::GeminiGenerate | Dialect::GeminiEmbeddings => "gemini",
+            Dialect::CohereChat | Dialect::CohereEmbeddings | Dialect::CohereRerank => "cohere",
+            Dialect::OllamaChat | Dialect::OllamaGenerate | Dialect::OllamaEmbeddings => "ollama",
+            Dialect::BedrockConverse | Dialect::BedrockEmbeddings => "bedrock",
             _ if recording.provider == "anthropic" => "custom",
             _ => KINDS.iter().find(spoken).copied().unwrap_or("custom"),
         };
@@ -98,23 +129,20 @@ impl Part {
     }
 
     /// The dialects in which it is asked.
-    fn clients(&self) -> impl Iterator<Item = Dialect> {
-        std::iter::once(self.dialect).chain(self.other_dialect())
-    }
-
-    /// The other dialect in which a client could have asked this.
-    pub(super) fn other_dialect(&self) -> Option<Dialect> {
-        match self.dialect {
-            Dialect::OpenaiChat => Some(Dialect::AnthropicMessages),
-            Dialect::AnthropicMessages => Some(Dialect::OpenaiChat),
-            Dialect::OpenaiCompletions | Dialect::OpenaiEmbeddings | Dialect::MlflowServing => None,
-        }
+    pub(super) fn clients(&self) -> impl Iterator<Item = Dialect> {
+        let own = self.dialect;
+        let task = own.task();
+        SPOKEN
+            .iter()
+            .copied()
+            .filter(move |client| client.is_spoken_by_clients())
+            .filter(move |client| *client == own || client.task() == task && task != Task::Predict)
     }
 
     /// The recorded request, with the route in the model's place.
     pub(super) fn request_for_client(&self) -> Value {
         let mut request = self.recording.request_body.clone();
-        if self.dialect != Dialect::MlflowServing {
+        if !is_named_by_address(self.dialect) {
             request["model"] = json!(self.route(self.dialect));
         }
         request
@@ -122,7 +150,35 @@ impl Part {
 
     /// Whether the client asked for a stream.
     pub(super) fn asks_for_stream(&self) -> bool {
-        self.recording.request_body["stream"] == true
+        let asked = &self.recording.request_body["stream"];
+        match self.dialect {
+            Dialect::GeminiGenerate | Dialect::BedrockConverse => self.recording.streaming,
+            Dialect::OllamaChat | Dialect::OllamaGenerate => asked != false,
+            _ => asked == true,
+        }
+    }
+
+    /// Whether it was answered with a stream.
+    pub(super) fn is_answered_by_stream(&self) -> bool {
+        matches!(
+            self.recording.response_body_kind.as_str(),
+            "sse" | "eventstream"
+        ) || self.recording.response_body_kind == "ndjson" && self.asks_for_stream()
+    }
+
+    /// The events of a stream in its dialect, as texts.
+    pub(super) fn events(&self, body: &[u8]) -> Vec<String> {
+        let text = String::from_utf8_lossy(body);
+        match self.dialect.framing() {
+            Framing::Sse => client::events(&text),
+            Framing::JsonLines => text
+                .lines()
+                .filter(|line| !line.trim().is_empty())
+                .map(str::to_owned)
+                .collect(),
+            // Providers alone speak it.
+            Framing::AwsFrames => Vec::new(),
+        }
     }
 
     /// Whether an event tells usage alone, and the client did not ask for it.
@@ -155,10 +211,10 @@ impl Part {
 
     /// Whether a streamed answer comes to its proper end.
     fn is_whole(&self) -> bool {
-        if self.recording.response_body_kind != "sse" {
+        if !self.is_answered_by_stream() {
             return true;
         }
-        let events = client::events(&String::from_utf8_lossy(&self.recording.response_bytes()));
+        let events = self.events(&self.recording.response_bytes());
         is_complete(self, &events.iter().collect::<Vec<_>>())
     }
 }
@@ -176,6 +232,14 @@ pub(super) fn is_complete(part: &Part, events: &[&String]) -> bool {
         Dialect::AnthropicMessages => events
             .iter()
             .any(|event| event.contains("\"message_stop\"")),
+        Dialect::OpenaiResponses
+        | Dialect::GeminiGenerate
+        | Dialect::CohereChat
+        | Dialect::OllamaChat
+        | Dialect::OllamaGenerate
+        | Dialect::BedrockConverse => {
+            gist::of_answer(part.dialect, true, &part.recording.response_bytes()).is_ok()
+        }
         _ => {
             let marked = events.iter().any(|event| event.trim() == "[DONE]");
             let finished = || {
@@ -191,6 +255,18 @@ pub(super) fn is_complete(part: &Part, events: &[&String]) -> bool {
                 ) && finished())
         }
     }
+}
+
+/// Whether a dialect's addresses name the model, so that its bodies do not.
+pub(super) fn is_named_by_address(dialect: Dialect) -> bool {
+    matches!(
+        dialect,
+        Dialect::GeminiGenerate
+            | Dialect::GeminiEmbeddings
+            | Dialect::BedrockConverse
+            | Dialect::BedrockEmbeddings
+            | Dialect::MlflowServing
+    )
 }
 
 /// A gateway between clients and a provider that answers as recorded.
@@ -223,7 +299,7 @@ impl Stage {
                 recording.content_type(),
                 recording.response_bytes(),
             );
-            if recording.response_body_kind == "sse" {
+            if part.is_answered_by_stream() {
                 reply.dripped(700, std::time::Duration::from_micros(10))
             } else {
                 reply
@@ -250,12 +326,32 @@ impl Stage {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&index);
+        let route = part.route(client);
+        let streams = part.asks_for_stream();
         let path = match client {
             Dialect::OpenaiChat => "/v1/chat/completions".to_owned(),
+            Dialect::OpenaiResponses => "/v1/responses".to_owned(),
             Dialect::OpenaiCompletions => "/v1/completions".to_owned(),
             Dialect::OpenaiEmbeddings => "/v1/embeddings".to_owned(),
             Dialect::AnthropicMessages => "/v1/messages".to_owned(),
-            Dialect::MlflowServing => format!("/gateway/{}/invocations", part.route(client)),
+            Dialect::GeminiGenerate if streams => {
+                format!("/v1beta/models/{route}:streamGenerateContent?alt=sse")
+            }
+            Dialect::GeminiGenerate => format!("/v1beta/models/{route}:generateContent"),
+            Dialect::GeminiEmbeddings if request["requests"].is_array() => {
+                format!("/v1beta/models/{route}:batchEmbedContents")
+            }
+            Dialect::GeminiEmbeddings => format!("/v1beta/models/{route}:embedContent"),
+            Dialect::CohereChat => "/v2/chat".to_owned(),
+            Dialect::CohereEmbeddings => "/v2/embed".to_owned(),
+            Dialect::CohereRerank => "/v2/rerank".to_owned(),
+            Dialect::OllamaChat => "/api/chat".to_owned(),
+            Dialect::OllamaGenerate => "/api/generate".to_owned(),
+            Dialect::OllamaEmbeddings => "/api/embed".to_owned(),
+            Dialect::MlflowServing => format!("/gateway/{route}/invocations"),
+            Dialect::BedrockConverse | Dialect::BedrockEmbeddings => {
+                anyhow::bail!("no client speaks it")
+            }
         };
         let trace = format!("00-{:032x}-00000000000000ff-01", index + 1);
         client::post(
@@ -302,27 +398,22 @@ fn configuration(parts: &[Part], url: &str) -> String {
         }
         let kind = part.kind;
         let address = match (part.dialect, kind) {
-            (Dialect::AnthropicMessages, _) | (_, "perplexity") => {
+            (Dialect::AnthropicMessages, _)
+            | (_, "perplexity" | "gemini" | "cohere" | "bedrock") => {
                 format!("base_url: \"{url}\", api_key: k")
             }
             (Dialect::MlflowServing, _) => format!("model_server_url: \"{url}\""),
+            (_, "ollama") => format!("base_url: \"{url}\""),
             (_, "custom") => format!("base_url: \"{url}/v1\", stream_end: finish"),
             _ => format!("base_url: \"{url}/v1\", api_key: k"),
         };
-        let task = match part.dialect {
-            Dialect::OpenaiChat | Dialect::AnthropicMessages => "llm/v1/chat",
-            Dialect::OpenaiCompletions => "llm/v1/completions",
-            Dialect::OpenaiEmbeddings => "llm/v1/embeddings",
-            Dialect::MlflowServing => "ml/v1/predict",
-        };
+        let task = part.dialect.task().as_str();
         // Writing to a string cannot fail.
-        let paths = if part.dialect == Dialect::OpenaiChat
-            || part.dialect == Dialect::AnthropicMessages
-            || part.dialect == Dialect::MlflowServing
-        {
-            ""
-        } else {
-            ", paths: {completions: /completions, embeddings: /embeddings}"
+        let paths = match part.dialect {
+            Dialect::OpenaiCompletions | Dialect::OpenaiEmbeddings => {
+                ", paths: {completions: /completions, embeddings: /embeddings}"
+            }
+            _ => "",
         };
         let _written = writeln!(
             providers,

@@ -106,7 +106,7 @@ fn address(resolved: &Resolved, route: &str) -> String {
     let targets = route.strategy.targets();
     let provider = &resolved.snapshot.providers[&targets[0].provider];
     provider
-        .endpoint(route.task)
+        .endpoint(route.task, tollgate_domain::Dialect::OpenaiChat)
         .expect("served")
         .uri
         .to_string()
@@ -172,7 +172,10 @@ fn the_full_example_is_understood() {
     let in_house = &resolved.snapshot.providers["in-house"];
     assert_eq!(in_house.keys[0].secret.expose(), "from-a-file");
     let azure = resolved.snapshot.providers["azure"]
-        .endpoint(tollgate_domain::Task::Chat)
+        .endpoint(
+            tollgate_domain::Task::Chat,
+            tollgate_domain::Dialect::OpenaiChat,
+        )
         .expect("serves chat");
     assert_eq!(
         azure.uri.to_string(),

@@ -10,7 +10,9 @@ use super::super::{
     wire::{ReasoningDetail, finish_reason, write_usage},
     write::annotation,
 };
-use crate::{AnswerForm, Delta, ErrorReport, PartStart, ProviderError, StreamEvent};
+use crate::{
+    AnswerForm, Delta, ErrorReport, PartStart, ProviderError, StreamEvent, translate::WriteEvents,
+};
 
 /// Writes the chunks of a stream.
 #[derive(Debug)]
@@ -110,16 +112,9 @@ struct FunctionOut<'a> {
 
 // === impl StreamWriter ===
 
-impl StreamWriter {
-    pub(crate) fn new(form: &AnswerForm<'_>) -> Self {
-        Self {
-            frame: Frame::new("chat.completion.chunk", form),
-            choices: Vec::new(),
-        }
-    }
-
+impl WriteEvents for StreamWriter {
     /// Appends what an event is in this dialect; many are nothing.
-    pub(crate) fn write(&mut self, event: &StreamEvent, out: &mut Vec<u8>) {
+    fn write(&mut self, event: &StreamEvent, out: &mut Vec<u8>) {
         match event {
             StreamEvent::PartStart {
                 choice,
@@ -158,6 +153,15 @@ impl StreamWriter {
             | StreamEvent::Usage(_)
             | StreamEvent::Error(_)
             | StreamEvent::End => self.frame.write(event, out),
+        }
+    }
+}
+
+impl StreamWriter {
+    pub(crate) fn new(form: &AnswerForm<'_>) -> Self {
+        Self {
+            frame: Frame::new("chat.completion.chunk", form),
+            choices: Vec::new(),
         }
     }
 

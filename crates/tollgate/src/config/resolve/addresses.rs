@@ -139,46 +139,59 @@ pub(crate) fn endpoints(
     at: At<'_>,
     problems: &mut Problems,
 ) -> Vec<Endpoint> {
-    let overrides = [
+    report_secret_parameters(written, at, problems);
+    let paths = at.key("paths");
+    let mut endpoints = Vec::new();
+    for (task, key, path) in [
         (Task::Chat, "chat", &written.paths.chat),
         (Task::Completions, "completions", &written.paths.completions),
         (Task::Embeddings, "embeddings", &written.paths.embeddings),
+        (Task::Rerank, "rerank", &written.paths.rerank),
         (Task::Predict, "predict", &written.paths.predict),
-    ];
-    report_secret_parameters(written, at, problems);
-    let mut endpoints = Vec::new();
-    for (task, key, path) in overrides {
-        let known = kind.endpoint(task).copied();
-        let place = at.key("paths").key(key);
-        let Some(endpoint) = known.or_else(|| path.as_ref().and_then(|_| usual_endpoint(task)))
-        else {
-            if path.is_some() {
-                problems
-                    .error(
-                        place.key_span(),
-                        format!("a provider of this kind has no `{key}`"),
-                    )
-                    .help("a `custom` provider with `dialect: mlflow` serves `predict`");
-            }
-            continue;
-        };
-        let text = match path {
-            Some(path) => base.with_path(path),
-            None => base.with_usual_path(kind, &endpoint),
-        };
-        match finish_uri(&text, written) {
-            Ok(uri) => endpoints.push(Endpoint {
-                task,
-                dialect: endpoint.dialect,
-                uri,
-            }),
-            Err(why) => {
-                let place = if path.is_some() {
-                    place
-                } else {
-                    at.key("base_url")
-                };
-                problems.error(place.span(), format!("this address cannot be used: {why}"));
+    ] {
+        let mut known: Vec<KindEndpoint> = kind.serving(task).copied().collect();
+        if known.is_empty() && path.is_some() {
+            known.extend(usual_endpoint(task));
+        }
+        if known.is_empty() && path.is_some() {
+            problems
+                .error(
+                    paths.key(key).key_span(),
+                    format!("a provider of this kind has no `{key}`"),
+                )
+                .help("a `custom` provider with `dialect: mlflow` serves `predict`");
+        }
+        for (index, endpoint) in known.iter().enumerate() {
+            // A path that the operator gives is that of the usual endpoint.
+            let path = path.as_deref().filter(|_| index == 0);
+            let place = match path {
+                Some(_) => paths.key(key),
+                None => at.key("base_url"),
+            };
+            let finish = |text: String| {
+                finish_uri(&text, written)
+                    .map_err(|why| (place, format!("this address cannot be used: {why}")))
+            };
+            let usual = || finish(base.with_usual_path(kind, endpoint.path));
+            let uri = path.map_or_else(usual, |path| finish(base.with_path(path)));
+            let stream_path = (task == Task::Chat)
+                .then_some(written.paths.chat_stream.as_deref())
+                .flatten();
+            let stream_uri = match (stream_path, endpoint.stream_path) {
+                (Some(path), Some(_)) => Some(finish(base.with_path(path))),
+                (None, Some(path)) => Some(finish(base.with_usual_path(kind, path))),
+                (_, None) => None,
+            };
+            match uri.and_then(|uri| Ok((uri, stream_uri.transpose()?))) {
+                Ok((uri, stream_uri)) => endpoints.push(Endpoint {
+                    task,
+                    dialect: endpoint.dialect,
+                    uri,
+                    stream_uri,
+                }),
+                Err((place, why)) => {
+                    problems.error(place.span(), why);
+                }
             }
         }
     }
@@ -208,7 +221,9 @@ fn report_secret_parameters(written: &written::Provider, at: At<'_>, problems: &
 
 /// What a host with OpenAI's API has beside what its kind's row lists.
 fn usual_endpoint(task: Task) -> Option<KindEndpoint> {
-    find("openai").and_then(|kind| kind.endpoint(task)).copied()
+    find("openai")
+        .and_then(|kind| kind.serving(task).next())
+        .copied()
 }
 
 pub(crate) fn unresolved_endpoints(kind: &Kind) -> Vec<Endpoint> {
@@ -216,6 +231,7 @@ pub(crate) fn unresolved_endpoints(kind: &Kind) -> Vec<Endpoint> {
         task: endpoint.task,
         dialect: endpoint.dialect,
         uri: Uri::from_static("http://unresolved.invalid/invocations"),
+        stream_uri: None,
     });
     endpoints.collect()
 }
@@ -300,13 +316,13 @@ impl Base {
 
     /// The address of one of a kind's endpoints. A bare host gets the kind's version path first, as in the base
     /// URLs of the official clients; a version that both parts name is named once.
-    fn with_usual_path(&self, kind: &Kind, endpoint: &KindEndpoint) -> String {
-        let prefix = if self.path.is_empty() && endpoint_is_unversioned(endpoint) {
+    fn with_usual_path(&self, kind: &Kind, path: &str) -> String {
+        let prefix = if self.path.is_empty() && is_unversioned(path) {
             kind.version_path
         } else {
             ""
         };
-        self.join(&format!("{prefix}{}", endpoint.path))
+        self.join(&format!("{prefix}{path}"))
     }
 
     /// The address of a path that the operator gave, or the whole address that was given instead.
@@ -319,9 +335,13 @@ impl Base {
     }
 
     fn join(&self, path: &str) -> String {
-        let path = match path.strip_prefix("/v1/") {
-            Some(rest) if self.path.ends_with("/v1") => format!("/{rest}"),
-            _ => path.to_owned(),
+        // What both parts name is named once.
+        let version = path.split('/').nth(1).unwrap_or_default();
+        let path = match path.strip_prefix(&format!("/{version}")) {
+            Some(rest) if rest.starts_with('/') && self.path.ends_with(&format!("/{version}")) => {
+                rest
+            }
+            _ => path,
         };
         let mut text = format!("{}{}{path}", self.origin, self.path);
         if let Some(query) = &self.query {
@@ -332,8 +352,11 @@ impl Base {
     }
 }
 
-fn endpoint_is_unversioned(endpoint: &KindEndpoint) -> bool {
-    !endpoint.path.starts_with("/v1/")
+/// Whether a path leaves the version to the base URL.
+fn is_unversioned(path: &str) -> bool {
+    !["/v1/", "/v2/", "/v1beta/", "/api/"]
+        .iter()
+        .any(|version| path.starts_with(version))
 }
 
 #[cfg(test)]
@@ -342,10 +365,10 @@ mod tests {
 
     fn address(kind: &str, base: &str) -> String {
         let kind = find(kind).expect("known");
-        let endpoint = kind.endpoint(Task::Chat).expect("serves chat");
+        let endpoint = kind.serving(Task::Chat).next().expect("serves chat");
         Base::parse(base)
             .expect("an address")
-            .with_usual_path(kind, endpoint)
+            .with_usual_path(kind, endpoint.path)
     }
 
     #[test]

@@ -355,7 +355,7 @@ impl Resolver<'_> {
 
     fn report_unserved(&mut self, provider: &Provider, at: At<'_>) {
         // Without endpoints, a mistake in the provider's address has been reported.
-        if provider.endpoint(self.task).is_some() || provider.endpoints.is_empty() {
+        if provider.serves(self.task) || provider.endpoints.is_empty() {
             return;
         }
         let served: Vec<&str> = provider

@@ -133,10 +133,14 @@ pub(crate) struct AuthQuery {
 pub(crate) struct Paths {
     /// For `llm/v1/chat`.
     pub(crate) chat: Option<String>,
+    /// For streams of `llm/v1/chat`, where a provider of this kind has an address of its own for them.
+    pub(crate) chat_stream: Option<String>,
     /// For `llm/v1/completions`.
     pub(crate) completions: Option<String>,
     /// For `llm/v1/embeddings`.
     pub(crate) embeddings: Option<String>,
+    /// For `llm/v1/rerank`.
+    pub(crate) rerank: Option<String>,
     /// For `ml/v1/predict`.
     pub(crate) predict: Option<String>,
 }

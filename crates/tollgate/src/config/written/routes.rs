@@ -42,6 +42,9 @@ pub(crate) enum RouteType {
     /// Texts to vectors.
     #[serde(rename = "llm/v1/embeddings")]
     Embeddings,
+    /// Documents to put in the order of their relevance.
+    #[serde(rename = "llm/v1/rerank")]
+    Rerank,
     /// A model that is not a language model.
     #[serde(rename = "ml/v1/predict")]
     Predict,
@@ -186,6 +189,7 @@ impl From<RouteType> for Task {
             RouteType::Chat => Self::Chat,
             RouteType::Completions => Self::Completions,
             RouteType::Embeddings => Self::Embeddings,
+            RouteType::Rerank => Self::Rerank,
             RouteType::Predict => Self::Predict,
         }
     }
