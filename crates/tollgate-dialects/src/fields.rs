@@ -66,6 +66,9 @@ pub fn rules() -> &'static [Rule] {
 /// Whether calls of one dialect can go out in another.
 fn can_ask(from: Dialect, to: Dialect) -> bool {
     use tollgate_domain::Task::{Chat, Completions, Predict};
+    if [from, to].contains(&Dialect::OpenaiMedia) {
+        return false;
+    }
     let fits = match (from.task(), to.task()) {
         (Predict, _) => false,
         (_, Predict) | (Completions, Chat) => true,

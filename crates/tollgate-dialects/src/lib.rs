@@ -32,6 +32,7 @@ mod ollama_generate;
 mod openai_chat;
 mod openai_completions;
 mod openai_embeddings;
+mod openai_media;
 mod openai_responses;
 
 pub use answer::{
@@ -47,6 +48,7 @@ pub use error::{ErrorKind, ErrorReport, ProviderError, ReadError, Unsupported};
 pub use fields::{Field, Gaps, Policy, Rule, field_named, rules};
 pub use frames::Frames;
 pub use head::{Edits, Head, HeadLimits, ModelEdit};
+pub use openai_media::{Form, FormError};
 pub use sse::{SseEvent, SseSplitter, SseTooLong};
 pub use translate::{
     AnswerForm, CallForm, Finish, StreamReader, StreamWriter, Written, read_answer, read_call,

@@ -10,7 +10,8 @@ use crate::{
     ReadError, SseEvent, Stop, StopReason, StreamEvent, Unsupported, anthropic_messages,
     bedrock_converse, bedrock_embeddings, cohere_chat, cohere_embeddings, cohere_rerank,
     gemini_embeddings, gemini_generate, mlflow_serving, ollama_chat, ollama_embeddings,
-    ollama_generate, openai_chat, openai_completions, openai_embeddings, openai_responses,
+    ollama_generate, openai_chat, openai_completions, openai_embeddings, openai_media,
+    openai_responses,
 };
 
 /// How a call is to be written.
@@ -62,6 +63,7 @@ macro_rules! in_dialect {
             Dialect::OpenaiResponses => openai_responses::$function($($argument),*),
             Dialect::OpenaiCompletions => openai_completions::$function($($argument),*),
             Dialect::OpenaiEmbeddings => openai_embeddings::$function($($argument),*),
+            Dialect::OpenaiMedia => openai_media::$function($($argument),*),
             Dialect::AnthropicMessages => anthropic_messages::$function($($argument),*),
             Dialect::GeminiGenerate => gemini_generate::$function($($argument),*),
             Dialect::GeminiEmbeddings => gemini_embeddings::$function($($argument),*),
@@ -180,6 +182,7 @@ impl StreamReader {
             Dialect::OllamaGenerate => Some(Box::new(ollama_generate::StreamReader::default())),
             Dialect::BedrockConverse => Some(Box::new(bedrock_converse::StreamReader::default())),
             Dialect::OpenaiEmbeddings
+            | Dialect::OpenaiMedia
             | Dialect::GeminiEmbeddings
             | Dialect::CohereEmbeddings
             | Dialect::CohereRerank
@@ -255,6 +258,7 @@ impl StreamWriter {
             Dialect::OllamaGenerate => Box::new(ollama_generate::StreamWriter::new(form)),
             Dialect::OpenaiChat
             | Dialect::OpenaiEmbeddings
+            | Dialect::OpenaiMedia
             | Dialect::GeminiEmbeddings
             | Dialect::CohereEmbeddings
             | Dialect::CohereRerank

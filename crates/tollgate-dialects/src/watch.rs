@@ -13,7 +13,7 @@ use crate::{
     anthropic_messages::{self, WireUsage as AnthropicUsage},
     error::read_in_stream,
     openai_chat::{self, Count, Text, Told, WireUsage, parse, read_event},
-    read_answer,
+    openai_media, read_answer,
 };
 
 /// What an event told.
@@ -353,6 +353,9 @@ struct Whole<'a> {
 pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadError> {
     if task == Task::Predict {
         return Ok(Glance::default());
+    }
+    if dialect == Dialect::OpenaiMedia {
+        return Ok(openai_media::glance(body));
     }
     let is_glimpsed = matches!(
         dialect,

@@ -18,6 +18,18 @@ pub enum Task {
     /// Documents are put in the order of their relevance to a question.
     #[serde(rename = "llm/v1/rerank")]
     Rerank,
+    /// Pictures are made or changed.
+    #[serde(rename = "llm/v1/images")]
+    Images,
+    /// Text becomes sound.
+    #[serde(rename = "llm/v1/speech")]
+    Speech,
+    /// Sound becomes text.
+    #[serde(rename = "llm/v1/transcriptions")]
+    Transcriptions,
+    /// Texts and pictures are judged.
+    #[serde(rename = "llm/v1/moderations")]
+    Moderations,
     /// A model that is not a language model scores its inputs.
     #[serde(rename = "ml/v1/predict")]
     Predict,
@@ -31,8 +43,20 @@ impl Task {
             Self::Completions => "llm/v1/completions",
             Self::Embeddings => "llm/v1/embeddings",
             Self::Rerank => "llm/v1/rerank",
+            Self::Images => "llm/v1/images",
+            Self::Speech => "llm/v1/speech",
+            Self::Transcriptions => "llm/v1/transcriptions",
+            Self::Moderations => "llm/v1/moderations",
             Self::Predict => "ml/v1/predict",
         }
+    }
+
+    /// Whether calls pass to providers as they are, in no other dialect than [`Dialect::OpenaiMedia`].
+    pub const fn is_media(self) -> bool {
+        matches!(
+            self,
+            Self::Images | Self::Speech | Self::Transcriptions | Self::Moderations
+        )
     }
 
     /// The operation's name in OpenTelemetry's GenAI conventions
@@ -43,6 +67,10 @@ impl Task {
             Self::Completions => "text_completion",
             Self::Embeddings => "embeddings",
             Self::Rerank => "rerank",
+            Self::Images => "image_generation",
+            Self::Speech => "speech",
+            Self::Transcriptions => "transcription",
+            Self::Moderations => "moderation",
             Self::Predict => "predict",
         }
     }
@@ -60,6 +88,9 @@ pub enum Dialect {
     OpenaiCompletions,
     /// `POST /v1/embeddings` of OpenAI.
     OpenaiEmbeddings,
+    /// `/v1/images/...`, `/v1/audio/...` and `/v1/moderations` of OpenAI: JSON or forms in, JSON, text or bytes out, passed as
+    /// they are. The address says which.
+    OpenaiMedia,
     /// `POST /v1/messages` of Anthropic.
     AnthropicMessages,
     /// `generateContent` and `streamGenerateContent` of Gemini and Vertex AI. The address names the model and says
@@ -107,6 +138,7 @@ impl Dialect {
         Self::OpenaiResponses,
         Self::OpenaiCompletions,
         Self::OpenaiEmbeddings,
+        Self::OpenaiMedia,
         Self::AnthropicMessages,
         Self::GeminiGenerate,
         Self::GeminiEmbeddings,
@@ -128,6 +160,7 @@ impl Dialect {
             Self::OpenaiResponses => "openai_responses",
             Self::OpenaiCompletions => "openai_completions",
             Self::OpenaiEmbeddings => "openai_embeddings",
+            Self::OpenaiMedia => "openai_media",
             Self::AnthropicMessages => "anthropic_messages",
             Self::GeminiGenerate => "gemini_generate",
             Self::GeminiEmbeddings => "gemini_embeddings",
@@ -160,6 +193,8 @@ impl Dialect {
             | Self::OllamaEmbeddings
             | Self::BedrockEmbeddings => Task::Embeddings,
             Self::CohereRerank => Task::Rerank,
+            // One of the tasks that the address tells apart.
+            Self::OpenaiMedia => Task::Images,
             Self::MlflowServing => Task::Predict,
         }
     }

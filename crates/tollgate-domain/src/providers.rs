@@ -60,7 +60,14 @@ pub fn serving(endpoints: &[Endpoint], task: Task, client: Dialect) -> Option<&E
         .or_else(|| serves(task).next())
         .or_else(|| match task {
             Task::Completions => serves(Task::Chat).next(),
-            Task::Chat | Task::Embeddings | Task::Rerank | Task::Predict => None,
+            Task::Chat
+            | Task::Embeddings
+            | Task::Rerank
+            | Task::Images
+            | Task::Speech
+            | Task::Transcriptions
+            | Task::Moderations
+            | Task::Predict => None,
         })
 }
 

@@ -6,19 +6,19 @@
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use tokio::time::{Instant, sleep, timeout_at};
 use tollgate_dialects::{
     Answer, AnswerForm, ErrorKind, ProviderError, glance, read_answer, read_error, stream_of,
     write_answer,
 };
-use tollgate_domain::{Limits, Task};
+use tollgate_domain::{Dialect, Limits, Task};
 use tollgate_telemetry::{
     AttemptOutcome, AttemptRecord,
     events::{TargetCooling, TargetRecovered},
 };
 use tollgate_upstream::{
-    Admission, Busy, Change, Failure, KeyState, Lane, UpstreamBody, UpstreamResponse,
+    Admission, Busy, Change, Failure, FailureKind, KeyState, Lane, UpstreamBody, UpstreamResponse,
 };
 
 use crate::{
@@ -53,6 +53,13 @@ pub(crate) enum Reply {
     Whole(Bytes),
     /// Its first content, with more to come.
     Stream(Box<Relay>),
+    /// Bytes that mean nothing to the gateway, still to come: sound, text, pictures, events of media.
+    Bytes {
+        /// As the provider said.
+        content_type: HeaderValue,
+        /// As it comes.
+        body: UpstreamBody,
+    },
 }
 
 /// Why an attempt did not answer.
@@ -139,6 +146,10 @@ fn rule(miss: &Miss) -> Rule {
                 (Next::End, Bench::Nobody, "invalid_request")
             }
         },
+        // The caller's own doing.
+        Miss::Failed(failure) if failure.kind() == FailureKind::Request => {
+            (Next::End, Bench::Nobody, "request")
+        }
         Miss::Failed(failure) => (Next::Again, Bench::Target, failure.kind().as_str()),
         Miss::Silent(after) => (Next::Elsewhere, Bench::Target, *after),
         Miss::Unreadable(_) => (Next::Elsewhere, Bench::Target, "unreadable"),
@@ -256,6 +267,10 @@ impl Run<'_> {
             let wait = self.settle(lane, &key, &miss, rule);
             self.account.record.error_detail = Some(miss.detail());
             self.refusal = Some(refusal_of(miss));
+            // What the client sends only once cannot be sent to anybody else.
+            if self.question.is_spent() {
+                return Err(self.refusal.take().unwrap_or(Refusal::Unreachable));
+            }
             let may_repeat = |again: u32| {
                 again < retries.per_target && wait.is_none_or(|wait| wait <= retries.backoff_max)
             };
@@ -356,12 +371,19 @@ impl Run<'_> {
             lane, key, started, ..
         } = engaged;
         let timeouts = &lane.provider().timeouts;
-        let first_token = *started + timeouts.first_token.min(timeouts.whole);
+        let is_media = outgoing.endpoint.dialect == Dialect::OpenaiMedia;
+        let patience = if is_media {
+            // There are no tokens: pictures and sound take their time before the first byte.
+            timeouts.whole
+        } else {
+            timeouts.first_token.min(timeouts.whole)
+        };
+        let first_token = *started + patience;
         let request = lane.request(
             &outgoing.endpoint,
             outgoing.streams,
             key,
-            outgoing.body.clone(),
+            self.question.request_body(outgoing.body.clone()),
             self.forwarded,
         );
         let response =
@@ -371,6 +393,15 @@ impl Run<'_> {
             };
         if !response.status.is_success() {
             return Err(self.read_error(engaged, outgoing, response).await);
+        }
+        if is_media && !is_json(&response.headers) {
+            let content_type = response.headers.get(header::CONTENT_TYPE);
+            return Ok(Reply::Bytes {
+                content_type: content_type
+                    .cloned()
+                    .unwrap_or(HeaderValue::from_static("application/octet-stream")),
+                body: response.body,
+            });
         }
         if outgoing.streams && !is_json(&response.headers) {
             return self
@@ -446,7 +477,8 @@ impl Run<'_> {
         if task == Task::Predict {
             return Ok(Reply::Whole(bytes));
         }
-        if outgoing.passes == Passes::Through && !self.question.head.stream {
+        let is_media = dialect == Dialect::OpenaiMedia;
+        if outgoing.passes == Passes::Through && (is_media || !self.question.head.stream) {
             let seen = glance(dialect, task, &bytes)
                 .map_err(|error| Miss::Unreadable(error.to_string()))?;
             if let Some(error) = seen.error {
@@ -638,6 +670,9 @@ fn refusal_of(miss: Miss) -> Refusal {
             }
         }
         Miss::Said(error) => Refusal::Provider(Box::new(error)),
+        Miss::Failed(failure) if failure.kind() == FailureKind::Request => Refusal::BodyMalformed {
+            problem: "the rest of the body did not come, came too late, or was too long".to_owned(),
+        },
         Miss::Failed(failure) if failure.is_timeout() => Refusal::TimedOut {
             after: failure.kind().as_str(),
         },

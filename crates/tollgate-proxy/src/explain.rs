@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
-use tollgate_domain::Choice;
+use tollgate_domain::{Choice, Dialect};
 use tollgate_upstream::Lane;
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     picture::{CompiledRoute, Picture},
     question::{self, Passes, Question},
     refusal::Refusal,
+    upload::Upload,
 };
 
 /// Tells which route a request would take, whom it would be put to in which order, and what each of them would be sent. Credentials
@@ -35,6 +36,12 @@ fn story(picture: &Picture, path: &str, body: &Bytes) -> Result<Value, Refusal> 
             let model = head.model.clone().ok_or(Refusal::ModelMissing)?;
             let route = picture.route_or_direct(&model, dialect.task(), &Caller::Anyone)?;
             (dialect, head, route)
+        }
+        What::Media { task, .. } => {
+            let head = question::scan(Dialect::OpenaiMedia, body, limits)?;
+            let model = head.model.clone().ok_or(Refusal::ModelMissing)?;
+            let route = picture.route_or_direct(&model, task, &Caller::Anyone)?;
+            (Dialect::OpenaiMedia, head, route)
         }
         What::CallAt {
             dialect,
@@ -59,7 +66,12 @@ fn story(picture: &Picture, path: &str, body: &Bytes) -> Result<Value, Refusal> 
             });
         }
     };
-    let mut question = Question::new(dialect, head, body.clone(), route);
+    let mut question = match asked.what {
+        What::Media { operation, .. } => {
+            Question::media(operation, head, Upload::of(body.clone()), route)
+        }
+        _ => Question::new(dialect, head, body.clone(), route),
+    };
     expand::expand(&mut question, limits)?;
     let plan = question.route().tree.plan(None);
     let targets: Vec<Value> = plan

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
-use tollgate_domain::{Dialect, ErrorShape, Framing, LogContent, Sticky, Usage};
+use tollgate_dialects::Head;
+use tollgate_domain::{Dialect, ErrorShape, Framing, LogContent, Route, Sticky, Task, Usage};
 use tollgate_telemetry::{CallRecord, Outcome, Params};
 
 use crate::{
     account::Account,
     attempts::{self, Reply, Success},
-    body, expand,
+    expand,
     gateway::{Exposure, Worker},
     keys::{self, Caller},
     listings,
@@ -22,6 +23,7 @@ use crate::{
     refusal::Refusal,
     reply::ReplyBody,
     routes,
+    upload::{self, Upload},
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -53,6 +55,10 @@ pub async fn serve(
             serve_llm(worker, &visit, asked, Address::Body(dialect), body).await
         }
         What::CallByName(name) => serve_llm(worker, &visit, asked, Address::Path(name), body).await,
+        What::Media { task, operation } => {
+            let address = Address::Media { task, operation };
+            serve_llm(worker, &visit, asked, address, body).await
+        }
         What::CallAt {
             dialect,
             name,
@@ -136,13 +142,16 @@ async fn call_story(
     let caller = keys::identify(&picture.snapshot, visit.headers, visit.now)?; // who is asking
     account.record.key = caller.key().map(|key| key.name.clone());
 
-    let collected = body::collect(body, visit.headers, limits).await?; // what they send
-    account.record.request_bytes = collected.wire_bytes;
+    let upload = match address {
+        Address::Media { .. } => upload::receive(body, visit.headers, limits).await?, // files are passed on as they come
+        _ => upload::whole(body, visit.headers, limits).await?, // what they send
+    };
+    account.record.request_bytes = upload.wire_bytes;
     if picture.snapshot.log_content == LogContent::Included {
-        account.keep_content(&collected.bytes);
+        account.keep_content(&upload.bytes);
     }
 
-    let mut question = read(picture, &caller, address, collected.bytes, account)?; // what they ask, and of which route
+    let mut question = read(picture, &caller, address, upload, account)?; // what they ask, and of which route
     expand::expand(&mut question, limits)?; // the route's prompt, filled in
     let plan = question
         .route()
@@ -152,7 +161,7 @@ async fn call_story(
         worker,
         &question,
         &plan,
-        &visit.forwarded(),
+        &visit.forwarded(&question),
         limits,
         account,
     )
@@ -166,10 +175,15 @@ fn read(
     picture: &Picture,
     caller: &Caller,
     address: Address<'_>,
-    bytes: Bytes,
+    upload: Upload,
     account: &mut Account,
 ) -> Result<Question, Refusal> {
+    if let Address::Media { task, operation } = address {
+        return read_media(picture, caller, task, operation, upload, account);
+    }
+    let bytes = upload.bytes;
     let (dialect, head, route) = match address {
+        Address::Media { .. } => return Err(Refusal::ModelMissing),
         Address::Named {
             dialect,
             name,
@@ -203,9 +217,44 @@ fn read(
             )
         }
     };
+    note_question(account, &route.route, &head);
+    Ok(Question::new(dialect, head, bytes, route))
+}
+
+/// Reads which model a call for media asks for. OpenAI's clients may leave it out; where one route alone does what is asked, it is that.
+fn read_media(
+    picture: &Picture,
+    caller: &Caller,
+    task: Task,
+    operation: &'static str,
+    upload: Upload,
+    account: &mut Account,
+) -> Result<Question, Refusal> {
+    account.record.client_dialect = Some(Dialect::OpenaiMedia);
+    let (head, model) = match &upload.form {
+        Some((form, _)) => (Head::default(), form.model().map(str::to_owned)),
+        None => {
+            let limits = &picture.snapshot.limits;
+            let head = question::scan(Dialect::OpenaiMedia, &upload.bytes, limits)?;
+            let model = head.model.clone();
+            (head, model)
+        }
+    };
+    account.record.model_asked = model.as_deref().map(shorten);
+    let route = match &model {
+        Some(model) => picture.route_or_direct(model, task, caller)?,
+        None => picture
+            .only_route(task, caller)
+            .ok_or(Refusal::ModelMissing)?,
+    };
+    note_question(account, &route.route, &head);
+    Ok(Question::media(operation, head, upload, route))
+}
+
+fn note_question(account: &mut Account, route: &Route, head: &Head) {
     let record = &mut account.record;
-    record.route = Some(route.route.name.clone());
-    record.task = Some(route.route.task);
+    record.route = Some(route.name.clone());
+    record.task = Some(route.task);
     record.streamed = head.stream;
     record.params = Params {
         temperature: head.temperature,
@@ -213,7 +262,6 @@ fn read(
         max_tokens: head.max_tokens,
         stream: head.stream,
     };
-    Ok(Question::new(dialect, head, bytes, route))
 }
 
 /// The headers of an answer from a model.
@@ -256,26 +304,35 @@ fn reply(
     let (body, content_type) = match success.answer {
         Reply::Whole(bytes) => (
             ReplyBody::accounted(bytes, account, Outcome::Answered),
-            "application/json",
+            HeaderValue::from_static("application/json"),
         ),
+        Reply::Bytes { content_type, body } => {
+            account.stream_opened();
+            let timeouts = success.engaged.lane().provider().timeouts;
+            (
+                ReplyBody::bytes(body, account, success.engaged, &timeouts),
+                content_type,
+            )
+        }
         Reply::Stream(relay) => {
             account.stream_opened();
             let timeouts = success.engaged.lane().provider().timeouts;
             (
                 ReplyBody::stream(*relay, account, success.engaged, &timeouts),
-                match dialect.framing() {
+                HeaderValue::from_static(match dialect.framing() {
                     Framing::JsonLines => "application/x-ndjson",
                     Framing::Sse | Framing::AwsFrames => "text/event-stream; charset=utf-8",
-                },
+                }),
             )
         }
     };
     let mut response = Response::new(body);
     response.headers_mut().clone_from(headers);
+    let is_stream = content_type != "application/json";
     response
         .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    if content_type != "application/json" {
+        .insert(header::CONTENT_TYPE, content_type);
+    if is_stream {
         response
             .headers_mut()
             .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -451,8 +508,15 @@ impl<'a> Visit<'a> {
 
     /// The caller's headers that go to the provider: its trace and the beta features that it asks Anthropic for,
     /// and nothing that could hold a credential.
-    fn forwarded(&self) -> HeaderMap {
+    fn forwarded(&self, question: &Question) -> HeaderMap {
         let mut forwarded = HeaderMap::new();
+        if question.dialect == Dialect::OpenaiMedia {
+            // Forms have a boundary, and answers may be anything.
+            if let Some(content_type) = self.headers.get(header::CONTENT_TYPE) {
+                forwarded.insert(header::CONTENT_TYPE, content_type.clone());
+            }
+            forwarded.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        }
         for name in [TRACEPARENT, TRACESTATE, ANTHROPIC_BETA] {
             if let Some(value) = self.headers.get(&name) {
                 forwarded.insert(name, value.clone());

@@ -23,6 +23,7 @@ mod refusal;
 mod reply;
 mod routes;
 mod stream;
+mod upload;
 
 pub use explain::explain;
 pub use gateway::{Exposure, Gateway, Worker};

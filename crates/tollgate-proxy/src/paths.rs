@@ -1,7 +1,7 @@
 //! The one list of paths: what each of them asks for, in which language, and in which shape its errors are told.
 
 use http::Method;
-use tollgate_domain::{Dialect, ErrorShape};
+use tollgate_domain::{Dialect, ErrorShape, Task};
 
 /// What a request asks for, told by its method and path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,13 @@ pub(crate) enum What<'a> {
         name: &'a str,
         /// Whether to stream, where the address says so.
         stream: Option<bool>,
+    },
+    /// Ask a model for or about pictures, sound or offence; the body names the route.
+    Media {
+        /// What is asked for.
+        task: Task,
+        /// The last part of the address.
+        operation: &'static str,
     },
     /// List the routes, as OpenAI or Anthropic list models.
     Models,
@@ -143,7 +150,7 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Asked<'a> {
     let fixed = FIXED.iter().find(|(pattern, ..)| *pattern == path);
     let (pattern, wanted, what, shape) = match fixed {
         Some((pattern, wanted, what, shape)) => (*pattern, wanted, *what, *shape),
-        None => match named(path) {
+        None => match media(path).or_else(|| named(path)) {
             Some(found) => found,
             None => {
                 return Asked {
@@ -172,6 +179,54 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Asked<'a> {
             pattern,
         }
     }
+}
+
+/// OpenAI's paths for media, without their beginning.
+const MEDIA: &[(&str, &str, Task, &str)] = &[
+    (
+        "/images/generations",
+        "/v1/images/generations",
+        Task::Images,
+        "generations",
+    ),
+    ("/images/edits", "/v1/images/edits", Task::Images, "edits"),
+    (
+        "/images/variations",
+        "/v1/images/variations",
+        Task::Images,
+        "variations",
+    ),
+    ("/audio/speech", "/v1/audio/speech", Task::Speech, "speech"),
+    (
+        "/audio/transcriptions",
+        "/v1/audio/transcriptions",
+        Task::Transcriptions,
+        "transcriptions",
+    ),
+    (
+        "/audio/translations",
+        "/v1/audio/translations",
+        Task::Transcriptions,
+        "translations",
+    ),
+    (
+        "/moderations",
+        "/v1/moderations",
+        Task::Moderations,
+        "moderations",
+    ),
+];
+
+fn media(path: &str) -> Option<(&'static str, &'static Method, What<'static>, ErrorShape)> {
+    let rest = ["/v1", "/gateway/openai/v1", "/openai/v1"]
+        .iter()
+        .find_map(|prefix| path.strip_prefix(prefix))?;
+    let (_, pattern, task, operation) = MEDIA.iter().find(|(known, ..)| *known == rest)?;
+    let what = What::Media {
+        task: *task,
+        operation,
+    };
+    Some((*pattern, &Method::POST, what, ErrorShape::Openai))
 }
 
 /// Paths with a name in them.

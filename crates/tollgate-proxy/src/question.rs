@@ -2,18 +2,18 @@
 
 use std::{
     borrow::Cow,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use tollgate_dialects::{
-    Call, CallForm, Edits, Head, HeadLimits, ModelEdit, ReadError, read_call, write_call,
+    Call, CallForm, Edits, Form, Head, HeadLimits, ModelEdit, ReadError, read_call, write_call,
 };
 use tollgate_domain::{Dialect, Endpoint, Limits, StreamUsage, Task};
-use tollgate_upstream::Lane;
+use tollgate_upstream::{Lane, RequestBody, Rest, with_operation};
 
-use crate::{picture::CompiledRoute, refusal::Refusal};
+use crate::{picture::CompiledRoute, refusal::Refusal, upload::Upload};
 
 /// Fields that mean the same in every client's dialect: defaults for them are set before a translation, all others after it, in the
 /// provider's own words.
@@ -26,6 +26,13 @@ pub(crate) enum Address<'a> {
     Body(Dialect),
     /// In the path; the route's task tells the dialect.
     Path(&'a str),
+    /// In the body's `model`, or in that of a form.
+    Media {
+        /// What is asked for.
+        task: Task,
+        /// The last part of the address.
+        operation: &'static str,
+    },
     /// In the path, in a dialect whose addresses name the model.
     Named {
         /// What the client speaks.
@@ -48,6 +55,34 @@ pub(crate) struct Question {
     body: Bytes,
     route: Arc<CompiledRoute>,
     read: OnceLock<Call>,
+    media: Option<Media>,
+}
+
+/// What a call for media has besides.
+struct Media {
+    /// The last part of the address.
+    operation: &'static str,
+    /// The beginning of a form; without one the body is JSON.
+    form: Option<Form>,
+    /// What the client is still sending of it.
+    rest: Mutex<RestState>,
+}
+
+enum RestState {
+    /// There is none.
+    None,
+    /// Nobody got it yet.
+    Waiting(Rest),
+    /// A provider got it, and no other can.
+    Sent,
+}
+
+impl std::fmt::Debug for Media {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Media")
+            .field("operation", &self.operation)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A call as it goes to one target.
@@ -88,7 +123,53 @@ impl Question {
             body,
             route,
             read: OnceLock::new(),
+            media: None,
         }
+    }
+
+    /// Takes in a call for media: its body, or the beginning of its form.
+    pub(crate) fn media(
+        operation: &'static str,
+        head: Head,
+        upload: Upload,
+        route: Arc<CompiledRoute>,
+    ) -> Self {
+        let (form, rest) = upload.form.unzip();
+        let rest = rest.flatten().map_or(RestState::None, RestState::Waiting);
+        Self {
+            media: Some(Media {
+                operation,
+                form,
+                rest: Mutex::new(rest),
+            }),
+            ..Self::new(Dialect::OpenaiMedia, head, upload.bytes, route)
+        }
+    }
+
+    /// The body to send, with what the client is still sending of it.
+    pub(crate) fn request_body(&self, bytes: Bytes) -> RequestBody {
+        let Some(media) = &self.media else {
+            return RequestBody::whole(bytes);
+        };
+        let mut rest = media.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *rest, RestState::None) {
+            RestState::Waiting(waiting) => {
+                *rest = RestState::Sent;
+                RequestBody::beginning(bytes, waiting)
+            }
+            other => {
+                *rest = other;
+                RequestBody::whole(bytes)
+            }
+        }
+    }
+
+    /// Whether a part of the body went to a provider and is not there any more, so that no other can be asked.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.media.as_ref().is_some_and(|media| {
+            let rest = media.rest.lock().unwrap_or_else(PoisonError::into_inner);
+            matches!(*rest, RestState::Sent)
+        })
     }
 
     /// The route that was asked for.
@@ -123,6 +204,9 @@ impl Question {
                     target: lane.name().to_string(),
                     task: task.as_str(),
                 })?;
+        if let Some(media) = &self.media {
+            return Ok(self.write_media_for(media, lane, endpoint));
+        }
         let model = provider.quirks.model_in_body.then(|| lane.model().as_ref());
         let ask_usage = self.head.stream && provider.quirks.stream_usage == StreamUsage::Ask;
         if endpoint.dialect == self.dialect {
@@ -162,6 +246,33 @@ impl Question {
             streams: self.head.stream && endpoint.dialect != Dialect::MlflowServing,
             endpoint,
         })
+    }
+
+    fn write_media_for(&self, media: &Media, lane: &Lane, endpoint: Endpoint) -> Outgoing {
+        let provider = lane.provider();
+        let body = match &media.form {
+            Some(form) => form.with_model(lane.model()),
+            None => Edits {
+                model: if provider.quirks.model_in_body {
+                    ModelEdit::Set(lane.model())
+                } else {
+                    ModelEdit::Remove
+                },
+                defaults: &[&self.route.route.params, &provider.params],
+                ask_usage: false,
+            }
+            .apply(&self.head, &self.body),
+        };
+        Outgoing {
+            body,
+            endpoint: Endpoint {
+                uri: with_operation(&endpoint.uri, media.operation),
+                ..endpoint
+            },
+            passes: Passes::Through,
+            dropped: Vec::new(),
+            streams: false,
+        }
     }
 
     /// The call read, with defaults for the fields that every dialect knows.
@@ -243,6 +354,9 @@ pub(crate) fn dialect_of(task: Task) -> Dialect {
         Task::Completions => Dialect::OpenaiCompletions,
         Task::Embeddings => Dialect::OpenaiEmbeddings,
         Task::Rerank => Dialect::CohereRerank,
+        Task::Images | Task::Speech | Task::Transcriptions | Task::Moderations => {
+            Dialect::OpenaiMedia
+        }
         Task::Predict => Dialect::MlflowServing,
     }
 }

@@ -4,6 +4,7 @@ mod stall;
 
 use std::{
     convert::Infallible,
+    error::Error,
     future::{Future, poll_fn},
     io,
     net::{SocketAddr, TcpListener as StdListener},
@@ -49,7 +50,7 @@ const HEAD_TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: app
 /// Answers requests.
 pub trait Handler: Clone + Send + Sync + 'static {
     /// The body of its answers.
-    type Body: Body<Data = Bytes, Error = Infallible> + Send + 'static;
+    type Body: Body<Data = Bytes, Error: Error + Send + Sync + 'static> + Send + 'static;
 
     /// Answers one request. Dropped when the client leaves.
     fn call(

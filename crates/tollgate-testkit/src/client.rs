@@ -149,8 +149,10 @@ pub async fn open(
     let mut request = Request::builder()
         .method(method)
         .uri(path)
-        .header("host", address.to_string())
-        .header("content-type", "application/json");
+        .header("host", address.to_string());
+    if !headers.iter().any(|(name, _)| *name == "content-type") {
+        request = request.header("content-type", "application/json");
+    }
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

@@ -12,7 +12,6 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body::{Body, Frame};
-use http_body_util::Full;
 use hyper::{body::Incoming, client::conn::http1::SendRequest};
 use rustls::RootCertStore;
 use tokio::time::Instant;
@@ -23,6 +22,7 @@ use crate::{
     connect::{Connector, Origin},
     demo::{self, DemoBody},
     failure::{Failure, FailureKind},
+    request_body::RequestBody,
 };
 
 /// What a worker's connections are bound by.
@@ -56,19 +56,18 @@ pub struct Upstream {
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<RequestBody>,
     since: Instant,
 }
 
 /// A request to a provider.
-#[derive(Clone)]
 pub struct UpstreamRequest {
     /// The whole address.
     pub uri: Uri,
     /// All headers but `host` and `content-length`.
     pub headers: HeaderMap,
     /// The body.
-    pub body: Bytes,
+    pub body: RequestBody,
     /// How the provider is reached.
     pub(crate) transport: Transport,
 }
@@ -102,7 +101,7 @@ enum Source {
 struct Checkin {
     upstream: Weak<Upstream>,
     origin: Origin,
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<RequestBody>,
 }
 
 // === impl Upstream ===
@@ -128,7 +127,7 @@ impl Upstream {
         timeouts: &Timeouts,
     ) -> Result<UpstreamResponse, Failure> {
         if request.transport == Transport::Demo {
-            let (status, headers, body) = demo::answer(request.uri.path(), &request.body);
+            let (status, headers, body) = demo::answer(request.uri.path(), request.body.first());
             return Ok(UpstreamResponse {
                 status,
                 headers,
@@ -136,11 +135,14 @@ impl Upstream {
             });
         }
         let (origin, message) = into_message(request)?;
-        while let Some(mut sender) = self.take(&origin) {
+        // A body that the client sends only once gets a connection that is known to be open.
+        while let Some(again) = again(&message)
+            && let Some(mut sender) = self.take(&origin)
+        {
             if sender.ready().await.is_err() {
                 continue;
             }
-            match sender.send_request(message.clone()).await {
+            match sender.send_request(again).await {
                 Ok(response) => return Ok(self.received(response, origin, sender)),
                 // Closed by the provider just as it was taken: it has not answered, so a new connection may be asked.
                 Err(error) if !error.is_parse() => break,
@@ -164,7 +166,7 @@ impl Upstream {
         self: &Arc<Self>,
         response: http::Response<Incoming>,
         origin: Origin,
-        sender: SendRequest<Full<Bytes>>,
+        sender: SendRequest<RequestBody>,
     ) -> UpstreamResponse {
         let (head, body) = response.into_parts();
         let checkin = Some(Checkin {
@@ -180,7 +182,7 @@ impl Upstream {
     }
 
     /// The connection that was used last, if it is still open.
-    fn take(&self, origin: &Origin) -> Option<SendRequest<Full<Bytes>>> {
+    fn take(&self, origin: &Origin) -> Option<SendRequest<RequestBody>> {
         let mut idle = self.idle();
         let kept = idle.get_mut(origin)?;
         let now = Instant::now();
@@ -214,8 +216,17 @@ impl Upstream {
     }
 }
 
+/// The same message once more, where its body can be sent twice.
+fn again(message: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    let mut again = Request::new(message.body().again()?);
+    *again.method_mut() = message.method().clone();
+    *again.uri_mut() = message.uri().clone();
+    *again.headers_mut() = message.headers().clone();
+    Some(again)
+}
+
 /// Turns an absolute address into an origin and a request for it.
-fn into_message(request: UpstreamRequest) -> Result<(Origin, Request<Full<Bytes>>), Failure> {
+fn into_message(request: UpstreamRequest) -> Result<(Origin, Request<RequestBody>), Failure> {
     let uri = &request.uri;
     let tls = uri.scheme_str() == Some("https");
     let authority = uri
@@ -231,7 +242,7 @@ fn into_message(request: UpstreamRequest) -> Result<(Origin, Request<Full<Bytes>
         Some(port) => format!("{}:{port}", authority.host()),
         None => authority.host().to_owned(),
     };
-    let mut message = Request::new(Full::new(request.body));
+    let mut message = Request::new(request.body);
     *message.method_mut() = Method::POST;
     *message.uri_mut() = Uri::from(
         uri.path_and_query()
@@ -251,7 +262,7 @@ impl fmt::Debug for UpstreamRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The address may hold a key, and the body is the caller's.
         f.debug_struct("UpstreamRequest")
-            .field("body_bytes", &self.body.len())
+            .field("body", &self.body)
             .finish_non_exhaustive()
     }
 }

@@ -7,8 +7,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
@@ -21,7 +19,10 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tokio_util::task::TaskTracker;
 
-use crate::failure::{Failure, FailureKind};
+use crate::{
+    failure::{Failure, FailureKind},
+    request_body::RequestBody,
+};
 
 /// Headers of an answer that are read; more are a protocol failure.
 const HEADERS_MAX: usize = 200;
@@ -60,7 +61,7 @@ impl Connector {
         &self,
         origin: &Origin,
         within: Duration,
-    ) -> Result<SendRequest<Full<Bytes>>, Failure> {
+    ) -> Result<SendRequest<RequestBody>, Failure> {
         let deadline = Instant::now() + within;
         timeout_at(deadline, self.connect_by(origin, deadline))
             .await
@@ -71,7 +72,7 @@ impl Connector {
         &self,
         origin: &Origin,
         deadline: Instant,
-    ) -> Result<SendRequest<Full<Bytes>>, Failure> {
+    ) -> Result<SendRequest<RequestBody>, Failure> {
         let stream = tcp(origin, deadline).await?;
         stream.set_nodelay(true).map_err(Failure::connecting)?;
         if !origin.tls {
@@ -90,7 +91,7 @@ impl Connector {
     async fn handshake(
         &self,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    ) -> Result<SendRequest<Full<Bytes>>, Failure> {
+    ) -> Result<SendRequest<RequestBody>, Failure> {
         let (sender, connection) = http1::Builder::new()
             .max_headers(HEADERS_MAX)
             .max_buf_size(HEAD_BYTES_MAX)

@@ -26,6 +26,8 @@ pub enum FailureKind {
     ClosedInBody,
     /// What came is not HTTP, or beyond its limits.
     Protocol,
+    /// The client did not send the rest of its request.
+    Request,
 }
 
 impl FailureKind {
@@ -39,6 +41,7 @@ impl FailureKind {
             Self::ClosedBeforeHead => "closed_before_head",
             Self::ClosedInBody => "closed_in_body",
             Self::Protocol => "protocol",
+            Self::Request => "request",
         }
     }
 }
@@ -61,6 +64,8 @@ impl Failure {
     pub(crate) fn before_head(error: hyper::Error) -> Self {
         let kind = if error.is_parse() {
             FailureKind::Protocol
+        } else if error.is_user() {
+            FailureKind::Request
         } else {
             FailureKind::ClosedBeforeHead
         };
@@ -108,6 +113,7 @@ impl fmt::Display for Failure {
             FailureKind::ClosedBeforeHead => "the provider closed the connection before answering",
             FailureKind::ClosedInBody => "the provider closed the connection within its answer",
             FailureKind::Protocol => "what the provider sent is not HTTP",
+            FailureKind::Request => "the client did not send the rest of its request",
         })
     }
 }

@@ -13,10 +13,14 @@ use crate::{
     client::UpstreamRequest,
     health::Health,
     keys::{Credential, KeyRing, KeyState},
+    request_body::RequestBody,
 };
 
 /// Where the model's name belongs in an endpoint's address.
 const MODEL_PLACEHOLDER: &str = "%7Bmodel%7D";
+
+/// Where an operation's name belongs in the address of an endpoint for media.
+const OPERATION_PLACEHOLDER: &str = "%7Boperation%7D";
 
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("tollgate/", env!("CARGO_PKG_VERSION")));
@@ -245,7 +249,7 @@ impl Lane {
         endpoint: &Endpoint,
         streams: bool,
         key: &KeyState,
-        body: Bytes,
+        body: RequestBody,
         forwarded: &HeaderMap,
     ) -> UpstreamRequest {
         let mut request = self.unsigned(endpoint, streams, body, forwarded);
@@ -268,7 +272,12 @@ impl Lane {
         streams: bool,
         forwarded: &HeaderMap,
     ) -> UpstreamRequest {
-        let mut request = self.unsigned(endpoint, streams, Bytes::new(), forwarded);
+        let mut request = self.unsigned(
+            endpoint,
+            streams,
+            RequestBody::whole(Bytes::new()),
+            forwarded,
+        );
         match &self.state.provider.auth {
             tollgate_domain::Auth::Header { name, prefix }
                 if !self.state.provider.keys.is_empty() =>
@@ -289,7 +298,7 @@ impl Lane {
         &self,
         endpoint: &Endpoint,
         streams: bool,
-        body: Bytes,
+        body: RequestBody,
         forwarded: &HeaderMap,
     ) -> UpstreamRequest {
         let mut headers = self.state.headers.clone();
@@ -313,11 +322,20 @@ impl Lane {
 
 /// Fills the model's name into an address.
 fn with_model(uri: &Uri, model: &str) -> Uri {
+    filled_in(uri, MODEL_PLACEHOLDER, model)
+}
+
+/// Fills an operation of OpenAI's media (`generations`, `edits` ...) into an address.
+pub fn with_operation(uri: &Uri, operation: &str) -> Uri {
+    filled_in(uri, OPERATION_PLACEHOLDER, operation)
+}
+
+fn filled_in(uri: &Uri, placeholder: &str, value: &str) -> Uri {
     let text = uri.to_string();
-    if !text.contains(MODEL_PLACEHOLDER) {
+    if !text.contains(placeholder) {
         return uri.clone();
     }
-    text.replace(MODEL_PLACEHOLDER, &percent_encode(model))
+    text.replace(placeholder, &percent_encode(value))
         .parse()
         .unwrap_or_else(|_| uri.clone())
 }

@@ -13,10 +13,12 @@ mod failure;
 mod fleet;
 mod health;
 mod keys;
+mod request_body;
 
 pub use budget::RetryBudget;
 pub use client::{Upstream, UpstreamBody, UpstreamRequest, UpstreamResponse, UpstreamSettings};
 pub use failure::{Failure, FailureKind};
-pub use fleet::{Fleet, Lane};
+pub use fleet::{Fleet, Lane, with_operation};
 pub use health::{Admission, Busy, Change, Health};
 pub use keys::{KeyRing, KeyState};
+pub use request_body::{RequestBody, Rest, RestError};

@@ -134,7 +134,26 @@ const COMPLETIONS: KindEndpoint = at(
     Dialect::OpenaiCompletions,
     "/completions",
 );
+const IMAGES: KindEndpoint = at(Task::Images, Dialect::OpenaiMedia, "/images/{operation}");
+const SPEECH: KindEndpoint = at(Task::Speech, Dialect::OpenaiMedia, "/audio/speech");
+const TRANSCRIPTIONS: KindEndpoint = at(
+    Task::Transcriptions,
+    Dialect::OpenaiMedia,
+    "/audio/{operation}",
+);
+const MODERATIONS: KindEndpoint = at(Task::Moderations, Dialect::OpenaiMedia, "/moderations");
 const EMBEDDINGS: KindEndpoint = at(Task::Embeddings, Dialect::OpenaiEmbeddings, "/embeddings");
+
+/// All that OpenAI serves.
+const EVERYTHING: &[KindEndpoint] = &[
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    IMAGES,
+    SPEECH,
+    TRANSCRIPTIONS,
+    MODERATIONS,
+];
 
 /// A stream that ends with `[DONE]` and reports usage when asked, as OpenAI's does.
 const AS_OPENAI: Quirks = Quirks {
@@ -176,6 +195,7 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "openai",
         base_url: Some("https://api.openai.com/v1"),
+        endpoints: EVERYTHING,
         source: "https://platform.openai.com/docs/api-reference",
         ..OPENAI_SHAPED
     },
@@ -186,6 +206,7 @@ pub const KINDS: &[Kind] = &[
         aliases: &["azure_openai"],
         version_path: "/openai/v1",
         sign_in: SignIn::Header("api-key"),
+        endpoints: EVERYTHING,
         source: "https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle",
         ..OPENAI_SHAPED
     },
@@ -231,6 +252,7 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "custom",
         aliases: &["openai_compatible"],
+        endpoints: EVERYTHING,
         key: KeyNeed::Optional,
         source: "the operator",
         ..OPENAI_SHAPED
@@ -238,7 +260,7 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "mistral",
         base_url: Some("https://api.mistral.ai/v1"),
-        endpoints: &[CHAT, EMBEDDINGS],
+        endpoints: &[CHAT, EMBEDDINGS, SPEECH, TRANSCRIPTIONS, MODERATIONS],
         quirks: USAGE_UNASKED, // refuses `stream_options` with 422
         source: "https://docs.mistral.ai/api",
         ..OPENAI_SHAPED
@@ -246,7 +268,7 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "groq",
         base_url: Some("https://api.groq.com/openai/v1"),
-        endpoints: &[CHAT],
+        endpoints: &[CHAT, SPEECH, TRANSCRIPTIONS],
         source: "https://console.groq.com/docs/openai",
         ..OPENAI_SHAPED
     },
@@ -254,6 +276,14 @@ pub const KINDS: &[Kind] = &[
         name: "together",
         aliases: &["togetherai", "together_ai"],
         base_url: Some("https://api.together.xyz/v1"),
+        endpoints: &[
+            CHAT,
+            COMPLETIONS,
+            EMBEDDINGS,
+            IMAGES,
+            SPEECH,
+            TRANSCRIPTIONS,
+        ],
         quirks: USAGE_UNASKED,
         source: "https://docs.together.ai/docs/openai-api-compatibility",
         ..OPENAI_SHAPED
@@ -278,6 +308,7 @@ pub const KINDS: &[Kind] = &[
         name: "xai",
         aliases: &["grok"],
         base_url: Some("https://api.x.ai/v1"),
+        endpoints: &[CHAT, COMPLETIONS, IMAGES],
         source: "https://docs.x.ai/docs/api-reference",
         ..OPENAI_SHAPED
     },
@@ -448,6 +479,21 @@ pub const AZURE_DEPLOYMENTS: Kind = Kind {
             Task::Embeddings,
             Dialect::OpenaiEmbeddings,
             "/openai/deployments/{model}/embeddings",
+        ),
+        at(
+            Task::Images,
+            Dialect::OpenaiMedia,
+            "/openai/deployments/{model}/images/{operation}",
+        ),
+        at(
+            Task::Speech,
+            Dialect::OpenaiMedia,
+            "/openai/deployments/{model}/audio/speech",
+        ),
+        at(
+            Task::Transcriptions,
+            Dialect::OpenaiMedia,
+            "/openai/deployments/{model}/audio/{operation}",
         ),
     ],
     quirks: Quirks {

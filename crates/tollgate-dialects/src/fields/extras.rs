@@ -22,7 +22,8 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
         (Dialect::OpenaiCompletions, _) => OPENAI_COMPLETIONS,
         (Dialect::AnthropicMessages, _) => ANTHROPIC_MESSAGES,
         (
-            Dialect::OpenaiResponses
+            Dialect::OpenaiMedia
+            | Dialect::OpenaiResponses
             | Dialect::OpenaiEmbeddings
             | Dialect::GeminiGenerate
             | Dialect::GeminiEmbeddings

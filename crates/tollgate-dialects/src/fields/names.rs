@@ -192,7 +192,8 @@ impl Field {
             Dialect::OpenaiCompletions => self.in_openai_completions(),
             Dialect::OpenaiEmbeddings => self.in_openai_embeddings(),
             Dialect::AnthropicMessages => self.in_anthropic_messages(),
-            Dialect::OpenaiResponses
+            Dialect::OpenaiMedia
+            | Dialect::OpenaiResponses
             | Dialect::GeminiGenerate
             | Dialect::GeminiEmbeddings
             | Dialect::CohereChat

@@ -21,7 +21,8 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
             Dialect::OpenaiChat => &[MLFLOW, MLFLOW_TEXT],
             _ => &[MLFLOW, OPENAI_CHAT, MLFLOW_TEXT],
         },
-        Dialect::OpenaiResponses
+        Dialect::OpenaiMedia
+        | Dialect::OpenaiResponses
         | Dialect::OpenaiCompletions
         | Dialect::OpenaiEmbeddings
         | Dialect::GeminiGenerate

@@ -349,7 +349,7 @@ impl Stage {
             Dialect::OllamaGenerate => "/api/generate".to_owned(),
             Dialect::OllamaEmbeddings => "/api/embed".to_owned(),
             Dialect::MlflowServing => format!("/gateway/{route}/invocations"),
-            Dialect::BedrockConverse | Dialect::BedrockEmbeddings => {
+            Dialect::BedrockConverse | Dialect::BedrockEmbeddings | Dialect::OpenaiMedia => {
                 anyhow::bail!("no client speaks it")
             }
         };

@@ -147,6 +147,14 @@ pub(crate) fn endpoints(
         (Task::Completions, "completions", &written.paths.completions),
         (Task::Embeddings, "embeddings", &written.paths.embeddings),
         (Task::Rerank, "rerank", &written.paths.rerank),
+        (Task::Images, "images", &written.paths.images),
+        (Task::Speech, "speech", &written.paths.speech),
+        (
+            Task::Transcriptions,
+            "transcriptions",
+            &written.paths.transcriptions,
+        ),
+        (Task::Moderations, "moderations", &written.paths.moderations),
         (Task::Predict, "predict", &written.paths.predict),
     ] {
         let mut known: Vec<KindEndpoint> = kind.serving(task).copied().collect();
@@ -242,7 +250,9 @@ fn finish_uri(text: &str, written: &written::Provider) -> Result<Uri, String> {
         .deployment
         .as_deref()
         .map_or_else(|| "%7Bmodel%7D".to_owned(), percent_encode);
-    let mut text = text.replace("{model}", &model);
+    let mut text = text
+        .replace("{model}", &model)
+        .replace("{operation}", "%7Boperation%7D");
     if let Some(name) = secrets::secret_parameter(&text) {
         return Err(format!(
             "its parameter `{name}` looks like a credential, which belongs under `api_key`, with `auth: {{query: {name}}}`"

@@ -141,6 +141,14 @@ pub(crate) struct Paths {
     pub(crate) embeddings: Option<String>,
     /// For `llm/v1/rerank`.
     pub(crate) rerank: Option<String>,
+    /// For `llm/v1/images`; `{operation}` stands for `generations`, `edits` or `variations`.
+    pub(crate) images: Option<String>,
+    /// For `llm/v1/speech`.
+    pub(crate) speech: Option<String>,
+    /// For `llm/v1/transcriptions`; `{operation}` stands for `transcriptions` or `translations`.
+    pub(crate) transcriptions: Option<String>,
+    /// For `llm/v1/moderations`.
+    pub(crate) moderations: Option<String>,
     /// For `ml/v1/predict`.
     pub(crate) predict: Option<String>,
 }

@@ -45,6 +45,18 @@ pub(crate) enum RouteType {
     /// Documents to put in the order of their relevance.
     #[serde(rename = "llm/v1/rerank")]
     Rerank,
+    /// Pictures to make or to change.
+    #[serde(rename = "llm/v1/images")]
+    Images,
+    /// Text to sound.
+    #[serde(rename = "llm/v1/speech")]
+    Speech,
+    /// Sound to text.
+    #[serde(rename = "llm/v1/transcriptions")]
+    Transcriptions,
+    /// Texts and pictures to judge.
+    #[serde(rename = "llm/v1/moderations")]
+    Moderations,
     /// A model that is not a language model.
     #[serde(rename = "ml/v1/predict")]
     Predict,
@@ -190,6 +202,10 @@ impl From<RouteType> for Task {
             RouteType::Completions => Self::Completions,
             RouteType::Embeddings => Self::Embeddings,
             RouteType::Rerank => Self::Rerank,
+            RouteType::Images => Self::Images,
+            RouteType::Speech => Self::Speech,
+            RouteType::Transcriptions => Self::Transcriptions,
+            RouteType::Moderations => Self::Moderations,
             RouteType::Predict => Self::Predict,
         }
     }
