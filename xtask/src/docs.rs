@@ -19,7 +19,8 @@ say; this page names the rest:
 - **refused**: the call is refused with a 400 that names the field; where the route says `drop_unsupported: true`, it is left out and named
   in the header.
 
-A field that neither this page nor the gateway knows is refused: nobody can say what would be lost with it.
+An empty place means that the field goes over as it is. A field that neither this page nor the gateway knows is refused: nobody can say what
+would be lost with it.
 
 This page is made by `cargo xtask docs`.
 ";
@@ -27,7 +28,7 @@ This page is made by `cargo xtask docs`.
 /// Writes the page. `counts` are those of the traffic that was just replayed.
 pub(crate) fn write(counts: &str) -> Result<()> {
     let page = format!(
-        "{HEAD}{}\n## Recorded traffic\n\nEach recorded call is replayed in its own dialect and, where it is a chat, as a client of the other chat dialect would have made it. What reaches\nthe provider is compared with the recorded request, what reaches the client with the recorded answer.\n\n{counts}",
+        "{HEAD}{}\n# Recorded traffic\n\nEach recorded call is replayed in its own dialect and as a client of every other dialect that can ask it would have made it. What reaches\nthe provider is compared with the recorded request, what reaches the client with the recorded answer. The figures are: passed / passed with losses\nthat this page or the answer names / cannot be asked in that dialect / failed.\n\n{counts}",
         traffic::rules_table()
     );
     Ok(fs::write(root().join(PAGE), page)?)

@@ -11,7 +11,9 @@ use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio::sync::Semaphore;
-use tollgate_dialects::{CallForm, Policy, field_named, read_call, read_error, rules, write_call};
+use tollgate_dialects::{
+    CallForm, Policy, Rule, field_named, read_call, read_error, rules, write_call,
+};
 use tollgate_domain::{ChatInput, Dialect, StreamUsage};
 
 use crate::{
@@ -410,50 +412,135 @@ impl fmt::Display for Counts {
         if self.failures.len() > SHOWN_MAX {
             writeln!(f, "... and {} more", self.failures.len() - SHOWN_MAX)?;
         }
-        writeln!(
-            f,
-            "| recorded | client | passed | passed, with losses named | cannot be asked | failed |"
-        )?;
-        writeln!(f, "|---|---|--:|--:|--:|--:|")?;
-        let mut total = Row::default();
-        for ((recorded, client), row) in &self.rows {
-            writeln!(
-                f,
-                "| {recorded} | {client} | {} | {} | {} | {} |",
-                row.passed, row.lossy, row.impossible, row.failed
-            )?;
-            total.passed += row.passed;
-            total.lossy += row.lossy;
-            total.impossible += row.impossible;
-            total.failed += row.failed;
+        let mut clients: Vec<&str> = self.rows.keys().map(|(_, client)| *client).collect();
+        clients.sort_unstable();
+        clients.dedup();
+        // Each in its own dialect first.
+        clients.sort_by_key(|client| *client != "own");
+        let heads: String = clients
+            .iter()
+            .map(|client| format!(" {client} |"))
+            .collect();
+        writeln!(f, "| recorded |{heads}")?;
+        writeln!(f, "|---|{}", "--:|".repeat(clients.len()))?;
+        let mut recorded: Vec<&String> = self.rows.keys().map(|(recorded, _)| recorded).collect();
+        recorded.dedup();
+        let mut totals: BTreeMap<&str, Row> = BTreeMap::new();
+        for recorded in recorded {
+            write!(f, "| {recorded} |")?;
+            for client in &clients {
+                let row = self.rows.get(&(recorded.clone(), *client));
+                write!(f, " {} |", row.map(Row::to_string).unwrap_or_default())?;
+                if let Some(row) = row {
+                    totals.entry(client).or_default().add(row);
+                }
+            }
+            writeln!(f)?;
         }
-        writeln!(
+        write!(f, "| **all** |")?;
+        for client in &clients {
+            write!(f, " {} |", totals.entry(client).or_default())?;
+        }
+        writeln!(f)
+    }
+}
+
+impl Row {
+    fn add(&mut self, other: &Self) {
+        self.passed += other.passed;
+        self.lossy += other.lossy;
+        self.impossible += other.impossible;
+        self.failed += other.failed;
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
             f,
-            "| **all** | | {} | {} | {} | {} |",
-            total.passed, total.lossy, total.impossible, total.failed
+            "{} / {} / {} / {}",
+            self.passed, self.lossy, self.impossible, self.failed
         )
     }
 }
 
-/// The table of what dialects cannot express, as Markdown.
+/// The table of what dialects cannot express, as Markdown: for each client's dialect what is done with its fields at each
+/// provider's, then how and why.
 pub fn rules_table() -> String {
     let mut text = String::new();
-    for pair in rules().chunk_by(|left, right| (left.from, left.to) == (right.from, right.to)) {
-        let [rule, ..] = pair else { continue };
-        text += &format!(
-            "\n## `{}` to `{}`\n\n",
-            rule.from.as_str(),
-            rule.to.as_str()
-        );
-        text += "| field | what is done | how, or why |\n|---|---|---|\n";
-        for rule in pair {
-            let (done, why) = match rule.policy {
-                Policy::Mapped(how) => ("mapped", how),
-                Policy::Dropped(why) => ("dropped", why),
-                Policy::Refused(why) => ("refused", why),
-            };
-            text += &format!("| `{}` | {done} | {why} |\n", rule.name);
-        }
+    for rules in rules().chunk_by(|left, right| left.from == right.from) {
+        text += &matrix(rules);
+    }
+    text += "\n# How, and why\n";
+    let mut targets: Vec<Dialect> = rules().iter().map(|rule| rule.to).collect();
+    targets.sort();
+    targets.dedup();
+    for to in targets {
+        text += &reasons(to);
     }
     text
+}
+
+/// What is done with the fields of one client's dialect.
+fn matrix(rules: &[Rule]) -> String {
+    let Some(first) = rules.first() else {
+        return String::new();
+    };
+    let mut targets: Vec<Dialect> = rules.iter().map(|rule| rule.to).collect();
+    targets.dedup();
+    let mut names: Vec<&str> = Vec::new();
+    for rule in rules {
+        if !names.contains(&rule.name) {
+            names.push(rule.name);
+        }
+    }
+    let heads: String = targets
+        .iter()
+        .map(|to| format!(" to `{}` |", to.as_str()))
+        .collect();
+    let mut text = format!(
+        "\n## Clients that speak `{}`\n\n| field |{heads}\n|---|",
+        first.from.as_str()
+    );
+    text += &"---|".repeat(targets.len());
+    text.push('\n');
+    for name in names {
+        text += &format!("| `{name}` |");
+        for to in &targets {
+            let rule = rules
+                .iter()
+                .find(|rule| rule.to == *to && rule.name == name);
+            text += &format!(" {} |", rule.map_or("", |rule| word(rule.policy)));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// How a provider's dialect does with each field, and why.
+fn reasons(to: Dialect) -> String {
+    let mut text = format!(
+        "\n## To `{}`\n\n| field | what is done | how, or why |\n|---|---|---|\n",
+        to.as_str()
+    );
+    let mut rows: Vec<(&str, &str, &str)> = Vec::new();
+    for rule in rules().iter().filter(|rule| rule.to == to) {
+        let (Policy::Mapped(why) | Policy::Dropped(why) | Policy::Refused(why)) = rule.policy;
+        let row = (rule.name, word(rule.policy), why);
+        if !rows.contains(&row) {
+            rows.push(row);
+        }
+    }
+    for (name, done, why) in rows {
+        text += &format!("| `{name}` | {done} | {why} |\n");
+    }
+    text
+}
+
+const fn word(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Mapped(_) => "mapped",
+        Policy::Dropped(_) => "dropped",
+        Policy::Refused(_) => "refused",
+    }
 }
