@@ -26,6 +26,8 @@ pub enum FailureKind {
     ClosedInBody,
     /// What came is not HTTP, or beyond its limits.
     Protocol,
+    /// The answer is compressed, which nobody asked for, and cannot be unpacked.
+    Encoding,
 }
 
 impl FailureKind {
@@ -39,6 +41,7 @@ impl FailureKind {
             Self::ClosedBeforeHead => "closed_before_head",
             Self::ClosedInBody => "closed_in_body",
             Self::Protocol => "protocol",
+            Self::Encoding => "encoding",
         }
     }
 }
@@ -94,7 +97,10 @@ impl Failure {
 
     /// Whether an answer had begun.
     pub fn answer_began(&self) -> bool {
-        matches!(self.kind, FailureKind::ClosedInBody | FailureKind::Protocol)
+        matches!(
+            self.kind,
+            FailureKind::ClosedInBody | FailureKind::Protocol | FailureKind::Encoding
+        )
     }
 }
 
@@ -108,6 +114,7 @@ impl fmt::Display for Failure {
             FailureKind::ClosedBeforeHead => "the provider closed the connection before answering",
             FailureKind::ClosedInBody => "the provider closed the connection within its answer",
             FailureKind::Protocol => "what the provider sent is not HTTP",
+            FailureKind::Encoding => "the provider's answer is compressed and cannot be unpacked",
         })
     }
 }

@@ -8,6 +8,7 @@ pub mod providers;
 mod budget;
 mod client;
 mod connect;
+mod decode;
 mod demo;
 mod failure;
 mod fleet;
