@@ -1,5 +1,7 @@
 //! The one list of paths: what each of them asks for, in which language, and in which shape its errors are told.
 
+use std::borrow::Cow;
+
 use http::Method;
 use tollgate_domain::{Dialect, ErrorShape};
 
@@ -239,6 +241,30 @@ fn named(path: &str) -> Option<(&'static str, &'static Method, What<'_>, ErrorSh
     None
 }
 
+/// A name as it is meant: clients write `vendor/model` as `vendor%2Fmodel` into a path. What is no percent-encoding stays as it is.
+pub(crate) fn decoded(name: &str) -> Cow<'_, str> {
+    if !name.contains('%') {
+        return Cow::Borrowed(name);
+    }
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let [first, after @ ..] = rest {
+        let digit = |index: usize| char::from(*after.get(index)?).to_digit(16);
+        let encoded = (*first == b'%').then(|| Some(digit(0)? * 16 + digit(1)?));
+        match encoded.flatten().and_then(|byte| u8::try_from(byte).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(bytes).map_or(Cow::Borrowed(name), Cow::Owned)
+}
+
 /// Whoever asks for a path that does not exist still wants to understand the answer.
 fn shape_by_prefix(path: &str) -> ErrorShape {
     if path.starts_with("/gateway/anthropic/") || path.starts_with("/v1/messages/") {
@@ -283,6 +309,23 @@ mod tests {
             what(&Method::GET, "/api/2.0/gateway/routes/chat"),
             What::LegacyRoute("chat")
         );
+    }
+
+    #[test]
+    fn names_are_decoded() {
+        assert_eq!(
+            what(&Method::GET, "/v1/models/vendor%2Fm"),
+            What::Model("vendor%2Fm")
+        );
+        for (written, meant) in [
+            ("vendor%2Fm", "vendor/m"),
+            ("caf%C3%a9", "café"),
+            ("50%", "50%"),
+            ("%zz%4", "%zz%4"),
+            ("%FF", "%FF"),
+        ] {
+            assert_eq!(decoded(written), meant);
+        }
     }
 
     #[test]
