@@ -20,4 +20,4 @@ pub use client::{Upstream, UpstreamBody, UpstreamRequest, UpstreamResponse, Upst
 pub use failure::{Failure, FailureKind};
 pub use fleet::{Fleet, Lane};
 pub use health::{Admission, Busy, Change, Health};
-pub use keys::{KeyRing, KeyState};
+pub use keys::{KeyRing, KeyState, NoKey};

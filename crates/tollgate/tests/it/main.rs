@@ -9,5 +9,6 @@ mod command_line;
 mod faults;
 mod mlflow;
 mod prompts;
+mod provider_keys;
 mod routing;
 mod streams;
