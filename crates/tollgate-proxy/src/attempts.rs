@@ -1,7 +1,10 @@
 //! Retries and fallbacks over a plan: targets are asked in turn until one gives its first content.
 //!
-//! What follows from which failure is one table, [`rule`]. Once content has come the call is committed: what breaks after that
+//! What follows from which failure is one table, [`rules::rule`]. Once content has come the call is committed: what breaks after that
 //! is told to the client in the stream.
+
+mod engaged;
+mod rules;
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
@@ -9,24 +12,22 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use tokio::time::{Instant, sleep, timeout_at};
 use tollgate_dialects::{
-    Answer, AnswerForm, ErrorKind, ProviderError, glance, read_answer, read_error, stream_of,
-    write_answer,
+    Answer, AnswerForm, ErrorKind, glance, read_answer, read_error, stream_of, write_answer,
 };
 use tollgate_domain::{Dialect, Limits, Task};
-use tollgate_telemetry::{
-    AttemptOutcome, AttemptRecord,
-    events::{TargetCooling, TargetRecovered},
-};
-use tollgate_upstream::{
-    Admission, Busy, Change, Failure, FailureKind, KeyState, Lane, UpstreamBody, UpstreamResponse,
-};
+use tollgate_telemetry::{AttemptOutcome, AttemptRecord};
+use tollgate_upstream::{Admission, KeyState, Lane, NoKey, UpstreamBody, UpstreamResponse};
+
+pub(crate) use engaged::Engaged;
+use engaged::fail;
+use rules::{Bench, Miss, Next, Rule, backoff, miss_of, refusal_of, retry_after, rule};
 
 use crate::{
     account::Account,
-    gateway::{Gateway, Worker},
+    gateway::Worker,
     question::{Outgoing, Passes, Question},
     refusal::Refusal,
-    stream::{Break, Relay, Step},
+    stream::{Relay, Step},
 };
 
 /// Bytes of a stream's beginning that may be held back while waiting for its first content.
@@ -60,102 +61,6 @@ pub(crate) enum Reply {
         /// As it comes.
         body: UpstreamBody,
     },
-}
-
-/// Why an attempt did not answer.
-#[derive(Debug)]
-pub(crate) enum Miss {
-    /// The provider said so.
-    Said(ProviderError),
-    /// The connection did not do.
-    Failed(Failure),
-    /// Nothing came in time; which patience ended.
-    Silent(&'static str),
-    /// What came cannot be understood.
-    Unreadable(String),
-    /// The answer is too long.
-    TooLarge,
-}
-
-/// What follows from a miss.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Rule {
-    next: Next,
-    bench: Bench,
-    /// A stable word for logs and metrics.
-    word: &'static str,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    /// The caller's own doing: nobody else is asked.
-    End,
-    /// Another key of the same provider at once, then another target.
-    OtherKey,
-    /// Another key after a pause, then another target, then (where there is none) the same again after a pause.
-    OtherKeyLater,
-    /// The same target again after a pause, then another.
-    Again,
-    /// Another target at once, and where there is none the same again after a pause.
-    Elsewhere,
-}
-
-/// Whose health suffers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bench {
-    Nobody,
-    Target,
-    Key,
-}
-
-impl Miss {
-    /// The text for the log, causes included.
-    fn detail(&self) -> String {
-        match self {
-            Self::Said(error) => error.message.clone(),
-            Self::Failed(failure) => {
-                let causes = std::iter::successors(std::error::Error::source(failure), |cause| {
-                    cause.source()
-                });
-                causes.fold(failure.to_string(), |text, cause| {
-                    format!("{text}: {cause}")
-                })
-            }
-            Self::Silent(after) => (*after).to_owned(),
-            Self::Unreadable(problem) => format!("the provider's answer cannot be read: {problem}"),
-            Self::TooLarge => "the provider's answer is too large".to_owned(),
-        }
-    }
-}
-
-/// The table. A caller's own mistakes bench nobody.
-fn rule(miss: &Miss) -> Rule {
-    use ErrorKind as Kind;
-    let (next, bench, word) = match miss {
-        Miss::Said(error) => match (error.kind, error.status) {
-            (Kind::Authentication, _) => (Next::OtherKey, Bench::Key, "authentication"),
-            (Kind::Billing, _) => (Next::OtherKey, Bench::Key, "billing"),
-            (Kind::Permission, _) => (Next::OtherKey, Bench::Key, "permission"),
-            (Kind::RateLimited, _) => (Next::OtherKeyLater, Bench::Key, "rate_limited"),
-            // The gateway named the model, not the caller; another target may have it.
-            (Kind::NotFound, _) => (Next::Elsewhere, Bench::Nobody, "not_found"),
-            (Kind::Timeout, _) => (Next::Again, Bench::Nobody, "timeout"),
-            (Kind::Overloaded, _) => (Next::Elsewhere, Bench::Target, "overloaded"),
-            (Kind::Server, _) => (Next::Again, Bench::Target, "server"),
-            (Kind::InvalidRequest | Kind::TooLarge, _) => {
-                (Next::End, Bench::Nobody, "invalid_request")
-            }
-        },
-        // The caller's own doing.
-        Miss::Failed(failure) if failure.kind() == FailureKind::Request => {
-            (Next::End, Bench::Nobody, "request")
-        }
-        Miss::Failed(failure) => (Next::Again, Bench::Target, failure.kind().as_str()),
-        Miss::Silent(after) => (Next::Elsewhere, Bench::Target, *after),
-        Miss::Unreadable(_) => (Next::Elsewhere, Bench::Target, "unreadable"),
-        Miss::TooLarge => (Next::End, Bench::Nobody, "answer_too_large"),
-    };
-    Rule { next, bench, word }
 }
 
 /// Asks the targets of a plan, in order, until one answers.
@@ -238,6 +143,7 @@ impl Run<'_> {
         };
         let retries = self.question.route().route.retries;
         let mut tried = Vec::new();
+        let mut doubtful: Vec<(Arc<KeyState>, u16)> = Vec::new();
         let mut again = 0;
         let mut pause = Duration::ZERO;
         loop {
@@ -246,12 +152,10 @@ impl Run<'_> {
             }
             let key = match lane.keys().pick(Instant::now(), &tried) {
                 Ok(key) => key,
-                Err(until) => {
+                Err(why) => {
                     lane.health().abandoned();
-                    if tried.is_empty() {
-                        let retry_after = until.saturating_duration_since(Instant::now());
-                        self.refusal
-                            .get_or_insert(Refusal::RateLimited { retry_after });
+                    if let Some(refusal) = refusal_without_key(why) {
+                        self.refusal.get_or_insert(refusal);
                     }
                     return Ok(None);
                 }
@@ -260,10 +164,18 @@ impl Run<'_> {
                 sleep(pause).await;
             }
             let miss = match self.attempt(lane, &key, &outgoing, pause).await {
-                Ok(success) => return Ok(Some(success)),
+                Ok(success) => {
+                    for (key, status) in doubtful {
+                        key.refused(Instant::now(), status);
+                    }
+                    return Ok(Some(success));
+                }
                 Err(miss) => miss,
             };
             let rule = rule(&miss);
+            if let (Bench::KeyIfAnotherAnswers, Miss::Said(error)) = (rule.bench, &miss) {
+                doubtful.push((Arc::clone(&key), error.status));
+            }
             let wait = self.settle(lane, &key, &miss, rule);
             self.account.record.error_detail = Some(miss.detail());
             self.refusal = Some(refusal_of(miss));
@@ -282,6 +194,7 @@ impl Run<'_> {
                     )
                     .is_ok()
             };
+            let mut asked_pause = wait.unwrap_or_default();
             let repeat = match rule.next {
                 Next::End => return Err(self.refusal.take().unwrap_or(Refusal::Unreachable)),
                 Next::OtherKey if other_key() => {
@@ -291,6 +204,8 @@ impl Run<'_> {
                 }
                 Next::OtherKeyLater if other_key() => {
                     tried.push(key.ordinal());
+                    // The provider asked it of the key that is left behind.
+                    asked_pause = Duration::ZERO;
                     lane.budget().try_take(Instant::now())
                 }
                 Next::OtherKey => false,
@@ -302,8 +217,7 @@ impl Run<'_> {
             if !repeat {
                 return Ok(None);
             }
-            pause =
-                backoff(retries.backoff, retries.backoff_max, again).max(wait.unwrap_or_default());
+            pause = backoff(retries.backoff, retries.backoff_max, again).max(asked_pause);
             again += 1;
         }
     }
@@ -333,9 +247,10 @@ impl Run<'_> {
             backoff,
             duration: Duration::ZERO,
         });
-        let engaged = Engaged::new(lane, key);
+        let mut engaged = Engaged::new(lane, key, &self.worker.gateway);
         let started = engaged.started;
         let result = self.converse(&engaged, outgoing).await;
+        engaged.heard = true;
         let duration = started.elapsed();
         self.account.waited(duration);
         if let Some(attempt) = self.account.record.attempts.last_mut() {
@@ -357,7 +272,10 @@ impl Run<'_> {
             }
         }
         let answer = result?;
-        engaged.answered(duration, &self.worker.gateway);
+        engaged.began(duration);
+        if let Reply::Whole(_) = answer {
+            engaged.succeeded();
+        }
         Ok(Success {
             answer,
             engaged,
@@ -492,8 +410,16 @@ impl Run<'_> {
             }
             return Ok(Reply::Whole(bytes));
         }
-        let answer = read_answer(dialect, task, &bytes)
-            .map_err(|error| Miss::Unreadable(error.to_string()))?;
+        let answer = read_answer(dialect, task, &bytes).map_err(|error| {
+            // Some providers tell their errors with a status of 200.
+            match glance(dialect, task, &bytes)
+                .ok()
+                .and_then(|seen| seen.error)
+            {
+                Some(said) => Miss::Said(said),
+                None => Miss::Unreadable(error.to_string()),
+            }
+        })?;
         self.note_answer(&answer);
         let form = self.answer_form(lane);
         if self.question.head.stream {
@@ -545,7 +471,8 @@ impl Run<'_> {
             .await
             .unwrap_or_default();
         let mut error = read_error(outgoing.endpoint.dialect, status.as_u16(), &bytes);
-        error.retry_after = retry_after(&headers).or(error.retry_after);
+        let now = self.account.record.came_at + self.account.started().elapsed();
+        error.retry_after = retry_after(&headers, now).or(error.retry_after);
         if status.is_redirection() {
             return Miss::Unreadable(
                 "a redirect, and redirects are not followed; the final address belongs into the configuration".to_owned(),
@@ -579,24 +506,17 @@ impl Run<'_> {
             None
         };
         match rule.bench {
-            Bench::Nobody => lane.health().abandoned(),
+            Bench::Nobody | Bench::KeyIfAnotherAnswers => lane.health().abandoned(),
             Bench::Target => {
-                if let Change::Cooling { until } = lane.health().failed(now) {
-                    let cooling = until.saturating_duration_since(now);
-                    TargetCooling {
-                        target: lane.name(),
-                        cooling,
-                        failure: rule.word,
-                    }
-                    .emit(self.worker.gateway.telemetry());
-                }
+                fail(lane, rule.word, &self.worker.gateway);
             }
             Bench::Key => {
                 lane.health().abandoned();
-                if rule.word == "rate_limited" {
-                    key.rate_limited(now, retry_after);
-                } else {
-                    key.refused(now);
+                match miss {
+                    Miss::Said(error) if error.kind != ErrorKind::RateLimited => {
+                        key.refused(now, error.status);
+                    }
+                    _ => key.rate_limited(now, retry_after),
                 }
             }
         }
@@ -606,91 +526,14 @@ impl Run<'_> {
 
 // === helpers ===
 
-/// A target at work: counted among the busy, and its health settled exactly once.
-#[derive(Debug)]
-pub(crate) struct Engaged {
-    lane: Arc<Lane>,
-    key: Arc<KeyState>,
-    started: Instant,
-    _busy: Busy,
-}
-
-impl Engaged {
-    fn new(lane: &Arc<Lane>, key: &Arc<KeyState>) -> Self {
-        Self {
-            lane: Arc::clone(lane),
-            key: Arc::clone(key),
-            started: Instant::now(),
-            _busy: lane.health().busy_guard(),
-        }
-    }
-
-    /// When the attempt began.
-    pub(crate) fn started(&self) -> Instant {
-        self.started
-    }
-
-    /// Who is at work.
-    pub(crate) fn lane(&self) -> &Arc<Lane> {
-        &self.lane
-    }
-
-    fn answered(&self, first_token: Duration, gateway: &Gateway) {
-        if self
-            .lane
-            .health()
-            .succeeded(Instant::now(), Some(first_token))
-            == Change::Recovered
-        {
-            TargetRecovered {
-                target: self.lane.name(),
-            }
-            .emit(gateway.telemetry());
-        }
-        self.key.succeeded();
-    }
-
-    /// The stream broke after its first content.
-    pub(crate) fn broke(&self, how: &Break) {
-        let callers_fault =
-            matches!(how, Break::Said { error, .. } if error.kind == ErrorKind::InvalidRequest);
-        if !callers_fault {
-            // The change is told by whoever runs into it next.
-            let _change = self.lane.health().failed(Instant::now());
-        }
-    }
-}
-
-/// What the client is told when this was the last miss.
-fn refusal_of(miss: Miss) -> Refusal {
-    match miss {
-        Miss::Said(error) if error.kind == ErrorKind::Authentication => {
-            Refusal::CredentialsExhausted {
-                status: error.status,
-            }
-        }
-        Miss::Said(error) => Refusal::Provider(Box::new(error)),
-        Miss::Failed(failure) if failure.kind() == FailureKind::Request => Refusal::BodyMalformed {
-            problem: "the rest of the body did not come, came too late, or was too long".to_owned(),
-        },
-        Miss::Failed(failure) if failure.is_timeout() => Refusal::TimedOut {
-            after: failure.kind().as_str(),
-        },
-        Miss::Failed(failure) if failure.answer_began() => Refusal::AnswerUnreadable,
-        Miss::Failed(_) => Refusal::Unreachable,
-        Miss::Silent(after) => Refusal::TimedOut { after },
-        Miss::Unreadable(_) => Refusal::AnswerUnreadable,
-        Miss::TooLarge => Refusal::AnswerTooLarge,
-    }
-}
-
-fn miss_of(how: Break) -> Miss {
-    match how {
-        Break::Said { error, .. } => Miss::Said(error),
-        Break::Cut(Some(failure)) => Miss::Failed(failure),
-        Break::Cut(None) => Miss::Unreadable("the stream ended before it was complete".to_owned()),
-        Break::Unreadable(problem) => Miss::Unreadable(problem),
-        Break::Silent(after) => Miss::Silent(after),
+/// What the client is told where no key is left to ask with; nothing where keys were tried, as what they met says more.
+fn refusal_without_key(why: NoKey) -> Option<Refusal> {
+    match why {
+        NoKey::Waiting { until } => Some(Refusal::RateLimited {
+            retry_after: until.saturating_duration_since(Instant::now()),
+        }),
+        NoKey::Refused { status } => Some(Refusal::CredentialsExhausted { status }),
+        NoKey::Tried => None,
     }
 }
 
@@ -759,102 +602,4 @@ fn is_json(headers: &HeaderMap) -> bool {
         .trim_start()
         .to_ascii_lowercase()
         .starts_with("application/json")
-}
-
-/// The pause that a provider asks for: `retry-after-ms`, or `retry-after` in seconds.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name: &str| {
-        headers
-            .get(name)?
-            .to_str()
-            .ok()?
-            .trim()
-            .parse::<f64>()
-            .ok()
-            .filter(|number| (0.0..=86_400_000.0).contains(number))
-    };
-    number("retry-after-ms")
-        .map(|milliseconds| Duration::from_secs_f64(milliseconds / 1000.0))
-        .or_else(|| {
-            number("retry-after").map(|seconds| Duration::from_secs_f64(seconds.min(86_400.0)))
-        })
-}
-
-/// The pause before a retry: doubles each time, a fifth more or less by chance, so that callers do not come back all at once.
-fn backoff(first: Duration, longest: Duration, retries_before: u32) -> Duration {
-    let doubled = first.saturating_mul(2_u32.saturating_pow(retries_before.min(16)));
-    doubled.min(longest).mul_f64(0.8 + 0.4 * fastrand::f64())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn said(kind: ErrorKind, status: u16) -> Miss {
-        Miss::Said(ProviderError {
-            status,
-            kind,
-            message: String::new(),
-            code: None,
-            param: None,
-            retry_after: None,
-        })
-    }
-
-    #[test]
-    fn a_callers_own_mistakes_bench_nobody() {
-        for (kind, status) in [
-            (ErrorKind::InvalidRequest, 400),
-            (ErrorKind::InvalidRequest, 422),
-            (ErrorKind::NotFound, 404),
-            (ErrorKind::TooLarge, 413),
-            (ErrorKind::Timeout, 408),
-        ] {
-            assert_eq!(rule(&said(kind, status)).bench, Bench::Nobody, "{status}");
-        }
-    }
-
-    #[test]
-    fn a_refused_key_benches_the_key_and_not_the_target() {
-        for (kind, status) in [
-            (ErrorKind::Authentication, 401),
-            (ErrorKind::Billing, 402),
-            (ErrorKind::Permission, 403),
-            (ErrorKind::RateLimited, 429),
-        ] {
-            assert_eq!(rule(&said(kind, status)).bench, Bench::Key, "{status}");
-        }
-    }
-
-    #[test]
-    fn the_providers_pause_is_read_in_both_units() {
-        let headers = |name: &'static str, value: &'static str| {
-            HeaderMap::from_iter([(
-                http::HeaderName::from_static(name),
-                http::HeaderValue::from_static(value),
-            )])
-        };
-        assert_eq!(
-            retry_after(&headers("retry-after", "2")),
-            Some(Duration::from_secs(2))
-        );
-        assert_eq!(
-            retry_after(&headers("retry-after-ms", "150")),
-            Some(Duration::from_millis(150))
-        );
-        assert_eq!(retry_after(&headers("retry-after", "soon")), None);
-        assert_eq!(retry_after(&headers("retry-after", "-1")), None);
-    }
-
-    #[test]
-    fn backoff_doubles_to_its_limit() {
-        let (first, longest) = (Duration::from_millis(100), Duration::from_secs(1));
-        for (retries, expected) in [(0, 100), (1, 200), (2, 400), (5, 1000), (60, 1000)] {
-            let pause = backoff(first, longest, retries).as_millis();
-            assert!(
-                (expected * 79 / 100..=expected * 121 / 100).contains(&pause),
-                "{retries}: {pause}"
-            );
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use tollgate_domain::{Limits, Task};
+use tollgate_domain::{Dialect, Limits, Task};
 
 use crate::{
     prompts::{PromptProblem, Rendered, Turn},
@@ -61,7 +61,10 @@ pub(crate) fn expand(question: &mut Question, limits: &Limits) -> Result<(), Ref
             body.insert("prompt".to_owned(), Value::String(text));
         }
         (_, rendered) => {
-            let messages = messages(rendered, body.get("messages"));
+            let mut messages = messages(rendered, body.get("messages"));
+            if question.dialect == Dialect::AnthropicMessages {
+                lift_system(&mut messages, &mut body);
+            }
             body.insert("messages".to_owned(), Value::Array(messages));
         }
     }
@@ -86,6 +89,30 @@ fn messages(rendered: Rendered, sent: Option<&Value>) -> Vec<Value> {
                 Turn::CallersMessages => sent.to_vec(),
             })
             .collect(),
+    }
+}
+
+/// Puts system messages at the beginning where Anthropic's language has them: into `system`, before what the caller has there.
+fn lift_system(messages: &mut Vec<Value>, body: &mut Map<String, Value>) {
+    let is_system = |message: &Value| message["role"] == "system" || message["role"] == "developer";
+    let first_turn = messages.iter().position(|message| !is_system(message));
+    let lifted = messages.drain(..first_turn.unwrap_or(messages.len()));
+    let mut system: Vec<Value> = lifted
+        .flat_map(|mut message| blocks(message["content"].take()))
+        .collect();
+    if system.is_empty() {
+        return;
+    }
+    system.extend(body.remove("system").into_iter().flat_map(blocks));
+    body.insert("system".to_owned(), Value::Array(system));
+}
+
+/// Content as a list of blocks.
+fn blocks(content: Value) -> Vec<Value> {
+    match content {
+        Value::Null => Vec::new(),
+        Value::Array(blocks) => blocks,
+        text => vec![json!({"type": "text", "text": text})],
     }
 }
 

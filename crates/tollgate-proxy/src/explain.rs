@@ -50,7 +50,7 @@ fn story(picture: &Picture, path: &str, body: &Bytes) -> Result<Value, Refusal> 
         } => {
             let mut head = question::scan(dialect, body, limits)?;
             head.stream = stream.unwrap_or(head.stream);
-            let name = question::decode(name);
+            let name = paths::decoded(name);
             let route = picture.route_or_direct(&name, dialect.task(), &Caller::Anyone)?;
             (dialect, head, route)
         }

@@ -49,12 +49,15 @@ pub async fn serve(
     let picture = worker.gateway.picture();
     let (head, body) = request.into_parts();
     let visit = Visit::new(&picture, &head, client, now);
-    let asked = paths::find(&head.method, head.uri.path());
+    let asked = visit.asked();
     let mut response = match asked.what {
         What::CallByModel(dialect) => {
             serve_llm(worker, &visit, asked, Address::Body(dialect), body).await
         }
-        What::CallByName(name) => serve_llm(worker, &visit, asked, Address::Path(name), body).await,
+        What::CallByName(name) => {
+            let name = paths::decoded(name);
+            serve_llm(worker, &visit, asked, Address::Path(&name), body).await
+        }
         What::Media { task, operation } => {
             let address = Address::Media { task, operation };
             serve_llm(worker, &visit, asked, address, body).await
@@ -112,16 +115,21 @@ async fn serve_llm(
                 .last()
                 .and_then(|attempt| attempt.status);
             let attempts = account.record.attempts.len();
+            let route = account.record.route.clone();
+            let target = account.record.target.clone();
             let mut response = refusal
                 .response(asked.shape, &visit.request_id)
                 .map(|body| body.with_account(account, outcome));
-            response
-                .headers_mut()
-                .insert(ATTEMPTS, HeaderValue::from(attempts));
+            let headers = response.headers_mut();
+            headers.insert(ATTEMPTS, HeaderValue::from(attempts));
+            if let Some(route) = route {
+                headers.insert(ROUTE, header_value(route.as_str()));
+            }
+            if let Some(target) = target {
+                headers.insert(TARGET, header_value(target.as_str()));
+            }
             if let Some(status) = upstream_status {
-                response
-                    .headers_mut()
-                    .insert(UPSTREAM_STATUS, HeaderValue::from(status));
+                headers.insert(UPSTREAM_STATUS, HeaderValue::from(status));
             }
             response
         }
@@ -190,7 +198,7 @@ fn read(
             stream,
         } => {
             account.record.client_dialect = Some(dialect);
-            let name = question::decode(name);
+            let name = paths::decoded(name);
             account.record.model_asked = Some(shorten(&name));
             let mut head = question::scan(dialect, &bytes, &picture.snapshot.limits)?;
             head.stream = stream.unwrap_or(head.stream);
@@ -354,22 +362,25 @@ fn describe(visit: &Visit<'_>, asked: paths::Asked<'_>) -> Result<Response<Reply
     }
     let picture = visit.picture;
     let caller = keys::identify(&picture.snapshot, visit.headers, visit.now)?;
-    let anthropic =
-        asked.shape == ErrorShape::Anthropic || visit.headers.contains_key("anthropic-version");
+    let anthropic = asked.shape == ErrorShape::Anthropic;
+    let name = match asked.what {
+        What::Model(name) | What::Endpoint(name) | What::LegacyRoute(name) => paths::decoded(name),
+        _ => "".into(),
+    };
+    let name = name.as_ref();
     let found = match asked.what {
         What::Models if anthropic => Some(listings::anthropic_models(picture, &caller)),
         What::Models => Some(listings::openai_models(picture, &caller)),
-        What::Model(name) if anthropic => listings::anthropic_model_named(picture, &caller, name),
-        What::Model(name) => listings::openai_model_named(picture, &caller, name),
+        What::Model(_) if anthropic => listings::anthropic_model_named(picture, &caller, name),
+        What::Model(_) => listings::openai_model_named(picture, &caller, name),
         What::Endpoints => Some(listings::mlflow_endpoints(picture, &caller)),
-        What::Endpoint(name) => listings::mlflow_endpoint_named(picture, &caller, name),
+        What::Endpoint(_) => listings::mlflow_endpoint_named(picture, &caller, name),
         What::LegacyRoutes => Some(listings::mlflow_legacy_routes(picture, &caller)),
-        What::LegacyRoute(name) => listings::mlflow_legacy_route_named(picture, &caller, name),
+        What::LegacyRoute(_) => listings::mlflow_legacy_route_named(picture, &caller, name),
         _ => None,
     };
-    let name = || visit.path.rsplit('/').next().unwrap_or_default();
     let bytes = found.ok_or_else(|| Refusal::RouteUnknown {
-        model: shorten(name()),
+        model: shorten(name),
         nearest: None,
     })?;
     Ok(json(StatusCode::OK, bytes))
@@ -453,6 +464,16 @@ impl<'a> Visit<'a> {
             now,
             started: Instant::now(),
         }
+    }
+
+    /// What is asked for. OpenAI's and Anthropic's clients list models at the same path; only the latter send a version.
+    fn asked(&self) -> paths::Asked<'a> {
+        let mut asked = paths::find(self.method, self.path);
+        let listing = matches!(asked.what, What::Models | What::Model(_));
+        if listing && self.headers.contains_key("anthropic-version") {
+            asked.shape = ErrorShape::Anthropic;
+        }
+        asked
     }
 
     fn check_url(&self) -> Result<(), Refusal> {

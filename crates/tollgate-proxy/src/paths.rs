@@ -1,5 +1,7 @@
 //! The one list of paths: what each of them asks for, in which language, and in which shape its errors are told.
 
+use std::borrow::Cow;
+
 use http::Method;
 use tollgate_domain::{Dialect, ErrorShape, Task};
 
@@ -330,6 +332,13 @@ fn named(path: &str) -> Option<(&'static str, &'static Method, What<'_>, ErrorSh
     None
 }
 
+/// A name as it is meant: clients write `vendor/model` as `vendor%2Fmodel` into a path. What is no percent-encoding stays as it is.
+pub(crate) fn decoded(name: &str) -> Cow<'_, str> {
+    percent_encoding::percent_decode_str(name)
+        .decode_utf8()
+        .unwrap_or(Cow::Borrowed(name))
+}
+
 /// Whoever asks for a path that does not exist still wants to understand the answer.
 fn shape_by_prefix(path: &str) -> ErrorShape {
     if path.starts_with("/gateway/anthropic/") || path.starts_with("/v1/messages/") {
@@ -374,6 +383,23 @@ mod tests {
             what(&Method::GET, "/api/2.0/gateway/routes/chat"),
             What::LegacyRoute("chat")
         );
+    }
+
+    #[test]
+    fn names_are_decoded() {
+        assert_eq!(
+            what(&Method::GET, "/v1/models/vendor%2Fm"),
+            What::Model("vendor%2Fm")
+        );
+        for (written, meant) in [
+            ("vendor%2Fm", "vendor/m"),
+            ("caf%C3%a9", "café"),
+            ("50%", "50%"),
+            ("%zz%4", "%zz%4"),
+            ("%FF", "%FF"),
+        ] {
+            assert_eq!(decoded(written), meant);
+        }
     }
 
     #[test]

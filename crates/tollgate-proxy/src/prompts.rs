@@ -190,7 +190,8 @@ impl Part {
 impl Source {
     fn compile(text: &str) -> Result<Self, TemplateProblem> {
         let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        // What is missing may be asked about (`{{ input.language or "English" }}`), and not be printed.
+        environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.set_fuel(Some(FUEL));
         environment

@@ -342,11 +342,6 @@ pub(crate) fn scan(dialect: Dialect, body: &Bytes, limits: &Limits) -> Result<He
     Head::scan(dialect, body, limits).map_err(Refusal::BodyInvalid)
 }
 
-/// A name out of a path, without its percent-encoding.
-pub(crate) fn decode(name: &str) -> Cow<'_, str> {
-    percent_encoding::percent_decode_str(name).decode_utf8_lossy()
-}
-
 /// What a task's own client speaks where the path does not say: MLflow's invocations.
 pub(crate) fn dialect_of(task: Task) -> Dialect {
     match task {

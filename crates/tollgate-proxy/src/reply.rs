@@ -248,7 +248,9 @@ impl StreamReply {
     /// The end mark is among the bytes that go out next: the client will have the whole answer.
     fn complete(&mut self) {
         self.ending = Some(Outcome::Answered);
-        self.engaged = None;
+        if let Some(engaged) = self.engaged.take() {
+            engaged.succeeded();
+        }
         self.patience.trail();
     }
 

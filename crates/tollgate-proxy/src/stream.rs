@@ -395,10 +395,25 @@ impl Break {
                 "upstream_unreadable",
                 "the provider's stream could not be understood; what came before is incomplete",
             ),
+            Self::Silent("whole_timeout") => gateway_error(
+                "upstream_timeout",
+                "the provider took longer than an answer may take; what came before is incomplete",
+            ),
             Self::Silent(_) => gateway_error(
                 "upstream_timeout",
                 "the provider fell silent; what came before is incomplete",
             ),
+        }
+    }
+
+    /// A stable word for logs and metrics.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Said { .. } => "error_in_stream",
+            Self::Cut(Some(failure)) => failure.kind().as_str(),
+            Self::Cut(None) => "cut",
+            Self::Unreadable(_) => "unreadable",
+            Self::Silent(after) => after,
         }
     }
 

@@ -93,6 +93,18 @@ impl Metrics {
         }
     }
 
+    /// Takes over who is left alone now; `None` is said of targets that are no longer there.
+    pub(crate) fn review_coolings(&self, is_cooling: impl Fn(&TargetName) -> Option<bool>) {
+        let mut coolings = self.coolings.lock().unwrap_or_else(PoisonError::into_inner);
+        coolings.retain(|target, cooling| match is_cooling(target) {
+            Some(now) => {
+                cooling.now = now;
+                true
+            }
+            None => false,
+        });
+    }
+
     /// All metrics, in the `OpenMetrics` text format.
     pub(crate) fn encode(&self, log_lines_dropped: u64) -> String {
         let mut totals = Totals::default();

@@ -20,6 +20,7 @@ use tollgate_domain::{Timeouts, Transport};
 
 use crate::{
     connect::{Connector, Origin},
+    decode::Decoder,
     demo::{self, DemoBody},
     failure::{Failure, FailureKind},
     request_body::RequestBody,
@@ -93,6 +94,7 @@ enum Source {
     Wire {
         body: Incoming,
         checkin: Option<Checkin>,
+        decoder: Option<Box<Decoder>>,
     },
     Demo(DemoBody),
 }
@@ -169,6 +171,7 @@ impl Upstream {
         sender: SendRequest<RequestBody>,
     ) -> UpstreamResponse {
         let (head, body) = response.into_parts();
+        let decoder = Decoder::for_answer(&head.headers).map(Box::new);
         let checkin = Some(Checkin {
             upstream: Arc::downgrade(self),
             origin,
@@ -177,7 +180,11 @@ impl Upstream {
         UpstreamResponse {
             status: head.status,
             headers: head.headers,
-            body: UpstreamBody(Source::Wire { body, checkin }),
+            body: UpstreamBody(Source::Wire {
+                body,
+                checkin,
+                decoder,
+            }),
         }
     }
 
@@ -281,13 +288,25 @@ impl Body for UpstreamBody {
             Source::Demo(body) => body
                 .poll_data(context)
                 .map(|data| data.map(|data| Ok(Frame::data(data)))),
-            Source::Wire { body, checkin } => {
-                let polled = std::task::ready!(Pin::new(body).poll_frame(context));
-                match polled {
-                    Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
+            Source::Wire {
+                body,
+                checkin,
+                decoder,
+            } => loop {
+                if let Some(decoder) = decoder
+                    && let Some(unpacked) = decoder.next().transpose()
+                {
+                    return Poll::Ready(Some(unpacked.map(Frame::data)));
+                }
+                match std::task::ready!(Pin::new(&mut *body).poll_frame(context)) {
+                    Some(Ok(frame)) => match (&mut *decoder, frame.into_data()) {
+                        (Some(decoder), Ok(data)) => decoder.push(data),
+                        (None, Ok(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                        (_, Err(trailers)) => return Poll::Ready(Some(Ok(trailers))),
+                    },
                     Some(Err(error)) => {
                         *checkin = None;
-                        Poll::Ready(Some(Err(Failure::in_body(error))))
+                        return Poll::Ready(Some(Err(Failure::in_body(error))));
                     }
                     None => {
                         if let Some(checkin) = checkin.take()
@@ -295,10 +314,14 @@ impl Body for UpstreamBody {
                         {
                             upstream.put_back(checkin);
                         }
-                        Poll::Ready(None)
+                        let left = decoder.take().map(|decoder| decoder.finish()).transpose();
+                        return Poll::Ready(
+                            left.map(|left| left.filter(|left| !left.is_empty()).map(Frame::data))
+                                .transpose(),
+                        );
                     }
                 }
-            }
+            },
         }
     }
 }

@@ -28,6 +28,8 @@ pub enum FailureKind {
     Protocol,
     /// The client did not send the rest of its request.
     Request,
+    /// The answer is compressed, which nobody asked for, and cannot be unpacked.
+    Encoding,
 }
 
 impl FailureKind {
@@ -42,6 +44,7 @@ impl FailureKind {
             Self::ClosedInBody => "closed_in_body",
             Self::Protocol => "protocol",
             Self::Request => "request",
+            Self::Encoding => "encoding",
         }
     }
 }
@@ -99,7 +102,10 @@ impl Failure {
 
     /// Whether an answer had begun.
     pub fn answer_began(&self) -> bool {
-        matches!(self.kind, FailureKind::ClosedInBody | FailureKind::Protocol)
+        matches!(
+            self.kind,
+            FailureKind::ClosedInBody | FailureKind::Protocol | FailureKind::Encoding
+        )
     }
 }
 
@@ -114,6 +120,7 @@ impl fmt::Display for Failure {
             FailureKind::ClosedInBody => "the provider closed the connection within its answer",
             FailureKind::Protocol => "what the provider sent is not HTTP",
             FailureKind::Request => "the client did not send the rest of its request",
+            FailureKind::Encoding => "the provider's answer is compressed and cannot be unpacked",
         })
     }
 }

@@ -26,6 +26,8 @@ const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("tollgate/", env!("CARGO_PKG_VERSION")));
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const ANY: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+/// Without the header, any compression would be welcome (RFC 9110, section 12.5.3).
+const PLAIN: HeaderValue = HeaderValue::from_static("identity");
 
 /// Every target of a configuration.
 #[derive(Debug)]
@@ -127,9 +129,10 @@ impl Fleet {
 
 impl ProviderState {
     fn build(provider: &Arc<Provider>, previous: Option<&Self>) -> Self {
-        let mut headers = HeaderMap::with_capacity(provider.headers.len() + 3);
+        let mut headers = HeaderMap::with_capacity(provider.headers.len() + 4);
         headers.insert(header::CONTENT_TYPE, JSON);
         headers.insert(header::ACCEPT, ANY);
+        headers.insert(header::ACCEPT_ENCODING, PLAIN);
         headers.insert(header::USER_AGENT, USER_AGENT);
         for (name, value) in &provider.headers {
             headers.insert(name.clone(), value.clone());

@@ -8,6 +8,7 @@ pub mod providers;
 mod budget;
 mod client;
 mod connect;
+mod decode;
 mod demo;
 mod failure;
 mod fleet;
@@ -20,5 +21,5 @@ pub use client::{Upstream, UpstreamBody, UpstreamRequest, UpstreamResponse, Upst
 pub use failure::{Failure, FailureKind};
 pub use fleet::{Fleet, Lane, with_operation};
 pub use health::{Admission, Busy, Change, Health};
-pub use keys::{KeyRing, KeyState};
+pub use keys::{KeyRing, KeyState, NoKey};
 pub use request_body::{RequestBody, Rest, RestError};

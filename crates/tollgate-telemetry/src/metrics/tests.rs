@@ -81,6 +81,17 @@ fn a_histogram_counts_at_its_bounds() {
     );
 }
 
+#[test]
+fn a_histogram_ends_with_the_bucket_that_quantiles_need() {
+    let scrape = full_scrape();
+    let lines_with = |text: &str| scrape.lines().filter(|line| line.contains(text)).count();
+    assert!(lines_with("_bucket{le=\"+Inf\"") > 0);
+    let series = scrape
+        .lines()
+        .filter(|line| line.split(['{', ' ']).next().unwrap().ends_with("_count"));
+    assert_eq!(lines_with("_bucket{le=\"+Inf\""), series.count());
+}
+
 /// Names as they appear in text: words that begin like one of ours.
 fn names_in(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');

@@ -10,5 +10,6 @@ mod faults;
 mod media;
 mod mlflow;
 mod prompts;
+mod provider_keys;
 mod routing;
 mod streams;
