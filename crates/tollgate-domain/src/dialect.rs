@@ -30,6 +30,9 @@ pub enum Task {
     /// Texts and pictures are judged.
     #[serde(rename = "llm/v1/moderations")]
     Moderations,
+    /// People and a model talk over a WebSocket.
+    #[serde(rename = "llm/v1/realtime")]
+    Realtime,
     /// A model that is not a language model scores its inputs.
     #[serde(rename = "ml/v1/predict")]
     Predict,
@@ -47,6 +50,7 @@ impl Task {
             Self::Speech => "llm/v1/speech",
             Self::Transcriptions => "llm/v1/transcriptions",
             Self::Moderations => "llm/v1/moderations",
+            Self::Realtime => "llm/v1/realtime",
             Self::Predict => "ml/v1/predict",
         }
     }
@@ -55,7 +59,7 @@ impl Task {
     pub const fn is_media(self) -> bool {
         matches!(
             self,
-            Self::Images | Self::Speech | Self::Transcriptions | Self::Moderations
+            Self::Images | Self::Speech | Self::Transcriptions | Self::Moderations | Self::Realtime
         )
     }
 
@@ -71,6 +75,7 @@ impl Task {
             Self::Speech => "speech",
             Self::Transcriptions => "transcription",
             Self::Moderations => "moderation",
+            Self::Realtime => "realtime",
             Self::Predict => "predict",
         }
     }
@@ -88,8 +93,8 @@ pub enum Dialect {
     OpenaiCompletions,
     /// `POST /v1/embeddings` of OpenAI.
     OpenaiEmbeddings,
-    /// `/v1/images/...`, `/v1/audio/...` and `/v1/moderations` of OpenAI: JSON or forms in, JSON, text or bytes out, passed as
-    /// they are. The address says which.
+    /// `/v1/images/...`, `/v1/audio/...`, `/v1/moderations` and `/v1/realtime` of OpenAI: JSON or forms in, JSON, text or bytes
+    /// out, or messages both ways, passed as they are. The address says which.
     OpenaiMedia,
     /// `POST /v1/messages` of Anthropic.
     AnthropicMessages,

@@ -67,6 +67,7 @@ pub fn serving(endpoints: &[Endpoint], task: Task, client: Dialect) -> Option<&E
             | Task::Speech
             | Task::Transcriptions
             | Task::Moderations
+            | Task::Realtime
             | Task::Predict => None,
         })
 }

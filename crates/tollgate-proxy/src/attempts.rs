@@ -10,13 +10,16 @@ use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
+use hyper::upgrade::Upgraded;
 use tokio::time::{Instant, sleep, timeout_at};
 use tollgate_dialects::{
     Answer, AnswerForm, ErrorKind, glance, read_answer, read_error, stream_of, write_answer,
 };
 use tollgate_domain::{Dialect, Limits, Task};
 use tollgate_telemetry::{AttemptOutcome, AttemptRecord};
-use tollgate_upstream::{Admission, KeyState, Lane, NoKey, UpstreamBody, UpstreamResponse};
+use tollgate_upstream::{
+    Admission, KeyState, Lane, NoKey, UpstreamBody, UpstreamRequest, UpstreamResponse,
+};
 
 pub(crate) use engaged::Engaged;
 use engaged::fail;
@@ -61,6 +64,8 @@ pub(crate) enum Reply {
         /// As it comes.
         body: UpstreamBody,
     },
+    /// A WebSocket that the provider has opened.
+    Socket(Upgraded),
 }
 
 /// Asks the targets of a plan, in order, until one answers.
@@ -304,6 +309,11 @@ impl Run<'_> {
             self.question.request_body(outgoing.body.clone()),
             self.forwarded,
         );
+        if outgoing.endpoint.task == Task::Realtime {
+            return self
+                .open_socket(engaged, outgoing, request, first_token)
+                .await;
+        }
         let response =
             match timeout_at(first_token, self.worker.upstream.send(request, timeouts)).await {
                 Ok(response) => response.map_err(Miss::Failed)?,
@@ -335,6 +345,30 @@ impl Run<'_> {
         )
         .await?;
         self.read_whole(lane, outgoing, bytes)
+    }
+
+    /// Asks for a WebSocket.
+    async fn open_socket(
+        &mut self,
+        engaged: &Engaged,
+        outgoing: &Outgoing,
+        request: UpstreamRequest,
+        deadline: Instant,
+    ) -> Result<Reply, Miss> {
+        let timeouts = &engaged.lane.provider().timeouts;
+        let protocol = self.forwarded.get(header::SEC_WEBSOCKET_PROTOCOL);
+        let upstream = &self.worker.upstream;
+        let opened = timeout_at(deadline, upstream.open_socket(request, protocol, timeouts))
+            .await
+            .map_err(|_| Miss::Silent("first_token_timeout"))?
+            .map_err(Miss::Failed)?;
+        match opened {
+            Ok(socket) => Ok(Reply::Socket(socket)),
+            Err(response) if response.status.is_success() => Err(Miss::Unreadable(
+                "the provider answered instead of opening a WebSocket".to_owned(),
+            )),
+            Err(response) => Err(self.read_error(engaged, outgoing, response).await),
+        }
     }
 
     /// Reads on until the first content, so that whatever fails before it can still be tried elsewhere.

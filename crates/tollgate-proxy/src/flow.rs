@@ -7,7 +7,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tollgate_dialects::Head;
-use tollgate_domain::{Dialect, ErrorShape, Framing, LogContent, Route, Sticky, Task, Usage};
+use tollgate_domain::{
+    Dialect, ErrorShape, Framing, Limits, LogContent, Route, Sticky, Task, Usage,
+};
 use tollgate_telemetry::{CallRecord, Outcome, Params};
 
 use crate::{
@@ -20,9 +22,11 @@ use crate::{
     paths::{self, What},
     picture::{Picture, header_value, shorten},
     question::{self, Address, Question},
+    realtime::{self, Handshake, Session},
     refusal::Refusal,
     reply::ReplyBody,
     routes,
+    server::Upgrade,
     upload::{self, Upload},
 };
 
@@ -38,6 +42,7 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+const OPENAI_BETA: HeaderName = HeaderName::from_static("openai-beta");
 
 /// Any request: finds out what it asks for, and has it done. Every answer leaves with the same set of headers.
 pub async fn serve(
@@ -74,6 +79,7 @@ pub async fn serve(
             };
             serve_llm(worker, &visit, asked, address, body).await
         }
+        What::Realtime => serve_realtime(worker, &visit, asked).await,
         What::Health => plain(StatusCode::OK, "application/json", "{\"status\":\"OK\"}"),
         What::Ready => readiness(worker, &picture),
         What::Metrics if worker.gateway.exposure() == Exposure::Metrics => metrics(worker),
@@ -106,34 +112,129 @@ async fn serve_llm(
             let headers = answer_headers(visit, &question, &success, &account);
             reply(success, question.dialect, account, &headers)
         }
-        Err(refusal) => {
-            account.refused(&refusal);
-            let outcome = account.record.outcome;
-            let upstream_status = account
-                .record
-                .attempts
-                .last()
-                .and_then(|attempt| attempt.status);
-            let attempts = account.record.attempts.len();
-            let route = account.record.route.clone();
-            let target = account.record.target.clone();
-            let mut response = refusal
-                .response(asked.shape, &visit.request_id)
-                .map(|body| body.with_account(account, outcome));
-            let headers = response.headers_mut();
-            headers.insert(ATTEMPTS, HeaderValue::from(attempts));
-            if let Some(route) = route {
-                headers.insert(ROUTE, header_value(route.as_str()));
-            }
-            if let Some(target) = target {
-                headers.insert(TARGET, header_value(target.as_str()));
-            }
-            if let Some(status) = upstream_status {
-                headers.insert(UPSTREAM_STATUS, HeaderValue::from(status));
-            }
+        Err(refusal) => refuse(&refusal, asked, account, visit),
+    }
+}
+
+/// Tells a refusal in the client's dialect.
+fn refuse(
+    refusal: &Refusal,
+    asked: paths::Asked<'_>,
+    mut account: Account,
+    visit: &Visit<'_>,
+) -> Response<ReplyBody> {
+    account.refused(refusal);
+    let outcome = account.record.outcome;
+    let last = account.record.attempts.last();
+    let upstream_status = last.and_then(|attempt| attempt.status);
+    let attempts = account.record.attempts.len();
+    let route = account.record.route.clone();
+    let target = account.record.target.clone();
+    let mut response = refusal
+        .response(asked.shape, &visit.request_id)
+        .map(|body| body.with_account(account, outcome));
+    let headers = response.headers_mut();
+    headers.insert(ATTEMPTS, HeaderValue::from(attempts));
+    if let Some(route) = route {
+        headers.insert(ROUTE, header_value(route.as_str()));
+    }
+    if let Some(target) = target {
+        headers.insert(TARGET, header_value(target.as_str()));
+    }
+    if let Some(status) = upstream_status {
+        headers.insert(UPSTREAM_STATUS, HeaderValue::from(status));
+    }
+    response
+}
+
+/// A talk over a WebSocket.
+async fn serve_realtime(
+    worker: &Worker,
+    visit: &Visit<'_>,
+    asked: paths::Asked<'_>,
+) -> Response<ReplyBody> {
+    let mut account = visit.account(worker, asked.pattern);
+    match realtime_story(worker, visit, &mut account).await {
+        Ok((handshake, question, success)) => {
+            let headers = answer_headers(visit, &question, &success, &account);
+            let limits = &visit.picture.snapshot.limits;
+            let mut response = open(success, &handshake, account, limits);
+            response.headers_mut().extend(headers);
             response
         }
+        Err(refusal) => refuse(&refusal, asked, account, visit),
     }
+}
+
+/// The story of a talk, up to where it begins.
+async fn realtime_story(
+    worker: &Worker,
+    visit: &Visit<'_>,
+    account: &mut Account,
+) -> Result<(Handshake, Question, Success), Refusal> {
+    let picture = visit.picture;
+    let limits = &picture.snapshot.limits;
+    visit.check_url()?;
+    let handshake = Handshake::read(visit.headers)?; // whether they want a talk
+    let headers = realtime::with_key(visit.headers);
+    let caller = keys::identify(&picture.snapshot, &headers, visit.now)?; // who is asking
+    account.record.key = caller.key().map(|key| key.name.clone());
+
+    let question = read_talk(picture, &caller, visit, account)?; // with whom they want to talk
+    let plan = question
+        .route()
+        .tree
+        .plan(visit.stickiness(&question, &caller)); // whom we may ask, in order
+    let mut forwarded = visit.forwarded(&question);
+    if let Some(protocol) = handshake.protocol() {
+        forwarded.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    let success =
+        attempts::first_success(worker, &question, &plan, &forwarded, limits, account).await?; // retries, fallbacks
+    Ok((handshake, question, success))
+}
+
+/// Reads with which route a client wants to talk. Where one alone does that, it need not be named.
+fn read_talk(
+    picture: &Picture,
+    caller: &Caller,
+    visit: &Visit<'_>,
+    account: &mut Account,
+) -> Result<Question, Refusal> {
+    account.record.client_dialect = Some(Dialect::OpenaiMedia);
+    let model = ["model", "deployment"]
+        .into_iter()
+        .find_map(|name| visit.parameter(name));
+    account.record.model_asked = model.as_deref().map(shorten);
+    let route = match &model {
+        Some(model) => picture.route_or_direct(model, Task::Realtime, caller)?,
+        None => picture
+            .only_route(Task::Realtime, caller)
+            .ok_or(Refusal::ModelMissing)?,
+    };
+    note_question(account, &route.route, &Head::default());
+    account.record.streamed = true;
+    let nothing = Upload::of(Bytes::from_static(b"{}"));
+    Ok(Question::media("realtime", Head::default(), nothing, route))
+}
+
+/// Opens the client's side. From here on the record rides with the connection.
+fn open(
+    success: Success,
+    handshake: &Handshake,
+    mut account: Account,
+    limits: &Limits,
+) -> Response<ReplyBody> {
+    account.record.status = StatusCode::SWITCHING_PROTOCOLS.as_u16();
+    account.first_content(Instant::now());
+    account.stream_opened();
+    let session = Session::new(account, success.engaged, limits);
+    let answer = success.answer;
+    handshake.response(Upgrade::new(move |client, sent| async move {
+        if let Reply::Socket(provider) = answer {
+            session.run(client, sent, provider).await;
+        }
+    }))
 }
 
 /// The story of an LLM call.
@@ -322,6 +423,11 @@ fn reply(
                 content_type,
             )
         }
+        // Talks have a story of their own.
+        Reply::Socket(_) => (
+            ReplyBody::accounted(Bytes::new(), account, Outcome::Answered),
+            HeaderValue::from_static("application/json"),
+        ),
         Reply::Stream(relay) => {
             account.stream_opened();
             let timeouts = success.engaged.lane().provider().timeouts;
@@ -436,6 +542,7 @@ struct Visit<'a> {
     picture: &'a Picture,
     method: &'a Method,
     path: &'a str,
+    query: Option<&'a str>,
     uri_bytes: usize,
     headers: &'a HeaderMap,
     client: SocketAddr,
@@ -457,6 +564,7 @@ impl<'a> Visit<'a> {
             picture,
             method: &head.method,
             path: uri.path(),
+            query: uri.query(),
             uri_bytes: uri.path().len() + uri.query().map_or(0, str::len),
             headers: &head.headers,
             client,
@@ -474,6 +582,16 @@ impl<'a> Visit<'a> {
             asked.shape = ErrorShape::Anthropic;
         }
         asked
+    }
+
+    /// A parameter of the query.
+    fn parameter(&self, name: &str) -> Option<String> {
+        let mut pairs = self
+            .query?
+            .split('&')
+            .filter_map(|pair| pair.split_once('='));
+        let (_, value) = pairs.find(|(known, _)| *known == name)?;
+        Some(paths::decoded(value).into_owned())
     }
 
     fn check_url(&self) -> Result<(), Refusal> {
@@ -537,6 +655,9 @@ impl<'a> Visit<'a> {
                 forwarded.insert(header::CONTENT_TYPE, content_type.clone());
             }
             forwarded.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+            if let Some(beta) = self.headers.get(OPENAI_BETA) {
+                forwarded.insert(OPENAI_BETA, beta.clone());
+            }
         }
         for name in [TRACEPARENT, TRACESTATE, ANTHROPIC_BETA] {
             if let Some(value) = self.headers.get(&name) {

@@ -19,6 +19,7 @@ mod listings;
 mod paths;
 mod picture;
 mod question;
+mod realtime;
 mod refusal;
 mod reply;
 mod routes;

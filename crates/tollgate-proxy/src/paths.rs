@@ -39,6 +39,8 @@ pub(crate) enum What<'a> {
         /// The last part of the address.
         operation: &'static str,
     },
+    /// Talk with a model over a WebSocket; the query names the route.
+    Realtime,
     /// List the routes, as OpenAI or Anthropic list models.
     Models,
     /// Describe one route so.
@@ -66,7 +68,7 @@ pub(crate) enum What<'a> {
 /// Paths that are written out, with the method they want.
 const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
     use ErrorShape::{Anthropic, Mlflow, Openai};
-    use What::{CallByModel, Endpoints, Health, LegacyRoutes, Metrics, Models, Ready};
+    use What::{CallByModel, Endpoints, Health, LegacyRoutes, Metrics, Models, Ready, Realtime};
     &[
         (
             "/v1/chat/completions",
@@ -93,6 +95,10 @@ const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
             Openai,
         ),
         ("/v1/models", Method::GET, Models, Openai),
+        ("/v1/realtime", Method::GET, Realtime, Openai),
+        ("/gateway/openai/v1/realtime", Method::GET, Realtime, Openai),
+        ("/openai/v1/realtime", Method::GET, Realtime, Openai),
+        ("/openai/realtime", Method::GET, Realtime, Openai),
         (
             "/gateway/openai/v1/chat/completions",
             Method::POST,

@@ -349,7 +349,7 @@ pub(crate) fn dialect_of(task: Task) -> Dialect {
         Task::Completions => Dialect::OpenaiCompletions,
         Task::Embeddings => Dialect::OpenaiEmbeddings,
         Task::Rerank => Dialect::CohereRerank,
-        Task::Images | Task::Speech | Task::Transcriptions | Task::Moderations => {
+        Task::Images | Task::Speech | Task::Transcriptions | Task::Moderations | Task::Realtime => {
             Dialect::OpenaiMedia
         }
         Task::Predict => Dialect::MlflowServing,

@@ -36,6 +36,8 @@ pub(crate) enum Refusal {
     BodyMalformed { problem: String },
     /// The body is not what the dialect wants.
     BodyInvalid(ReadError),
+    /// The path wants a WebSocket.
+    UpgradeMissing,
     /// The body names no model.
     ModelMissing,
     /// Nothing of that name.
@@ -114,6 +116,8 @@ impl Refusal {
                 format!("content-encoding `{encoding}` is not understood; send gzip, br, zstd or no encoding").into()),
             Self::BodyMalformed { problem } => told(400, Kind::InvalidRequest, "body_malformed", problem.clone().into()),
             Self::BodyInvalid(error) => Told { param: path_of(error), ..told(400, Kind::InvalidRequest, "invalid_request", error.to_string().into()) },
+            Self::UpgradeMissing => told(426, Kind::InvalidRequest, "upgrade_required",
+                "this path speaks over a WebSocket: send `Connection: Upgrade`, `Upgrade: websocket` and what goes with them".into()),
             Self::ModelMissing => Told { param: Some("model".into()), ..told(400, Kind::InvalidRequest, "model_missing",
                 "`model` is missing; GET /v1/models lists what it may be".into()) },
             Self::RouteUnknown { model, nearest } => Told { param: Some("model".into()), ..told(404, Kind::NotFound, "model_not_found",

@@ -299,6 +299,7 @@ impl BytesReply {
             Some(Err(failure)) => Some(Err(self.broken(&Break::Cut(Some(failure))))),
             None => {
                 self.over = true;
+                self.engaged.succeeded();
                 self.account.close(Outcome::Answered);
                 None
             }

@@ -9,10 +9,11 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body::{Body, Frame};
-use hyper::{body::Incoming, client::conn::http1::SendRequest};
+use hyper::{body::Incoming, client::conn::http1::SendRequest, upgrade::Upgraded};
 use rustls::RootCertStore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -157,6 +158,49 @@ impl Upstream {
             .await
             .map_err(Failure::before_head)?;
         Ok(self.received(response, origin, sender))
+    }
+
+    /// Asks for a WebSocket, on a connection of its own. `protocol` is what is to be spoken on it.
+    ///
+    /// # Errors
+    /// When no answer came. An answer that is no switch of protocols is given as it is.
+    pub async fn open_socket(
+        self: &Arc<Self>,
+        request: UpstreamRequest,
+        protocol: Option<&HeaderValue>,
+        timeouts: &Timeouts,
+    ) -> Result<Result<Upgraded, UpstreamResponse>, Failure> {
+        let (origin, mut message) = into_message(request)?;
+        *message.method_mut() = Method::GET;
+        *message.body_mut() = RequestBody::whole(Bytes::new());
+        let headers = message.headers_mut();
+        for name in [header::CONTENT_TYPE, header::ACCEPT] {
+            headers.remove(name);
+        }
+        let nonce: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
+        let nonce = HeaderValue::from_str(&STANDARD.encode(nonce))
+            .map_err(|error| Failure::new(FailureKind::Protocol, error))?;
+        headers.insert(header::SEC_WEBSOCKET_KEY, nonce);
+        for (name, value) in [
+            (header::CONNECTION, "Upgrade"),
+            (header::UPGRADE, "websocket"),
+            (header::SEC_WEBSOCKET_VERSION, "13"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        if let Some(protocol) = protocol {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol.clone());
+        }
+        let mut sender = self.connector.connect(&origin, timeouts.connect).await?;
+        let response = sender
+            .send_request(message)
+            .await
+            .map_err(Failure::before_head)?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Err(self.received(response, origin, sender)));
+        }
+        let upgraded = hyper::upgrade::on(response).await;
+        upgraded.map(Ok).map_err(Failure::in_body)
     }
 
     /// Closes the connections that wait; those in use close when their answers end.

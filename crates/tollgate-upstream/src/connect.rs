@@ -100,7 +100,7 @@ impl Connector {
             .map_err(|error| Failure::new(FailureKind::Connect, error))?;
         self.tracker.spawn(async move {
             // How a connection ends is told to whoever waits for its answer.
-            let _end = connection.await;
+            let _end = connection.with_upgrades().await;
         });
         Ok(sender)
     }

@@ -141,6 +141,11 @@ const TRANSCRIPTIONS: KindEndpoint = at(
     Dialect::OpenaiMedia,
     "/audio/{operation}",
 );
+const REALTIME: KindEndpoint = at(
+    Task::Realtime,
+    Dialect::OpenaiMedia,
+    "/realtime?model={model}",
+);
 const MODERATIONS: KindEndpoint = at(Task::Moderations, Dialect::OpenaiMedia, "/moderations");
 const EMBEDDINGS: KindEndpoint = at(Task::Embeddings, Dialect::OpenaiEmbeddings, "/embeddings");
 
@@ -153,6 +158,7 @@ const EVERYTHING: &[KindEndpoint] = &[
     SPEECH,
     TRANSCRIPTIONS,
     MODERATIONS,
+    REALTIME,
 ];
 
 /// A stream that ends with `[DONE]` and reports usage when asked, as OpenAI's does.
@@ -494,6 +500,11 @@ pub const AZURE_DEPLOYMENTS: Kind = Kind {
             Task::Transcriptions,
             Dialect::OpenaiMedia,
             "/openai/deployments/{model}/audio/{operation}",
+        ),
+        at(
+            Task::Realtime,
+            Dialect::OpenaiMedia,
+            "/openai/realtime?deployment={model}",
         ),
     ],
     quirks: Quirks {

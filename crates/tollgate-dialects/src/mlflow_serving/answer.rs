@@ -38,9 +38,12 @@ pub(crate) fn read_answer_to(task: Task, body: &[u8]) -> Result<Answer, ReadErro
         Task::Chat | Task::Completions => read_texts(&value),
         Task::Embeddings if value["data"].is_array() => openai_embeddings::read_answer(body),
         Task::Embeddings => read_vectors(&value),
-        Task::Rerank | Task::Images | Task::Speech | Task::Transcriptions | Task::Moderations => {
-            Err(ReadError::shape("predictions", "are no answer to this"))
-        }
+        Task::Rerank
+        | Task::Images
+        | Task::Speech
+        | Task::Transcriptions
+        | Task::Moderations
+        | Task::Realtime => Err(ReadError::shape("predictions", "are no answer to this")),
     }
 }
 

@@ -11,5 +11,6 @@ mod media;
 mod mlflow;
 mod prompts;
 mod provider_keys;
+mod realtime;
 mod routing;
 mod streams;

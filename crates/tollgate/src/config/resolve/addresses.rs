@@ -155,6 +155,7 @@ pub(crate) fn endpoints(
             &written.paths.transcriptions,
         ),
         (Task::Moderations, "moderations", &written.paths.moderations),
+        (Task::Realtime, "realtime", &written.paths.realtime),
         (Task::Predict, "predict", &written.paths.predict),
     ] {
         let mut known: Vec<KindEndpoint> = kind.serving(task).copied().collect();

@@ -149,6 +149,8 @@ pub(crate) struct Paths {
     pub(crate) transcriptions: Option<String>,
     /// For `llm/v1/moderations`.
     pub(crate) moderations: Option<String>,
+    /// For `llm/v1/realtime`, with `{model}` in its query.
+    pub(crate) realtime: Option<String>,
     /// For `ml/v1/predict`.
     pub(crate) predict: Option<String>,
 }

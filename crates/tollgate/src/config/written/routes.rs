@@ -57,6 +57,9 @@ pub(crate) enum RouteType {
     /// Texts and pictures to judge.
     #[serde(rename = "llm/v1/moderations")]
     Moderations,
+    /// Talks over a WebSocket.
+    #[serde(rename = "llm/v1/realtime")]
+    Realtime,
     /// A model that is not a language model.
     #[serde(rename = "ml/v1/predict")]
     Predict,
@@ -206,6 +209,7 @@ impl From<RouteType> for Task {
             RouteType::Speech => Self::Speech,
             RouteType::Transcriptions => Self::Transcriptions,
             RouteType::Moderations => Self::Moderations,
+            RouteType::Realtime => Self::Realtime,
             RouteType::Predict => Self::Predict,
         }
     }
