@@ -68,14 +68,16 @@ pub async fn serve(
         What::Health => plain(StatusCode::OK, "application/json", "{\"status\":\"OK\"}"),
         What::Ready => readiness(worker, &picture),
         What::Metrics if worker.gateway.exposure() == Exposure::Metrics => metrics(worker),
-        _ => describe(&visit, asked).unwrap_or_else(|refusal| {
-            let mut account = visit.account(worker, asked.pattern);
-            account.refused(&refusal);
-            let outcome = account.record.outcome;
-            refusal
-                .response(asked.shape, &visit.request_id)
-                .map(|body| body.with_account(account, outcome))
-        }),
+        _ => describe(&visit, asked, body)
+            .await
+            .unwrap_or_else(|refusal| {
+                let mut account = visit.account(worker, asked.pattern);
+                account.refused(&refusal);
+                let outcome = account.record.outcome;
+                refusal
+                    .response(asked.shape, &visit.request_id)
+                    .map(|body| body.with_account(account, outcome))
+            }),
     };
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, header_value(&visit.request_id));
@@ -284,7 +286,11 @@ fn reply(
 }
 
 /// Lists and describes what may be asked for.
-fn describe(visit: &Visit<'_>, asked: paths::Asked<'_>) -> Result<Response<ReplyBody>, Refusal> {
+async fn describe(
+    visit: &Visit<'_>,
+    asked: paths::Asked<'_>,
+    body: Incoming,
+) -> Result<Response<ReplyBody>, Refusal> {
     visit.check_url()?;
     match asked.what {
         What::Unknown | What::Metrics => {
@@ -299,6 +305,7 @@ fn describe(visit: &Visit<'_>, asked: paths::Asked<'_>) -> Result<Response<Reply
     let caller = keys::identify(&picture.snapshot, visit.headers, visit.now)?;
     let anthropic =
         asked.shape == ErrorShape::Anthropic || visit.headers.contains_key("anthropic-version");
+    let mut name = visit.path.rsplit('/').next().unwrap_or_default().to_owned();
     let found = match asked.what {
         What::Models if anthropic => Some(listings::anthropic_models(picture, &caller)),
         What::Models => Some(listings::openai_models(picture, &caller)),
@@ -308,11 +315,19 @@ fn describe(visit: &Visit<'_>, asked: paths::Asked<'_>) -> Result<Response<Reply
         What::Endpoint(name) => listings::mlflow_endpoint_named(picture, &caller, name),
         What::LegacyRoutes => Some(listings::mlflow_legacy_routes(picture, &caller)),
         What::LegacyRoute(name) => listings::mlflow_legacy_route_named(picture, &caller, name),
+        What::Tags => Some(listings::ollama_models(picture, &caller)),
+        What::OllamaVersion => Some(listings::ollama_version()),
+        What::Show => {
+            let limits = &picture.snapshot.limits;
+            let bytes = body::collect(body, visit.headers, limits).await?.bytes;
+            let head = question::scan(Dialect::OllamaChat, &bytes, limits)?;
+            name = head.model.ok_or(Refusal::ModelMissing)?;
+            listings::ollama_model_named(picture, &caller, &name)
+        }
         _ => None,
     };
-    let name = || visit.path.rsplit('/').next().unwrap_or_default();
     let bytes = found.ok_or_else(|| Refusal::RouteUnknown {
-        model: shorten(name()),
+        model: shorten(&name),
         nearest: None,
     })?;
     Ok(json(StatusCode::OK, bytes))

@@ -8,6 +8,7 @@ mod changes;
 mod command_line;
 mod faults;
 mod mlflow;
+mod ollama;
 mod prompts;
 mod routing;
 mod streams;
