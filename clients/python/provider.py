@@ -1,4 +1,4 @@
-"""A provider that does what the model's name says, in OpenAI's, Anthropic's and MLflow's languages."""
+"""A provider that does what the model's name says, in OpenAI's, Anthropic's, Ollama's and MLflow's languages."""
 
 import base64
 import http.server
@@ -57,6 +57,9 @@ class Provider:
             return send(handler, 200, vectors(body))
         if handler.path == "/v1/completions":
             return send(handler, 200, {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": model, "choices": [{"index": 0, "text": "and so on", "logprobs": None, "finish_reason": "stop"}], "usage": {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}})
+        if handler.path == "/api/chat":
+            lines = list(ollama_lines(body))
+            return stream(handler, lines, model, "application/x-ndjson") if body.get("stream", True) else send(handler, 200, ollama_answer(body))
         if body.get("stream"):
             events = anthropic_events(body) if anthropic else openai_events(body)
             return stream(handler, events, model)
@@ -77,9 +80,9 @@ def send(handler, status, value, headers=None):
     handler.wfile.write(body)
 
 
-def stream(handler, events, model):
+def stream(handler, events, model, content_type="text/event-stream"):
     handler.send_response(200)
-    handler.send_header("content-type", "text/event-stream")
+    handler.send_header("content-type", content_type)
     handler.send_header("transfer-encoding", "chunked")
     handler.end_headers()
     for index, event in enumerate(events):
@@ -173,6 +176,31 @@ def anthropic_events(body):
     reason = "tool_use" if calls_tools(body) else "end_turn"
     yield event({"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}, "usage": {"output_tokens": 7}})
     yield event({"type": "message_stop"})
+
+
+OLLAMA_END = {"done": True, "done_reason": "stop", "prompt_eval_count": 12, "eval_count": 7}
+
+
+def ollama_calls(body):
+    return [{"function": {"index": index, "name": name, "arguments": arguments}} for index, (_, name, arguments) in enumerate(TOOL_CALLS)]
+
+
+def ollama_answer(body):
+    message = {"role": "assistant", "content": "", "tool_calls": ollama_calls(body)} if calls_tools(body) else {"role": "assistant", "content": text_for(body)}
+    return {"model": body["model"], "created_at": "2026-01-01T00:00:00.5Z", "message": message, **OLLAMA_END}
+
+
+def ollama_lines(body):
+    def line(message, more):
+        return json.dumps({"model": body["model"], "created_at": "2026-01-01T00:00:00.5Z", "message": {"role": "assistant", "content": "", **message}, **more}) + "\n"
+
+    if calls_tools(body):
+        for call in ollama_calls(body):
+            yield line({"tool_calls": [call]}, {"done": False})
+    else:
+        for word in WORDS:
+            yield line({"content": word}, {"done": False})
+    yield line({}, OLLAMA_END)
 
 
 def vectors(body):

@@ -390,6 +390,10 @@ pub struct CompletionCall {
     pub model: String,
     /// What to continue.
     pub prompt: PromptInput,
+    /// What the operator says before it, where the model is one of chats (Ollama's `system`).
+    pub system: Option<String>,
+    /// Pictures that go with it (Ollama's `images`).
+    pub images: Vec<MediaSource>,
     /// What comes after the gap to fill.
     pub suffix: Option<String>,
     /// Whether the answer repeats the prompt.
@@ -402,6 +406,8 @@ pub struct CompletionCall {
     pub temperature: Option<f64>,
     /// 0 to 1.
     pub top_p: Option<f64>,
+    /// At least 1.
+    pub top_k: Option<u64>,
     /// -2 to 2.
     pub frequency_penalty: Option<f64>,
     /// -2 to 2.
@@ -414,6 +420,10 @@ pub struct CompletionCall {
     pub n: Option<u64>,
     /// How many alternatives to give at each token.
     pub logprobs: Option<u64>,
+    /// The form that the answer's text must have.
+    pub response_format: Option<ResponseFormat>,
+    /// How much to reason.
+    pub reasoning: Option<Reasoning>,
     /// The end user.
     pub user: Option<String>,
     /// Whether the answer is to be streamed.

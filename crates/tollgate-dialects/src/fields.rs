@@ -134,10 +134,10 @@ impl Gaps {
     /// A field that our form does not model was left out. What the table does not name is refused.
     pub(crate) fn left_out_extra(&mut self, place: Place, name: &str) {
         let name = format!("{}{name}", place.prefix(self.from));
-        let policy = pair(self.from, self.to)
-            .find(|rule| rule.name == name)
-            .map(|rule| rule.policy);
-        self.note(policy, &name);
+        let named = pair(self.from, self.to).filter(|rule| rule.name == name);
+        // A field that our form models in part has two rows.
+        let rule = named.min_by_key(|rule| rule.field.is_some());
+        self.note(rule.map(|rule| rule.policy), &name);
     }
 
     fn note(&mut self, policy: Option<Policy>, name: &str) {

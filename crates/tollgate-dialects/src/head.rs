@@ -40,6 +40,8 @@ pub struct Head {
     /// Cap on generated tokens.
     pub max_tokens: Option<u64>,
     takes_stream_options: bool,
+    /// Where the dialect has sampling in an object of its own.
+    sampling: Option<Sampling>,
     /// The fields in the order of the body.
     fields: Vec<Field>,
     /// Just after the opening brace.
@@ -51,6 +53,23 @@ struct Field {
     name: Box<str>,
     value: Range<usize>,
 }
+
+/// An object that holds what other dialects have beside `model`.
+#[derive(Clone, Copy, Debug)]
+struct Sampling {
+    object: &'static str,
+    /// What the fields are called that every dialect has, and what they are called there.
+    names: &'static [(&'static str, &'static str)],
+}
+
+const OLLAMA_OPTIONS: Sampling = Sampling {
+    object: "options",
+    names: &[
+        ("max_tokens", "num_predict"),
+        ("temperature", "temperature"),
+        ("top_p", "top_p"),
+    ],
+};
 
 /// What is done about `model`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +114,8 @@ impl Head {
             stream: matches!(dialect, Dialect::OllamaChat | Dialect::OllamaGenerate),
             include_usage: !takes_stream_options,
             takes_stream_options,
+            sampling: matches!(dialect, Dialect::OllamaChat | Dialect::OllamaGenerate)
+                .then_some(OLLAMA_OPTIONS),
             fields: Vec::with_capacity(members.0.len()),
             start: body
                 .iter()
@@ -271,6 +292,9 @@ impl Edits<'_> {
             ask_usage(head, body, &mut splices);
         }
         self.set_defaults(head, body, &mut splices);
+        if let Some(sampling) = head.sampling {
+            self.set_sampling(sampling, head, body, &mut splices);
+        }
         splices.apply(body)
     }
 
@@ -288,6 +312,9 @@ impl Edits<'_> {
 
     fn set_defaults(&self, head: &Head, body: &Bytes, splices: &mut Splices<'_>) {
         for (name, value) in self.defaults.iter().copied().flatten() {
+            if head.sampling.is_some_and(|sampling| sampling.holds(name)) {
+                continue;
+            }
             let names: &[&str] = match name.as_str() {
                 "model" | "stream" => continue,
                 "max_tokens" | "max_completion_tokens" => &["max_tokens", "max_completion_tokens"],
@@ -301,6 +328,53 @@ impl Edits<'_> {
                 splices.set(name, value);
             }
         }
+    }
+
+    /// Defaults that go into the object for them, beside what the caller has set there.
+    fn set_sampling(
+        &self,
+        sampling: Sampling,
+        head: &Head,
+        body: &Bytes,
+        splices: &mut Splices<'_>,
+    ) {
+        let there = head.field(sampling.object);
+        let there = there.map(|range| serde_json::from_slice(&body[range]));
+        let mut members: Map<String, Value> = match there {
+            None => Map::new(),
+            Some(Ok(members)) => Option::unwrap_or_default(members),
+            // It is none; judging it is the provider's part.
+            Some(Err(_)) => return,
+        };
+        let count = members.len();
+        for (name, value) in self.defaults.iter().copied().flatten() {
+            for (name, value) in sampling.members(name, value) {
+                members.entry(name).or_insert(value);
+            }
+        }
+        if members.len() > count {
+            splices.set(sampling.object, &Value::Object(members));
+        }
+    }
+}
+
+// === impl Sampling ===
+
+impl Sampling {
+    /// Whether a default belongs into the object, or is meant for it.
+    fn holds(self, name: &str) -> bool {
+        name == self.object || self.names.iter().any(|(common, _)| *common == name)
+    }
+
+    /// The members that a default sets there.
+    fn members(self, name: &str, value: &Value) -> Map<String, Value> {
+        let mut members = Map::new();
+        if let Some((_, own)) = self.names.iter().find(|(common, _)| *common == name) {
+            members.insert((*own).to_owned(), value.clone());
+        } else if let (true, Value::Object(given)) = (name == self.object, value) {
+            members.clone_from(given);
+        }
+        members
     }
 }
 

@@ -1,28 +1,20 @@
-//! Ollama's chat: `POST /api/chat`.
+//! Ollama's chat: `POST /api/chat` (<https://docs.ollama.com/api/chat>, read 2026-11). The shapes that Ollama's other endpoints share with
+//! it are here as well.
 
-use bytes::Bytes;
+mod answer;
+mod read;
+mod stream;
+mod wire;
+mod write;
 
-use crate::{Answer, AnswerForm, Call, CallForm, ReadError, Unsupported, Written};
+pub(crate) use answer::{read_answer, read_answer_with, read_texts, write_answer, write_frame};
+pub(crate) use read::{read_call, read_images};
+pub(crate) use stream::{Shape, StreamReader, StreamWriter};
+pub(crate) use wire::{
+    Sampling, read_format, read_metrics, read_options, read_think, write_format, write_image,
+    write_options, write_think,
+};
+pub(crate) use write::write_call;
 
-/// Reads a client's call.
-pub(crate) fn read_call(_body: &[u8]) -> Result<Call, ReadError> {
-    Err(ReadError::shape("body", "SCAFFOLD"))
-}
-
-/// Writes a call for a provider.
-pub(crate) fn write_call(call: &Call, _form: &CallForm<'_>) -> Result<Written, Unsupported> {
-    Err(Unsupported::call(call))
-}
-
-/// Reads a provider's whole answer.
-pub(crate) fn read_answer(_body: &[u8]) -> Result<Answer, ReadError> {
-    Err(ReadError::shape("body", "SCAFFOLD"))
-}
-
-/// Writes a whole answer for a client.
-pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
-    crate::openai_chat::write_answer(answer, form)
-}
-
-pub(crate) use crate::openai_chat::StreamReader;
-pub(crate) use crate::openai_chat::StreamWriter;
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use tollgate_telemetry::{CallRecord, Outcome, Params};
 use crate::{
     account::Account,
     attempts::{self, Reply, Success},
-    expand,
+    body, expand,
     gateway::{Exposure, Worker},
     keys::{self, Caller},
     listings,
@@ -83,14 +83,16 @@ pub async fn serve(
         What::Health => plain(StatusCode::OK, "application/json", "{\"status\":\"OK\"}"),
         What::Ready => readiness(worker, &picture),
         What::Metrics if worker.gateway.exposure() == Exposure::Metrics => metrics(worker),
-        _ => describe(&visit, asked).unwrap_or_else(|refusal| {
-            let mut account = visit.account(worker, asked.pattern);
-            account.refused(&refusal);
-            let outcome = account.record.outcome;
-            refusal
-                .response(asked.shape, &visit.request_id)
-                .map(|body| body.with_account(account, outcome))
-        }),
+        _ => describe(&visit, asked, body)
+            .await
+            .unwrap_or_else(|refusal| {
+                let mut account = visit.account(worker, asked.pattern);
+                account.refused(&refusal);
+                let outcome = account.record.outcome;
+                refusal
+                    .response(asked.shape, &visit.request_id)
+                    .map(|body| body.with_account(account, outcome))
+            }),
     };
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, header_value(&visit.request_id));
@@ -455,7 +457,11 @@ fn reply(
 }
 
 /// Lists and describes what may be asked for.
-fn describe(visit: &Visit<'_>, asked: paths::Asked<'_>) -> Result<Response<ReplyBody>, Refusal> {
+async fn describe(
+    visit: &Visit<'_>,
+    asked: paths::Asked<'_>,
+    body: Incoming,
+) -> Result<Response<ReplyBody>, Refusal> {
     visit.check_url()?;
     match asked.what {
         What::Unknown | What::Metrics => {
@@ -471,6 +477,12 @@ fn describe(visit: &Visit<'_>, asked: paths::Asked<'_>) -> Result<Response<Reply
     let anthropic = asked.shape == ErrorShape::Anthropic;
     let name = match asked.what {
         What::Model(name) | What::Endpoint(name) | What::LegacyRoute(name) => paths::decoded(name),
+        What::Show => {
+            let limits = &picture.snapshot.limits;
+            let bytes = body::collect(body, visit.headers, limits).await?.bytes;
+            let head = question::scan(Dialect::OllamaChat, &bytes, limits)?;
+            head.model.ok_or(Refusal::ModelMissing)?.into()
+        }
         _ => "".into(),
     };
     let name = name.as_ref();
@@ -483,6 +495,9 @@ fn describe(visit: &Visit<'_>, asked: paths::Asked<'_>) -> Result<Response<Reply
         What::Endpoint(_) => listings::mlflow_endpoint_named(picture, &caller, name),
         What::LegacyRoutes => Some(listings::mlflow_legacy_routes(picture, &caller)),
         What::LegacyRoute(_) => listings::mlflow_legacy_route_named(picture, &caller, name),
+        What::Tags => Some(listings::ollama_models(picture, &caller)),
+        What::OllamaVersion => Some(listings::ollama_version()),
+        What::Show => listings::ollama_model_named(picture, &caller, name),
         _ => None,
     };
     let bytes = found.ok_or_else(|| Refusal::RouteUnknown {

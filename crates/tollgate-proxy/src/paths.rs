@@ -53,6 +53,12 @@ pub(crate) enum What<'a> {
     LegacyRoutes,
     /// Describe one route so.
     LegacyRoute(&'a str),
+    /// List the routes, as Ollama lists its models.
+    Tags,
+    /// Describe the route that the body names, as Ollama describes a model.
+    Show,
+    /// The version of Ollama's API that is spoken.
+    OllamaVersion,
     /// Whether the process is alive.
     Health,
     /// Whether it wants traffic.
@@ -67,8 +73,11 @@ pub(crate) enum What<'a> {
 
 /// Paths that are written out, with the method they want.
 const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
-    use ErrorShape::{Anthropic, Mlflow, Openai};
-    use What::{CallByModel, Endpoints, Health, LegacyRoutes, Metrics, Models, Ready, Realtime};
+    use ErrorShape::{Anthropic, Mlflow, Ollama, Openai};
+    use What::{
+        CallByModel, Endpoints, Health, LegacyRoutes, Metrics, Models, OllamaVersion, Ready,
+        Realtime, Show, Tags,
+    };
     &[
         (
             "/v1/chat/completions",
@@ -145,6 +154,27 @@ const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
         ("/gateway/mlflow/v1/models", Method::GET, Models, Openai),
         ("/api/2.0/endpoints", Method::GET, Endpoints, Mlflow),
         ("/api/2.0/gateway/routes", Method::GET, LegacyRoutes, Mlflow),
+        (
+            "/api/chat",
+            Method::POST,
+            CallByModel(Dialect::OllamaChat),
+            Ollama,
+        ),
+        (
+            "/api/generate",
+            Method::POST,
+            CallByModel(Dialect::OllamaGenerate),
+            Ollama,
+        ),
+        (
+            "/api/embed",
+            Method::POST,
+            CallByModel(Dialect::OllamaEmbeddings),
+            Ollama,
+        ),
+        ("/api/tags", Method::GET, Tags, Ollama),
+        ("/api/show", Method::POST, Show, Ollama),
+        ("/api/version", Method::GET, OllamaVersion, Ollama),
         ("/healthz", Method::GET, Health, Openai),
         ("/health", Method::GET, Health, Openai),
         ("/readyz", Method::GET, Ready, Openai),
@@ -349,6 +379,8 @@ pub(crate) fn decoded(name: &str) -> Cow<'_, str> {
 fn shape_by_prefix(path: &str) -> ErrorShape {
     if path.starts_with("/gateway/anthropic/") || path.starts_with("/v1/messages/") {
         ErrorShape::Anthropic
+    } else if path.starts_with("/api/") && !path.starts_with("/api/2.0/") {
+        ErrorShape::Ollama
     } else if path.starts_with("/api/")
         || path.starts_with("/endpoints/")
         || path.starts_with("/gateway/")
@@ -443,5 +475,10 @@ mod tests {
             find(&Method::POST, "/gateway/nowhere").shape,
             ErrorShape::Mlflow
         );
+        assert_eq!(
+            find(&Method::POST, "/api/2.0/nowhere").shape,
+            ErrorShape::Mlflow
+        );
+        assert_eq!(find(&Method::POST, "/api/pull").shape, ErrorShape::Ollama);
     }
 }

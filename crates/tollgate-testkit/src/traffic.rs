@@ -30,6 +30,9 @@ const AT_ONCE: usize = 16;
 /// Failures that are shown.
 const SHOWN_MAX: usize = 25;
 
+/// Characters of a failure that are shown; answers may be long.
+const SHOWN_CHARS: usize = 600;
+
 /// How replays went.
 #[derive(Debug, Default)]
 pub struct Counts {
@@ -407,7 +410,8 @@ impl Counts {
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for failure in self.failures.iter().take(SHOWN_MAX) {
-            writeln!(f, "{failure}")?;
+            let shown: String = failure.chars().take(SHOWN_CHARS).collect();
+            writeln!(f, "{shown}")?;
         }
         if self.failures.len() > SHOWN_MAX {
             writeln!(f, "... and {} more", self.failures.len() - SHOWN_MAX)?;

@@ -433,11 +433,30 @@ pub const KINDS: &[Kind] = &[
         source: "https://platform.minimax.io/docs/api-reference/text-openai-api",
         ..OPENAI_SHAPED
     },
+    // Its own language says more than its copies of others', which are for clients that speak those. The version is
+    // part of the paths, as its own ones have none.
     Kind {
         name: "ollama",
-        base_url: Some("http://localhost:11434/v1"),
+        base_url: Some("http://localhost:11434"),
+        version_path: "",
         key: KeyNeed::Optional,
-        source: "https://docs.ollama.com/openai",
+        endpoints: &[
+            at(Task::Chat, Dialect::OllamaChat, "/api/chat"),
+            at(Task::Chat, Dialect::OpenaiChat, "/v1/chat/completions"),
+            at(Task::Completions, Dialect::OllamaGenerate, "/api/generate"),
+            at(
+                Task::Completions,
+                Dialect::OpenaiCompletions,
+                "/v1/completions",
+            ),
+            at(Task::Embeddings, Dialect::OllamaEmbeddings, "/api/embed"),
+            at(
+                Task::Embeddings,
+                Dialect::OpenaiEmbeddings,
+                "/v1/embeddings",
+            ),
+        ],
+        source: "https://docs.ollama.com/api",
         ..OPENAI_SHAPED
     },
     Kind {
@@ -528,6 +547,20 @@ pub const CUSTOM_ANTHROPIC: Kind = Kind {
     ..OPENAI_SHAPED
 };
 
+/// What `type: custom` has with `dialect: ollama`: Ollama's own language and none of its copies of others'.
+pub const CUSTOM_OLLAMA: Kind = Kind {
+    name: "custom",
+    version_path: "",
+    key: KeyNeed::Optional,
+    endpoints: &[
+        at(Task::Chat, Dialect::OllamaChat, "/api/chat"),
+        at(Task::Completions, Dialect::OllamaGenerate, "/api/generate"),
+        at(Task::Embeddings, Dialect::OllamaEmbeddings, "/api/embed"),
+    ],
+    source: "the operator",
+    ..OPENAI_SHAPED
+};
+
 /// Kinds that MLflow or the article know and whose language is not spoken yet.
 pub const UNSPOKEN: &[UnspokenKind] = &[
     UnspokenKind {
@@ -595,7 +628,8 @@ mod tests {
 
     #[test]
     fn every_row_is_whole() {
-        for kind in KINDS.iter().chain([&AZURE_DEPLOYMENTS, &CUSTOM_ANTHROPIC]) {
+        let others = [&AZURE_DEPLOYMENTS, &CUSTOM_ANTHROPIC, &CUSTOM_OLLAMA];
+        for kind in KINDS.iter().chain(others) {
             assert!(!kind.name.is_empty() && !kind.source.is_empty(), "{kind:?}");
             assert!(!kind.endpoints.is_empty(), "{}", kind.name);
             if let Some(base) = kind.base_url {

@@ -305,7 +305,7 @@ fn is_thinking(name: &str, value: &Value) -> bool {
 }
 
 /// Arguments as the object that they are; `None` where they are none. Some models write nothing, or null, for no arguments.
-pub(super) fn parse_arguments(text: &str) -> Option<Value> {
+pub(crate) fn parse_arguments(text: &str) -> Option<Value> {
     match text.trim() {
         "" | "null" => Some(json!({})),
         text => serde_json::from_str(text).ok().filter(Value::is_object),
@@ -314,7 +314,7 @@ pub(super) fn parse_arguments(text: &str) -> Option<Value> {
 
 /// What stands for arguments that are no object: all of them under a name of ours, so that nothing is lost and nobody takes it
 /// for what was asked.
-pub(super) fn invalid_arguments(text: &str) -> Value {
+pub(crate) fn invalid_arguments(text: &str) -> Value {
     json!({"_invalid_arguments": text})
 }
 

@@ -21,6 +21,11 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
         (Dialect::OpenaiChat, _) => OPENAI_CHAT,
         (Dialect::OpenaiCompletions, _) => OPENAI_COMPLETIONS,
         (Dialect::AnthropicMessages, _) => ANTHROPIC_MESSAGES,
+        // They have these fields in common, but for what stands for the conversation.
+        (Dialect::OllamaGenerate, Dialect::OllamaChat) => OLLAMA_GENERATE,
+        (Dialect::OllamaChat, _) => OLLAMA,
+        (Dialect::OllamaGenerate, _) => return [OLLAMA, OLLAMA_GENERATE].concat(),
+        (Dialect::OllamaEmbeddings, _) => OLLAMA_EMBEDDINGS,
         (
             Dialect::OpenaiMedia
             | Dialect::OpenaiResponses
@@ -30,9 +35,6 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
             | Dialect::CohereChat
             | Dialect::CohereEmbeddings
             | Dialect::CohereRerank
-            | Dialect::OllamaChat
-            | Dialect::OllamaGenerate
-            | Dialect::OllamaEmbeddings
             | Dialect::BedrockConverse
             | Dialect::BedrockEmbeddings
             | Dialect::MlflowServing,
@@ -132,4 +134,59 @@ const ANTHROPIC_MESSAGES: &[Row] = &[
         Refused("a promise that another provider does not make"),
     ),
     ("mcp_servers", Refused(OTHERS_TOOL)),
+];
+
+const RUNNER: &str = "how a model is run is the provider's affair there";
+
+/// What Ollama's chat and completions have in common
+/// (<https://docs.ollama.com/modelfile>, `PARAMETER`, read 2026-11).
+const OLLAMA: &[Row] = &[
+    ("keep_alive", Dropped(RUNNER)),
+    ("shift", Dropped(RUNNER)),
+    ("truncate", Dropped(RUNNER)),
+    ("options.num_ctx", Dropped(RUNNER)),
+    ("options.num_batch", Dropped(RUNNER)),
+    ("options.num_gpu", Dropped(RUNNER)),
+    ("options.main_gpu", Dropped(RUNNER)),
+    ("options.num_thread", Dropped(RUNNER)),
+    ("options.num_keep", Dropped(RUNNER)),
+    ("options.num_gqa", Dropped(RUNNER)),
+    ("options.numa", Dropped(RUNNER)),
+    ("options.low_vram", Dropped(RUNNER)),
+    ("options.f16_kv", Dropped(RUNNER)),
+    ("options.use_mmap", Dropped(RUNNER)),
+    ("options.use_mlock", Dropped(RUNNER)),
+    ("options.vocab_only", Dropped(RUNNER)),
+    ("options.logits_all", Dropped(RUNNER)),
+    ("options.embedding_only", Dropped(RUNNER)),
+    ("options.num_predict", Dropped("a negative one is no cap")),
+    ("options.min_p", Refused(NO_PLACE)),
+    ("options.typical_p", Refused(NO_PLACE)),
+    ("options.tfs_z", Refused(NO_PLACE)),
+    ("options.repeat_penalty", Refused(NO_PLACE)),
+    ("options.repeat_last_n", Refused(NO_PLACE)),
+    ("options.penalize_newline", Refused(NO_PLACE)),
+    ("options.mirostat", Refused(NO_PLACE)),
+    ("options.mirostat_tau", Refused(NO_PLACE)),
+    ("options.mirostat_eta", Refused(NO_PLACE)),
+];
+
+const OLLAMA_GENERATE: &[Row] = &[
+    (
+        "raw",
+        Refused("the model would be asked in the form of a chat all the same"),
+    ),
+    ("template", Refused(NO_PLACE)),
+    ("context", Refused("tokens of another provider's model")),
+    ("width", Refused("there are no pictures")),
+    ("height", Refused("there are no pictures")),
+    ("steps", Refused("there are no pictures")),
+];
+
+const OLLAMA_EMBEDDINGS: &[Row] = &[
+    ("keep_alive", Dropped(RUNNER)),
+    (
+        "options",
+        Dropped("how a model is run; vectors are not sampled"),
+    ),
 ];

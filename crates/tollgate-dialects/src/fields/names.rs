@@ -199,12 +199,12 @@ impl Field {
             | Dialect::CohereChat
             | Dialect::CohereEmbeddings
             | Dialect::CohereRerank
-            | Dialect::OllamaChat
-            | Dialect::OllamaGenerate
-            | Dialect::OllamaEmbeddings
             | Dialect::BedrockConverse
             | Dialect::BedrockEmbeddings
             | Dialect::MlflowServing => None,
+            Dialect::OllamaChat => self.in_ollama_chat(),
+            Dialect::OllamaGenerate => self.in_ollama_generate(),
+            Dialect::OllamaEmbeddings => self.in_ollama_embeddings(),
         }
     }
 
@@ -316,6 +316,66 @@ impl Field {
             Self::ResponseFormat => "output_config.format",
             Self::User => "metadata.user_id",
             Self::ServiceTier => "service_tier",
+            _ => return None,
+        })
+    }
+
+    fn in_ollama_chat(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Messages => "messages",
+            Self::SystemMidway => "messages.system",
+            Self::Image => "messages.images",
+            Self::Reasoning => "messages.thinking",
+            Self::ToolArguments => "messages.tool_calls.function.arguments",
+            Self::ToolResult => "messages.tool",
+            Self::ToolResultMedia => "messages.tool.images",
+            Self::Tools => "tools",
+            Self::ToolStrict => "tools.function.strict",
+            Self::ToolSchema => "tools.function.parameters",
+            Self::Logprobs => "logprobs",
+            Self::TopLogprobs => "top_logprobs",
+            Self::ResponseFormat => "format",
+            Self::ReasoningEffort => "think",
+            _ => return self.in_ollama_options(),
+        })
+    }
+
+    fn in_ollama_generate(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Prompt => "prompt",
+            Self::System => "system",
+            Self::Suffix => "suffix",
+            Self::Image => "images",
+            Self::CompletionLogprobs => "logprobs",
+            Self::ResponseFormat => "format",
+            Self::ReasoningEffort => "think",
+            _ => return self.in_ollama_options(),
+        })
+    }
+
+    /// What Ollama's chat and completions have in common.
+    fn in_ollama_options(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Model => "model",
+            Self::Stream => "stream",
+            Self::MaxTokens => "options.num_predict",
+            Self::Temperature => "options.temperature",
+            Self::TopP => "options.top_p",
+            Self::TopK => "options.top_k",
+            Self::FrequencyPenalty => "options.frequency_penalty",
+            Self::PresencePenalty => "options.presence_penalty",
+            Self::Seed => "options.seed",
+            Self::Stop => "options.stop",
+            _ => return None,
+        })
+    }
+
+    fn in_ollama_embeddings(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Model => "model",
+            Self::Input => "input",
+            Self::Dimensions => "dimensions",
+            Self::Truncate => "truncate",
             _ => return None,
         })
     }

@@ -21,18 +21,18 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
             Dialect::OpenaiChat => &[MLFLOW, MLFLOW_TEXT],
             _ => &[MLFLOW, OPENAI_CHAT, MLFLOW_TEXT],
         },
+        Dialect::OpenaiCompletions => &[OPENAI_COMPLETIONS],
+        Dialect::OpenaiEmbeddings => &[OPENAI_EMBEDDINGS],
+        Dialect::OllamaChat => &[COMPLETION, OLLAMA_CHAT, OLLAMA],
+        Dialect::OllamaGenerate => &[OLLAMA_GENERATE, OLLAMA],
+        Dialect::OllamaEmbeddings => &[OLLAMA_EMBEDDINGS],
         Dialect::OpenaiMedia
         | Dialect::OpenaiResponses
-        | Dialect::OpenaiCompletions
-        | Dialect::OpenaiEmbeddings
         | Dialect::GeminiGenerate
         | Dialect::GeminiEmbeddings
         | Dialect::CohereChat
         | Dialect::CohereEmbeddings
         | Dialect::CohereRerank
-        | Dialect::OllamaChat
-        | Dialect::OllamaGenerate
-        | Dialect::OllamaEmbeddings
         | Dialect::BedrockConverse
         | Dialect::BedrockEmbeddings => &[],
     };
@@ -242,4 +242,144 @@ const MLFLOW_INPUT: &[Row] = &[
         Field::EncodingFormat,
         Mapped("the gateway writes the vectors as they are asked for"),
     ),
+];
+
+const OPENAI_COMPLETIONS: &[Row] = &[
+    (Field::System, Mapped("comes before the prompt")),
+    (Field::Image, Refused("there is text only")),
+    (Field::TopK, Refused(NO_PLACE)),
+    (
+        Field::CompletionLogprobs,
+        Refused("are told in another form there"),
+    ),
+    (Field::ResponseFormat, Refused(NO_PLACE)),
+    (
+        Field::ReasoningEffort,
+        Dropped("models that continue a text do not reason"),
+    ),
+];
+
+const OPENAI_EMBEDDINGS: &[Row] = &[(
+    Field::Truncate,
+    Dropped("a text that is too long is refused there"),
+)];
+
+/// What Ollama's chat and completions have in common.
+const OLLAMA: &[Row] = &[
+    (
+        Field::Stream,
+        Mapped("is always said, as answers are streamed without a word"),
+    ),
+    (Field::MaxTokens, Mapped("`options.num_predict`")),
+    (Field::Temperature, Mapped("`options.temperature`")),
+    (Field::TopP, Mapped("`options.top_p`")),
+    (Field::TopK, Mapped("`options.top_k`")),
+    (
+        Field::FrequencyPenalty,
+        Mapped("`options.frequency_penalty`"),
+    ),
+    (Field::PresencePenalty, Mapped("`options.presence_penalty`")),
+    (Field::Seed, Mapped("`options.seed`")),
+    (
+        Field::Stop,
+        Mapped("`options.stop`; the answer does not tell which one was hit"),
+    ),
+    (
+        Field::Image,
+        Refused(
+            "pictures are bare base64 there, before the text; addresses and uploaded files are refused",
+        ),
+    ),
+    (
+        Field::ResponseFormat,
+        Refused(
+            "`json_object` is `format: json`, a schema is `format`, without name and strictness; other forms are refused",
+        ),
+    ),
+    (
+        Field::ReasoningEffort,
+        Mapped("`think`: a level for models that take one, else whether to think"),
+    ),
+    (
+        Field::ReasoningBudget,
+        Mapped("`think`; how much is left to the model"),
+    ),
+    (Field::N, Refused(ONE_ANSWER)),
+    (Field::User, Dropped(HINT)),
+    (Field::ServiceTier, Dropped(HINT)),
+];
+
+const OLLAMA_CHAT: &[Row] = &[
+    (Field::System, Mapped("a message of the role `system`")),
+    (Field::SpeakerName, Dropped(NO_PLACE)),
+    (Field::CacheControl, Dropped(CACHING)),
+    (Field::MisplacedPart, Refused(NO_PLACE)),
+    (Field::ImageDetail, Dropped(HINT)),
+    (Field::Audio, Refused(NO_SOUND)),
+    (
+        Field::Document,
+        Refused("documents have to be text or pictures there"),
+    ),
+    (Field::Citations, Dropped(CITED)),
+    (Field::Refusal, Mapped("what is said")),
+    (
+        Field::Reasoning,
+        Mapped("`thinking`, without the proof of who wrote it"),
+    ),
+    (Field::RedactedReasoning, Dropped(OTHERS_PROOF)),
+    (
+        Field::ToolResult,
+        Mapped("a message of the role `tool`, with the tool's name"),
+    ),
+    (Field::ToolResultMedia, Mapped("`images` of the message")),
+    (
+        Field::IsError,
+        Dropped("the tool's text says what went wrong"),
+    ),
+    (Field::CustomToolCall, Refused(JSON_TOOLS)),
+    (
+        Field::ToolArguments,
+        Refused(
+            "arguments are JSON objects there, and these are none; where it may be dropped, the text goes under `_invalid_arguments`",
+        ),
+    ),
+    (Field::CustomTool, Refused(JSON_TOOLS)),
+    (
+        Field::ToolStrict,
+        Dropped("nothing there makes arguments fit their schema"),
+    ),
+    (
+        Field::ToolChoice,
+        Refused("`none` leaves the tools out; that one is called cannot be asked for"),
+    ),
+    (
+        Field::ParallelToolCalls,
+        Refused("that tools are called one by one cannot be asked for"),
+    ),
+];
+
+const OLLAMA_GENERATE: &[Row] = &[
+    (
+        Field::Prompt,
+        Mapped("`prompt`; several prompts and tokens are refused"),
+    ),
+    (Field::Echo, Refused(NO_PLACE)),
+    (Field::BestOf, Refused(NO_PLACE)),
+    (
+        Field::CompletionLogprobs,
+        Refused("are told in another form there"),
+    ),
+];
+
+const OLLAMA_EMBEDDINGS: &[Row] = &[
+    (Field::Input, Mapped("`input`; tokens are refused")),
+    (
+        Field::Truncate,
+        Refused("texts are cut at their end there, or not at all"),
+    ),
+    (
+        Field::EncodingFormat,
+        Mapped("the gateway writes the vectors as they are asked for"),
+    ),
+    (Field::User, Dropped(HINT)),
 ];

@@ -286,3 +286,36 @@ proptest! {
         drop(Head::scan(Dialect::OpenaiChat, &Bytes::from(body), LIMITS));
     }
 }
+
+#[test]
+fn defaults_go_into_the_object_that_a_dialect_has_for_them() {
+    let edits = |body: Value, defaults: Value| {
+        let body = Bytes::from(body.to_string());
+        let head = Head::scan(Dialect::OllamaChat, &body, HeadLimits { depth_max: 9 }).unwrap();
+        let defaults = defaults.as_object().unwrap().clone();
+        let edits = Edits {
+            model: ModelEdit::Keep,
+            defaults: &[&defaults],
+            ask_usage: true,
+        };
+        serde_json::from_slice::<Value>(&edits.apply(&head, &body)).unwrap()
+    };
+    let defaults = json!({"max_tokens": 9, "temperature": 0.5, "keep_alive": "1h", "options": {"num_ctx": 4096, "top_k": 5}});
+    assert_eq!(
+        edits(
+            json!({"options": {"temperature": 1, "top_k": 2}}),
+            defaults.clone()
+        ),
+        json!({"options": {"temperature": 1, "top_k": 2, "num_predict": 9, "num_ctx": 4096}, "keep_alive": "1h"})
+    );
+    assert_eq!(
+        edits(json!({"options": null}), json!({"top_p": 0.1})),
+        json!({"options": {"top_p": 0.1}})
+    );
+    // What is no object is the provider's to judge.
+    assert_eq!(edits(json!({"options": 7}), defaults)["options"], 7);
+    assert_eq!(
+        edits(json!({"model": "m"}), json!({})),
+        json!({"model": "m"})
+    );
+}

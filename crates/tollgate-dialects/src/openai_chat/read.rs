@@ -404,7 +404,8 @@ fn read_tools(fields: &mut Fields) -> Result<Vec<Tool>, ReadError> {
     Ok(tools)
 }
 
-fn read_tool(path: String, value: Value) -> Result<Tool, ReadError> {
+/// A tool in the form that other dialects have taken over.
+pub(crate) fn read_tool(path: String, value: Value) -> Result<Tool, ReadError> {
     let member = match value.get("type").and_then(Value::as_str) {
         Some("function") => "function",
         Some("custom") => "custom",

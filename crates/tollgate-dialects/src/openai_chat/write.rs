@@ -141,7 +141,14 @@ impl CallWriter<'_> {
     fn message(&mut self, role: &str, message: &Message, content: Value) -> Value {
         let mut written = Map::new();
         put(&mut written, "role", Some(role));
-        put(&mut written, "name", message.name.clone());
+        // That of a tool is known by the call that it answers, and not every provider takes it there.
+        let name = message.name.as_ref();
+        put(
+            &mut written,
+            "name",
+            name.filter(|_| self.own || message.role != Role::Tool)
+                .cloned(),
+        );
         written.insert("content".to_owned(), content);
         self.extra(&message.extra, Place::Message, &mut written);
         Value::Object(written)

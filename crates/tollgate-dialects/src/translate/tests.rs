@@ -9,13 +9,16 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{Glance, SseSplitter, Watch, glance};
+use crate::{Frames, Glance, Watch, glance};
 
-const DIALECTS: [(Dialect, Task); 5] = [
+const DIALECTS: [(Dialect, Task); 8] = [
     (Dialect::OpenaiChat, Task::Chat),
     (Dialect::OpenaiCompletions, Task::Completions),
     (Dialect::OpenaiEmbeddings, Task::Embeddings),
     (Dialect::AnthropicMessages, Task::Chat),
+    (Dialect::OllamaChat, Task::Chat),
+    (Dialect::OllamaGenerate, Task::Completions),
+    (Dialect::OllamaEmbeddings, Task::Embeddings),
     (Dialect::MlflowServing, Task::Predict),
 ];
 
@@ -99,7 +102,7 @@ impl Fixture {
 fn bare(mut value: Value) -> Value {
     strip(&mut value);
     if let Value::Object(body) = &mut value {
-        body.retain(|_, value| *value != json!([]));
+        body.retain(|_, value| ![json!([]), json!({}), json!("")].contains(value));
         if let Some(cap) = body.remove("max_completion_tokens") {
             body.insert("max_tokens".to_owned(), cap);
         }
@@ -121,7 +124,9 @@ fn strip(value: &mut Value) {
         Value::Object(members) => {
             members.values_mut().for_each(strip);
             members.retain(|name, value| {
-                !(value.is_null() || name == "stream" && *value == json!(false))
+                let is_default =
+                    name == "stream" && *value == json!(false) || name == "content" && *value == "";
+                !(value.is_null() || is_default)
             });
             for name in ["content", "system"] {
                 if let Some(Value::Array(parts)) = members.get(name)
@@ -228,7 +233,8 @@ fn read_stream(
     chunks: &[&[u8]],
     end: StreamEnd,
 ) -> Result<(Vec<StreamEvent>, Finish), ReadError> {
-    let (mut splitter, mut reader) = (SseSplitter::new(1 << 20), StreamReader::new(dialect, end));
+    let mut splitter = Frames::new(dialect.framing(), 1 << 20);
+    let mut reader = StreamReader::new(dialect, end);
     let mut told = Vec::new();
     for chunk in chunks {
         splitter.push(Bytes::copy_from_slice(chunk));
@@ -295,7 +301,7 @@ fn merged(told: Vec<StreamEvent>) -> (Vec<StreamEvent>, Option<tollgate_domain::
 #[test]
 fn a_watch_agrees_with_the_reader() {
     for (fixture, stream) in streams() {
-        let mut splitter = SseSplitter::new(1 << 20);
+        let mut splitter = Frames::new(fixture.dialect.framing(), 1 << 20);
         splitter.push(Bytes::from(stream));
         let mut watch = Watch::new(fixture.dialect, StreamEnd::Mark);
         let mut reader = StreamReader::new(fixture.dialect, StreamEnd::Mark);
@@ -363,7 +369,10 @@ fn is_content(event: &StreamEvent, dialect: Dialect) -> bool {
 fn end_mark(stream: &str) -> Option<usize> {
     let after = |mark: &str| Some(stream.find(mark)? + mark.len());
     let brace = |at: usize| Some(at + stream.get(at..)?.find('}')? + 1);
-    after("data: [DONE]").or_else(|| after("data: {\"type\":\"message_stop\"").and_then(brace))
+    let line = |at: usize| Some(at + stream.get(at..)?.find("}\n")? + 1);
+    after("data: [DONE]")
+        .or_else(|| after("data: {\"type\":\"message_stop\"").and_then(brace))
+        .or_else(|| after("\"done\":true").and_then(line))
 }
 
 #[test]
@@ -560,8 +569,8 @@ proptest! {
         if let Some(stream) = fixture.content["stream"].as_str() {
             let lines: Vec<&str> = stream
                 .lines()
-                .filter_map(|line| line.strip_prefix("data: "))
-                .filter(|data| *data != "[DONE]")
+                .map(|line| line.strip_prefix("data: ").unwrap_or(line))
+                .filter(|data| data.starts_with('{'))
                 .collect();
             let mut event: Value = serde_json::from_str(place.get::<&str>(&lines)).unwrap();
             put_in(&mut event, place, value.clone());

@@ -51,6 +51,9 @@ const SPOKEN: &[Dialect] = &[
     Dialect::OpenaiCompletions,
     Dialect::OpenaiEmbeddings,
     Dialect::AnthropicMessages,
+    Dialect::OllamaChat,
+    Dialect::OllamaGenerate,
+    Dialect::OllamaEmbeddings,
     Dialect::MlflowServing,
 ];
 
@@ -396,7 +399,12 @@ fn configuration(parts: &[Part], url: &str) -> String {
         if !seen.insert(name.clone()) {
             continue;
         }
-        let kind = part.kind;
+        // Where a provider has several languages for a task, others than its own clients would be told in another than the recorded.
+        let is_own = name == part.route(part.dialect);
+        let kind = match part.kind {
+            "ollama" if !is_own => "custom",
+            kind => kind,
+        };
         let address = match (part.dialect, kind) {
             (Dialect::AnthropicMessages, _)
             | (_, "perplexity" | "gemini" | "cohere" | "bedrock") => {
@@ -404,6 +412,9 @@ fn configuration(parts: &[Part], url: &str) -> String {
             }
             (Dialect::MlflowServing, _) => format!("model_server_url: \"{url}\""),
             (_, "ollama") => format!("base_url: \"{url}\""),
+            (Dialect::OllamaChat | Dialect::OllamaGenerate | Dialect::OllamaEmbeddings, _) => {
+                format!("base_url: \"{url}\", dialect: ollama")
+            }
             (_, "custom") => format!("base_url: \"{url}/v1\", stream_end: finish"),
             _ => format!("base_url: \"{url}/v1\", api_key: k"),
         };

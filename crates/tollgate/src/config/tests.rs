@@ -148,7 +148,7 @@ fn mlflow_s_file_runs_unchanged() {
     );
     assert_eq!(
         address(&resolved, "local-embeddings"),
-        "http://127.0.0.1:11434/v1/embeddings"
+        "http://127.0.0.1:11434/api/embed"
     );
 }
 

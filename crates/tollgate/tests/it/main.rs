@@ -9,6 +9,7 @@ mod command_line;
 mod faults;
 mod media;
 mod mlflow;
+mod ollama;
 mod prompts;
 mod provider_keys;
 mod realtime;

@@ -8,7 +8,11 @@ const OPENAI: Dialect = Dialect::OpenaiChat;
 const ANTHROPIC: Dialect = Dialect::AnthropicMessages;
 
 /// The dialects of chats, and a model to ask in each.
-const CHATS: [(Dialect, &str); 2] = [(OPENAI, "gpt-5"), (ANTHROPIC, "claude-sonnet-4-5")];
+const CHATS: [(Dialect, &str); 3] = [
+    (OPENAI, "gpt-5"),
+    (ANTHROPIC, "claude-sonnet-4-5"),
+    (Dialect::OllamaChat, "gpt-oss:20b"),
+];
 
 fn call_form(dialect: Dialect, model: &str, drop_unsupported: bool) -> CallForm<'_> {
     CallForm {

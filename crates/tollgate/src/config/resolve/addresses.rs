@@ -23,6 +23,7 @@ pub(crate) enum Address {
 }
 
 /// A base URL in its parts.
+#[derive(Clone)]
 pub(crate) struct Base {
     /// Scheme, host and port.
     origin: String,
@@ -328,6 +329,16 @@ impl Base {
     /// The address of one of a kind's endpoints. A bare host gets the kind's version path first, as in the base
     /// URLs of the official clients; a version that both parts name is named once.
     fn with_usual_path(&self, kind: &Kind, path: &str) -> String {
+        if path.starts_with("/api/")
+            && let Some(root) = self.path.strip_suffix("/v1")
+        {
+            // The base URL is that of OpenAI's clients; this language lives beside it.
+            let beside = Self {
+                path: root.to_owned(),
+                ..self.clone()
+            };
+            return beside.join(path);
+        }
         let prefix = if self.path.is_empty() && is_unversioned(path) {
             kind.version_path
         } else {
@@ -416,6 +427,9 @@ mod tests {
                 "https://a.b/serving-endpoints/chat/completions",
             ),
             ("mlflow", "http://a:5001", "http://a:5001/invocations"),
+            ("ollama", "http://a:11434", "http://a:11434/api/chat"),
+            ("ollama", "http://a:11434/v1/", "http://a:11434/api/chat"),
+            ("ollama", "https://a.b/x/v1", "https://a.b/x/api/chat"),
             (
                 "openai",
                 "https://a.b/v1?x=1",
@@ -423,6 +437,23 @@ mod tests {
             ),
         ] {
             assert_eq!(address(kind, base), whole);
+        }
+    }
+
+    #[test]
+    fn ollamas_copy_of_openais_language_is_found_with_and_without_its_version() {
+        let kind = find("ollama").expect("known");
+        let path = "/v1/chat/completions";
+        assert!(
+            kind.serving(Task::Chat)
+                .any(|endpoint| endpoint.path == path)
+        );
+        for base in ["http://a:1", "http://a:1/", "http://a:1/v1"] {
+            let base = Base::parse(base).expect("an address");
+            assert_eq!(
+                base.with_usual_path(kind, path),
+                "http://a:1/v1/chat/completions"
+            );
         }
     }
 

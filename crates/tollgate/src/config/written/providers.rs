@@ -163,6 +163,8 @@ pub(crate) enum CustomDialect {
     Openai,
     /// Anthropic's messages.
     Anthropic,
+    /// Ollama's chat, completions and embeddings.
+    Ollama,
     /// `POST /invocations`, as `mlflow models serve` answers it.
     Mlflow,
 }
