@@ -1,5 +1,6 @@
 //! What a call or an answer says, without how it says it: what must survive a translation.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tollgate_dialects::{
     Answer, Call, ChatCall, Delta, Field, Frames, Message, PartKind, PartStart, ResponseFormat,
@@ -295,12 +296,10 @@ pub(super) fn of_answer(
             gist.usage = answer.usage.unwrap_or_default();
         }
         Answer::Embedding(answer) => {
-            let vectors = answer.vectors.iter().map(|vector| match vector {
-                Vector::Floats(floats) => json!(floats),
-                Vector::Base64(text) => json!(text),
-            });
-            gist.values = vectors.collect();
+            gist.values = answer.vectors.iter().map(numbers).collect();
             gist.usage = answer.usage.unwrap_or_default();
+            // Nothing is generated; some say so, and others say nothing.
+            gist.usage.output = None;
         }
         Answer::Rerank(answer) => {
             let results = answer.results.iter();
@@ -312,6 +311,20 @@ pub(super) fn of_answer(
         Answer::Predict(_) => return Err("a score has no gist".to_owned()),
     }
     Ok(gist)
+}
+
+/// A vector's numbers, whichever way they are written: none of them has more digits than an `f32`.
+fn numbers(vector: &Vector) -> Value {
+    #[expect(clippy::cast_possible_truncation, reason = "that is what is compared")]
+    let numbers: Vec<f32> = match vector {
+        Vector::Floats(floats) => floats.iter().map(|number| *number as f32).collect(),
+        Vector::Base64(text) => {
+            let bytes = STANDARD.decode(text).unwrap_or_default();
+            let (quads, _) = bytes.as_chunks::<4>();
+            quads.iter().map(|quad| f32::from_le_bytes(*quad)).collect()
+        }
+    };
+    json!(numbers)
 }
 
 fn of_stream(dialect: Dialect, body: &[u8]) -> Result<AnswerGist, String> {
