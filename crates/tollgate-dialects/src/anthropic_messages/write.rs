@@ -284,7 +284,7 @@ impl CallWriter<'_> {
 }
 
 /// Whether a field of OpenAI's asks for nothing that would not be done anyway.
-fn says_nothing(name: &str, value: &Value) -> bool {
+pub(crate) fn says_nothing(name: &str, value: &Value) -> bool {
     match name {
         "logit_bias" => value.as_object().is_some_and(Map::is_empty),
         "modalities" => *value == json!(["text"]),
@@ -305,7 +305,7 @@ fn is_thinking(name: &str, value: &Value) -> bool {
 }
 
 /// Arguments as the object that they are; `None` where they are none. Some models write nothing, or null, for no arguments.
-pub(super) fn parse_arguments(text: &str) -> Option<Value> {
+pub(crate) fn parse_arguments(text: &str) -> Option<Value> {
     match text.trim() {
         "" | "null" => Some(json!({})),
         text => serde_json::from_str(text).ok().filter(Value::is_object),
@@ -314,7 +314,7 @@ pub(super) fn parse_arguments(text: &str) -> Option<Value> {
 
 /// What stands for arguments that are no object: all of them under a name of ours, so that nothing is lost and nobody takes it
 /// for what was asked.
-pub(super) fn invalid_arguments(text: &str) -> Value {
+pub(crate) fn invalid_arguments(text: &str) -> Value {
     json!({"_invalid_arguments": text})
 }
 
@@ -327,7 +327,7 @@ fn member<'a>(body: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<Strin
     value.as_object_mut().expect("made an object just now")
 }
 
-pub(super) fn to_map(value: Value) -> Map<String, Value> {
+pub(crate) fn to_map(value: Value) -> Map<String, Value> {
     if let Value::Object(map) = value {
         map
     } else {

@@ -298,6 +298,11 @@ impl Count {
     pub(crate) fn index(self) -> Option<u32> {
         self.0.and_then(|count| u32::try_from(count).ok())
     }
+
+    /// The number, if it is one.
+    pub(crate) fn get(self) -> Option<u64> {
+        self.0
+    }
 }
 
 impl WireUsage {
