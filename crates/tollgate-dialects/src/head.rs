@@ -40,6 +40,8 @@ pub struct Head {
     /// Cap on generated tokens.
     pub max_tokens: Option<u64>,
     takes_stream_options: bool,
+    /// Where sampling has an object of its own: that object, and what the fields that every dialect knows are called in it.
+    sampling: Option<&'static Sampling>,
     /// The fields in the order of the body.
     fields: Vec<Field>,
     /// Just after the opening brace.
@@ -52,6 +54,22 @@ struct Field {
     value: Range<usize>,
 }
 
+/// An object of a body that holds how to sample: its names, and our names for its fields with its own, in both spellings.
+#[derive(Debug)]
+struct Sampling {
+    objects: &'static [&'static str],
+    fields: &'static [(&'static str, &'static [&'static str])],
+}
+
+const GEMINI_SAMPLING: Sampling = Sampling {
+    objects: &["generationConfig", "generation_config"],
+    fields: &[
+        ("max_tokens", &["maxOutputTokens", "max_output_tokens"]),
+        ("temperature", &["temperature"]),
+        ("top_p", &["topP", "top_p"]),
+    ],
+};
+
 /// What is done about `model`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModelEdit<'a> {
@@ -61,6 +79,13 @@ pub enum ModelEdit<'a> {
     Set(&'a str),
     /// The body names none.
     Remove,
+    /// The body names none, but the object in this field does, or each in the list there.
+    Inside {
+        /// The field.
+        field: &'static str,
+        /// As it is named there.
+        model: &'a str,
+    },
 }
 
 /// Changes to a body that otherwise passes through as it is.
@@ -95,6 +120,7 @@ impl Head {
             stream: matches!(dialect, Dialect::OllamaChat | Dialect::OllamaGenerate),
             include_usage: !takes_stream_options,
             takes_stream_options,
+            sampling: (dialect == Dialect::GeminiGenerate).then_some(&GEMINI_SAMPLING),
             fields: Vec::with_capacity(members.0.len()),
             start: body
                 .iter()
@@ -266,7 +292,7 @@ impl Edits<'_> {
     /// The body with the changes made. What is not changed keeps its bytes; where nothing is, the body is the same.
     pub fn apply(&self, head: &Head, body: &Bytes) -> Bytes {
         let mut splices = Splices::new(head);
-        self.edit_model(head, &mut splices);
+        self.edit_model(head, body, &mut splices);
         if self.ask_usage && head.stream && head.takes_stream_options && !head.include_usage {
             ask_usage(head, body, &mut splices);
         }
@@ -274,7 +300,7 @@ impl Edits<'_> {
         splices.apply(body)
     }
 
-    fn edit_model(&self, head: &Head, splices: &mut Splices<'_>) {
+    fn edit_model(&self, head: &Head, body: &Bytes, splices: &mut Splices<'_>) {
         match (
             self.model,
             head.fields.iter().position(|field| &*field.name == "model"),
@@ -282,12 +308,21 @@ impl Edits<'_> {
             (ModelEdit::Keep, _) | (ModelEdit::Remove, None) => {}
             (ModelEdit::Set(model), _) if head.model.as_deref() == Some(model) => {}
             (ModelEdit::Set(model), _) => splices.set("model", &Value::from(model)),
-            (ModelEdit::Remove, Some(index)) => splices.remove(index),
+            (ModelEdit::Remove | ModelEdit::Inside { .. }, Some(index)) => splices.remove(index),
+            (ModelEdit::Inside { .. }, None) => {}
+        }
+        if let ModelEdit::Inside { field, model } = self.model {
+            name_inside(head, body, field, model, splices);
         }
     }
 
     fn set_defaults(&self, head: &Head, body: &Bytes, splices: &mut Splices<'_>) {
+        let mut sampling = Map::new();
         for (name, value) in self.defaults.iter().copied().flatten() {
+            if let Some((name, _)) = head.sampling.and_then(|known| known.field(name)) {
+                sampling.entry(name).or_insert_with(|| value.clone());
+                continue;
+            }
             let names: &[&str] = match name.as_str() {
                 "model" | "stream" => continue,
                 "max_tokens" | "max_completion_tokens" => &["max_tokens", "max_completion_tokens"],
@@ -301,14 +336,79 @@ impl Edits<'_> {
                 splices.set(name, value);
             }
         }
+        if let Some(known) = head.sampling.filter(|_| !sampling.is_empty()) {
+            known.set_defaults(sampling, head, body, splices);
+        }
     }
 }
 
+// === impl Sampling ===
+
+impl Sampling {
+    /// A field's name here, and all its spellings.
+    fn field(&self, name: &str) -> Option<(&'static str, &'static [&'static str])> {
+        let name = match name {
+            "max_completion_tokens" => "max_tokens",
+            name => name,
+        };
+        let (_, names) = self.fields.iter().find(|(ours, _)| *ours == name)?;
+        Some((names.first()?, names))
+    }
+
+    fn set_defaults(
+        &self,
+        defaults: Map<String, Value>,
+        head: &Head,
+        body: &Bytes,
+        splices: &mut Splices<'_>,
+    ) {
+        let object = self.objects.iter().find(|name| head.field(name).is_some());
+        let object = object.or(self.objects.first()).copied().unwrap_or_default();
+        let mut members = object_in(head, body, object).unwrap_or_default();
+        let mut is_changed = false;
+        for (name, value) in defaults {
+            let spellings = self.fields.iter().map(|(_, names)| *names);
+            let spellings = spellings.into_iter().find(|names| names.contains(&name.as_str()));
+            let is_set = |name: &&str| members.get(*name).is_some_and(|value| !value.is_null());
+            if !spellings.unwrap_or_default().iter().any(is_set) {
+                members.insert(name, value);
+                is_changed = true;
+            }
+        }
+        if is_changed {
+            splices.set(object, &Value::Object(members));
+        }
+    }
+}
+
+/// A field that is an object.
+fn object_in(head: &Head, body: &Bytes, name: &str) -> Option<Map<String, Value>> {
+    let range = head.field(name)?;
+    serde_json::from_slice::<Option<Map<String, Value>>>(&body[range]).ok()?
+}
+
+/// Names the model in an object of the body, or in each object of a list there.
+fn name_inside(head: &Head, body: &Bytes, field: &str, model: &str, splices: &mut Splices<'_>) {
+    let Some(range) = head.field(field) else {
+        return;
+    };
+    let Ok(mut value) = serde_json::from_slice::<Value>(&body[range]) else {
+        return;
+    };
+    let name = |value: &mut Value| {
+        if let Value::Object(object) = value {
+            object.insert("model".to_owned(), Value::from(model));
+        }
+    };
+    match &mut value {
+        Value::Array(objects) => objects.iter_mut().for_each(name),
+        object => name(object),
+    }
+    splices.set(field, &value);
+}
+
 fn ask_usage(head: &Head, body: &Bytes, splices: &mut Splices<'_>) {
-    let options = head
-        .field("stream_options")
-        .and_then(|range| serde_json::from_slice::<Option<Map<String, Value>>>(&body[range]).ok());
-    let mut options = options.flatten().unwrap_or_default();
+    let mut options = object_in(head, body, "stream_options").unwrap_or_default();
     options.insert("include_usage".to_owned(), Value::Bool(true));
     splices.set("stream_options", &Value::Object(options));
 }

@@ -24,7 +24,7 @@ use tollgate_upstream::{
 use crate::{
     account::Account,
     gateway::{Gateway, Worker},
-    question::{Outgoing, Passes, Question},
+    question::{Errand, Outgoing, Passes, Question},
     refusal::Refusal,
     stream::{Break, Relay, Step},
 };
@@ -414,7 +414,8 @@ impl Run<'_> {
                 event_bytes_max,
             ),
             Passes::Translated => Relay::translated(body, dialect, end, &form, event_bytes_max),
-        };
+        }
+        .framed(self.question.framing);
         let opening = async {
             loop {
                 let step = poll_fn(|context| relay.poll_step(context)).await;
@@ -443,7 +444,7 @@ impl Run<'_> {
         let task = outgoing.endpoint.task;
         let dialect = outgoing.endpoint.dialect;
         // A score is never streamed, whatever its body asks for.
-        if task == Task::Predict {
+        if task == Task::Predict || self.question.errand == Errand::CountTokens {
             return Ok(Reply::Whole(bytes));
         }
         if outgoing.passes == Passes::Through && !self.question.head.stream {
@@ -465,11 +466,9 @@ impl Run<'_> {
         self.note_answer(&answer);
         let form = self.answer_form(lane);
         if self.question.head.stream {
-            return Ok(Reply::Stream(Box::new(Relay::told(
-                stream_of(answer),
-                dialect,
-                &form,
-            ))));
+            let relay = Relay::told(stream_of(answer), dialect, &form);
+            let relay = relay.framed(self.question.framing);
+            return Ok(Reply::Stream(Box::new(relay)));
         }
         Ok(Reply::Whole(write_answer(&answer, &form)))
     }

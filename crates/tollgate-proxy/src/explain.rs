@@ -13,7 +13,7 @@ use crate::{
     keys::Caller,
     paths::{self, What},
     picture::{CompiledRoute, Picture},
-    question::{self, Passes, Question},
+    question::{self, Errand, Passes, Question},
     refusal::Refusal,
 };
 
@@ -59,7 +59,7 @@ fn story(picture: &Picture, path: &str, body: &Bytes) -> Result<Value, Refusal> 
             });
         }
     };
-    let mut question = Question::new(dialect, head, body.clone(), route);
+    let mut question = Question::new(dialect, head, body.clone(), route, Errand::Answer);
     expand::expand(&mut question, limits)?;
     let plan = question.route().tree.plan(None);
     let targets: Vec<Value> = plan

@@ -18,7 +18,7 @@ use crate::{
     listings,
     paths::{self, What},
     picture::{Picture, header_value, shorten},
-    question::{self, Address, Question},
+    question::{self, Address, Errand, Question},
     refusal::Refusal,
     reply::ReplyBody,
     routes,
@@ -62,6 +62,16 @@ pub async fn serve(
                 dialect,
                 name,
                 stream,
+                errand: Errand::Answer,
+            };
+            serve_llm(worker, &visit, asked, address, body).await
+        }
+        What::CountTokens(name) => {
+            let address = Address::Named {
+                dialect: Dialect::GeminiGenerate,
+                name,
+                stream: Some(false),
+                errand: Errand::CountTokens,
             };
             serve_llm(worker, &visit, asked, address, body).await
         }
@@ -92,10 +102,10 @@ async fn serve_llm(
     body: Incoming,
 ) -> Response<ReplyBody> {
     let mut account = visit.account(worker, asked.pattern);
-    match call_story(worker, visit, address, body, &mut account).await {
+    match call_story(worker, visit, asked.shape, address, body, &mut account).await {
         Ok((question, success)) => {
             let headers = answer_headers(visit, &question, &success, &account);
-            reply(success, question.dialect, account, &headers)
+            reply(success, question.framing, account, &headers)
         }
         Err(refusal) => {
             account.refused(&refusal);
@@ -126,6 +136,7 @@ async fn serve_llm(
 async fn call_story(
     worker: &Worker,
     visit: &Visit<'_>,
+    shape: ErrorShape,
     address: Address<'_>,
     body: Incoming,
     account: &mut Account,
@@ -133,7 +144,7 @@ async fn call_story(
     let picture = visit.picture;
     let limits = &picture.snapshot.limits;
     visit.check_url()?;
-    let caller = keys::identify(&picture.snapshot, visit.headers, visit.now)?; // who is asking
+    let caller = visit.caller(shape)?; // who is asking
     account.record.key = caller.key().map(|key| key.name.clone());
 
     let collected = body::collect(body, visit.headers, limits).await?; // what they send
@@ -143,6 +154,7 @@ async fn call_story(
     }
 
     let mut question = read(picture, &caller, address, collected.bytes, account)?; // what they ask, and of which route
+    question.framing = visit.framing(question.dialect);
     expand::expand(&mut question, limits)?; // the route's prompt, filled in
     let plan = question
         .route()
@@ -169,17 +181,20 @@ fn read(
     bytes: Bytes,
     account: &mut Account,
 ) -> Result<Question, Refusal> {
+    let mut asked_for = Errand::Answer;
     let (dialect, head, route) = match address {
         Address::Named {
             dialect,
             name,
             stream,
+            errand,
         } => {
             account.record.client_dialect = Some(dialect);
             let name = question::decode(name);
             account.record.model_asked = Some(shorten(&name));
             let mut head = question::scan(dialect, &bytes, &picture.snapshot.limits)?;
             head.stream = stream.unwrap_or(head.stream);
+            asked_for = errand;
             let route = picture.route_or_direct(&name, dialect.task(), caller)?;
             (dialect, head, route)
         }
@@ -213,7 +228,7 @@ fn read(
         max_tokens: head.max_tokens,
         stream: head.stream,
     };
-    Ok(Question::new(dialect, head, bytes, route))
+    Ok(Question::new(dialect, head, bytes, route, asked_for))
 }
 
 /// The headers of an answer from a model.
@@ -247,7 +262,7 @@ fn answer_headers(
 /// The answer itself. From here on the record rides in its body.
 fn reply(
     success: Success,
-    dialect: Dialect,
+    framing: Framing,
     mut account: Account,
     headers: &HeaderMap,
 ) -> Response<ReplyBody> {
@@ -263,7 +278,8 @@ fn reply(
             let timeouts = success.engaged.lane().provider().timeouts;
             (
                 ReplyBody::stream(*relay, account, success.engaged, &timeouts),
-                match dialect.framing() {
+                match framing {
+                    Framing::JsonArray => "application/json",
                     Framing::JsonLines => "application/x-ndjson",
                     Framing::Sse | Framing::AwsFrames => "text/event-stream; charset=utf-8",
                 },
@@ -296,10 +312,13 @@ fn describe(visit: &Visit<'_>, asked: paths::Asked<'_>) -> Result<Response<Reply
         _ => {}
     }
     let picture = visit.picture;
-    let caller = keys::identify(&picture.snapshot, visit.headers, visit.now)?;
+    let gemini = asked.shape == ErrorShape::Gemini || visit.headers.contains_key("x-goog-api-key");
+    let caller = visit.caller(asked.shape)?;
     let anthropic =
         asked.shape == ErrorShape::Anthropic || visit.headers.contains_key("anthropic-version");
     let found = match asked.what {
+        What::Models if gemini => Some(listings::gemini_models(picture, &caller)),
+        What::Model(name) if gemini => listings::gemini_model_named(picture, &caller, name),
         What::Models if anthropic => Some(listings::anthropic_models(picture, &caller)),
         What::Models => Some(listings::openai_models(picture, &caller)),
         What::Model(name) if anthropic => listings::anthropic_model_named(picture, &caller, name),
@@ -368,6 +387,8 @@ struct Visit<'a> {
     picture: &'a Picture,
     method: &'a Method,
     path: &'a str,
+    /// May hold a key: never shown.
+    query: Option<&'a str>,
     uri_bytes: usize,
     headers: &'a HeaderMap,
     client: SocketAddr,
@@ -389,6 +410,7 @@ impl<'a> Visit<'a> {
             picture,
             method: &head.method,
             path: uri.path(),
+            query: uri.query(),
             uri_bytes: uri.path().len() + uri.query().map_or(0, str::len),
             headers: &head.headers,
             client,
@@ -404,6 +426,21 @@ impl<'a> Visit<'a> {
             Err(Refusal::UrlTooLong { bytes_max })
         } else {
             Ok(())
+        }
+    }
+
+    /// Who is asking. Gemini's clients may send their key in the query.
+    fn caller(&self, shape: ErrorShape) -> Result<Caller, Refusal> {
+        let query = self.query.filter(|_| shape == ErrorShape::Gemini);
+        keys::identify(&self.picture.snapshot, self.headers, query, self.now)
+    }
+
+    /// How streams of a dialect are cut into events for this client.
+    fn framing(&self, dialect: Dialect) -> Framing {
+        let alternative = self.query.and_then(|query| keys::parameter(query, "alt"));
+        match dialect {
+            Dialect::GeminiGenerate if alternative.as_deref() != Some("sse") => Framing::JsonArray,
+            dialect => dialect.framing(),
         }
     }
 

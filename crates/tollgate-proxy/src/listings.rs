@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tollgate_domain::{Choice, Route, Strategy, Target};
+use tollgate_domain::{Choice, Route, Strategy, Target, Task};
 
 use crate::{keys::Caller, picture::Picture};
 
@@ -39,6 +39,20 @@ pub(crate) fn anthropic_model_named(
 ) -> Option<Bytes> {
     let (name, _) = names(picture, caller).find(|(known, _)| *known == name)?;
     Some(body(&anthropic_model(picture, name)))
+}
+
+/// `GET /v1beta/models` of Gemini (<https://ai.google.dev/api/models>, read 2026-11).
+pub(crate) fn gemini_models(picture: &Picture, caller: &Caller) -> Bytes {
+    let models: Vec<Value> = names(picture, caller)
+        .map(|(name, route)| gemini_model(name, route))
+        .collect();
+    body(&json!({"models": models}))
+}
+
+/// `GET /v1beta/models/{id}` of Gemini.
+pub(crate) fn gemini_model_named(picture: &Picture, caller: &Caller, name: &str) -> Option<Bytes> {
+    let (name, route) = names(picture, caller).find(|(known, _)| *known == name)?;
+    Some(body(&gemini_model(name, route)))
 }
 
 /// `GET /api/2.0/endpoints/` of MLflow: one page, as its own pages hold 3,000.
@@ -101,6 +115,20 @@ fn anthropic_model(picture: &Picture, name: &str) -> Value {
     )
     .unwrap_or_default();
     json!({"type": "model", "id": name, "display_name": name, "created_at": made_at.to_string()})
+}
+
+fn gemini_model(name: &str, route: &Route) -> Value {
+    let methods: &[&str] = match route.task {
+        Task::Chat => &["generateContent", "streamGenerateContent", "countTokens"],
+        Task::Embeddings => &["embedContent", "batchEmbedContents"],
+        Task::Completions | Task::Rerank | Task::Predict => &[],
+    };
+    json!({
+        "name": format!("models/{name}"),
+        "version": "1",
+        "displayName": name,
+        "supportedGenerationMethods": methods,
+    })
 }
 
 fn mlflow_endpoint(route: &Route) -> Value {

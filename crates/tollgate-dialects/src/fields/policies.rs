@@ -354,6 +354,5 @@ const GEMINI_EMBEDDINGS: &[Row] = &[
         Mapped("the gateway writes the vectors as they are asked for"),
     ),
     (Field::InputType, Refused("is `taskType`; others have no place there")),
-    (Field::Truncate, Dropped("what is too long is cut at its end")),
     (Field::User, Dropped(NO_PLACE)),
 ];

@@ -79,8 +79,8 @@ impl Extras {
                 let index = candidate["index"].as_u64().unwrap_or(0);
                 let mut candidate = to_map(candidate);
                 // A filter's own word says more than ours.
-                let word = candidate["finishReason"].as_str().unwrap_or_default();
-                let keeps_word = finish_word_is_lossy(word);
+                let word = candidate.get("finishReason").and_then(Value::as_str);
+                let keeps_word = word.is_some_and(finish_word_is_lossy);
                 candidate.retain(|name, value| {
                     !value.is_null()
                         && (!KNOWN_CANDIDATE.contains(&name.as_str())

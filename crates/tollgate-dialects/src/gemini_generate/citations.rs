@@ -22,7 +22,7 @@ pub(super) fn read(grounding: Option<&Value>, citations: Option<&Value>, text: &
     read
 }
 
-/// The parts of a text that are supported by something; where none is named, everything that was found is about all of it.
+/// The parts of a text that are supported by something; where none are named, everything that was found is about all of it.
 fn read_grounding(grounding: &Value, text: &str, read: &mut Vec<Value>) {
     let list = |name: &str| grounding[name].as_array().map_or(&[][..], Vec::as_slice);
     let chunks = list("groundingChunks");
@@ -35,7 +35,8 @@ fn read_grounding(grounding: &Value, text: &str, read: &mut Vec<Value>) {
     };
     let supports = list("groundingSupports");
     if supports.is_empty() {
-        read.extend(chunks.iter().filter_map(|chunk| one(chunk, None)));
+        let whole = (!text.is_empty()).then_some((0, text.len()));
+        read.extend(chunks.iter().filter_map(|chunk| one(chunk, whole)));
     }
     for support in supports {
         let place = place(&support["segment"], text);
@@ -72,7 +73,9 @@ fn citation(
     });
     if let Some((start, end)) = place {
         let characters = |end: usize| text.get(..end).map_or(0, |text| text.chars().count());
-        citation["cited_text"] = json!(text.get(start..end));
+        if (start, end) != (0, text.len()) {
+            citation["cited_text"] = json!(text.get(start..end));
+        }
         citation["start_index"] = json!(characters(start));
         citation["end_index"] = json!(characters(end));
     }

@@ -161,7 +161,8 @@ impl WireUsage {
         let cached_audio = audio(self.cache_tokens_details.as_deref()).unwrap_or(0);
         let input_audio = heard.map(|heard| heard.saturating_sub(cached_audio));
         let tools = self.tool_use_prompt_token_count.get();
-        let prompt = self.prompt_token_count.get().map(|prompt| {
+        let prompt = self.prompt_token_count.get().or_else(|| self.prompt_by_total());
+        let prompt = prompt.map(|prompt| {
             prompt
                 .saturating_sub(cached.unwrap_or(0))
                 .saturating_sub(input_audio.unwrap_or(0))
@@ -171,7 +172,8 @@ impl WireUsage {
             (prompt, tools) => Some(prompt.unwrap_or(0).saturating_add(tools.unwrap_or(0))),
         };
         let output_audio = audio(self.candidates_tokens_details.as_deref());
-        let candidates = self.candidates_token_count.get().or_else(|| self.rest());
+        let candidates = self.candidates_token_count.get();
+        let candidates = candidates.or_else(|| self.candidates_by_total());
         let usage = Usage {
             input,
             input_cached: cached,
@@ -185,14 +187,23 @@ impl WireUsage {
         (usage != Usage::default()).then_some(usage)
     }
 
-    /// What the total leaves for the candidates where their count is missing.
-    fn rest(&self) -> Option<u64> {
+    /// What the total leaves for the prompt where its count alone is missing.
+    fn prompt_by_total(&self) -> Option<u64> {
+        self.rest_of_total(self.candidates_token_count)
+    }
+
+    /// What the total leaves for the candidates where their count alone is missing.
+    fn candidates_by_total(&self) -> Option<u64> {
+        self.rest_of_total(self.prompt_token_count)
+    }
+
+    fn rest_of_total(&self, known: Count) -> Option<u64> {
         let counted = [
             self.thoughts_token_count,
             self.tool_use_prompt_token_count,
         ];
         let counted = counted.into_iter().filter_map(Count::get);
-        let counted = counted.fold(self.prompt_token_count.get()?, u64::saturating_add);
+        let counted = counted.fold(known.get()?, u64::saturating_add);
         Some(self.total_token_count.get()?.saturating_sub(counted))
     }
 }
@@ -281,5 +292,9 @@ mod tests {
         assert_eq!(told(json!({"promptTokenCount": 5})), Some((Some(5), None)));
         let silent = json!({"promptTokenCount": 5, "thoughtsTokenCount": 4, "totalTokenCount": 9});
         assert_eq!(told(silent), Some((Some(5), Some(0))));
+        let unasked = json!({"candidatesTokenCount": 1, "thoughtsTokenCount": 96, "totalTokenCount": 672});
+        assert_eq!(told(unasked), Some((Some(575), Some(1))));
+        let both = json!({"thoughtsTokenCount": 94, "totalTokenCount": 390});
+        assert_eq!(told(both), Some((None, None)));
     }
 }

@@ -385,8 +385,9 @@ impl ChoiceState {
         self.tell_proof(out);
         let name = call.name.as_ref().map(|name| name.0.clone().into_owned());
         let name = name.unwrap_or_default();
-        let args = call.args.map_or("{}", RawValue::get);
-        let arguments = Delta::Arguments(if args == "null" { "{}" } else { args }.to_owned());
+        let args = call.args.and_then(parse::<Value>);
+        let args = args.filter(|args| !args.is_null());
+        let arguments = Delta::Arguments(args.map_or("{}".to_owned(), |args| args.to_string()));
         self.whole(PartStart::ToolCall { id, name }, Some(arguments), out);
     }
 
