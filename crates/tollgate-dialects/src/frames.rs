@@ -1,5 +1,6 @@
 //! A stream of bytes, cut anywhere, becomes whole events, however its dialect frames them.
 
+mod array;
 mod lines;
 
 use bytes::Bytes;
@@ -7,6 +8,8 @@ use tollgate_domain::Framing;
 
 use crate::{SseEvent, SseSplitter, SseTooLong};
 use lines::LineSplitter;
+
+pub use array::JsonArray;
 
 /// Finds the events in a stream.
 #[derive(Debug)]
@@ -22,7 +25,10 @@ impl Frames {
     /// For a stream that is framed so, with a bound for each event.
     pub fn new(framing: Framing, event_bytes_max: usize) -> Self {
         Self(match framing {
-            Framing::Sse | Framing::AwsFrames => Splitter::Sse(SseSplitter::new(event_bytes_max)),
+            // Arrays are never read so: clients alone get them.
+            Framing::Sse | Framing::AwsFrames | Framing::JsonArray => {
+                Splitter::Sse(SseSplitter::new(event_bytes_max))
+            }
             Framing::JsonLines => Splitter::Lines(LineSplitter::new(event_bytes_max)),
         })
     }

@@ -1,28 +1,25 @@
-//! Gemini's `generateContent` and `streamGenerateContent`.
+//! Gemini's `generateContent` and `streamGenerateContent`, of the Gemini API and of Vertex AI
+//! (<https://ai.google.dev/api/generate-content>, read 2026-11).
 
-use bytes::Bytes;
+mod answer;
+mod citations;
+mod glimpse;
+mod logprobs;
+mod models;
+mod proofs;
+mod read;
+mod schema;
+mod stream;
+mod wire;
+mod write;
 
-use crate::{Answer, AnswerForm, Call, CallForm, ReadError, Unsupported, Written};
+pub(crate) use answer::{read_answer, write_answer};
+pub(crate) use glimpse::Glimpse;
+pub(crate) use proofs::is_geminis;
+pub(crate) use read::read_call;
+pub(crate) use stream::{StreamReader, StreamWriter};
+pub(crate) use wire::{WireUsage, camel};
+pub(crate) use write::write_call;
 
-/// Reads a client's call.
-pub(crate) fn read_call(_body: &[u8]) -> Result<Call, ReadError> {
-    Err(ReadError::shape("body", "SCAFFOLD"))
-}
-
-/// Writes a call for a provider.
-pub(crate) fn write_call(call: &Call, _form: &CallForm<'_>) -> Result<Written, Unsupported> {
-    Err(Unsupported::call(call))
-}
-
-/// Reads a provider's whole answer.
-pub(crate) fn read_answer(_body: &[u8]) -> Result<Answer, ReadError> {
-    Err(ReadError::shape("body", "SCAFFOLD"))
-}
-
-/// Writes a whole answer for a client.
-pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
-    crate::openai_chat::write_answer(answer, form)
-}
-
-pub(crate) use crate::openai_chat::StreamReader;
-pub(crate) use crate::openai_chat::StreamWriter;
+#[cfg(test)]
+mod tests;

@@ -40,8 +40,8 @@ pub struct Head {
     /// Cap on generated tokens.
     pub max_tokens: Option<u64>,
     takes_stream_options: bool,
-    /// Where the dialect has sampling in an object of its own.
-    sampling: Option<Sampling>,
+    /// Where sampling has an object of its own: that object, and what the fields that every dialect knows are called in it.
+    sampling: Option<&'static Sampling>,
     /// The fields in the order of the body.
     fields: Vec<Field>,
     /// Just after the opening brace.
@@ -54,20 +54,28 @@ struct Field {
     value: Range<usize>,
 }
 
-/// An object that holds what other dialects have beside `model`.
-#[derive(Clone, Copy, Debug)]
+/// An object of a body that holds how to sample: its names, and our names for its fields with its own, in every spelling.
+#[derive(Debug)]
 struct Sampling {
-    object: &'static str,
-    /// What the fields are called that every dialect has, and what they are called there.
-    names: &'static [(&'static str, &'static str)],
+    objects: &'static [&'static str],
+    fields: &'static [(&'static str, &'static [&'static str])],
 }
 
 const OLLAMA_OPTIONS: Sampling = Sampling {
-    object: "options",
-    names: &[
-        ("max_tokens", "num_predict"),
-        ("temperature", "temperature"),
-        ("top_p", "top_p"),
+    objects: &["options"],
+    fields: &[
+        ("max_tokens", &["num_predict"]),
+        ("temperature", &["temperature"]),
+        ("top_p", &["top_p"]),
+    ],
+};
+
+const GEMINI_SAMPLING: Sampling = Sampling {
+    objects: &["generationConfig", "generation_config"],
+    fields: &[
+        ("max_tokens", &["maxOutputTokens", "max_output_tokens"]),
+        ("temperature", &["temperature"]),
+        ("top_p", &["topP", "top_p"]),
     ],
 };
 
@@ -80,6 +88,13 @@ pub enum ModelEdit<'a> {
     Set(&'a str),
     /// The body names none.
     Remove,
+    /// The body names none, but the object in this field does, or each in the list there.
+    Inside {
+        /// The field.
+        field: &'static str,
+        /// As it is named there.
+        model: &'a str,
+    },
 }
 
 /// Changes to a body that otherwise passes through as it is.
@@ -114,8 +129,11 @@ impl Head {
             stream: matches!(dialect, Dialect::OllamaChat | Dialect::OllamaGenerate),
             include_usage: !takes_stream_options,
             takes_stream_options,
-            sampling: matches!(dialect, Dialect::OllamaChat | Dialect::OllamaGenerate)
-                .then_some(OLLAMA_OPTIONS),
+            sampling: match dialect {
+                Dialect::OllamaChat | Dialect::OllamaGenerate => Some(&OLLAMA_OPTIONS),
+                Dialect::GeminiGenerate => Some(&GEMINI_SAMPLING),
+                _ => None,
+            },
             fields: Vec::with_capacity(members.0.len()),
             start: body
                 .iter()
@@ -287,7 +305,7 @@ impl Edits<'_> {
     /// The body with the changes made. What is not changed keeps its bytes; where nothing is, the body is the same.
     pub fn apply(&self, head: &Head, body: &Bytes) -> Bytes {
         let mut splices = Splices::new(head);
-        self.edit_model(head, &mut splices);
+        self.edit_model(head, body, &mut splices);
         if self.ask_usage && head.stream && head.takes_stream_options && !head.include_usage {
             ask_usage(head, body, &mut splices);
         }
@@ -298,7 +316,7 @@ impl Edits<'_> {
         splices.apply(body)
     }
 
-    fn edit_model(&self, head: &Head, splices: &mut Splices<'_>) {
+    fn edit_model(&self, head: &Head, body: &Bytes, splices: &mut Splices<'_>) {
         match (
             self.model,
             head.fields.iter().position(|field| &*field.name == "model"),
@@ -306,7 +324,11 @@ impl Edits<'_> {
             (ModelEdit::Keep, _) | (ModelEdit::Remove, None) => {}
             (ModelEdit::Set(model), _) if head.model.as_deref() == Some(model) => {}
             (ModelEdit::Set(model), _) => splices.set("model", &Value::from(model)),
-            (ModelEdit::Remove, Some(index)) => splices.remove(index),
+            (ModelEdit::Remove | ModelEdit::Inside { .. }, Some(index)) => splices.remove(index),
+            (ModelEdit::Inside { .. }, None) => {}
+        }
+        if let ModelEdit::Inside { field, model } = self.model {
+            name_inside(head, body, field, model, splices);
         }
     }
 
@@ -333,12 +355,19 @@ impl Edits<'_> {
     /// Defaults that go into the object for them, beside what the caller has set there.
     fn set_sampling(
         &self,
-        sampling: Sampling,
+        sampling: &Sampling,
         head: &Head,
         body: &Bytes,
         splices: &mut Splices<'_>,
     ) {
-        let there = head.field(sampling.object);
+        let object = sampling
+            .objects
+            .iter()
+            .find(|name| head.field(name).is_some());
+        let Some(object) = object.or(sampling.objects.first()) else {
+            return;
+        };
+        let there = head.field(object);
         let there = there.map(|range| serde_json::from_slice(&body[range]));
         let mut members: Map<String, Value> = match there {
             None => Map::new(),
@@ -346,14 +375,17 @@ impl Edits<'_> {
             // It is none; judging it is the provider's part.
             Some(Err(_)) => return,
         };
-        let count = members.len();
+        let mut is_changed = false;
         for (name, value) in self.defaults.iter().copied().flatten() {
             for (name, value) in sampling.members(name, value) {
-                members.entry(name).or_insert(value);
+                if !sampling.is_set(&name, &members) {
+                    members.insert(name, value);
+                    is_changed = true;
+                }
             }
         }
-        if members.len() > count {
-            splices.set(sampling.object, &Value::Object(members));
+        if is_changed {
+            splices.set(object, &Value::Object(members));
         }
     }
 }
@@ -362,27 +394,70 @@ impl Edits<'_> {
 
 impl Sampling {
     /// Whether a default belongs into the object, or is meant for it.
-    fn holds(self, name: &str) -> bool {
-        name == self.object || self.names.iter().any(|(common, _)| *common == name)
+    fn holds(&self, name: &str) -> bool {
+        self.objects.contains(&name) || self.spellings(name).is_some()
+    }
+
+    /// The names that a field which every dialect knows has there.
+    fn spellings(&self, name: &str) -> Option<&'static [&'static str]> {
+        let name = match name {
+            "max_completion_tokens" => "max_tokens",
+            name => name,
+        };
+        let found = self.fields.iter().find(|(ours, _)| *ours == name);
+        found.map(|(_, names)| *names)
     }
 
     /// The members that a default sets there.
-    fn members(self, name: &str, value: &Value) -> Map<String, Value> {
+    fn members(&self, name: &str, value: &Value) -> Map<String, Value> {
         let mut members = Map::new();
-        if let Some((_, own)) = self.names.iter().find(|(common, _)| *common == name) {
+        if let Some([own, ..]) = self.spellings(name) {
             members.insert((*own).to_owned(), value.clone());
-        } else if let (true, Value::Object(given)) = (name == self.object, value) {
+        } else if let (true, Value::Object(given)) = (self.objects.contains(&name), value) {
             members.clone_from(given);
         }
         members
     }
+
+    /// Whether the caller has set a member, in whatever spelling.
+    fn is_set(&self, name: &str, members: &Map<String, Value>) -> bool {
+        let is_there = |name: &str| members.get(name).is_some_and(|value| !value.is_null());
+        let mut known = self.fields.iter().map(|(_, names)| *names);
+        match known.find(|names| names.contains(&name)) {
+            Some(names) => names.iter().any(|name| is_there(name)),
+            None => is_there(name),
+        }
+    }
+}
+
+/// A field that is an object.
+fn object_in(head: &Head, body: &Bytes, name: &str) -> Option<Map<String, Value>> {
+    let range = head.field(name)?;
+    serde_json::from_slice::<Option<Map<String, Value>>>(&body[range]).ok()?
+}
+
+/// Names the model in an object of the body, or in each object of a list there.
+fn name_inside(head: &Head, body: &Bytes, field: &str, model: &str, splices: &mut Splices<'_>) {
+    let Some(range) = head.field(field) else {
+        return;
+    };
+    let Ok(mut value) = serde_json::from_slice::<Value>(&body[range]) else {
+        return;
+    };
+    let name = |value: &mut Value| {
+        if let Value::Object(object) = value {
+            object.insert("model".to_owned(), Value::from(model));
+        }
+    };
+    match &mut value {
+        Value::Array(objects) => objects.iter_mut().for_each(name),
+        object => name(object),
+    }
+    splices.set(field, &value);
 }
 
 fn ask_usage(head: &Head, body: &Bytes, splices: &mut Splices<'_>) {
-    let options = head
-        .field("stream_options")
-        .and_then(|range| serde_json::from_slice::<Option<Map<String, Value>>>(&body[range]).ok());
-    let mut options = options.flatten().unwrap_or_default();
+    let mut options = object_in(head, body, "stream_options").unwrap_or_default();
     options.insert("include_usage".to_owned(), Value::Bool(true));
     splices.set("stream_options", &Value::Object(options));
 }

@@ -46,7 +46,7 @@ pub use call::{
 };
 pub use error::{ErrorKind, ErrorReport, ProviderError, ReadError, Unsupported};
 pub use fields::{Field, Gaps, Policy, Rule, field_named, rules};
-pub use frames::Frames;
+pub use frames::{Frames, JsonArray};
 pub use head::{Edits, Head, HeadLimits, ModelEdit};
 pub use openai_media::{Form, FormError, glance_at_message};
 pub use sse::{SseEvent, SseSplitter, SseTooLong};

@@ -12,7 +12,7 @@ use crate::{
     json::{Fields, put},
     ollama_chat::{self, read_metrics},
     openai_chat::to_bytes,
-    openai_embeddings::to_floats,
+    openai_embeddings::floats,
 };
 
 /// Cohere's words for what is done with a text that is too long; here it is cut at its end, or not.
@@ -135,7 +135,7 @@ pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
     };
     let mut written = Map::new();
     put(&mut written, "model", Some(model));
-    let vectors: Vec<Value> = answer.vectors.iter().map(to_floats).collect();
+    let vectors: Vec<Value> = answer.vectors.iter().map(floats).collect();
     put(&mut written, "embeddings", Some(vectors));
     if answer.extra.dialect == Dialect::OllamaEmbeddings {
         written.extend(answer.extra.fields.clone());

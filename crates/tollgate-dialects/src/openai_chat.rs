@@ -8,7 +8,7 @@ mod write;
 
 pub(crate) use read::{
     REASONING_FIELDS, read_answer, read_answer_with, read_call, read_choice_frame,
-    read_stream_options, read_tool,
+    read_stream_options, read_tool, tool_call_id,
 };
 pub(crate) use stream::{Frame, StreamReader, StreamWriter};
 pub(crate) use wire::{

@@ -147,7 +147,7 @@ pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
         if form.base64_vectors {
             to_base64(vector)
         } else {
-            to_floats(vector)
+            floats(vector)
         }
     };
     let data = answer.vectors.iter().enumerate();
@@ -195,7 +195,7 @@ fn to_base64(vector: &Vector) -> Value {
 }
 
 /// Numbers; base64 that holds none is left as it is, so that the client sees what the provider sent.
-pub(crate) fn to_floats(vector: &Vector) -> Value {
+pub(crate) fn floats(vector: &Vector) -> Value {
     match vector {
         Vector::Floats(numbers) => json!(numbers),
         Vector::Base64(base64) => match STANDARD.decode(base64) {

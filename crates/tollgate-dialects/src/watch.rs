@@ -12,6 +12,7 @@ use crate::{
     Answer, ProviderError, ReadError, SseEvent, StopReason, StreamEvent, StreamReader,
     anthropic_messages::{self, WireUsage as AnthropicUsage},
     error::read_in_stream,
+    gemini_generate::Glimpse,
     openai_chat::{self, Count, Text, Told, WireUsage, parse, read_event},
     openai_media, read_answer,
 };
@@ -46,6 +47,8 @@ pub struct Watch {
     choices: Vec<(u32, bool)>,
     /// What Anthropic's events have told of usage: later ones tell less.
     usage: Usage,
+    /// Whether a function was called: Gemini has no word of its own for an end with one.
+    called: bool,
 }
 
 /// Most choices that are remembered.
@@ -56,7 +59,10 @@ impl Watch {
     pub fn new(dialect: Dialect, stream_end: StreamEnd) -> Self {
         let is_glimpsed = matches!(
             dialect,
-            Dialect::OpenaiChat | Dialect::OpenaiCompletions | Dialect::AnthropicMessages
+            Dialect::OpenaiChat
+                | Dialect::OpenaiCompletions
+                | Dialect::AnthropicMessages
+                | Dialect::GeminiGenerate
         );
         Self {
             dialect,
@@ -66,6 +72,7 @@ impl Watch {
             ended: false,
             choices: Vec::new(),
             usage: Usage::default(),
+            called: false,
         }
     }
 
@@ -77,6 +84,7 @@ impl Watch {
         let seen = match self.dialect {
             _ if self.reader.is_some() => self.see_read(event),
             Dialect::AnthropicMessages => self.see_anthropic(event),
+            Dialect::GeminiGenerate => self.see_gemini(event),
             _ => self.see_openai(event),
         };
         let seen = seen.unwrap_or_default();
@@ -168,6 +176,29 @@ impl Watch {
             "message_stop" => seen.end = true,
             "error" => seen.error = Some(read_in_stream(Dialect::AnthropicMessages, &event.data)),
             _ => {}
+        }
+        Some(seen)
+    }
+
+    fn see_gemini(&mut self, event: &SseEvent) -> Option<Seen> {
+        if event.data.trim_ascii() == b"[DONE]" {
+            return Some(Seen {
+                end: true,
+                ..Seen::default()
+            });
+        }
+        let glimpse = Glimpse::of(&event.data, &mut self.called)?;
+        let mut seen = Seen {
+            content: glimpse.content,
+            usage: glimpse.usage,
+            ..Seen::default()
+        };
+        if glimpse.is_error {
+            seen.error = Some(read_in_stream(Dialect::GeminiGenerate, &event.data));
+        }
+        for (index, stop) in glimpse.candidates {
+            self.note_choice(index, stop.is_some());
+            seen.stop = stop.or(seen.stop);
         }
         Some(seen)
     }

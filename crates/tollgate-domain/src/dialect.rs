@@ -132,6 +132,8 @@ pub enum Framing {
     Sse,
     /// A JSON object a line.
     JsonLines,
+    /// A JSON array, an element an event. Spoken to clients only.
+    JsonArray,
     /// Binary frames with checksums (`application/vnd.amazon.eventstream`).
     AwsFrames,
 }

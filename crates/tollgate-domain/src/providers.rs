@@ -96,6 +96,27 @@ pub struct Endpoint {
     pub uri: Uri,
     /// The address for streams, where it is another.
     pub stream_uri: Option<Uri>,
+    /// How the names of its models begin; empty where it is for all that no other endpoint is for.
+    pub models: &'static str,
+    /// Texts that its bodies have to hold, by field.
+    pub fields: &'static [(&'static str, &'static str)],
+}
+
+/// Those of these endpoints that are for a model.
+pub fn for_model<'a>(
+    endpoints: &'a [Endpoint],
+    model: &'a str,
+) -> impl Iterator<Item = &'a Endpoint> {
+    let is_special = move |endpoint: &Endpoint| {
+        !endpoint.models.is_empty() && model.starts_with(endpoint.models)
+    };
+    endpoints.iter().filter(move |endpoint| {
+        let is_anothers = || {
+            let mut others = endpoints.iter();
+            others.any(|other| other.task == endpoint.task && is_special(other))
+        };
+        is_special(endpoint) || endpoint.models.is_empty() && !is_anothers()
+    })
 }
 
 /// One of a provider's keys.

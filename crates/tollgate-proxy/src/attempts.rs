@@ -28,7 +28,7 @@ use rules::{Bench, Miss, Next, Rule, backoff, miss_of, refusal_of, retry_after, 
 use crate::{
     account::Account,
     gateway::Worker,
-    question::{Outgoing, Passes, Question},
+    question::{Errand, Outgoing, Passes, Question},
     refusal::Refusal,
     stream::{Relay, Step},
 };
@@ -397,7 +397,8 @@ impl Run<'_> {
                 event_bytes_max,
             ),
             Passes::Translated => Relay::translated(body, dialect, end, &form, event_bytes_max),
-        };
+        }
+        .framed(self.question.framing);
         let opening = async {
             loop {
                 let step = poll_fn(|context| relay.poll_step(context)).await;
@@ -426,7 +427,7 @@ impl Run<'_> {
         let task = outgoing.endpoint.task;
         let dialect = outgoing.endpoint.dialect;
         // A score is never streamed, whatever its body asks for.
-        if task == Task::Predict {
+        if task == Task::Predict || self.question.errand == Errand::CountTokens {
             return Ok(Reply::Whole(bytes));
         }
         let is_media = dialect == Dialect::OpenaiMedia;
@@ -457,11 +458,9 @@ impl Run<'_> {
         self.note_answer(&answer);
         let form = self.answer_form(lane);
         if self.question.head.stream {
-            return Ok(Reply::Stream(Box::new(Relay::told(
-                stream_of(answer),
-                dialect,
-                &form,
-            ))));
+            let relay = Relay::told(stream_of(answer), dialect, &form);
+            let relay = relay.framed(self.question.framing);
+            return Ok(Reply::Stream(Box::new(relay)));
         }
         Ok(Reply::Whole(write_answer(&answer, &form)))
     }

@@ -13,7 +13,7 @@ use crate::{
     keys::Caller,
     paths::{self, What},
     picture::{CompiledRoute, Picture},
-    question::{self, Passes, Question},
+    question::{self, Errand, Passes, Question},
     refusal::Refusal,
     upload::Upload,
 };
@@ -70,7 +70,7 @@ fn story(picture: &Picture, path: &str, body: &Bytes) -> Result<Value, Refusal> 
         What::Media { operation, .. } => {
             Question::media(operation, head, Upload::of(body.clone()), route)
         }
-        _ => Question::new(dialect, head, body.clone(), route),
+        _ => Question::new(dialect, head, body.clone(), route, Errand::Answer),
     };
     expand::expand(&mut question, limits)?;
     let plan = question.route().tree.plan(None);

@@ -1,6 +1,6 @@
 //! The life of a request, from top to bottom. The order of steps lives here and nowhere else.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -21,7 +21,7 @@ use crate::{
     listings,
     paths::{self, What},
     picture::{Picture, header_value, shorten},
-    question::{self, Address, Question},
+    question::{self, Address, Errand, Question},
     realtime::{self, Handshake, Session},
     refusal::Refusal,
     reply::ReplyBody,
@@ -76,6 +76,16 @@ pub async fn serve(
                 dialect,
                 name,
                 stream,
+                errand: Errand::Answer,
+            };
+            serve_llm(worker, &visit, asked, address, body).await
+        }
+        What::CountTokens(name) => {
+            let address = Address::Named {
+                dialect: Dialect::GeminiGenerate,
+                name,
+                stream: Some(false),
+                errand: Errand::CountTokens,
             };
             serve_llm(worker, &visit, asked, address, body).await
         }
@@ -109,10 +119,10 @@ async fn serve_llm(
     body: Incoming,
 ) -> Response<ReplyBody> {
     let mut account = visit.account(worker, asked.pattern);
-    match call_story(worker, visit, address, body, &mut account).await {
+    match call_story(worker, visit, asked.shape, address, body, &mut account).await {
         Ok((question, success)) => {
             let headers = answer_headers(visit, &question, &success, &account);
-            reply(success, question.dialect, account, &headers)
+            reply(success, question.framing, account, &headers)
         }
         Err(refusal) => refuse(&refusal, asked, account, visit),
     }
@@ -179,7 +189,7 @@ async fn realtime_story(
     visit.check_url()?;
     let handshake = Handshake::read(visit.headers)?; // whether they want a talk
     let headers = realtime::with_key(visit.headers);
-    let caller = keys::identify(&picture.snapshot, &headers, visit.now)?; // who is asking
+    let caller = keys::identify(&picture.snapshot, &headers, None, visit.now)?; // who is asking
     account.record.key = caller.key().map(|key| key.name.clone());
 
     let question = read_talk(picture, &caller, visit, account)?; // with whom they want to talk
@@ -243,6 +253,7 @@ fn open(
 async fn call_story(
     worker: &Worker,
     visit: &Visit<'_>,
+    shape: ErrorShape,
     address: Address<'_>,
     body: Incoming,
     account: &mut Account,
@@ -250,7 +261,7 @@ async fn call_story(
     let picture = visit.picture;
     let limits = &picture.snapshot.limits;
     visit.check_url()?;
-    let caller = keys::identify(&picture.snapshot, visit.headers, visit.now)?; // who is asking
+    let caller = visit.caller(shape)?; // who is asking
     account.record.key = caller.key().map(|key| key.name.clone());
 
     let upload = match address {
@@ -263,6 +274,7 @@ async fn call_story(
     }
 
     let mut question = read(picture, &caller, address, upload, account)?; // what they ask, and of which route
+    question.framing = visit.framing(question.dialect);
     expand::expand(&mut question, limits)?; // the route's prompt, filled in
     let plan = question
         .route()
@@ -293,18 +305,21 @@ fn read(
         return read_media(picture, caller, task, operation, upload, account);
     }
     let bytes = upload.bytes;
+    let mut asked_for = Errand::Answer;
     let (dialect, head, route) = match address {
         Address::Media { .. } => return Err(Refusal::ModelMissing),
         Address::Named {
             dialect,
             name,
             stream,
+            errand,
         } => {
             account.record.client_dialect = Some(dialect);
             let name = paths::decoded(name);
             account.record.model_asked = Some(shorten(&name));
             let mut head = question::scan(dialect, &bytes, &picture.snapshot.limits)?;
             head.stream = stream.unwrap_or(head.stream);
+            asked_for = errand;
             let route = picture.route_or_direct(&name, dialect.task(), caller)?;
             (dialect, head, route)
         }
@@ -329,7 +344,7 @@ fn read(
         }
     };
     note_question(account, &route.route, &head);
-    Ok(Question::new(dialect, head, bytes, route))
+    Ok(Question::new(dialect, head, bytes, route, asked_for))
 }
 
 /// Reads which model a call for media asks for. OpenAI's clients may leave it out; where one route alone does what is asked, it is that.
@@ -406,7 +421,7 @@ fn answer_headers(
 /// The answer itself. From here on the record rides in its body.
 fn reply(
     success: Success,
-    dialect: Dialect,
+    framing: Framing,
     mut account: Account,
     headers: &HeaderMap,
 ) -> Response<ReplyBody> {
@@ -435,7 +450,8 @@ fn reply(
             let timeouts = success.engaged.lane().provider().timeouts;
             (
                 ReplyBody::stream(*relay, account, success.engaged, &timeouts),
-                HeaderValue::from_static(match dialect.framing() {
+                HeaderValue::from_static(match framing {
+                    Framing::JsonArray => "application/json",
                     Framing::JsonLines => "application/x-ndjson",
                     Framing::Sse | Framing::AwsFrames => "text/event-stream; charset=utf-8",
                 }),
@@ -473,7 +489,8 @@ async fn describe(
         _ => {}
     }
     let picture = visit.picture;
-    let caller = keys::identify(&picture.snapshot, visit.headers, visit.now)?;
+    let caller = visit.caller(asked.shape)?;
+    let gemini = asked.shape == ErrorShape::Gemini || visit.headers.contains_key("x-goog-api-key");
     let anthropic = asked.shape == ErrorShape::Anthropic;
     let name = match asked.what {
         What::Model(name) | What::Endpoint(name) | What::LegacyRoute(name) => paths::decoded(name),
@@ -487,6 +504,8 @@ async fn describe(
     };
     let name = name.as_ref();
     let found = match asked.what {
+        What::Models if gemini => Some(listings::gemini_models(picture, &caller)),
+        What::Model(_) if gemini => listings::gemini_model_named(picture, &caller, name),
         What::Models if anthropic => Some(listings::anthropic_models(picture, &caller)),
         What::Models => Some(listings::openai_models(picture, &caller)),
         What::Model(_) if anthropic => listings::anthropic_model_named(picture, &caller, name),
@@ -557,6 +576,7 @@ struct Visit<'a> {
     picture: &'a Picture,
     method: &'a Method,
     path: &'a str,
+    /// May hold a key: never shown.
     query: Option<&'a str>,
     uri_bytes: usize,
     headers: &'a HeaderMap,
@@ -600,13 +620,8 @@ impl<'a> Visit<'a> {
     }
 
     /// A parameter of the query.
-    fn parameter(&self, name: &str) -> Option<String> {
-        let mut pairs = self
-            .query?
-            .split('&')
-            .filter_map(|pair| pair.split_once('='));
-        let (_, value) = pairs.find(|(known, _)| *known == name)?;
-        Some(paths::decoded(value).into_owned())
+    fn parameter(&self, name: &str) -> Option<Cow<'_, str>> {
+        keys::parameter(self.query?, name)
     }
 
     fn check_url(&self) -> Result<(), Refusal> {
@@ -615,6 +630,21 @@ impl<'a> Visit<'a> {
             Err(Refusal::UrlTooLong { bytes_max })
         } else {
             Ok(())
+        }
+    }
+
+    /// Who is asking. Gemini's clients may send their key in the query.
+    fn caller(&self, shape: ErrorShape) -> Result<Caller, Refusal> {
+        let query = self.query.filter(|_| shape == ErrorShape::Gemini);
+        keys::identify(&self.picture.snapshot, self.headers, query, self.now)
+    }
+
+    /// How streams of a dialect are cut into events for this client.
+    fn framing(&self, dialect: Dialect) -> Framing {
+        let alternative = self.parameter("alt");
+        match dialect {
+            Dialect::GeminiGenerate if alternative.as_deref() != Some("sse") => Framing::JsonArray,
+            dialect => dialect.framing(),
         }
     }
 

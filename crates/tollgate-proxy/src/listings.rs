@@ -209,3 +209,31 @@ fn first_target(strategy: &Strategy) -> Option<&Target> {
 fn body(value: &Value) -> Bytes {
     Bytes::from(value.to_string())
 }
+
+/// `GET /v1beta/models` of Gemini (<https://ai.google.dev/api/models>, read 2026-11).
+pub(crate) fn gemini_models(picture: &Picture, caller: &Caller) -> Bytes {
+    let models: Vec<Value> = names(picture, caller)
+        .map(|(name, route)| gemini_model(name, route))
+        .collect();
+    body(&json!({"models": models}))
+}
+
+/// `GET /v1beta/models/{id}` of Gemini.
+pub(crate) fn gemini_model_named(picture: &Picture, caller: &Caller, name: &str) -> Option<Bytes> {
+    let (name, route) = names(picture, caller).find(|(known, _)| *known == name)?;
+    Some(body(&gemini_model(name, route)))
+}
+
+fn gemini_model(name: &str, route: &Route) -> Value {
+    let methods: &[&str] = match route.task {
+        Task::Chat => &["generateContent", "streamGenerateContent", "countTokens"],
+        Task::Embeddings => &["embedContent", "batchEmbedContents"],
+        _ => &[],
+    };
+    json!({
+        "name": format!("models/{name}"),
+        "version": "1",
+        "displayName": name,
+        "supportedGenerationMethods": methods,
+    })
+}

@@ -41,6 +41,8 @@ pub(crate) enum What<'a> {
     },
     /// Talk with a model over a WebSocket; the query names the route.
     Realtime,
+    /// Have a model count the tokens of a question of Gemini's; the path names the route.
+    CountTokens(&'a str),
     /// List the routes, as OpenAI or Anthropic list models.
     Models,
     /// Describe one route so.
@@ -152,6 +154,13 @@ const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
             Openai,
         ),
         ("/gateway/mlflow/v1/models", Method::GET, Models, Openai),
+        ("/v1beta/models", Method::GET, Models, ErrorShape::Gemini),
+        (
+            "/gateway/gemini/v1beta/models",
+            Method::GET,
+            Models,
+            ErrorShape::Gemini,
+        ),
         ("/api/2.0/endpoints", Method::GET, Endpoints, Mlflow),
         ("/api/2.0/gateway/routes", Method::GET, LegacyRoutes, Mlflow),
         (
@@ -276,6 +285,9 @@ fn named(path: &str) -> Option<(&'static str, &'static Method, What<'_>, ErrorSh
     let one_segment =
         |prefix: &str, suffix: &str| between(prefix, suffix).filter(|name| !name.contains('/'));
 
+    if let Some((pattern, what)) = geminis(path) {
+        return Some((pattern, &Method::POST, what, ErrorShape::Gemini));
+    }
     // A model may be `provider/model`, so these names may have slashes.
     for (prefix, pattern, shape) in [
         ("/v1/models/", "/v1/models/{id}", ErrorShape::Openai),
@@ -293,6 +305,12 @@ fn named(path: &str) -> Option<(&'static str, &'static Method, What<'_>, ErrorSh
             "/gateway/mlflow/v1/models/",
             "/gateway/mlflow/v1/models/{id}",
             ErrorShape::Openai,
+        ),
+        ("/v1beta/models/", "/v1beta/models/{id}", ErrorShape::Gemini),
+        (
+            "/gateway/gemini/v1beta/models/",
+            "/gateway/gemini/v1beta/models/{id}",
+            ErrorShape::Gemini,
         ),
     ] {
         if let Some(name) = between(prefix, "") {
@@ -375,12 +393,78 @@ pub(crate) fn decoded(name: &str) -> Cow<'_, str> {
         .unwrap_or(Cow::Borrowed(name))
 }
 
+/// Gemini's methods, which come after the model's name.
+fn geminis(path: &str) -> Option<(&'static str, What<'_>)> {
+    let prefixes = [
+        "/v1beta/models/",
+        "/v1/models/",
+        "/gateway/gemini/v1beta/models/",
+    ];
+    let prefix = prefixes
+        .iter()
+        .position(|prefix| path.starts_with(prefix))?;
+    let rest = path.get(prefixes[prefix].len()..)?;
+    let (name, method) = rest.rsplit_once(':')?;
+    let call = |dialect, stream| What::CallAt {
+        dialect,
+        name,
+        stream,
+    };
+    // One for each prefix.
+    let (patterns, what) = match method {
+        "generateContent" => (
+            [
+                "/v1beta/models/{name}:generateContent",
+                "/v1/models/{name}:generateContent",
+                "/gateway/gemini/v1beta/models/{name}:generateContent",
+            ],
+            call(Dialect::GeminiGenerate, Some(false)),
+        ),
+        "streamGenerateContent" => (
+            [
+                "/v1beta/models/{name}:streamGenerateContent",
+                "/v1/models/{name}:streamGenerateContent",
+                "/gateway/gemini/v1beta/models/{name}:streamGenerateContent",
+            ],
+            call(Dialect::GeminiGenerate, Some(true)),
+        ),
+        "embedContent" => (
+            [
+                "/v1beta/models/{name}:embedContent",
+                "/v1/models/{name}:embedContent",
+                "/gateway/gemini/v1beta/models/{name}:embedContent",
+            ],
+            call(Dialect::GeminiEmbeddings, None),
+        ),
+        "batchEmbedContents" => (
+            [
+                "/v1beta/models/{name}:batchEmbedContents",
+                "/v1/models/{name}:batchEmbedContents",
+                "/gateway/gemini/v1beta/models/{name}:batchEmbedContents",
+            ],
+            call(Dialect::GeminiEmbeddings, None),
+        ),
+        "countTokens" => (
+            [
+                "/v1beta/models/{name}:countTokens",
+                "/v1/models/{name}:countTokens",
+                "/gateway/gemini/v1beta/models/{name}:countTokens",
+            ],
+            What::CountTokens(name),
+        ),
+        _ => return None,
+    };
+    (!name.is_empty()).then_some((patterns[prefix], what))
+}
+
 /// Whoever asks for a path that does not exist still wants to understand the answer.
 fn shape_by_prefix(path: &str) -> ErrorShape {
     if path.starts_with("/gateway/anthropic/") || path.starts_with("/v1/messages/") {
         ErrorShape::Anthropic
     } else if path.starts_with("/api/") && !path.starts_with("/api/2.0/") {
         ErrorShape::Ollama
+    } else if path.starts_with("/v1beta/") || path.starts_with("/gateway/gemini/") {
+        ErrorShape::Gemini
     } else if path.starts_with("/api/")
         || path.starts_with("/endpoints/")
         || path.starts_with("/gateway/")
@@ -438,6 +522,37 @@ mod tests {
         ] {
             assert_eq!(decoded(written), meant);
         }
+    }
+
+    #[test]
+    fn geminis_methods_come_after_the_models_name() {
+        let call = |dialect, name, stream| What::CallAt {
+            dialect,
+            name,
+            stream,
+        };
+        let chat = |name, stream| call(Dialect::GeminiGenerate, name, Some(stream));
+        for (path, expected) in [
+            ("/v1beta/models/chat:generateContent", chat("chat", false)),
+            (
+                "/v1/models/ollama/llama3:8b:streamGenerateContent",
+                chat("ollama/llama3:8b", true),
+            ),
+            (
+                "/gateway/gemini/v1beta/models/vectors:batchEmbedContents",
+                call(Dialect::GeminiEmbeddings, "vectors", None),
+            ),
+            ("/v1beta/models/chat:countTokens", What::CountTokens("chat")),
+            ("/v1beta/models/chat:predict", What::WrongMethod("GET")),
+            ("/v1beta/models/:generateContent", What::WrongMethod("GET")),
+        ] {
+            assert_eq!(what(&Method::POST, path), expected, "{path}");
+        }
+        let listed = find(&Method::GET, "/v1beta/models/chat");
+        assert_eq!(
+            (listed.what, listed.shape),
+            (What::Model("chat"), ErrorShape::Gemini)
+        );
     }
 
     #[test]

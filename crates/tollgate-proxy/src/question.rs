@@ -6,11 +6,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::Uri;
 use serde_json::{Map, Value};
 use tollgate_dialects::{
     Call, CallForm, Edits, Form, Head, HeadLimits, ModelEdit, ReadError, read_call, write_call,
 };
-use tollgate_domain::{Dialect, Endpoint, Limits, StreamUsage, Task};
+use tollgate_domain::{Dialect, Endpoint, Framing, Limits, StreamUsage, Task};
 use tollgate_upstream::{Lane, RequestBody, Rest, with_operation};
 
 use crate::{picture::CompiledRoute, refusal::Refusal, upload::Upload};
@@ -41,7 +42,18 @@ pub(crate) enum Address<'a> {
         name: &'a str,
         /// Whether to stream, where the address says so.
         stream: Option<bool>,
+        /// What is wanted of the model.
+        errand: Errand,
     },
+}
+
+/// What is wanted of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Errand {
+    /// An answer.
+    Answer,
+    /// How many tokens the question has. Nobody but its own provider can tell.
+    CountTokens,
 }
 
 /// A call on its way.
@@ -49,6 +61,10 @@ pub(crate) enum Address<'a> {
 pub(crate) struct Question {
     /// What the client speaks.
     pub(crate) dialect: Dialect,
+    /// How streams are cut into events for the client.
+    pub(crate) framing: Framing,
+    /// What is wanted of the model.
+    pub(crate) errand: Errand,
     /// What the gateway needed to know of the body.
     pub(crate) head: Head,
     /// As the client sent it, or as the route's prompt made it anew.
@@ -116,9 +132,12 @@ impl Question {
         head: Head,
         body: Bytes,
         route: Arc<CompiledRoute>,
+        errand: Errand,
     ) -> Self {
         Self {
             dialect,
+            framing: dialect.framing(),
+            errand,
             head,
             body,
             route,
@@ -142,7 +161,13 @@ impl Question {
                 form,
                 rest: Mutex::new(rest),
             }),
-            ..Self::new(Dialect::OpenaiMedia, head, upload.bytes, route)
+            ..Self::new(
+                Dialect::OpenaiMedia,
+                head,
+                upload.bytes,
+                route,
+                Errand::Answer,
+            )
         }
     }
 
@@ -195,6 +220,9 @@ impl Question {
     /// # Errors
     /// When the target cannot be asked this, or the body is not what the client's dialect wants.
     pub(crate) fn write_for(&self, lane: &Lane, limits: &Limits) -> Result<Outgoing, Refusal> {
+        if self.errand == Errand::CountTokens {
+            return self.write_count_for(lane);
+        }
         let task = self.route.route.task;
         let provider = lane.provider();
         let endpoint =
@@ -209,14 +237,24 @@ impl Question {
         }
         let model = provider.quirks.model_in_body.then(|| lane.model().as_ref());
         let ask_usage = self.head.stream && provider.quirks.stream_usage == StreamUsage::Ask;
+        let fields = texts(endpoint.fields);
         if endpoint.dialect == self.dialect {
+            let named = match endpoint.dialect {
+                Dialect::GeminiEmbeddings => model_name(lane),
+                _ => String::new(),
+            };
             let edits = Edits {
                 model: match (model, endpoint.dialect) {
                     (_, Dialect::MlflowServing) => ModelEdit::Keep,
+                    (_, Dialect::GeminiGenerate) => ModelEdit::Remove,
+                    (_, Dialect::GeminiEmbeddings) => ModelEdit::Inside {
+                        field: "requests",
+                        model: &named,
+                    },
                     (Some(model), _) => ModelEdit::Set(model),
                     (None, _) => ModelEdit::Remove,
                 },
-                defaults: &[&self.route.route.params, &provider.params],
+                defaults: &[&self.route.route.params, &provider.params, &fields],
                 ask_usage,
             };
             return Ok(Outgoing {
@@ -224,7 +262,7 @@ impl Question {
                 passes: Passes::Through,
                 dropped: Vec::new(),
                 streams: self.head.stream && !matches!(task, Task::Predict | Task::Rerank),
-                endpoint,
+                endpoint: for_body(endpoint, &self.head),
             });
         }
         let form = CallForm {
@@ -239,8 +277,15 @@ impl Question {
             fields: unsupported.fields,
             target: lane.name().to_string(),
         })?;
+        let body =
+            self.with_other_defaults(&endpoint, written.body, &provider.params, &fields, limits)?;
+        let endpoint = if endpoint.dialect == Dialect::GeminiEmbeddings {
+            for_body(endpoint, &scan(Dialect::GeminiEmbeddings, &body, limits)?)
+        } else {
+            endpoint
+        };
         Ok(Outgoing {
-            body: self.with_other_defaults(&endpoint, written.body, &provider.params, limits)?,
+            body,
             passes: Passes::Translated,
             dropped: written.dropped,
             streams: self.head.stream && endpoint.dialect != Dialect::MlflowServing,
@@ -273,6 +318,35 @@ impl Question {
             dropped: Vec::new(),
             streams: false,
         }
+    }
+
+    /// Writes the question how many tokens the call has. It goes to a provider of the client's own dialect or to nobody: an estimate
+    /// would be taken for the truth.
+    fn write_count_for(&self, lane: &Lane) -> Result<Outgoing, Refusal> {
+        let not_served = || Refusal::NotServed {
+            target: lane.name().to_string(),
+            task: "countTokens",
+        };
+        let endpoint = lane
+            .endpoint(self.route.route.task, self.dialect)
+            .filter(|endpoint| endpoint.dialect == self.dialect && self.route.template.is_none())
+            .ok_or_else(not_served)?;
+        let named = model_name(lane);
+        let edits = Edits {
+            model: ModelEdit::Inside {
+                field: "generateContentRequest",
+                model: &named,
+            },
+            defaults: &[],
+            ask_usage: false,
+        };
+        Ok(Outgoing {
+            body: edits.apply(&self.head, &self.body),
+            endpoint: with_method(endpoint.clone(), "countTokens"),
+            passes: Passes::Through,
+            dropped: Vec::new(),
+            streams: false,
+        })
     }
 
     /// The call read, with defaults for the fields that every dialect knows.
@@ -315,19 +389,22 @@ impl Question {
         endpoint: &Endpoint,
         body: Bytes,
         params: &Map<String, Value>,
+        fields: &Map<String, Value>,
         limits: &Limits,
     ) -> Result<Bytes, Refusal> {
         let route = pick(&self.route.route.params, |name| {
             !COMMON_FIELDS.contains(&name)
         });
         let provider = pick(params, |name| !COMMON_FIELDS.contains(&name));
-        if route.is_empty() && provider.is_empty() || endpoint.dialect == Dialect::MlflowServing {
+        if route.is_empty() && provider.is_empty() && fields.is_empty()
+            || endpoint.dialect == Dialect::MlflowServing
+        {
             return Ok(body);
         }
         let head = scan(endpoint.dialect, &body, limits)?;
         let edits = Edits {
             model: ModelEdit::Keep,
-            defaults: &[&route, &provider],
+            defaults: &[&route, &provider, fields],
             ask_usage: false,
         };
         Ok(edits.apply(&head, &body))
@@ -354,6 +431,41 @@ pub(crate) fn dialect_of(task: Task) -> Dialect {
         }
         Task::Predict => Dialect::MlflowServing,
     }
+}
+
+/// A model as Gemini's bodies name it.
+fn model_name(lane: &Lane) -> String {
+    format!("models/{}", lane.model())
+}
+
+/// Texts that a body has to hold.
+fn texts(fields: &[(&str, &str)]) -> Map<String, Value> {
+    let fields = fields.iter();
+    let fields = fields.map(|(name, value)| ((*name).to_owned(), Value::from(*value)));
+    fields.collect()
+}
+
+/// The address that a body belongs to: one text and several have different ones with Gemini.
+fn for_body(endpoint: Endpoint, head: &Head) -> Endpoint {
+    if endpoint.dialect == Dialect::GeminiEmbeddings && head.field("requests").is_none() {
+        with_method(endpoint, "embedContent")
+    } else {
+        endpoint
+    }
+}
+
+/// An address of Google's with another method at its end.
+fn with_method(mut endpoint: Endpoint, method: &str) -> Endpoint {
+    let mut parts = endpoint.uri.clone().into_parts();
+    let path = endpoint.uri.path();
+    let (model, _) = path.rsplit_once(':').unwrap_or((path, ""));
+    let query = endpoint.uri.query().map(|query| format!("?{query}"));
+    let path = format!("{model}:{method}{}", query.unwrap_or_default());
+    if let Ok(path) = path.parse() {
+        parts.path_and_query = Some(path);
+        endpoint.uri = Uri::from_parts(parts).unwrap_or(endpoint.uri);
+    }
+    endpoint
 }
 
 fn pick(fields: &Map<String, Value>, wanted: impl Fn(&str) -> bool) -> Map<String, Value> {

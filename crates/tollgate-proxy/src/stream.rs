@@ -8,10 +8,10 @@ use std::{
 use bytes::Bytes;
 use http_body::Body;
 use tollgate_dialects::{
-    AnswerForm, ErrorKind, Frames, ProviderError, SseEvent, StopReason, StreamEvent, StreamReader,
-    StreamWriter, Watch,
+    AnswerForm, ErrorKind, Frames, JsonArray, ProviderError, SseEvent, StopReason, StreamEvent,
+    StreamReader, StreamWriter, Watch,
 };
-use tollgate_domain::{Dialect, StreamEnd, Usage};
+use tollgate_domain::{Dialect, Framing, StreamEnd, Usage};
 use tollgate_upstream::{Failure, UpstreamBody};
 
 /// Turns the bytes of a provider's stream into those of the client's, as they come.
@@ -171,6 +171,12 @@ impl Relay {
         }
     }
 
+    /// Cuts into events for the client as it wants.
+    pub(crate) fn framed(mut self, framing: Framing) -> Self {
+        self.out.array = (framing == Framing::JsonArray).then(JsonArray::default);
+        self
+    }
+
     /// What was told since the last call.
     pub(crate) fn take_facts(&mut self) -> Facts {
         std::mem::take(&mut self.facts)
@@ -267,8 +273,7 @@ impl Relay {
                     self.out.push(&event.raw);
                 }
                 if seen.end {
-                    self.phase = Phase::Trailing;
-                    return Step::Complete;
+                    return self.complete();
                 }
                 Step::Went
             }
@@ -302,8 +307,7 @@ impl Relay {
                     return self.broken(Break::Cut(None));
                 }
                 writer.write(&StreamEvent::End, self.out.buffer());
-                self.phase = Phase::Trailing;
-                Step::Complete
+                self.complete()
             }
             Mode::Translated { reader, events, .. } => {
                 reader.finish(events);
@@ -361,10 +365,18 @@ impl Relay {
             writer.write(&event, self.out.buffer());
             if event == StreamEvent::End {
                 self.phase = Phase::Trailing;
+                self.out.is_complete = true;
                 return Step::Complete;
             }
         }
         Step::Went
+    }
+
+    /// The answer is whole.
+    fn complete(&mut self) -> Step {
+        self.phase = Phase::Trailing;
+        self.out.is_complete = true;
+        Step::Complete
     }
 
     fn broken(&mut self, how: Break) -> Step {
@@ -446,6 +458,10 @@ pub(crate) fn gateway_error(code: &str, message: &str) -> ProviderError {
 struct Out {
     first: Option<Bytes>,
     more: Vec<u8>,
+    /// Events become the elements of an array.
+    array: Option<JsonArray>,
+    /// All events of the answer have come.
+    is_complete: bool,
 }
 
 impl Out {
@@ -465,6 +481,19 @@ impl Out {
     }
 
     fn take(&mut self) -> Option<Bytes> {
+        let bytes = self.take_events();
+        let Some(array) = &mut self.array else {
+            return bytes;
+        };
+        let mut told = Vec::new();
+        array.push(bytes.unwrap_or_default(), &mut told);
+        if self.is_complete {
+            array.close(&mut told);
+        }
+        (!told.is_empty()).then(|| Bytes::from(told))
+    }
+
+    fn take_events(&mut self) -> Option<Bytes> {
         match self.first.take() {
             Some(first) => Some(first),
             None if self.more.is_empty() => None,

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tollgate_dialects::{
-    CallForm, Policy, Rule, field_named, read_call, read_error, rules, write_call,
+    Call, CallForm, ErrorKind, Policy, Rule, field_named, read_call, read_error, rules, write_call,
 };
 use tollgate_domain::{ChatInput, Dialect, StreamUsage};
 
@@ -132,7 +132,16 @@ async fn own_dialect(stage: &Stage, index: usize, part: &Part) -> Verdict {
             answer.text()
         ));
     };
-    let bare = |value: &Value| without(value, &["model", "stream_options"]);
+    let bare = |value: &Value| {
+        let mut bare = without(value, &["model", "stream_options"]);
+        // Each of these names the model.
+        if let Some(Value::Array(requests)) = bare.get_mut("requests") {
+            requests
+                .iter_mut()
+                .for_each(|request| *request = without(request, &["model"]));
+        }
+        bare
+    };
     if let Some(difference) = difference(&bare(&received), &bare(&part.recording.request_body)) {
         return Verdict::Failed(format!("the request changed {difference}"));
     }
@@ -211,7 +220,7 @@ fn same_answer(part: &Part, answer: &Answer) -> Result<(), String> {
 fn same_error(part: &Part, answer: &Answer) -> Result<(), String> {
     let recording = &part.recording;
     let said = read_error(part.dialect, recording.status, &recording.response_bytes());
-    if recording.status == 401 {
+    if said.kind == ErrorKind::Authentication {
         return if answer.status == 502 {
             Ok(())
         } else {
@@ -238,9 +247,13 @@ fn same_error(part: &Part, answer: &Answer) -> Result<(), String> {
 async fn other_dialect(stage: &Stage, index: usize, part: &Part, other: Dialect) -> Verdict {
     let recording = &part.recording;
     let recorded = recording.request_body.to_string();
-    let Ok(call) = read_call(part.dialect, recorded.as_bytes()) else {
+    let Ok(mut call) = read_call(part.dialect, recorded.as_bytes()) else {
         return Verdict::Impossible;
     };
+    // Some dialects say so in their address.
+    if let Call::Chat(chat) = &mut call {
+        chat.stream = part.asks_for_stream();
+    }
     let route = part.route(other);
     let form = CallForm {
         dialect: other,
@@ -331,15 +344,12 @@ fn answer_in_other(part: &Part, other: Dialect, answer: &Answer) -> Result<(), S
     if recording.status >= 400 {
         let said = read_error(part.dialect, recording.status, &recording.response_bytes());
         let heard = read_error(other, answer.status, &answer.body);
-        let expected = if recording.status == 401 {
-            502
-        } else {
-            said.status
-        };
+        let is_refused_key = said.kind == ErrorKind::Authentication;
+        let expected = if is_refused_key { 502 } else { said.status };
         if answer.status != expected {
             return Err(format!("status {} instead of {expected}", answer.status));
         }
-        return if recording.status == 401 || heard.message == said.message {
+        return if is_refused_key || heard.message == said.message {
             Ok(())
         } else {
             Err(format!("the error's text changed to {:?}", heard.message))

@@ -189,7 +189,9 @@ impl Lane {
         };
         Self {
             header: HeaderValue::from_str(name.as_str()).unwrap_or(HeaderValue::from_static("")),
-            endpoints: state.provider.endpoints.iter().map(endpoint).collect(),
+            endpoints: tollgate_domain::for_model(&state.provider.endpoints, model)
+                .map(endpoint)
+                .collect(),
             model: model.into(),
             state: Arc::clone(state),
             name,

@@ -75,6 +75,10 @@ pub struct KindEndpoint {
     pub path: &'static str,
     /// The path for streams, where it is another.
     pub stream_path: Option<&'static str>,
+    /// How the names of its models begin; empty where it is for all that no other endpoint is for.
+    pub models: &'static str,
+    /// Texts that its bodies have to hold, by field.
+    pub fields: &'static [(&'static str, &'static str)],
 }
 
 /// A kind that configurations name but whose language is not spoken yet.
@@ -125,6 +129,8 @@ const fn at(task: Task, dialect: Dialect, path: &'static str) -> KindEndpoint {
         dialect,
         path,
         stream_path: None,
+        models: "",
+        fields: &[],
     }
 }
 
@@ -160,6 +166,21 @@ const EVERYTHING: &[KindEndpoint] = &[
     MODERATIONS,
     REALTIME,
 ];
+const GEMINI_CHAT: KindEndpoint = KindEndpoint {
+    stream_path: Some("/models/{model}:streamGenerateContent?alt=sse"),
+    ..at(
+        Task::Chat,
+        Dialect::GeminiGenerate,
+        "/models/{model}:generateContent",
+    )
+};
+
+/// For one text or several; for one alone the last part of the address is `:embedContent`.
+const GEMINI_EMBEDDINGS: KindEndpoint = at(
+    Task::Embeddings,
+    Dialect::GeminiEmbeddings,
+    "/models/{model}:batchEmbedContents",
+);
 
 /// A stream that ends with `[DONE]` and reports usage when asked, as OpenAI's does.
 const AS_OPENAI: Quirks = Quirks {
@@ -226,6 +247,52 @@ pub const KINDS: &[Kind] = &[
         headers: &[("anthropic-version", "2023-06-01")],
         quirks: USAGE_UNASKED,
         source: "https://docs.claude.com/en/api/messages",
+        ..OPENAI_SHAPED
+    },
+    Kind {
+        name: "gemini",
+        aliases: &["google", "google_ai_studio"],
+        base_url: Some("https://generativelanguage.googleapis.com/v1beta"),
+        version_path: "/v1beta",
+        sign_in: SignIn::Header("x-goog-api-key"),
+        endpoints: &[GEMINI_CHAT, GEMINI_EMBEDDINGS],
+        quirks: NO_END_MARK,
+        source: "https://ai.google.dev/api",
+        ..OPENAI_SHAPED
+    },
+    // Claude has a language of its own there as well. The key is an access token.
+    Kind {
+        name: "vertex",
+        aliases: &["vertex_ai", "vertexai", "google_vertex"],
+        endpoints: &[
+            KindEndpoint {
+                stream_path: Some(
+                    "/projects/{project}/locations/{location}/publishers/google/models/{model}:streamGenerateContent?alt=sse",
+                ),
+                ..at(
+                    Task::Chat,
+                    Dialect::GeminiGenerate,
+                    "/projects/{project}/locations/{location}/publishers/google/models/{model}:generateContent",
+                )
+            },
+            KindEndpoint {
+                stream_path: Some(
+                    "/projects/{project}/locations/{location}/publishers/anthropic/models/{model}:streamRawPredict",
+                ),
+                models: "claude",
+                fields: &[("anthropic_version", "vertex-2023-10-16")],
+                ..at(
+                    Task::Chat,
+                    Dialect::AnthropicMessages,
+                    "/projects/{project}/locations/{location}/publishers/anthropic/models/{model}:rawPredict",
+                )
+            },
+        ],
+        quirks: Quirks {
+            model_in_body: false,
+            ..NO_END_MARK
+        },
+        source: "https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference",
         ..OPENAI_SHAPED
     },
     Kind {
@@ -561,16 +628,20 @@ pub const CUSTOM_OLLAMA: Kind = Kind {
     ..OPENAI_SHAPED
 };
 
+/// What `type: custom` has with `dialect: gemini`.
+pub const CUSTOM_GEMINI: Kind = Kind {
+    name: "custom",
+    version_path: "/v1beta",
+    key: KeyNeed::Optional,
+    sign_in: SignIn::Header("x-goog-api-key"),
+    endpoints: &[GEMINI_CHAT, GEMINI_EMBEDDINGS],
+    quirks: NO_END_MARK,
+    source: "the operator",
+    ..OPENAI_SHAPED
+};
+
 /// Kinds that MLflow or the article know and whose language is not spoken yet.
 pub const UNSPOKEN: &[UnspokenKind] = &[
-    UnspokenKind {
-        names: &["gemini", "google"],
-        instead: "Google also answers in OpenAI's language: `type: custom` with `base_url: https://generativelanguage.googleapis.com/v1beta/openai`",
-    },
-    UnspokenKind {
-        names: &["vertex_ai", "vertex"],
-        instead: "Vertex AI also answers in OpenAI's language: `type: custom` with `base_url: https://LOCATION-aiplatform.googleapis.com/v1/projects/PROJECT/locations/LOCATION/endpoints/openapi` and an access token as `api_key`",
-    },
     UnspokenKind {
         names: &["bedrock", "amazon_bedrock"],
         instead: "Bedrock also answers in OpenAI's language: `type: custom` with `base_url: https://bedrock-runtime.REGION.amazonaws.com/openai/v1` and a Bedrock API key",
@@ -628,7 +699,12 @@ mod tests {
 
     #[test]
     fn every_row_is_whole() {
-        let others = [&AZURE_DEPLOYMENTS, &CUSTOM_ANTHROPIC, &CUSTOM_OLLAMA];
+        let others = [
+            &AZURE_DEPLOYMENTS,
+            &CUSTOM_ANTHROPIC,
+            &CUSTOM_GEMINI,
+            &CUSTOM_OLLAMA,
+        ];
         for kind in KINDS.iter().chain(others) {
             assert!(!kind.name.is_empty() && !kind.source.is_empty(), "{kind:?}");
             assert!(!kind.endpoints.is_empty(), "{}", kind.name);

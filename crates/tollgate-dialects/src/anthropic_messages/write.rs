@@ -284,7 +284,7 @@ impl CallWriter<'_> {
 }
 
 /// Whether a field of OpenAI's asks for nothing that would not be done anyway.
-fn says_nothing(name: &str, value: &Value) -> bool {
+pub(crate) fn says_nothing(name: &str, value: &Value) -> bool {
     match name {
         "logit_bias" => value.as_object().is_some_and(Map::is_empty),
         "modalities" => *value == json!(["text"]),
@@ -327,7 +327,7 @@ fn member<'a>(body: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<Strin
     value.as_object_mut().expect("made an object just now")
 }
 
-pub(super) fn to_map(value: Value) -> Map<String, Value> {
+pub(crate) fn to_map(value: Value) -> Map<String, Value> {
     if let Value::Object(map) = value {
         map
     } else {

@@ -4,7 +4,7 @@
 use tollgate_domain::Dialect;
 
 use super::{
-    Policy::{self, Dropped, Refused},
+    Policy::{self, Dropped, Mapped, Refused},
     policies::{CITED, HINT, NO_PLACE, OTHERS_FILE, OTHERS_PROOF, OTHERS_RESULT, OTHERS_TOOL},
 };
 
@@ -21,6 +21,8 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
         (Dialect::OpenaiChat, _) => OPENAI_CHAT,
         (Dialect::OpenaiCompletions, _) => OPENAI_COMPLETIONS,
         (Dialect::AnthropicMessages, _) => ANTHROPIC_MESSAGES,
+        (Dialect::GeminiGenerate, _) => GEMINI_GENERATE,
+        (Dialect::GeminiEmbeddings, _) => GEMINI_EMBEDDINGS,
         // They have these fields in common, but for what stands for the conversation.
         (Dialect::OllamaGenerate, Dialect::OllamaChat) => OLLAMA_GENERATE,
         (Dialect::OllamaChat, _) => OLLAMA,
@@ -30,8 +32,6 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
             Dialect::OpenaiMedia
             | Dialect::OpenaiResponses
             | Dialect::OpenaiEmbeddings
-            | Dialect::GeminiGenerate
-            | Dialect::GeminiEmbeddings
             | Dialect::CohereChat
             | Dialect::CohereEmbeddings
             | Dialect::CohereRerank
@@ -54,6 +54,7 @@ const OPENAI_COMPLETIONS: &[Row] = &[
 const OPENAI_CHAT: &[Row] = &[
     ("messages.annotations", Dropped(CITED)),
     ("messages.audio", Refused(NO_SOUND)),
+    ("messages.extra_content", Dropped(OTHERS_PROOF)),
     ("messages.cache_control", Dropped(HINT)),
     ("messages.content.prompt_cache_breakpoint", Dropped(HINT)),
     ("messages.tool_calls.extra_content", Dropped(OTHERS_PROOF)),
@@ -77,6 +78,7 @@ const OPENAI_CHAT: &[Row] = &[
 ];
 
 const ANTHROPIC_MESSAGES: &[Row] = &[
+    ("anthropic_version", Dropped("another language's version")),
     ("messages.content.document.context", Dropped(NO_PLACE)),
     (
         "messages.content.document.citations",
@@ -189,4 +191,90 @@ const OLLAMA_EMBEDDINGS: &[Row] = &[
         "options",
         Dropped("how a model is run; vectors are not sampled"),
     ),
+];
+
+const FOUND_ITSELF: &str = "the address tells what is found there";
+
+/// Fields of parts have no place elsewhere, and what Google's own tools did means nothing there
+/// (<https://ai.google.dev/api/caching#Part>, read 2026-11).
+const GEMINI_GENERATE: &[Row] = &[
+    ("contents.parts.mimeType", Mapped(FOUND_ITSELF)),
+    ("contents.parts.displayName", Dropped(HINT)),
+    ("contents.parts.mediaResolution", Dropped(HINT)),
+    ("contents.parts.mediaProcessing", Dropped(HINT)),
+    ("contents.parts.partMetadata", Dropped(HINT)),
+    ("contents.parts.speechMetadata", Dropped(HINT)),
+    ("contents.parts.audioTranscription", Dropped(HINT)),
+    ("contents.parts.thought", Dropped(HINT)),
+    ("contents.parts.videoMetadata", Refused(NO_PLACE)),
+    ("contents.parts.willContinue", Refused(NO_PLACE)),
+    ("contents.parts.partialArgs", Refused(NO_PLACE)),
+    ("contents.parts.scheduling", Refused(NO_PLACE)),
+    ("contents.parts.executableCode", Refused(OTHERS_RESULT)),
+    ("contents.parts.codeExecutionResult", Refused(OTHERS_RESULT)),
+    ("contents.parts.toolCall", Refused(OTHERS_RESULT)),
+    ("contents.parts.toolResponse", Refused(OTHERS_RESULT)),
+    ("tools.googleSearch", Refused(OTHERS_TOOL)),
+    ("tools.googleSearchRetrieval", Refused(OTHERS_TOOL)),
+    ("tools.enterpriseWebSearch", Refused(OTHERS_TOOL)),
+    ("tools.parallelAiSearch", Refused(OTHERS_TOOL)),
+    ("tools.googleMaps", Refused(OTHERS_TOOL)),
+    ("tools.urlContext", Refused(OTHERS_TOOL)),
+    ("tools.codeExecution", Refused(OTHERS_TOOL)),
+    ("tools.fileSearch", Refused(OTHERS_TOOL)),
+    ("tools.computerUse", Refused(OTHERS_TOOL)),
+    ("tools.retrieval", Refused(OTHERS_TOOL)),
+    ("tools.mcpServers", Refused(OTHERS_TOOL)),
+    ("tools.behavior", Dropped(HINT)),
+    ("tools.response", Dropped(HINT)),
+    ("tools.responseJsonSchema", Dropped(HINT)),
+    (
+        "toolConfig.functionCallingConfig.mode",
+        Dropped("`VALIDATED` is `AUTO` where schemas cannot be insisted on"),
+    ),
+    (
+        "toolConfig.functionCallingConfig.streamFunctionCallArguments",
+        Dropped(HINT),
+    ),
+    ("toolConfig.retrievalConfig", Dropped(HINT)),
+    ("toolConfig.includeServerSideToolInvocations", Dropped(HINT)),
+    (
+        "generationConfig.responseModalities",
+        Refused("there is text only"),
+    ),
+    ("generationConfig.speechConfig", Refused(NO_SOUND)),
+    (
+        "generationConfig.imageConfig",
+        Refused("there is text only"),
+    ),
+    ("generationConfig.audioTimestamp", Dropped(HINT)),
+    ("generationConfig.mediaResolution", Dropped(HINT)),
+    ("generationConfig.enableAffectiveDialog", Dropped(HINT)),
+    ("generationConfig.enableEnhancedCivicAnswers", Dropped(HINT)),
+    ("generationConfig.routingConfig", Dropped(HINT)),
+    ("generationConfig.modelSelectionConfig", Dropped(HINT)),
+    (
+        "generationConfig.thinkingConfig.includeThoughts",
+        Dropped("thoughts are told where the provider tells them"),
+    ),
+    (
+        "safetySettings",
+        Dropped("thresholds of filters that are Google's"),
+    ),
+    (
+        "cachedContent",
+        Refused("a part of the conversation that only another provider has"),
+    ),
+    (
+        "modelArmorConfig",
+        Refused("a guard that another provider does not keep"),
+    ),
+    ("labels", Dropped(HINT)),
+    ("store", Dropped(HINT)),
+];
+
+const GEMINI_EMBEDDINGS: &[Row] = &[
+    ("taskType", Refused("others know fewer uses of vectors")),
+    ("title", Dropped(HINT)),
+    ("autoTruncate", Dropped(HINT)),
 ];

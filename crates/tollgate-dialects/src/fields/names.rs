@@ -192,10 +192,10 @@ impl Field {
             Dialect::OpenaiCompletions => self.in_openai_completions(),
             Dialect::OpenaiEmbeddings => self.in_openai_embeddings(),
             Dialect::AnthropicMessages => self.in_anthropic_messages(),
+            Dialect::GeminiGenerate => self.in_gemini_generate(),
+            Dialect::GeminiEmbeddings => self.in_gemini_embeddings(),
             Dialect::OpenaiMedia
             | Dialect::OpenaiResponses
-            | Dialect::GeminiGenerate
-            | Dialect::GeminiEmbeddings
             | Dialect::CohereChat
             | Dialect::CohereEmbeddings
             | Dialect::CohereRerank
@@ -376,6 +376,51 @@ impl Field {
             Self::Input => "input",
             Self::Dimensions => "dimensions",
             Self::Truncate => "truncate",
+            _ => return None,
+        })
+    }
+
+    fn in_gemini_generate(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Messages => "contents",
+            Self::System => "systemInstruction",
+            Self::MisplacedPart => "contents.parts",
+            Self::Image => "contents.parts.inlineData",
+            Self::Audio => "contents.parts.inlineData.audio",
+            Self::Document => "contents.parts.fileData",
+            Self::Reasoning => "contents.parts.thought",
+            Self::RedactedReasoning => "contents.parts.thoughtSignature",
+            Self::ToolArguments => "contents.parts.functionCall.args",
+            Self::ToolResult => "contents.parts.functionResponse",
+            Self::ToolResultMedia => "contents.parts.functionResponse.parts",
+            Self::IsError => "contents.parts.functionResponse.response.error",
+            Self::Tools => "tools",
+            Self::ToolSchema => "tools.functionDeclarations.parameters",
+            Self::ToolChoice => "toolConfig.functionCallingConfig",
+            Self::MaxTokens => "generationConfig.maxOutputTokens",
+            Self::Temperature => "generationConfig.temperature",
+            Self::TopP => "generationConfig.topP",
+            Self::TopK => "generationConfig.topK",
+            Self::Stop => "generationConfig.stopSequences",
+            Self::FrequencyPenalty => "generationConfig.frequencyPenalty",
+            Self::PresencePenalty => "generationConfig.presencePenalty",
+            Self::Seed => "generationConfig.seed",
+            Self::N => "generationConfig.candidateCount",
+            Self::Logprobs => "generationConfig.responseLogprobs",
+            Self::TopLogprobs => "generationConfig.logprobs",
+            Self::ResponseFormat => "generationConfig.responseSchema",
+            Self::ReasoningEffort => "generationConfig.thinkingConfig.thinkingLevel",
+            Self::ReasoningBudget => "generationConfig.thinkingConfig.thinkingBudget",
+            Self::ServiceTier => "serviceTier",
+            _ => return None,
+        })
+    }
+
+    fn in_gemini_embeddings(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Input => "content",
+            Self::Dimensions => "outputDimensionality",
+            Self::InputType => "taskType",
             _ => return None,
         })
     }

@@ -26,10 +26,10 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
         Dialect::OllamaChat => &[COMPLETION, OLLAMA_CHAT, OLLAMA],
         Dialect::OllamaGenerate => &[OLLAMA_GENERATE, OLLAMA],
         Dialect::OllamaEmbeddings => &[OLLAMA_EMBEDDINGS],
+        Dialect::GeminiGenerate => &[COMPLETION, GEMINI_GENERATE],
+        Dialect::GeminiEmbeddings => &[GEMINI_EMBEDDINGS],
         Dialect::OpenaiMedia
         | Dialect::OpenaiResponses
-        | Dialect::GeminiGenerate
-        | Dialect::GeminiEmbeddings
         | Dialect::CohereChat
         | Dialect::CohereEmbeddings
         | Dialect::CohereRerank
@@ -382,4 +382,121 @@ const OLLAMA_EMBEDDINGS: &[Row] = &[
         Mapped("the gateway writes the vectors as they are asked for"),
     ),
     (Field::User, Dropped(HINT)),
+];
+
+const GEMINI_GENERATE: &[Row] = &[
+    (Field::Model, Mapped(ADDRESS)),
+    (Field::Stream, Mapped(ADDRESS)),
+    (Field::System, Mapped("`systemInstruction`")),
+    (
+        Field::SystemMidway,
+        Mapped(
+            "what the operator says goes to `systemInstruction`, also from within the conversation; where nobody else speaks, the user says it",
+        ),
+    ),
+    (Field::SpeakerName, Dropped(NO_PLACE)),
+    (Field::CacheControl, Dropped(CACHING)),
+    (Field::MisplacedPart, Refused(NO_PLACE)),
+    (Field::Image, Refused(OTHERS_FILE)),
+    (Field::ImageDetail, Dropped(HINT)),
+    (Field::Document, Refused(OTHERS_FILE)),
+    (Field::Citations, Dropped(CITED)),
+    (Field::Refusal, Mapped("text")),
+    (
+        Field::Reasoning,
+        Dropped("becomes a `thought`, without the proof of another provider"),
+    ),
+    (Field::RedactedReasoning, Dropped(OTHERS_PROOF)),
+    (Field::CustomToolCall, Refused(JSON_TOOLS)),
+    (
+        Field::ToolArguments,
+        Refused(
+            "arguments are JSON objects there, and these are none; where it may be dropped, the text goes under `_invalid_arguments`",
+        ),
+    ),
+    (
+        Field::ToolResult,
+        Mapped(
+            "`functionResponse`; a text that is no JSON object is its `output`, and what a tool that failed says is its `error`",
+        ),
+    ),
+    (
+        Field::ToolResultMedia,
+        Mapped(
+            "`functionResponse.parts` for models from Gemini 3 on; for others they follow all functions' answers",
+        ),
+    ),
+    (Field::CustomTool, Refused(JSON_TOOLS)),
+    (
+        Field::ToolStrict,
+        Dropped("schemas are kept to where a function has to be called"),
+    ),
+    (
+        Field::ToolSchema,
+        Mapped(
+            "`parameters` where Gemini's own subset of a schema can say it, else `parametersJsonSchema`",
+        ),
+    ),
+    (
+        Field::ToolChoice,
+        Refused("a choice in another dialect's own form has no place there"),
+    ),
+    (
+        Field::ParallelToolCalls,
+        Refused("`true` is what Gemini does anyway, and it cannot be told otherwise"),
+    ),
+    (
+        Field::MaxTokens,
+        Mapped("`generationConfig.maxOutputTokens`"),
+    ),
+    (Field::Stop, Mapped("`generationConfig.stopSequences`")),
+    (
+        Field::Seed,
+        Refused("has 32 bits there, and this one has more"),
+    ),
+    (Field::N, Mapped("`generationConfig.candidateCount`")),
+    (
+        Field::Logprobs,
+        Mapped("`generationConfig.responseLogprobs`"),
+    ),
+    (Field::TopLogprobs, Mapped("`generationConfig.logprobs`")),
+    (
+        Field::ResponseFormat,
+        Refused(
+            "a schema is `responseSchema` or `responseJsonSchema`, without name and strictness, and `json_object` is `responseMimeType`; other forms are refused",
+        ),
+    ),
+    (
+        Field::ReasoningEffort,
+        Mapped(
+            "`thinkingLevel` for models from Gemini 3 on; for others `thinkingBudget`: 1024 for `low`, 8192 for `medium`, 24576 above, 0 for `none`",
+        ),
+    ),
+    (
+        Field::ReasoningBudget,
+        Mapped("`thinkingBudget`, -1 where the amount is left to the model"),
+    ),
+    (Field::User, Dropped(NO_PLACE)),
+    (
+        Field::ServiceTier,
+        Dropped("`default` is `standard`, `flex` and `priority` stay; others have no place there"),
+    ),
+];
+
+const GEMINI_EMBEDDINGS: &[Row] = &[
+    (Field::Model, Mapped(ADDRESS)),
+    (
+        Field::Input,
+        Mapped("a text is asked for with `embedContent`, several with `batchEmbedContents`"),
+    ),
+    (Field::InputTokens, Refused("tokens are another model's")),
+    (
+        Field::EncodingFormat,
+        Mapped("the gateway writes the vectors as they are asked for"),
+    ),
+    (
+        Field::InputType,
+        Refused("is `taskType`; others have no place there"),
+    ),
+    (Field::User, Dropped(NO_PLACE)),
 ];

@@ -319,3 +319,66 @@ fn defaults_go_into_the_object_that_a_dialect_has_for_them() {
         json!({"model": "m"})
     );
 }
+
+#[test]
+fn geminis_sampling_has_an_object_of_its_own() {
+    let defaults = json!({"max_tokens": 9, "temperature": 0.5, "safetySettings": []});
+    let defaults = defaults.as_object().unwrap();
+    let edited = |body: &str| {
+        let body = Bytes::from(body.to_owned());
+        let limits = HeadLimits { depth_max: 32 };
+        let head = Head::scan(Dialect::GeminiGenerate, &body, limits).unwrap();
+        let edits = Edits {
+            model: ModelEdit::Remove,
+            defaults: &[defaults],
+            ask_usage: false,
+        };
+        let edited = edits.apply(&head, &body);
+        serde_json::from_slice::<Value>(&edited).unwrap()
+    };
+    for (body, expected) in [
+        (
+            r#"{"contents": []}"#,
+            json!({"contents": [], "generationConfig": {"maxOutputTokens": 9, "temperature": 0.5}, "safetySettings": []}),
+        ),
+        (
+            r#"{"generation_config": {"max_output_tokens": 5, "temperature": null}, "safetySettings": [1]}"#,
+            json!({"generation_config": {"max_output_tokens": 5, "temperature": 0.5}, "safetySettings": [1]}),
+        ),
+        (
+            r#"{"model": "models/x", "generationConfig": {"maxOutputTokens": 5, "temperature": 0}, "safetySettings": []}"#,
+            json!({"generationConfig": {"maxOutputTokens": 5, "temperature": 0}, "safetySettings": []}),
+        ),
+    ] {
+        assert_eq!(edited(body), expected, "{body}");
+    }
+}
+
+#[test]
+fn a_model_is_named_where_its_dialect_names_it() {
+    let edited = |body: &str, field| {
+        let body = Bytes::from(body.to_owned());
+        let limits = HeadLimits { depth_max: 32 };
+        let head = Head::scan(Dialect::GeminiEmbeddings, &body, limits).unwrap();
+        let edits = Edits {
+            model: ModelEdit::Inside {
+                field,
+                model: "models/m",
+            },
+            defaults: &[],
+            ask_usage: false,
+        };
+        String::from_utf8(edits.apply(&head, &body).to_vec()).unwrap()
+    };
+    assert_eq!(
+        edited(
+            r#"{"requests": [{"model":"models/route","content":1},{"content":2}]}"#,
+            "requests"
+        ),
+        r#"{"requests": [{"model":"models/m","content":1},{"content":2,"model":"models/m"}]}"#
+    );
+    assert_eq!(
+        edited(r#"{"model":"models/route","content":1}"#, "requests"),
+        r#"{"content":1}"#
+    );
+}

@@ -559,7 +559,7 @@ fn name_tool_calls(answer: &mut ChatAnswer) {
 }
 
 /// An id for a tool call to which the provider gave none: the same for the same answer, another for every other.
-pub(super) fn tool_call_id(answer_id: &str, choice: u32, part: usize) -> String {
+pub(crate) fn tool_call_id(answer_id: &str, choice: u32, part: usize) -> String {
     format!("call_{answer_id}_{choice}_{part}")
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{Frames, Glance, Watch, glance};
 
-const DIALECTS: [(Dialect, Task); 8] = [
+const DIALECTS: [(Dialect, Task); 10] = [
     (Dialect::OpenaiChat, Task::Chat),
     (Dialect::OpenaiCompletions, Task::Completions),
     (Dialect::OpenaiEmbeddings, Task::Embeddings),
@@ -19,6 +19,8 @@ const DIALECTS: [(Dialect, Task); 8] = [
     (Dialect::OllamaChat, Task::Chat),
     (Dialect::OllamaGenerate, Task::Completions),
     (Dialect::OllamaEmbeddings, Task::Embeddings),
+    (Dialect::GeminiGenerate, Task::Chat),
+    (Dialect::GeminiEmbeddings, Task::Embeddings),
     (Dialect::MlflowServing, Task::Predict),
 ];
 
@@ -98,9 +100,18 @@ impl Fixture {
     }
 }
 
+/// How a dialect's streams end.
+fn end_of(dialect: Dialect) -> StreamEnd {
+    match dialect {
+        Dialect::GeminiGenerate => StreamEnd::Finish,
+        _ => StreamEnd::Mark,
+    }
+}
+
 /// A body without what says nothing: nulls, defaults that are written out, and other names for the same.
 fn bare(mut value: Value) -> Value {
     strip(&mut value);
+    strip_geminis(&mut value, "");
     if let Value::Object(body) = &mut value {
         body.retain(|_, value| ![json!([]), json!({}), json!("")].contains(value));
         if let Some(cap) = body.remove("max_completion_tokens") {
@@ -141,6 +152,40 @@ fn strip(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(strip),
         Value::Number(number) if number.as_f64() == Some(0.0) => *value = json!(0),
+        _ => {}
+    }
+}
+
+/// The same of Gemini's: it has two languages for schemas, and defaults that its clients write out.
+fn strip_geminis(value: &mut Value, name: &str) {
+    match value {
+        Value::Object(members) => {
+            if name == "systemInstruction" || name == "content" {
+                members.remove("role");
+            }
+            for (ours, theirs) in [
+                ("parameters", "parametersJsonSchema"),
+                ("responseSchema", "responseJsonSchema"),
+            ] {
+                if let Some(schema) = members.remove(theirs) {
+                    members.insert(ours.to_owned(), schema);
+                }
+            }
+            members
+                .iter_mut()
+                .for_each(|(name, value)| strip_geminis(value, name));
+            members.retain(|name, value| {
+                let is_default = match name.as_str() {
+                    "thought" => *value == json!(false),
+                    "responseModalities" => *value == json!(["TEXT"]),
+                    "generationConfig" => *value == json!({}),
+                    _ => false,
+                };
+                !is_default
+            });
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| strip_geminis(item, "")),
+        Value::String(word) if name == "type" => *word = word.to_ascii_lowercase(),
         _ => {}
     }
 }
@@ -213,7 +258,7 @@ fn a_glance_agrees_with_the_reader() {
             },
             Answer::Embedding(answer) => Glance {
                 usage: answer.usage,
-                model: Some(answer.model),
+                model: Some(answer.model).filter(|model| !model.is_empty()),
                 ..Glance::default()
             },
             Answer::Rerank(answer) => Glance {
@@ -260,13 +305,18 @@ fn write_stream(form: &AnswerForm<'_>, told: &[StreamEvent]) -> Vec<u8> {
 #[test]
 fn streams_mean_the_same_when_written_again() {
     for (fixture, stream) in streams() {
-        let (told, finish) =
-            read_stream(fixture.dialect, &[stream.as_bytes()], StreamEnd::Mark).unwrap();
+        let (told, finish) = read_stream(
+            fixture.dialect,
+            &[stream.as_bytes()],
+            end_of(fixture.dialect),
+        )
+        .unwrap();
         assert_eq!(finish, Finish::Complete, "{}", fixture.name);
         let lines: Vec<String> = told.iter().map(|event| format!("{event:?}")).collect();
         fixture.snapshot("stream", &lines.join("\n"));
         let written = write_stream(&fixture.answer_form(), &told);
-        let (again, _) = read_stream(fixture.dialect, &[&written], StreamEnd::Mark).unwrap();
+        let (again, _) =
+            read_stream(fixture.dialect, &[&written], end_of(fixture.dialect)).unwrap();
         assert_eq!(merged(again), merged(told), "{}", fixture.name);
     }
 }
@@ -303,8 +353,8 @@ fn a_watch_agrees_with_the_reader() {
     for (fixture, stream) in streams() {
         let mut splitter = Frames::new(fixture.dialect.framing(), 1 << 20);
         splitter.push(Bytes::from(stream));
-        let mut watch = Watch::new(fixture.dialect, StreamEnd::Mark);
-        let mut reader = StreamReader::new(fixture.dialect, StreamEnd::Mark);
+        let mut watch = Watch::new(fixture.dialect, end_of(fixture.dialect));
+        let mut reader = StreamReader::new(fixture.dialect, end_of(fixture.dialect));
         let (mut seen_stop, mut told_stop) = (None, None);
         while let Some(event) = splitter.next().unwrap() {
             let mut told = Vec::new();
@@ -338,10 +388,16 @@ fn a_watch_agrees_with_the_reader() {
                 _ => None,
             }));
         }
-        assert_eq!(seen_stop, told_stop, "{}", fixture.name);
+        let mut told = Vec::new();
+        let finish = reader.finish(&mut told);
+        let last_stop = told.into_iter().find_map(|event| match event {
+            StreamEvent::Stop { stop, .. } => Some(stop.reason),
+            _ => None,
+        });
+        assert_eq!(seen_stop, told_stop.or(last_stop), "{}", fixture.name);
         assert_eq!(
             watch.complete(),
-            reader.finish(&mut Vec::new()) == Finish::Complete,
+            finish == Finish::Complete,
             "{}",
             fixture.name
         );
@@ -370,21 +426,29 @@ fn end_mark(stream: &str) -> Option<usize> {
     let after = |mark: &str| Some(stream.find(mark)? + mark.len());
     let brace = |at: usize| Some(at + stream.get(at..)?.find('}')? + 1);
     let line = |at: usize| Some(at + stream.get(at..)?.find("}\n")? + 1);
+    // Gemini has none: the last chunk is the end.
+    let last = || {
+        let end = stream.trim_end().len();
+        stream.contains("\"finishReason\"").then_some(end)
+    };
     after("data: [DONE]")
         .or_else(|| after("data: {\"type\":\"message_stop\"").and_then(brace))
         .or_else(|| after("\"done\":true").and_then(line))
+        .or_else(last)
 }
 
 #[test]
 fn a_stream_cut_anywhere_has_no_end_and_one_split_anywhere_has_one() {
     for (fixture, stream) in streams() {
         let bytes = stream.as_bytes();
-        let (whole, _) = read_stream(fixture.dialect, &[bytes], StreamEnd::Mark).unwrap();
+        let (whole, _) = read_stream(fixture.dialect, &[bytes], end_of(fixture.dialect)).unwrap();
         let end_mark = end_mark(&stream).filter(|_| whole.contains(&StreamEvent::End));
         for cut in 0..=bytes.len() {
             let (first, second) = bytes.split_at(cut);
             // An event that is cut in the middle cannot be read, which is no end either.
-            if let Ok((told, finish)) = read_stream(fixture.dialect, &[first], StreamEnd::Mark) {
+            if let Ok((told, finish)) =
+                read_stream(fixture.dialect, &[first], end_of(fixture.dialect))
+            {
                 let ends = told
                     .iter()
                     .filter(|event| **event == StreamEvent::End)
@@ -406,7 +470,7 @@ fn a_stream_cut_anywhere_has_no_end_and_one_split_anywhere_has_one() {
                 );
             }
             let (told, _) =
-                read_stream(fixture.dialect, &[first, second], StreamEnd::Mark).unwrap();
+                read_stream(fixture.dialect, &[first, second], end_of(fixture.dialect)).unwrap();
             assert_eq!(told, whole, "{} split at {cut}", fixture.name);
         }
     }
@@ -430,7 +494,8 @@ fn a_whole_answer_can_be_told_as_a_stream() {
             continue;
         };
         let written = write_stream(&fixture.answer_form(), &told);
-        let (again, finish) = read_stream(fixture.dialect, &[&written], StreamEnd::Mark).unwrap();
+        let (again, finish) =
+            read_stream(fixture.dialect, &[&written], end_of(fixture.dialect)).unwrap();
         assert_eq!(finish, Finish::Complete, "{}", fixture.name);
         assert_eq!(merged(again).1, answer.usage, "{}", fixture.name);
         for choice in &answer.choices {
@@ -575,14 +640,14 @@ proptest! {
             let mut event: Value = serde_json::from_str(place.get::<&str>(&lines)).unwrap();
             put_in(&mut event, place, value.clone());
             let stream = stream.replace(place.get::<&str>(&lines), &event.to_string());
-            if let Ok((told, _)) = read_stream(fixture.dialect, &[stream.as_bytes()], StreamEnd::Mark) {
+            if let Ok((told, _)) = read_stream(fixture.dialect, &[stream.as_bytes()], end_of(fixture.dialect)) {
                 drop(write_stream(&fixture.answer_form(), &told));
             }
         }
         let mut chunk = json!({"id": "1", "choices": [{"index": 0, "delta": {"content": "a", "tool_calls": [{"index": 0}]}}]});
         put_in(&mut chunk, place, value);
         let chunk = format!("data: {chunk}\n\ndata: [DONE]\n\n");
-        if let Ok((told, finish)) = read_stream(fixture.dialect, &[chunk.as_bytes()], StreamEnd::Mark) {
+        if let Ok((told, finish)) = read_stream(fixture.dialect, &[chunk.as_bytes()], end_of(fixture.dialect)) {
             prop_assert_eq!(finish, Finish::Complete);
             drop(write_stream(&fixture.answer_form(), &told));
         }

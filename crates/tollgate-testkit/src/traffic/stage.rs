@@ -54,6 +54,8 @@ const SPOKEN: &[Dialect] = &[
     Dialect::OllamaChat,
     Dialect::OllamaGenerate,
     Dialect::OllamaEmbeddings,
+    Dialect::GeminiGenerate,
+    Dialect::GeminiEmbeddings,
     Dialect::MlflowServing,
 ];
 
@@ -72,6 +74,10 @@ fn dialect_of(recording: &Recording) -> Option<Dialect> {
             Dialect::OpenaiEmbeddings
         }
         ("messages" | "openai_compat_messages", _) => Dialect::AnthropicMessages,
+        // Claude on Vertex AI.
+        ("rawPredict" | "streamRawPredict", _) if body["messages"].is_array() => {
+            Dialect::AnthropicMessages
+        }
         ("generateContent" | "streamGenerateContent", _) => Dialect::GeminiGenerate,
         ("embedContent" | "batchEmbedContents", _) => Dialect::GeminiEmbeddings,
         ("chat_v2", _) => Dialect::CohereChat,
@@ -102,6 +108,11 @@ impl Part {
         }
         let spoken = |kind: &&&str| **kind == recording.provider;
         let kind = match dialect {
+            Dialect::AnthropicMessages | Dialect::GeminiGenerate
+                if recording.provider == "vertex" =>
+            {
+                "vertex"
+            }
             Dialect::AnthropicMessages => "anthropic",
             Dialect::OpenaiResponses => "openai",
             Dialect::GeminiGenerate | Dialect::GeminiEmbeddings => "gemini",
@@ -173,7 +184,7 @@ impl Part {
     pub(super) fn events(&self, body: &[u8]) -> Vec<String> {
         let text = String::from_utf8_lossy(body);
         match self.dialect.framing() {
-            Framing::Sse => client::events(&text),
+            Framing::Sse | Framing::JsonArray => client::events(&text),
             Framing::JsonLines => text
                 .lines()
                 .filter(|line| !line.trim().is_empty())
@@ -406,6 +417,9 @@ fn configuration(parts: &[Part], url: &str) -> String {
             kind => kind,
         };
         let address = match (part.dialect, kind) {
+            (_, "vertex") => {
+                format!("base_url: \"{url}\", api_key: k, project: p, location: global")
+            }
             (Dialect::AnthropicMessages, _)
             | (_, "perplexity" | "gemini" | "cohere" | "bedrock") => {
                 format!("base_url: \"{url}\", api_key: k")
@@ -430,9 +444,14 @@ fn configuration(parts: &[Part], url: &str) -> String {
             providers,
             "  - {{name: \"{name}\", type: {kind}, {address}{paths}}}"
         );
+        // Vertex AI tells by the model which language is spoken.
+        let model = match (part.dialect, kind) {
+            (Dialect::AnthropicMessages, "vertex") => "claude",
+            _ => "m",
+        };
         let _written = writeln!(
             routes,
-            "  - {{name: \"{name}\", route_type: {task}, drop_unsupported: true, retries: {{per_target: 0, attempts_max: 1}}, model: {{provider: \"{name}\", name: m}}}}"
+            "  - {{name: \"{name}\", route_type: {task}, drop_unsupported: true, retries: {{per_target: 0, attempts_max: 1}}, model: {{provider: \"{name}\", name: {model}}}}}"
         );
     }
     format!("log: {{calls: false}}\n{providers}{routes}")

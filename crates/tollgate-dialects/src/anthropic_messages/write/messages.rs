@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{CallWriter, JSON_INSTRUCTION, invalid_arguments, parse_arguments, to_map};
 use crate::{
     Field, MediaSource, Message, Part, PartKind, ResponseFormat, Role, ToolKind, fields::Place,
-    json::put, openai_chat::REASONING_FIELDS,
+    gemini_generate::is_geminis, json::put, openai_chat::REASONING_FIELDS,
 };
 
 /// What one speaker says in a row.
@@ -129,12 +129,17 @@ impl CallWriter<'_> {
             PartKind::Reasoning {
                 text,
                 signature: Some(signature),
-            } => to_map(json!({"type": "thinking", "thinking": text, "signature": signature})),
+            } if self.own || !is_geminis(signature) => {
+                to_map(json!({"type": "thinking", "thinking": text, "signature": signature}))
+            }
             PartKind::Reasoning {
                 text,
                 signature: None,
             } if self.own => to_map(json!({"type": "thinking", "thinking": text})),
             PartKind::Reasoning { .. } => return self.none(Field::Reasoning),
+            PartKind::RedactedReasoning { data } if !self.own && is_geminis(data) => {
+                return self.none(Field::RedactedReasoning);
+            }
             PartKind::RedactedReasoning { data } => {
                 to_map(json!({"type": "redacted_thinking", "data": data}))
             }

@@ -6,12 +6,14 @@ use crate::Part;
 
 const OPENAI: Dialect = Dialect::OpenaiChat;
 const ANTHROPIC: Dialect = Dialect::AnthropicMessages;
+const GEMINI: Dialect = Dialect::GeminiGenerate;
 
 /// The dialects of chats, and a model to ask in each.
-const CHATS: [(Dialect, &str); 3] = [
+const CHATS: [(Dialect, &str); 4] = [
     (OPENAI, "gpt-5"),
     (ANTHROPIC, "claude-sonnet-4-5"),
     (Dialect::OllamaChat, "gpt-oss:20b"),
+    (GEMINI, "gemini-3-flash"),
 ];
 
 fn call_form(dialect: Dialect, model: &str, drop_unsupported: bool) -> CallForm<'_> {
@@ -54,7 +56,8 @@ fn recordings_in_the_other_dialect() {
                 text += &format!("\n\n# Answer\n{written:#}");
             }
             if let Some(stream) = fixture.content["stream"].as_str() {
-                let read = read_stream(fixture.dialect, &[stream.as_bytes()], StreamEnd::Mark);
+                let end = end_of(fixture.dialect);
+                let read = read_stream(fixture.dialect, &[stream.as_bytes()], end);
                 let written = write_stream(&answer_form(*dialect), &read.unwrap().0);
                 text += &format!("\n\n# Stream\n{}", String::from_utf8(written).unwrap());
             }

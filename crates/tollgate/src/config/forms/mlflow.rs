@@ -27,12 +27,15 @@ const CONFIG_KEYS: &[(&str, Meaning)] = &[
     ("anthropic_api_key", Meaning::Key),
     ("mistral_api_key", Meaning::Key),
     ("togetherai_api_key", Meaning::Key),
+    ("gemini_api_key", Meaning::Key),
     ("token", Meaning::Key),
     ("api_base", Meaning::Setting("base_url")),
     ("openai_api_base", Meaning::Setting("base_url")),
     ("anthropic_api_base", Meaning::Setting("base_url")),
     ("model_server_url", Meaning::Setting("base_url")),
     ("host", Meaning::Setting("base_url")),
+    ("vertex_project", Meaning::Setting("project")),
+    ("vertex_location", Meaning::Setting("location")),
     ("openai_api_version", Meaning::Setting("api_version")),
     ("openai_deployment_name", Meaning::Setting("deployment")),
     (
@@ -169,6 +172,11 @@ impl Rewriter<'_, '_> {
             self.settings(config, &mut settings);
         }
         settings.put_headers();
+        // What MLflow takes where none is given.
+        if settings.kind == "vertex" && settings.node.entry("location").is_none() {
+            let value = Node::text("global", kind.span.clone());
+            settings.put("location", kind.span.clone(), value);
+        }
         Some(self.add_provider(settings.kind, settings.node))
     }
 

@@ -70,6 +70,9 @@ pub(crate) fn address(
     if let Some(base) = kind.base_url.and_then(|url| Base::parse(url).ok()) {
         return Address::At(base);
     }
+    if kind.name == "vertex" {
+        return vertex(written);
+    }
     if let Some(uri) = &written.model_uri {
         return unresolved(uri, written, at, problems);
     }
@@ -96,6 +99,67 @@ pub(crate) fn address(
         .label("`base_url` is missing")
         .help(help);
     Address::Wrong
+}
+
+/// Where Vertex AI is, by its location
+/// (<https://docs.cloud.google.com/vertex-ai/generative-ai/docs/learn/locations>, read 2026-11). One that is missing is reported
+/// with the paths, which need it as well.
+fn vertex(written: &written::Provider) -> Address {
+    let host = match written.location.as_deref().map(str::trim) {
+        None | Some("") => return Address::Wrong,
+        Some("global") => "aiplatform.googleapis.com".to_owned(),
+        Some(region @ ("us" | "eu")) => format!("aiplatform.{region}.rep.googleapis.com"),
+        Some(location) => format!("{location}-aiplatform.googleapis.com"),
+    };
+    Base::parse(&format!("https://{host}")).map_or(Address::Wrong, Address::At)
+}
+
+/// Reports what the addresses of Vertex AI need and the operator has not given.
+pub(crate) fn report_missing_places(
+    kind: &Kind,
+    written: &written::Provider,
+    at: At<'_>,
+    problems: &mut Problems,
+) {
+    if kind.name != "vertex" {
+        return;
+    }
+    for (key, given, such_as) in [
+        (
+            "project",
+            &written.project,
+            "the id of your project in Google Cloud",
+        ),
+        (
+            "location",
+            &written.location,
+            "such as `us-central1` or `global`",
+        ),
+    ] {
+        let is_plain = |text: &str| {
+            let is_fit = |sign: char| sign.is_ascii_alphanumeric() || "-_.:".contains(sign);
+            !text.is_empty() && text.chars().all(is_fit)
+        };
+        match given.as_deref() {
+            // What is written but could not be filled in has been reported.
+            None if at.has(key) => {}
+            None => {
+                problems
+                    .error(at.span(), format!("a `vertex` provider needs a `{key}`"))
+                    .label(format!("`{key}` is missing"))
+                    .help(format!("give `{key}`: {such_as}"));
+            }
+            Some(text) if !is_plain(text.trim()) => {
+                problems
+                    .error(
+                        at.key(key).span(),
+                        format!("this is no `{key}` of Google Cloud"),
+                    )
+                    .help(format!("give {such_as}"));
+            }
+            Some(_) => {}
+        }
+    }
 }
 
 /// A model of the registry: where it is served is not known.
@@ -198,6 +262,8 @@ pub(crate) fn endpoints(
                     dialect: endpoint.dialect,
                     uri,
                     stream_uri,
+                    models: endpoint.models,
+                    fields: endpoint.fields,
                 }),
                 Err((place, why)) => {
                     problems.error(place.span(), why);
@@ -242,6 +308,8 @@ pub(crate) fn unresolved_endpoints(kind: &Kind) -> Vec<Endpoint> {
         dialect: endpoint.dialect,
         uri: Uri::from_static("http://unresolved.invalid/invocations"),
         stream_uri: None,
+        models: endpoint.models,
+        fields: endpoint.fields,
     });
     endpoints.collect()
 }
@@ -255,6 +323,14 @@ fn finish_uri(text: &str, written: &written::Provider) -> Result<Uri, String> {
     let mut text = text
         .replace("{model}", &model)
         .replace("{operation}", "%7Boperation%7D");
+    for (place, given) in [
+        ("{project}", &written.project),
+        ("{location}", &written.location),
+    ] {
+        if let Some(given) = given {
+            text = text.replace(place, given.trim());
+        }
+    }
     if let Some(name) = secrets::secret_parameter(&text) {
         return Err(format!(
             "its parameter `{name}` looks like a credential, which belongs under `api_key`, with `auth: {{query: {name}}}`"

@@ -12,7 +12,8 @@ use tollgate_domain::{
     Timeouts, Transport,
 };
 use tollgate_upstream::providers::{
-    AZURE_DEPLOYMENTS, CUSTOM_ANTHROPIC, CUSTOM_OLLAMA, KeyNeed, Kind, Reach, SignIn, find,
+    AZURE_DEPLOYMENTS, CUSTOM_ANTHROPIC, CUSTOM_GEMINI, CUSTOM_OLLAMA, KeyNeed, Kind, Reach,
+    SignIn, find,
 };
 
 use super::{
@@ -113,6 +114,7 @@ fn provider(
     let kind = kind(written, at, problems)?;
     report_foreign_settings(kind, written, at, problems);
     let auth = auth(kind, written, at, problems);
+    addresses::report_missing_places(kind, written, at, problems);
     let address = addresses::address(kind, written, at, problems);
     let keys = keys(kind, &auth, &address, written, at, problems);
     let endpoints = match &address {
@@ -150,6 +152,7 @@ fn kind(written: &written::Provider, at: At<'_>, problems: &mut Problems) -> Opt
             ("azure", _) if deployments => &AZURE_DEPLOYMENTS,
             ("custom", Some(written::CustomDialect::Anthropic)) => &CUSTOM_ANTHROPIC,
             ("custom", Some(written::CustomDialect::Ollama)) => &CUSTOM_OLLAMA,
+            ("custom", Some(written::CustomDialect::Gemini)) => &CUSTOM_GEMINI,
             ("custom", Some(written::CustomDialect::Mlflow)) => find("mlflow").unwrap_or(kind),
             _ => kind,
         });
@@ -168,6 +171,7 @@ fn report_foreign_settings(
     let is_custom = written.kind.as_deref().and_then(find).map(|kind| kind.name) == Some("custom");
     let is_mlflow = kind.name == "mlflow";
     let is_azure = kind.name == "azure";
+    let is_vertex = kind.name == "vertex";
     for (key, present, fits, owner) in [
         ("dialect", written.dialect.is_some(), is_custom, "custom"),
         (
@@ -200,6 +204,8 @@ fn report_foreign_settings(
             is_azure,
             "azure",
         ),
+        ("project", written.project.is_some(), is_vertex, "vertex"),
+        ("location", written.location.is_some(), is_vertex, "vertex"),
     ] {
         if present && !fits {
             problems

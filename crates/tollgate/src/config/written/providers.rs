@@ -15,7 +15,7 @@ use super::Wait;
 pub(crate) struct Provider {
     /// What routes call it. Letters, digits, `_`, `.` and `-`.
     pub(crate) name: Option<String>,
-    /// What kind of service it is: `openai`, `azure`, `anthropic`, `mlflow`, `demo`, `custom`, or a host that speaks
+    /// What kind of service it is: `openai`, `azure`, `anthropic`, `gemini`, `vertex`, `mlflow`, `demo`, `custom`, or a host that speaks
     /// OpenAI's language, such as `mistral`, `groq`, `ollama` or `vllm`.
     #[serde(rename = "type")]
     pub(crate) kind: Option<String>,
@@ -37,6 +37,10 @@ pub(crate) struct Provider {
     pub(crate) api_version: Option<String>,
     /// For `type: azure` with `api_version`: the deployment to call, whatever the model.
     pub(crate) deployment: Option<String>,
+    /// For `type: vertex`: the project of Google Cloud.
+    pub(crate) project: Option<String>,
+    /// For `type: vertex`: the location, such as `us-central1` or `global`.
+    pub(crate) location: Option<String>,
     /// How the credential is sent, where that is not as usual for this kind.
     pub(crate) auth: Option<Auth>,
     /// Headers to send with every request.
@@ -165,6 +169,8 @@ pub(crate) enum CustomDialect {
     Anthropic,
     /// Ollama's chat, completions and embeddings.
     Ollama,
+    /// Gemini's `generateContent` and `batchEmbedContents`.
+    Gemini,
     /// `POST /invocations`, as `mlflow models serve` answers it.
     Mlflow,
 }
