@@ -232,7 +232,7 @@ impl CallWriter<'_> {
 
     /// Holds a proof back for its part.
     fn proof(&mut self, data: &str, proofs: &mut Proofs) {
-        match proofs::geminis(data) {
+        match proofs::geminis_signature(data) {
             Some(signature) => proofs.wait(signature),
             None if self.own => proofs.waiting.push(proofs::to_wire(data)),
             None => self.gaps.left_out(Field::RedactedReasoning),
@@ -244,7 +244,7 @@ impl CallWriter<'_> {
         let signature = signature.filter(|signature| !signature.is_empty());
         let proof = match signature {
             Some(proof) if self.own => Some(proofs::to_wire(proof)),
-            Some(proof) => proofs::geminis(proof).map(str::to_owned),
+            Some(proof) => proofs::geminis_signature(proof).map(str::to_owned),
             None => None,
         };
         if signature.is_some() && proof.is_none() {
