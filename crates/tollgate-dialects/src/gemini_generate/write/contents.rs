@@ -267,6 +267,8 @@ impl CallWriter<'_> {
     ) -> Map<String, Value> {
         let args = match parse_arguments(arguments) {
             Some(args) if kind != ToolKind::Custom => args,
+            // Its own calls may hold anything, as they came.
+            None if self.own => serde_json::from_str(arguments).unwrap_or_default(),
             _ => {
                 self.gaps.left_out(match kind {
                     ToolKind::Custom => Field::CustomToolCall,
