@@ -15,7 +15,7 @@ mod write;
 
 pub(crate) use answer::{read_answer, write_answer};
 pub(crate) use glimpse::Glimpse;
-pub(crate) use proofs::is_geminis;
+pub(crate) use proofs::geminis_signature;
 pub(crate) use read::read_call;
 pub(crate) use stream::{StreamReader, StreamWriter};
 pub(crate) use wire::{WireUsage, camel};

@@ -1,19 +1,23 @@
 //! The step that fills a route's prompt in and puts it in the place of what the caller sent.
 
+mod geminis;
+
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tollgate_domain::{Dialect, Limits, Task};
 
 use crate::{
     prompts::{PromptProblem, Rendered, Turn},
-    question::Question,
+    question::{Errand, Question},
     refusal::Refusal,
 };
 
 /// Fields that providers know, and that therefore stay in the body where a template reads them too. Whatever else a
 /// template reads was meant for it alone.
 const PROVIDERS_FIELDS: &[&str] = &[
+    "contents",
     "frequency_penalty",
+    "generationConfig",
     "logit_bias",
     "logprobs",
     "max_completion_tokens",
@@ -33,6 +37,7 @@ const PROVIDERS_FIELDS: &[&str] = &[
     "stream",
     "stream_options",
     "system",
+    "systemInstruction",
     "temperature",
     "thinking",
     "tool_choice",
@@ -51,14 +56,25 @@ pub(crate) fn expand(question: &mut Question, limits: &Limits) -> Result<(), Ref
     let Some(template) = &route.template else {
         return Ok(());
     };
+    if question.errand == Errand::CountTokens {
+        return Ok(()); // refused when it is written: nobody counts a prompt that the caller does not see
+    }
     let mut body: Map<String, Value> =
         serde_json::from_slice(question.body()).map_err(|error| {
             Refusal::BodyInvalid(tollgate_dialects::ReadError::Json(error.to_string()))
         })?;
-    let rendered = template.render(&body).map_err(refusal_of)?;
+    let rendered = if question.dialect == Dialect::GeminiGenerate {
+        template.render(&geminis::as_templates_know_it(&body))
+    } else {
+        template.render(&body)
+    };
+    let rendered = rendered.map_err(refusal_of)?;
     match (route.route.task, rendered) {
         (Task::Completions, Rendered::Text(text)) => {
             body.insert("prompt".to_owned(), Value::String(text));
+        }
+        (_, rendered) if question.dialect == Dialect::GeminiGenerate => {
+            geminis::put(rendered, &mut body);
         }
         (_, rendered) => {
             let mut messages = messages(rendered, body.get("messages"));

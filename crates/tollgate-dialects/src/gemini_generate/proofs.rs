@@ -40,20 +40,15 @@ pub(super) fn from_wire(signature: &str) -> String {
 
 /// A proof as a `thoughtSignature` for a client, which carries other providers' proofs as well.
 pub(super) fn to_wire(proof: &str) -> String {
-    match geminis(proof) {
+    match geminis_signature(proof) {
         Some(signature) => signature.to_owned(),
         None => STANDARD.encode([OTHERS, proof.as_bytes()].concat()),
     }
 }
 
-/// Gemini's own `thoughtSignature`; `None` for another provider's proof.
-pub(super) fn geminis(proof: &str) -> Option<&str> {
+/// Gemini's own `thoughtSignature`; `None` for another provider's proof, which only that one can read.
+pub(crate) fn geminis_signature(proof: &str) -> Option<&str> {
     proof.strip_prefix(GEMINIS)
-}
-
-/// Whether a proof is Gemini's, so that no other provider can read it.
-pub(crate) fn is_geminis(proof: &str) -> bool {
-    geminis(proof).is_some()
 }
 
 #[cfg(test)]
@@ -69,7 +64,7 @@ mod tests {
             "",
         ] {
             let proof = from_wire(signature);
-            assert!(is_geminis(&proof), "{signature}");
+            assert_eq!(geminis_signature(&proof), Some(signature));
             assert_eq!(to_wire(&proof), signature);
         }
     }
@@ -77,7 +72,7 @@ mod tests {
     #[test]
     fn others_proofs_survive_a_client_that_writes_another_alphabet() {
         for proof in ["ErUB+/x=", "opaque text, not base64 ~~~???", ""] {
-            assert!(!is_geminis(proof));
+            assert_eq!(geminis_signature(proof), None);
             let carried = to_wire(proof);
             assert_eq!(from_wire(&carried), proof);
             let rewritten = carried.replace('+', "-").replace('/', "_");

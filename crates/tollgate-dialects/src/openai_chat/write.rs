@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Answer, AnswerChoice, AnswerForm, Call, CallForm, ChatAnswer, ChatCall, Field, Gaps,
     MediaSource, Message, Part, PartKind, Reasoning, ReasoningEffort, ResponseFormat, Role,
-    StopReason, Tool, ToolChoice, ToolKind, Unsupported, Written, cohere_rerank, fields::Place,
+    StopReason, Tool, ToolChoice, ToolKind, Unsupported, Written, cohere_rerank, fields::Place, gemini_generate::geminis_signature,
     json::put, openai_completions, openai_embeddings,
 };
 
@@ -679,6 +679,8 @@ struct Said {
     reasoning_details: Vec<Value>,
     tool_calls: Vec<Value>,
     annotations: Vec<Value>,
+    /// Gemini's proof of what comes next.
+    signature: Option<String>,
 }
 
 impl Said {
@@ -705,6 +707,7 @@ impl Said {
                 self.reasoning_details.push(Value::Object(detail));
             }
             PartKind::RedactedReasoning { data } => {
+                self.signature = geminis_signature(data).map(str::to_owned);
                 let index = self.reasoning_details.len();
                 self.reasoning_details
                     .push(json!({"type": "reasoning.encrypted", "data": data, "index": index}));
@@ -716,6 +719,8 @@ impl Said {
                 kind,
             } => {
                 let mut call = tool_call(id, name, arguments, *kind);
+                let signature = self.signature.take();
+                put(&mut call, "extra_content", signature.map(extra_content));
                 if own {
                     call.extend(part.extra.clone());
                 }
@@ -742,6 +747,12 @@ fn tool_call(id: &str, name: &str, arguments: &str, kind: ToolKind) -> Map<Strin
     })
 }
 
+/// A proof of Gemini's that a tool call has to bring back, where Google's own OpenAI-compatible address has it
+/// (<https://ai.google.dev/gemini-api/docs/openai>, read 2026-11).
+pub(super) fn extra_content(signature: impl Into<Value>) -> Value {
+    json!({"google": {"thought_signature": signature.into()}})
+}
+
 /// A list that has something in it.
 fn some(list: Vec<Value>) -> Option<Vec<Value>> {
     (!list.is_empty()).then_some(list)
@@ -752,6 +763,12 @@ fn some(list: Vec<Value>) -> Option<Vec<Value>> {
 pub(super) fn annotation(citation: &Value, start: usize, end: usize) -> Option<Value> {
     let url = citation.get("url")?.as_str()?;
     let title = citation.get("title").and_then(Value::as_str).unwrap_or(url);
+    // Gemini tells which characters of the text are meant.
+    let at = |name: &str| {
+        let at = usize::try_from(citation.get(name)?.as_u64()?).ok()?;
+        Some(start.saturating_add(at).min(end))
+    };
+    let (start, end) = at("start_index").zip(at("end_index")).unwrap_or((start, end));
     Some(
         json!({"type": "url_citation", "url_citation": {"url": url, "title": title, "start_index": start, "end_index": end}}),
     )

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{CallWriter, JSON_INSTRUCTION, invalid_arguments, parse_arguments, to_map};
 use crate::{
     Field, MediaSource, Message, Part, PartKind, ResponseFormat, Role, ToolKind, fields::Place,
-    gemini_generate::is_geminis, json::put, openai_chat::REASONING_FIELDS,
+    gemini_generate::geminis_signature, json::put, openai_chat::REASONING_FIELDS,
 };
 
 /// What one speaker says in a row.
@@ -129,7 +129,7 @@ impl CallWriter<'_> {
             PartKind::Reasoning {
                 text,
                 signature: Some(signature),
-            } if self.own || !is_geminis(signature) => {
+            } if self.own || geminis_signature(signature).is_none() => {
                 to_map(json!({"type": "thinking", "thinking": text, "signature": signature}))
             }
             PartKind::Reasoning {
@@ -137,7 +137,7 @@ impl CallWriter<'_> {
                 signature: None,
             } if self.own => to_map(json!({"type": "thinking", "thinking": text})),
             PartKind::Reasoning { .. } => return self.none(Field::Reasoning),
-            PartKind::RedactedReasoning { data } if !self.own && is_geminis(data) => {
+            PartKind::RedactedReasoning { data } if !self.own && geminis_signature(data).is_some() => {
                 return self.none(Field::RedactedReasoning);
             }
             PartKind::RedactedReasoning { data } => {

@@ -315,8 +315,14 @@ impl ChoiceState {
                 thought_signature,
                 ..
             }) => {
+                let goes_on = matches!(self.open, Some((Kind::Text, _)));
+                if !goes_on {
+                    self.prove(thought_signature.as_deref());
+                }
                 self.said(Kind::Text, &text.0, out);
-                self.prove(thought_signature.as_deref());
+                if goes_on {
+                    self.prove(thought_signature.as_deref());
+                }
             }
             _ => self.other(raw, out),
         }

@@ -230,7 +230,7 @@ impl CallWriter<'_> {
 
     /// Holds a proof back for its part.
     fn proof(&mut self, data: &str, proofs: &mut Proofs) {
-        match proofs::geminis(data) {
+        match proofs::geminis_signature(data) {
             Some(signature) => proofs.wait(signature),
             None if self.own => proofs.waiting.push(proofs::to_wire(data)),
             None => self.gaps.left_out(Field::RedactedReasoning),
@@ -242,7 +242,7 @@ impl CallWriter<'_> {
         let signature = signature.filter(|signature| !signature.is_empty());
         let proof = match signature {
             Some(proof) if self.own => Some(proofs::to_wire(proof)),
-            Some(proof) => proofs::geminis(proof).map(str::to_owned),
+            Some(proof) => proofs::geminis_signature(proof).map(str::to_owned),
             None => None,
         };
         if signature.is_some() && proof.is_none() {
@@ -265,6 +265,8 @@ impl CallWriter<'_> {
     ) -> Map<String, Value> {
         let args = match parse_arguments(arguments) {
             Some(args) if kind != ToolKind::Custom => args,
+            // Its own calls may hold anything, as they came.
+            None if self.own => serde_json::from_str(arguments).unwrap_or_default(),
             _ => {
                 self.gaps.left_out(match kind {
                     ToolKind::Custom => Field::CustomToolCall,

@@ -8,10 +8,11 @@ use tollgate_domain::{ErrorShape, Usage};
 
 use super::super::{
     wire::{ReasoningDetail, finish_reason, write_usage},
-    write::annotation,
+    write::{annotation, extra_content},
 };
 use crate::{
-    AnswerForm, Delta, ErrorReport, PartStart, ProviderError, StreamEvent, translate::WriteEvents,
+    AnswerForm, Delta, ErrorReport, PartStart, ProviderError, StreamEvent,
+    gemini_generate::geminis_signature, translate::WriteEvents,
 };
 
 /// Writes the chunks of a stream.
@@ -48,6 +49,8 @@ struct ChoiceOut {
     /// Where the current text began, and its citations; they are written at its end, when their range is known.
     cited_from: usize,
     citations: Vec<Value>,
+    /// Gemini's proof of what comes next.
+    signature: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -101,6 +104,8 @@ struct ToolCallOut<'a> {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
     function: FunctionOut<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_content: Option<Value>,
 }
 
 #[derive(Serialize)]
@@ -172,6 +177,7 @@ impl StreamWriter {
             PartStart::Reasoning => state.reasonings += 1,
             PartStart::RedactedReasoning { data } => {
                 state.reasonings += 1;
+                state.signature = geminis_signature(data).map(str::to_owned);
                 let detail = state.reasoning_detail("reasoning.encrypted", |detail| {
                     detail.data = Some(Cow::Borrowed(data))
                 });
@@ -198,6 +204,7 @@ impl StreamWriter {
                     id: Some(id),
                     kind: Some("function"),
                     function,
+                    extra_content: state.signature.take().map(extra_content),
                 };
                 self.chunk(
                     choice,
@@ -250,6 +257,7 @@ impl StreamWriter {
                     id: None,
                     kind: None,
                     function,
+                    extra_content: None,
                 }]);
             }
             Delta::Citation(citation) => {
