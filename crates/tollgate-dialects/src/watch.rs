@@ -13,7 +13,7 @@ use crate::{
     anthropic_messages::{self, WireUsage as AnthropicUsage},
     error::read_in_stream,
     openai_chat::{self, Count, Text, Told, WireUsage, parse, read_event},
-    read_answer,
+    openai_responses, read_answer,
 };
 
 /// What an event told.
@@ -362,6 +362,9 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
             | Dialect::AnthropicMessages
             | Dialect::MlflowServing
     );
+    if dialect == Dialect::OpenaiResponses {
+        return openai_responses::glance(body);
+    }
     if !is_glimpsed {
         return Ok(glance_at(read_answer(dialect, task, body)?));
     }

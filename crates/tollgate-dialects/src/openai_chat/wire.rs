@@ -294,6 +294,11 @@ struct Details {
 pub(crate) struct Count(Option<u64>);
 
 impl Count {
+    /// The number.
+    pub(crate) fn count(self) -> Option<u64> {
+        self.0
+    }
+
     /// As a place in a list.
     pub(crate) fn index(self) -> Option<u32> {
         self.0.and_then(|count| u32::try_from(count).ok())

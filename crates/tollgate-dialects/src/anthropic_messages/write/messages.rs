@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{CallWriter, JSON_INSTRUCTION, invalid_arguments, parse_arguments, to_map};
 use crate::{
     Field, MediaSource, Message, Part, PartKind, ResponseFormat, Role, ToolKind, fields::Place,
-    json::put, openai_chat::REASONING_FIELDS,
+    json::put, openai_chat::REASONING_FIELDS, openai_responses::is_proof,
 };
 
 /// What one speaker says in a row.
@@ -126,6 +126,13 @@ impl CallWriter<'_> {
                 content,
                 is_error,
             } => self.tool_result(call_id, content, *is_error),
+            PartKind::Reasoning {
+                signature: Some(proof),
+                ..
+            } if is_proof(proof) => return self.none(Field::Reasoning),
+            PartKind::RedactedReasoning { data } if is_proof(data) => {
+                return self.none(Field::RedactedReasoning);
+            }
             PartKind::Reasoning {
                 text,
                 signature: Some(signature),
