@@ -218,7 +218,11 @@ impl Run<'_> {
         }
         let outgoing = match self.question.write_for(lane, self.limits) {
             Ok(outgoing) => outgoing,
-            Err(refusal @ (Refusal::Unsupported { .. } | Refusal::NotServed { .. })) => {
+            Err(
+                refusal @ (Refusal::Unsupported { .. }
+                | Refusal::NotServed { .. }
+                | Refusal::StoredState { .. }),
+            ) => {
                 lane.health().abandoned();
                 self.refusal.get_or_insert(refusal);
                 return Ok(None);

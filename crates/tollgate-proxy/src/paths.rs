@@ -66,6 +66,31 @@ const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
             Openai,
         ),
         (
+            "/v1/responses",
+            Method::POST,
+            CallByModel(Dialect::OpenaiResponses),
+            Openai,
+        ),
+        (
+            "/gateway/openai/v1/responses",
+            Method::POST,
+            CallByModel(Dialect::OpenaiResponses),
+            Openai,
+        ),
+        // Azure's clients, with and without a version in the query.
+        (
+            "/openai/v1/responses",
+            Method::POST,
+            CallByModel(Dialect::OpenaiResponses),
+            Openai,
+        ),
+        (
+            "/openai/responses",
+            Method::POST,
+            CallByModel(Dialect::OpenaiResponses),
+            Openai,
+        ),
+        (
             "/v1/messages",
             Method::POST,
             CallByModel(Dialect::AnthropicMessages),

@@ -19,6 +19,12 @@ use crate::{picture::CompiledRoute, refusal::Refusal};
 /// provider's own words.
 const COMMON_FIELDS: [&str; 3] = ["max_tokens", "temperature", "top_p"];
 
+/// Fields of a call of responses that name what was stored before.
+const STORED_STATE: [&str; 2] = ["previous_response_id", "conversation"];
+
+/// An item of theirs that stands for a stored one, as the table calls it.
+const STORED_ITEM: &str = "input.item_reference";
+
 /// Where the name of the route is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Address<'a> {
@@ -143,6 +149,10 @@ impl Question {
                 endpoint,
             });
         }
+        if let Some(field) = self.stored_state() {
+            let target = lane.name().to_string();
+            return Err(Refusal::StoredState { field, target });
+        }
         let form = CallForm {
             dialect: endpoint.dialect,
             model,
@@ -151,10 +161,21 @@ impl Question {
             drop_unsupported: self.route.route.drop_unsupported,
         };
         let call = self.read_with_defaults(&provider.params)?;
-        let written = write_call(&call, &form).map_err(|unsupported| Refusal::Unsupported {
-            fields: unsupported.fields,
-            target: lane.name().to_string(),
-        })?;
+        let refuse = |fields: Vec<String>| {
+            let target = lane.name().to_string();
+            match fields.iter().any(|field| field == STORED_ITEM) {
+                true => Refusal::StoredState {
+                    field: STORED_ITEM,
+                    target,
+                },
+                false => Refusal::Unsupported { fields, target },
+            }
+        };
+        let written =
+            write_call(&call, &form).map_err(|unsupported| refuse(unsupported.fields))?;
+        if written.dropped.iter().any(|field| field == STORED_ITEM) {
+            return Err(refuse(written.dropped));
+        }
         Ok(Outgoing {
             body: self.with_other_defaults(&endpoint, written.body, &provider.params, limits)?,
             passes: Passes::Translated,
@@ -162,6 +183,18 @@ impl Question {
             streams: self.head.stream && endpoint.dialect != Dialect::MlflowServing,
             endpoint,
         })
+    }
+
+    /// The field by which the call goes on from what was stored before. A store of the gateway's own would be asked here.
+    fn stored_state(&self) -> Option<&'static str> {
+        let is_set = |name: &&str| {
+            let range = self.head.field(name);
+            range.is_some_and(|range| &self.body[range] != b"null")
+        };
+        match self.dialect {
+            Dialect::OpenaiResponses => STORED_STATE.into_iter().find(is_set),
+            _ => None,
+        }
     }
 
     /// The call read, with defaults for the fields that every dialect knows.

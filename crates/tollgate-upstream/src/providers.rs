@@ -129,6 +129,7 @@ const fn at(task: Task, dialect: Dialect, path: &'static str) -> KindEndpoint {
 }
 
 const CHAT: KindEndpoint = at(Task::Chat, Dialect::OpenaiChat, "/chat/completions");
+const RESPONSES: KindEndpoint = at(Task::Chat, Dialect::OpenaiResponses, "/responses");
 const COMPLETIONS: KindEndpoint = at(
     Task::Completions,
     Dialect::OpenaiCompletions,
@@ -171,11 +172,15 @@ const OPENAI_SHAPED: Kind = Kind {
     source: "",
 };
 
+/// What a host serves that offers OpenAI's newer API for chats as well.
+const WITH_RESPONSES: &[KindEndpoint] = &[CHAT, RESPONSES, COMPLETIONS, EMBEDDINGS];
+
 /// Every kind whose language is spoken, those with a language of their own first.
 pub const KINDS: &[Kind] = &[
     Kind {
         name: "openai",
         base_url: Some("https://api.openai.com/v1"),
+        endpoints: WITH_RESPONSES,
         source: "https://platform.openai.com/docs/api-reference",
         ..OPENAI_SHAPED
     },
@@ -186,6 +191,7 @@ pub const KINDS: &[Kind] = &[
         aliases: &["azure_openai"],
         version_path: "/openai/v1",
         sign_in: SignIn::Header("api-key"),
+        endpoints: WITH_RESPONSES,
         source: "https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle",
         ..OPENAI_SHAPED
     },
@@ -269,7 +275,7 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "deepseek",
         base_url: Some("https://api.deepseek.com/v1"),
-        endpoints: &[CHAT],
+        endpoints: &[CHAT, RESPONSES],
         quirks: USAGE_UNASKED,
         source: "https://api-docs.deepseek.com",
         ..OPENAI_SHAPED
@@ -278,12 +284,14 @@ pub const KINDS: &[Kind] = &[
         name: "xai",
         aliases: &["grok"],
         base_url: Some("https://api.x.ai/v1"),
+        endpoints: WITH_RESPONSES,
         source: "https://docs.x.ai/docs/api-reference",
         ..OPENAI_SHAPED
     },
     Kind {
         name: "openrouter",
         base_url: Some("https://openrouter.ai/api/v1"),
+        endpoints: WITH_RESPONSES,
         quirks: USAGE_UNASKED,
         source: "https://openrouter.ai/docs/api-reference/overview",
         ..OPENAI_SHAPED
@@ -399,6 +407,7 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "ollama",
         base_url: Some("http://localhost:11434/v1"),
+        endpoints: WITH_RESPONSES,
         key: KeyNeed::Optional,
         source: "https://docs.ollama.com/openai",
         ..OPENAI_SHAPED
@@ -406,6 +415,7 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "vllm",
         base_url: Some("http://localhost:8000/v1"),
+        endpoints: WITH_RESPONSES,
         key: KeyNeed::Optional,
         source: "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html",
         ..OPENAI_SHAPED
@@ -421,6 +431,7 @@ pub const KINDS: &[Kind] = &[
         name: "llamacpp",
         aliases: &["llama_cpp"],
         base_url: Some("http://localhost:8080/v1"),
+        endpoints: WITH_RESPONSES,
         key: KeyNeed::Optional,
         source: "https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
         ..OPENAI_SHAPED
@@ -466,6 +477,16 @@ pub const CUSTOM_ANTHROPIC: Kind = Kind {
     sign_in: SignIn::Header("x-api-key"),
     endpoints: &[at(Task::Chat, Dialect::AnthropicMessages, "/v1/messages")],
     headers: &[("anthropic-version", "2023-06-01")],
+    quirks: USAGE_UNASKED,
+    source: "the operator",
+    ..OPENAI_SHAPED
+};
+
+/// What `type: custom` has with `dialect: openai_responses`.
+pub const CUSTOM_RESPONSES: Kind = Kind {
+    name: "custom",
+    key: KeyNeed::Optional,
+    endpoints: &[RESPONSES],
     quirks: USAGE_UNASKED,
     source: "the operator",
     ..OPENAI_SHAPED
@@ -538,7 +559,11 @@ mod tests {
 
     #[test]
     fn every_row_is_whole() {
-        for kind in KINDS.iter().chain([&AZURE_DEPLOYMENTS, &CUSTOM_ANTHROPIC]) {
+        for kind in KINDS.iter().chain([
+            &AZURE_DEPLOYMENTS,
+            &CUSTOM_ANTHROPIC,
+            &CUSTOM_RESPONSES,
+        ]) {
             assert!(!kind.name.is_empty() && !kind.source.is_empty(), "{kind:?}");
             assert!(!kind.endpoints.is_empty(), "{}", kind.name);
             if let Some(base) = kind.base_url {

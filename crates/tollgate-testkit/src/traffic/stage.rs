@@ -48,6 +48,7 @@ const KINDS: &[&str] = &[
 /// Dialects that the gateway speaks.
 const SPOKEN: &[Dialect] = &[
     Dialect::OpenaiChat,
+    Dialect::OpenaiResponses,
     Dialect::OpenaiCompletions,
     Dialect::OpenaiEmbeddings,
     Dialect::AnthropicMessages,
@@ -59,7 +60,7 @@ fn dialect_of(recording: &Recording) -> Option<Dialect> {
     let body = &recording.request_body;
     let dialect = match (recording.endpoint.as_str(), recording.provider.as_str()) {
         ("chat" | "openai_compat_chat", _) if body["messages"].is_array() => Dialect::OpenaiChat,
-        ("responses", _) if !body["input"].is_null() => Dialect::OpenaiResponses,
+        ("responses" | "mantle_responses", _) if !body["input"].is_null() => Dialect::OpenaiResponses,
         ("completions", provider) if provider != "replicate" && !body["prompt"].is_null() => {
             Dialect::OpenaiCompletions
         }
@@ -100,7 +101,8 @@ impl Part {
         let spoken = |kind: &&&str| **kind == recording.provider;
         let kind = match dialect {
             Dialect::AnthropicMessages => "anthropic",
-            Dialect::OpenaiResponses => "openai",
+            // A kind that serves nothing else, so that other clients are answered there as well.
+            Dialect::OpenaiResponses => "custom",
             Dialect::GeminiGenerate | Dialect::GeminiEmbeddings => "gemini",
             Dialect::CohereChat | Dialect::CohereEmbeddings | Dialect::CohereRerank => "cohere",
             Dialect::OllamaChat | Dialect::OllamaGenerate | Dialect::OllamaEmbeddings => "ollama",
@@ -181,8 +183,11 @@ impl Part {
         }
     }
 
-    /// Whether an event tells usage alone, and the client did not ask for it.
+    /// Whether an event tells usage alone, and the client did not ask for it; or is an end mark of another dialect.
     pub(super) fn is_hidden(&self, event: &str) -> bool {
+        if self.dialect == Dialect::OpenaiResponses && event.trim() == "[DONE]" {
+            return self.recording.response_body.to_string().contains("response.completed");
+        }
         let asked = self.recording.request_body["stream_options"]["include_usage"] == true;
         let chat = matches!(
             self.dialect,
@@ -200,12 +205,10 @@ impl Part {
 
     /// Whether the answer is an error, holds one, or breaks off.
     pub(super) fn tells_trouble(&self) -> bool {
+        let body = String::from_utf8_lossy(&self.recording.response_bytes()).into_owned();
+        let mut errors = body.split("\"error\":").skip(1);
         self.recording.status >= 400
-            || self
-                .recording
-                .response_bytes()
-                .windows(8)
-                .any(|bytes| bytes == b"\"error\":")
+            || errors.any(|error| !error.trim_start().starts_with("null"))
             || !self.is_whole()
     }
 
@@ -404,6 +407,9 @@ fn configuration(parts: &[Part], url: &str) -> String {
             }
             (Dialect::MlflowServing, _) => format!("model_server_url: \"{url}\""),
             (_, "ollama") => format!("base_url: \"{url}\""),
+            (Dialect::OpenaiResponses, _) => {
+                format!("base_url: \"{url}/v1\", dialect: openai_responses")
+            }
             (_, "custom") => format!("base_url: \"{url}/v1\", stream_end: finish"),
             _ => format!("base_url: \"{url}/v1\", api_key: k"),
         };

@@ -151,6 +151,8 @@ pub(crate) struct Paths {
 pub(crate) enum CustomDialect {
     /// OpenAI's chat, completions and embeddings.
     Openai,
+    /// OpenAI's responses alone.
+    OpenaiResponses,
     /// Anthropic's messages.
     Anthropic,
     /// `POST /invocations`, as `mlflow models serve` answers it.
