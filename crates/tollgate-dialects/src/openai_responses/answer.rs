@@ -30,6 +30,19 @@ const KNOWN_USAGE: [&str; 5] = [
     "total_tokens",
 ];
 
+/// Members of every answer. All others of an answer in this dialect are those that the provider gave.
+const HEAD: [&str; 9] = [
+    "id",
+    "object",
+    "created_at",
+    "status",
+    "error",
+    "incomplete_details",
+    "model",
+    "output",
+    "usage",
+];
+
 // === reading ===
 
 /// Reads a provider's whole answer.
@@ -229,6 +242,9 @@ fn write_response(answer: &ChatAnswer, form: &AnswerForm<'_>) -> Map<String, Val
     if let Some(Value::Object(usage)) = response.get_mut("usage") {
         usage.extend(more);
     }
+    if own {
+        response.retain(|name, _| HEAD.contains(&name.as_str()) || extra.contains_key(name));
+    }
     put(&mut response, "service_tier", answer.service_tier.clone());
     response.extend(extra);
     response
@@ -397,7 +413,7 @@ impl<'a> Output<'a> {
         let texts = self
             .items
             .iter_mut()
-            .filter_map(|item| item["content"].as_array_mut())
+            .filter_map(|item| item.get_mut("content")?.as_array_mut())
             .flatten();
         let text = texts
             .filter(|content| content["type"] == "output_text")

@@ -125,6 +125,16 @@ impl Part {
         Some(part)
     }
 
+    /// The kind of provider that plays it for a client. Some kinds serve chats in two dialects, of which the client's own would be
+    /// taken.
+    fn kind_for(&self, client: Dialect) -> &'static str {
+        if client == Dialect::OpenaiResponses && self.dialect == Dialect::OpenaiChat {
+            "custom"
+        } else {
+            self.kind
+        }
+    }
+
     /// The name of its route for a client.
     pub(super) fn route(&self, client: Dialect) -> String {
         format!("{}-{}", self.route, client.as_str())
@@ -387,19 +397,15 @@ fn configuration(parts: &[Part], url: &str) -> String {
     let mut providers = String::from("providers:\n");
     let mut routes = String::from("routes:\n");
     let mut seen = std::collections::HashSet::new();
-    let routes_of = |part: &'_ Part| {
-        part.clients()
-            .map(|client| part.route(client))
-            .collect::<Vec<_>>()
-    };
-    for (part, name) in parts
+    for (part, client) in parts
         .iter()
-        .flat_map(|part| routes_of(part).into_iter().map(move |name| (part, name)))
+        .flat_map(|part| part.clients().map(move |client| (part, client)))
     {
+        let name = part.route(client);
         if !seen.insert(name.clone()) {
             continue;
         }
-        let kind = part.kind;
+        let kind = part.kind_for(client);
         let address = match (part.dialect, kind) {
             (Dialect::AnthropicMessages, _)
             | (_, "perplexity" | "gemini" | "cohere" | "bedrock") => {
@@ -410,7 +416,9 @@ fn configuration(parts: &[Part], url: &str) -> String {
             (Dialect::OpenaiResponses, _) => {
                 format!("base_url: \"{url}/v1\", dialect: openai_responses")
             }
-            (_, "custom") => format!("base_url: \"{url}/v1\", stream_end: finish"),
+            (_, "custom") if part.kind == "custom" => {
+                format!("base_url: \"{url}/v1\", stream_end: finish")
+            }
             _ => format!("base_url: \"{url}/v1\", api_key: k"),
         };
         let task = part.dialect.task().as_str();

@@ -86,7 +86,7 @@ struct DeltaOut<'a> {
     delta: &'a str,
     /// Of texts.
     #[serde(skip_serializing_if = "Option::is_none")]
-    logprobs: Option<[Value; 0]>,
+    logprobs: Option<&'a [Value]>,
 }
 
 // === impl StreamWriter ===
@@ -115,7 +115,7 @@ impl WriteEvents for StreamWriter {
                 delta,
             } => self.delta(*part, delta, out),
             StreamEvent::PartStop { choice: 0, part } => self.part_stop(*part, out),
-            StreamEvent::Logprobs { choice: 0, value } => self.logprobs(value),
+            StreamEvent::Logprobs { choice: 0, value } => self.logprobs(value, out),
             StreamEvent::Stop { choice: 0, stop } => self.stop = Some(stop.clone()),
             StreamEvent::Usage(usage) => self.usage.get_or_insert_default().update(usage),
             StreamEvent::Error(error) => self.error(error, out),
@@ -262,7 +262,7 @@ impl StreamWriter {
                 let (kind, logprobs) = if content.is_refusal {
                     ("response.refusal.delta", None)
                 } else {
-                    ("response.output_text.delta", Some([]))
+                    ("response.output_text.delta", Some(&[][..]))
                 };
                 let told = DeltaOut {
                     delta: text,
@@ -383,13 +383,24 @@ impl StreamWriter {
         self.item_done(index, out);
     }
 
-    fn logprobs(&mut self, value: &Value) {
+    /// Log-probabilities come after their text: a piece that adds nothing to it carries them, while it goes on.
+    fn logprobs(&mut self, value: &Value, out: &mut Vec<u8>) {
         let Some(index) = self.message else { return };
-        if let Kind::Message { content } = &mut self.output[index].kind
-            && let Some(content) = content.last_mut()
-        {
-            let more = value["content"].as_array().into_iter().flatten();
-            content.logprobs.extend(more.cloned());
+        let more = value["content"].as_array().map_or(&[][..], Vec::as_slice);
+        let item = &mut self.output[index];
+        let Kind::Message { content } = &mut item.kind else {
+            return;
+        };
+        let Some(content) = content.last_mut().filter(|content| !content.is_refusal) else {
+            return;
+        };
+        content.logprobs.extend(more.iter().cloned());
+        if item.part.is_some() {
+            let told = DeltaOut {
+                delta: "",
+                logprobs: Some(more),
+            };
+            self.emit("response.output_text.delta", Some(index), &told, out);
         }
     }
 

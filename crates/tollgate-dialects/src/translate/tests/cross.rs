@@ -5,10 +5,15 @@ use super::*;
 use crate::Part;
 
 const OPENAI: Dialect = Dialect::OpenaiChat;
+const RESPONSES: Dialect = Dialect::OpenaiResponses;
 const ANTHROPIC: Dialect = Dialect::AnthropicMessages;
 
 /// The dialects of chats, and a model to ask in each.
-const CHATS: [(Dialect, &str); 2] = [(OPENAI, "gpt-5"), (ANTHROPIC, "claude-sonnet-4-5")];
+const CHATS: [(Dialect, &str); 3] = [
+    (OPENAI, "gpt-5"),
+    (RESPONSES, "gpt-5"),
+    (ANTHROPIC, "claude-sonnet-4-5"),
+];
 
 fn call_form(dialect: Dialect, model: &str, drop_unsupported: bool) -> CallForm<'_> {
     CallForm {
