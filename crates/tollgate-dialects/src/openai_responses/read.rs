@@ -17,6 +17,9 @@ pub(super) const LOGPROBS: &str = "message.output_text.logprobs";
 /// Marks the operator's message that came as `instructions`.
 pub(super) const INSTRUCTIONS: &str = "instructions";
 
+/// Fields that name what is stored, which may say everything.
+pub(super) const STORED: [&str; 3] = ["previous_response_id", "conversation", "prompt"];
+
 /// What an item is besides its content.
 const ITEM_FIELDS: [&str; 3] = ["id", "status", "phase"];
 
@@ -97,10 +100,7 @@ fn read_input(fields: &mut Fields, messages: &mut Vec<Message>) -> Result<(), Re
             }
         }
         Some(_) => return Err(fields.error("input", "must be a text or a list of items")),
-        // What is stored may say everything.
-        None if ["previous_response_id", "conversation", "prompt"]
-            .iter()
-            .any(|name| fields.peek(name).is_some()) => {}
+        None if STORED.iter().any(|name| fields.peek(name).is_some()) => {}
         None => {
             return Err(fields.error("input", "is missing; it must be a text or a list of items"));
         }

@@ -128,7 +128,8 @@ impl Part {
     /// The kind of provider that plays it for a client. Some kinds serve chats in two dialects, of which the client's own would be
     /// taken.
     fn kind_for(&self, client: Dialect) -> &'static str {
-        if client == Dialect::OpenaiResponses && self.dialect == Dialect::OpenaiChat {
+        let serves_both = matches!(self.kind, "openai" | "deepseek" | "openrouter");
+        if client == Dialect::OpenaiResponses && self.dialect != client && serves_both {
             "custom"
         } else {
             self.kind

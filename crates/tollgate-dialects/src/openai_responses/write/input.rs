@@ -5,7 +5,10 @@ use std::collections::HashSet;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{ITEM, proof, read::INSTRUCTIONS},
+    super::{
+        ITEM, proof,
+        read::{INSTRUCTIONS, STORED},
+    },
     CallWriter,
 };
 use crate::{
@@ -52,8 +55,10 @@ impl CallWriter<'_> {
             }
         }
         items.close();
-        // The client may have left everything to what is stored.
-        if !self.own || !items.written.is_empty() {
+        // What is stored may say everything.
+        let says_nothing = self.own && items.written.is_empty();
+        let is_stored = |name: &&str| self.call.extra.fields.contains_key(*name);
+        if !(says_nothing && STORED.iter().any(is_stored)) {
             body.insert("input".to_owned(), Value::Array(items.written));
         }
     }
