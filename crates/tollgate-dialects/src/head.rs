@@ -40,6 +40,8 @@ pub struct Head {
     /// Cap on generated tokens.
     pub max_tokens: Option<u64>,
     takes_stream_options: bool,
+    /// The cap on generated tokens is called `max_output_tokens`.
+    caps_output: bool,
     /// The fields in the order of the body.
     fields: Vec<Field>,
     /// Just after the opening brace.
@@ -95,6 +97,7 @@ impl Head {
             stream: matches!(dialect, Dialect::OllamaChat | Dialect::OllamaGenerate),
             include_usage: !takes_stream_options,
             takes_stream_options,
+            caps_output: dialect == Dialect::OpenaiResponses,
             fields: Vec::with_capacity(members.0.len()),
             start: body
                 .iter()
@@ -288,10 +291,15 @@ impl Edits<'_> {
 
     fn set_defaults(&self, head: &Head, body: &Bytes, splices: &mut Splices<'_>) {
         for (name, value) in self.defaults.iter().copied().flatten() {
-            let names: &[&str] = match name.as_str() {
+            let (name, names): (&str, &[&str]) = match name.as_str() {
                 "model" | "stream" => continue,
-                "max_tokens" | "max_completion_tokens" => &["max_tokens", "max_completion_tokens"],
-                name => &[name],
+                "max_tokens" | "max_completion_tokens" if head.caps_output => {
+                    ("max_output_tokens", &["max_output_tokens"])
+                }
+                "max_tokens" | "max_completion_tokens" => {
+                    (name, &["max_tokens", "max_completion_tokens"])
+                }
+                name => (name, &[name]),
             };
             let has = |name: &&str| {
                 head.field(name)

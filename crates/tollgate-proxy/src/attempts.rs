@@ -9,8 +9,8 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use tokio::time::{Instant, sleep, timeout_at};
 use tollgate_dialects::{
-    Answer, AnswerForm, ErrorKind, ProviderError, glance, read_answer, read_error, stream_of,
-    write_answer,
+    Answer, AnswerForm, ErrorKind, PartStart, ProviderError, StreamEvent, glance, read_answer,
+    read_error, stream_of, write_answer,
 };
 use tollgate_domain::{Limits, Task};
 use tollgate_telemetry::{
@@ -119,6 +119,16 @@ impl Miss {
             Self::TooLarge => "the provider's answer is too large".to_owned(),
         }
     }
+}
+
+fn is_foreign(event: &StreamEvent) -> bool {
+    matches!(
+        event,
+        StreamEvent::PartStart {
+            start: PartStart::Foreign(_),
+            ..
+        }
+    )
 }
 
 /// The table. A caller's own mistakes bench nobody.
@@ -469,8 +479,13 @@ impl Run<'_> {
         self.note_answer(&answer);
         let form = self.answer_form(lane);
         if self.question.head.stream {
+            let mut events = stream_of(answer);
+            if outgoing.passes == Passes::Translated {
+                // Blocks that only the provider's own dialect understands.
+                events.retain(|event| !is_foreign(event));
+            }
             return Ok(Reply::Stream(Box::new(Relay::told(
-                stream_of(answer),
+                events,
                 dialect,
                 &form,
             ))));

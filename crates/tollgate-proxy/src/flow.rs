@@ -52,6 +52,10 @@ pub async fn serve(
         What::CallByModel(dialect) => {
             serve_llm(worker, &visit, asked, Address::Body(dialect), body).await
         }
+        What::SideCall { dialect, side } => {
+            let address = Address::Side { dialect, side };
+            serve_llm(worker, &visit, asked, address, body).await
+        }
         What::CallByName(name) => serve_llm(worker, &visit, asked, Address::Path(name), body).await,
         What::CallAt {
             dialect,
@@ -169,6 +173,7 @@ fn read(
     bytes: Bytes,
     account: &mut Account,
 ) -> Result<Question, Refusal> {
+    let mut aside = None;
     let (dialect, head, route) = match address {
         Address::Named {
             dialect,
@@ -183,8 +188,12 @@ fn read(
             let route = picture.route_or_direct(&name, dialect.task(), caller)?;
             (dialect, head, route)
         }
-        Address::Body(dialect) => {
-            let head = question::scan(dialect, &bytes, &picture.snapshot.limits)?;
+        Address::Body(dialect) | Address::Side { dialect, .. } => {
+            let mut head = question::scan(dialect, &bytes, &picture.snapshot.limits)?;
+            if let Address::Side { side, .. } = address {
+                aside = Some(side);
+                head.stream = false;
+            }
             account.record.client_dialect = Some(dialect);
             let model = head.model.as_deref().ok_or(Refusal::ModelMissing)?;
             account.record.model_asked = Some(shorten(model));
@@ -213,7 +222,7 @@ fn read(
         max_tokens: head.max_tokens,
         stream: head.stream,
     };
-    Ok(Question::new(dialect, head, bytes, route))
+    Ok(Question::new(dialect, head, bytes, route).asking(aside))
 }
 
 /// The headers of an answer from a model.

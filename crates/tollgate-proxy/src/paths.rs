@@ -19,6 +19,13 @@ pub(crate) struct Asked<'a> {
 pub(crate) enum What<'a> {
     /// Ask a model; the body's `model` names the route.
     CallByModel(Dialect),
+    /// Ask something about a call; the body's `model` names the route, and its target has to speak the client's dialect.
+    SideCall {
+        /// What the client speaks.
+        dialect: Dialect,
+        /// What comes after the dialect's own path.
+        side: &'static str,
+    },
     /// Ask a model; the path names the route, and the route's task tells the dialect.
     CallByName(&'a str),
     /// Ask a model; the path names the route, in a dialect whose addresses do so.
@@ -57,7 +64,15 @@ pub(crate) enum What<'a> {
 /// Paths that are written out, with the method they want.
 const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
     use ErrorShape::{Anthropic, Mlflow, Openai};
-    use What::{CallByModel, Endpoints, Health, LegacyRoutes, Metrics, Models, Ready};
+    use What::{CallByModel, Endpoints, Health, LegacyRoutes, Metrics, Models, Ready, SideCall};
+    const COMPACT: What<'static> = SideCall {
+        dialect: Dialect::OpenaiResponses,
+        side: "/compact",
+    };
+    const INPUT_TOKENS: What<'static> = SideCall {
+        dialect: Dialect::OpenaiResponses,
+        side: "/input_tokens",
+    };
     &[
         (
             "/v1/chat/completions",
@@ -69,6 +84,25 @@ const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
             "/v1/responses",
             Method::POST,
             CallByModel(Dialect::OpenaiResponses),
+            Openai,
+        ),
+        ("/v1/responses/compact", Method::POST, COMPACT, Openai),
+        (
+            "/v1/responses/input_tokens",
+            Method::POST,
+            INPUT_TOKENS,
+            Openai,
+        ),
+        (
+            "/gateway/openai/v1/responses/compact",
+            Method::POST,
+            COMPACT,
+            Openai,
+        ),
+        (
+            "/gateway/openai/v1/responses/input_tokens",
+            Method::POST,
+            INPUT_TOKENS,
             Openai,
         ),
         (

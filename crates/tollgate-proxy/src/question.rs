@@ -6,11 +6,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::Uri;
 use serde_json::{Map, Value};
 use tollgate_dialects::{
-    Call, CallForm, Edits, Head, HeadLimits, ModelEdit, ReadError, read_call, write_call,
+    Call, CallForm, Edits, Head, HeadLimits, ModelEdit, ReadError, has_others_proof, read_call,
+    write_call,
 };
-use tollgate_domain::{Dialect, Endpoint, Limits, StreamUsage, Task};
+use tollgate_domain::{ChatInput, Dialect, Endpoint, Limits, StreamUsage, Task};
 use tollgate_upstream::Lane;
 
 use crate::{picture::CompiledRoute, refusal::Refusal};
@@ -30,6 +32,13 @@ const STORED_ITEM: &str = "input.item_reference";
 pub(crate) enum Address<'a> {
     /// In the body's `model`.
     Body(Dialect),
+    /// In the body's `model`, of a call that asks something about a call.
+    Side {
+        /// What the client speaks.
+        dialect: Dialect,
+        /// What comes after the dialect's own path.
+        side: &'static str,
+    },
     /// In the path; the route's task tells the dialect.
     Path(&'a str),
     /// In the path, in a dialect whose addresses name the model.
@@ -50,6 +59,8 @@ pub(crate) struct Question {
     pub(crate) dialect: Dialect,
     /// What the gateway needed to know of the body.
     pub(crate) head: Head,
+    /// What comes after the dialect's own path, where something is asked about a call.
+    side: Option<&'static str>,
     /// As the client sent it, or as the route's prompt made it anew.
     body: Bytes,
     route: Arc<CompiledRoute>,
@@ -91,10 +102,16 @@ impl Question {
         Self {
             dialect,
             head,
+            side: None,
             body,
             route,
             read: OnceLock::new(),
         }
+    }
+
+    /// Asks something about the call, if that is what the path says.
+    pub(crate) fn asking(self, side: Option<&'static str>) -> Self {
+        Self { side, ..self }
     }
 
     /// The route that was asked for.
@@ -122,7 +139,7 @@ impl Question {
     pub(crate) fn write_for(&self, lane: &Lane, limits: &Limits) -> Result<Outgoing, Refusal> {
         let task = self.route.route.task;
         let provider = lane.provider();
-        let endpoint =
+        let mut endpoint =
             lane.endpoint(task, self.dialect)
                 .cloned()
                 .ok_or_else(|| Refusal::NotServed {
@@ -131,7 +148,16 @@ impl Question {
                 })?;
         let model = provider.quirks.model_in_body.then(|| lane.model().as_ref());
         let ask_usage = self.head.stream && provider.quirks.stream_usage == StreamUsage::Ask;
+        if let Some(side) = self.side {
+            endpoint = aside(endpoint, side)
+                .filter(|endpoint| endpoint.dialect == self.dialect)
+                .ok_or_else(|| Refusal::NotServed {
+                    target: lane.name().to_string(),
+                    task: side,
+                })?;
+        }
         if endpoint.dialect == self.dialect {
+            let (head, body, dropped) = self.own_body(model, limits)?;
             let edits = Edits {
                 model: match (model, endpoint.dialect) {
                     (_, Dialect::MlflowServing) => ModelEdit::Keep,
@@ -142,9 +168,9 @@ impl Question {
                 ask_usage,
             };
             return Ok(Outgoing {
-                body: edits.apply(&self.head, &self.body),
+                body: edits.apply(&head, &body),
                 passes: Passes::Through,
-                dropped: Vec::new(),
+                dropped,
                 streams: self.head.stream && !matches!(task, Task::Predict | Task::Rerank),
                 endpoint,
             });
@@ -183,6 +209,31 @@ impl Question {
             streams: self.head.stream && endpoint.dialect != Dialect::MlflowServing,
             endpoint,
         })
+    }
+
+    /// The body for a target that speaks the client's dialect: as it is, unless it holds what only another provider takes back.
+    fn own_body(
+        &self,
+        model: Option<&str>,
+        limits: &Limits,
+    ) -> Result<(Cow<'_, Head>, Bytes, Vec<String>), Refusal> {
+        if !has_others_proof(self.dialect, &self.body) {
+            return Ok((Cow::Borrowed(&self.head), self.body.clone(), Vec::new()));
+        }
+        let form = CallForm {
+            dialect: self.dialect,
+            model,
+            stream_usage: StreamUsage::Unasked,
+            chat_input: ChatInput::Messages,
+            drop_unsupported: true,
+        };
+        let call = self.read_with_defaults(&Map::new())?;
+        let written = write_call(&call, &form).map_err(|unsupported| Refusal::Unsupported {
+            fields: unsupported.fields,
+            target: self.dialect.as_str().to_owned(),
+        })?;
+        let head = scan(self.dialect, &written.body, limits)?;
+        Ok((Cow::Owned(head), written.body, written.dropped))
     }
 
     /// The field by which the call goes on from what was stored before. A store of the gateway's own would be asked here.
@@ -262,6 +313,17 @@ pub(crate) fn scan(dialect: Dialect, body: &Bytes, limits: &Limits) -> Result<He
         depth_max: limits.json_depth_max,
     };
     Head::scan(dialect, body, limits).map_err(Refusal::BodyInvalid)
+}
+
+/// The endpoint at which something about a call is asked.
+fn aside(endpoint: Endpoint, side: &str) -> Option<Endpoint> {
+    let mut parts = endpoint.uri.clone().into_parts();
+    let path = format!("{}{side}", endpoint.uri.path());
+    let query = endpoint.uri.query();
+    let extended = query.map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
+    parts.path_and_query = Some(extended.parse().ok()?);
+    let uri = Uri::from_parts(parts).ok()?;
+    Some(Endpoint { uri, ..endpoint })
 }
 
 /// A name out of a path, without its percent-encoding.

@@ -5,6 +5,9 @@
 //!   there.
 //! - Clients of other dialects get `encrypted_content` as a signature or as encrypted reasoning, and send it back there.
 
+use memchr::memmem;
+use tollgate_domain::Dialect;
+
 use crate::PartKind;
 
 /// Another provider's signature, in `encrypted_content`.
@@ -19,6 +22,17 @@ const RESPONSES: &str = "tollgate:responses:";
 /// Whether a signature or encrypted reasoning is what a provider of responses wrote, so that no other takes it.
 pub(crate) fn is_proof(text: &str) -> bool {
     text.starts_with(RESPONSES)
+}
+
+/// Whether a call holds another provider's proof, so that it cannot pass as it is to one that speaks its dialect.
+pub fn has_others_proof(dialect: Dialect, body: &[u8]) -> bool {
+    let tags: &[&str] = match dialect {
+        Dialect::OpenaiResponses => &[SIGNATURE, REDACTED],
+        Dialect::AnthropicMessages => &[RESPONSES],
+        _ => &[],
+    };
+    tags.iter()
+        .any(|tag| memmem::find(body, tag.as_bytes()).is_some())
 }
 
 /// Reasoning of which this is the readable part and `encrypted_content`; `None` where there is neither.
