@@ -216,6 +216,8 @@ impl StreamEvent {
                 start,
                 PartStart::Text | PartStart::Reasoning | PartStart::Refusal
             ),
+            // What the provider's own tools do is something to see.
+            Self::Foreign(value) => value["type"] != "ping",
             _ => false,
         }
     }

@@ -42,6 +42,8 @@ pub struct Head {
     takes_stream_options: bool,
     /// Where sampling has an object of its own: that object, and what the fields that every dialect knows are called in it.
     sampling: Option<&'static Sampling>,
+    /// The cap on generated tokens is called `max_output_tokens`.
+    caps_output: bool,
     /// The fields in the order of the body.
     fields: Vec<Field>,
     /// Just after the opening brace.
@@ -134,6 +136,7 @@ impl Head {
                 Dialect::GeminiGenerate => Some(&GEMINI_SAMPLING),
                 _ => None,
             },
+            caps_output: dialect == Dialect::OpenaiResponses,
             fields: Vec::with_capacity(members.0.len()),
             start: body
                 .iter()
@@ -337,10 +340,15 @@ impl Edits<'_> {
             if head.sampling.is_some_and(|sampling| sampling.holds(name)) {
                 continue;
             }
-            let names: &[&str] = match name.as_str() {
+            let (name, names): (&str, &[&str]) = match name.as_str() {
                 "model" | "stream" => continue,
-                "max_tokens" | "max_completion_tokens" => &["max_tokens", "max_completion_tokens"],
-                name => &[name],
+                "max_tokens" | "max_completion_tokens" if head.caps_output => {
+                    ("max_output_tokens", &["max_output_tokens"])
+                }
+                "max_tokens" | "max_completion_tokens" => {
+                    (name, &["max_tokens", "max_completion_tokens"])
+                }
+                name => (name, &[name]),
             };
             let has = |name: &&str| {
                 head.field(name)

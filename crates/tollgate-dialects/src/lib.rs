@@ -49,6 +49,7 @@ pub use fields::{Field, Gaps, Policy, Rule, field_named, rules};
 pub use frames::{Frames, JsonArray};
 pub use head::{Edits, Head, HeadLimits, ModelEdit};
 pub use openai_media::{Form, FormError, glance_at_message};
+pub use openai_responses::has_others_proof;
 pub use sse::{SseEvent, SseSplitter, SseTooLong};
 pub use translate::{
     AnswerForm, CallForm, Finish, StreamReader, StreamWriter, Written, read_answer, read_call,

@@ -1,28 +1,25 @@
-//! OpenAI's responses: `POST /v1/responses`.
+//! OpenAI's responses: `POST /v1/responses` (<https://platform.openai.com/docs/api-reference/responses>, read 2026-11).
+//!
+//! A conversation is a list of items: messages, calls of tools, what tools said, reasoning. In our form the assistant's items that
+//! follow each other are one message. What an item is besides its content (its id, its state, a summary's pieces) stays
+//! under [`ITEM`] among the extra fields of its first part.
 
-use bytes::Bytes;
+mod answer;
+mod proof;
+mod read;
+mod stream;
+mod wire;
+mod write;
 
-use crate::{Answer, AnswerForm, Call, CallForm, ReadError, Unsupported, Written};
+pub(crate) use answer::{glance, read_answer, write_answer};
+pub use proof::has_others_proof;
+pub(crate) use proof::is_proof;
+pub(crate) use read::read_call;
+pub(crate) use stream::{StreamReader, StreamWriter};
+pub(crate) use write::{chat_custom_format, chat_tool_choice, write_call};
 
-/// Reads a client's call.
-pub(crate) fn read_call(_body: &[u8]) -> Result<Call, ReadError> {
-    Err(ReadError::shape("body", "SCAFFOLD"))
-}
+/// The extra field that holds what an item is besides its content. It means something to its own dialect alone.
+const ITEM: &str = "item";
 
-/// Writes a call for a provider.
-pub(crate) fn write_call(call: &Call, _form: &CallForm<'_>) -> Result<Written, Unsupported> {
-    Err(Unsupported::call(call))
-}
-
-/// Reads a provider's whole answer.
-pub(crate) fn read_answer(_body: &[u8]) -> Result<Answer, ReadError> {
-    Err(ReadError::shape("body", "SCAFFOLD"))
-}
-
-/// Writes a whole answer for a client.
-pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
-    crate::openai_chat::write_answer(answer, form)
-}
-
-pub(crate) use crate::openai_chat::StreamReader;
-pub(crate) use crate::openai_chat::StreamWriter;
+#[cfg(test)]
+mod tests;

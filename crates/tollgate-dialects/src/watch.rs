@@ -14,7 +14,7 @@ use crate::{
     error::read_in_stream,
     gemini_generate::Glimpse,
     openai_chat::{self, Count, Text, Told, WireUsage, parse, read_event},
-    openai_media, read_answer,
+    openai_media, openai_responses, read_answer,
 };
 
 /// What an event told.
@@ -396,6 +396,9 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
             | Dialect::AnthropicMessages
             | Dialect::MlflowServing
     );
+    if dialect == Dialect::OpenaiResponses {
+        return openai_responses::glance(body);
+    }
     if !is_glimpsed {
         return Ok(glance_at(read_answer(dialect, task, body)?));
     }

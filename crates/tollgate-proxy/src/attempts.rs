@@ -13,7 +13,8 @@ use http::{HeaderMap, HeaderValue, header};
 use hyper::upgrade::Upgraded;
 use tokio::time::{Instant, sleep, timeout_at};
 use tollgate_dialects::{
-    Answer, AnswerForm, ErrorKind, glance, read_answer, read_error, stream_of, write_answer,
+    Answer, AnswerForm, ErrorKind, PartStart, StreamEvent, glance, read_answer, read_error,
+    stream_of, write_answer,
 };
 use tollgate_domain::{Dialect, Limits, Task};
 use tollgate_telemetry::{AttemptOutcome, AttemptRecord};
@@ -139,7 +140,11 @@ impl Run<'_> {
         }
         let outgoing = match self.question.write_for(lane, self.limits) {
             Ok(outgoing) => outgoing,
-            Err(refusal @ (Refusal::Unsupported { .. } | Refusal::NotServed { .. })) => {
+            Err(
+                refusal @ (Refusal::Unsupported { .. }
+                | Refusal::NotServed { .. }
+                | Refusal::StoredState { .. }),
+            ) => {
                 lane.health().abandoned();
                 self.refusal.get_or_insert(refusal);
                 return Ok(None);
@@ -458,8 +463,12 @@ impl Run<'_> {
         self.note_answer(&answer);
         let form = self.answer_form(lane);
         if self.question.head.stream {
-            let relay = Relay::told(stream_of(answer), dialect, &form);
-            let relay = relay.framed(self.question.framing);
+            let mut events = stream_of(answer);
+            if outgoing.passes == Passes::Translated {
+                // Blocks that only the provider's own dialect understands.
+                events.retain(|event| !is_foreign(event));
+            }
+            let relay = Relay::told(events, dialect, &form).framed(self.question.framing);
             return Ok(Reply::Stream(Box::new(relay)));
         }
         Ok(Reply::Whole(write_answer(&answer, &form)))
@@ -558,6 +567,16 @@ impl Run<'_> {
 }
 
 // === helpers ===
+
+fn is_foreign(event: &StreamEvent) -> bool {
+    matches!(
+        event,
+        StreamEvent::PartStart {
+            start: PartStart::Foreign(_),
+            ..
+        }
+    )
+}
 
 /// What the client is told where no key is left to ask with; nothing where keys were tried, as what they met says more.
 fn refusal_without_key(why: NoKey) -> Option<Refusal> {

@@ -63,6 +63,11 @@ pub(crate) fn expand(question: &mut Question, limits: &Limits) -> Result<(), Ref
         serde_json::from_slice(question.body()).map_err(|error| {
             Refusal::BodyInvalid(tollgate_dialects::ReadError::Json(error.to_string()))
         })?;
+    if question.dialect == Dialect::OpenaiResponses {
+        // Templates know the conversation by one name.
+        let messages = input_messages(body.shift_remove("input"));
+        body.insert("messages".to_owned(), messages);
+    }
     let rendered = if question.dialect == Dialect::GeminiGenerate {
         template.render(&geminis::as_templates_know_it(&body))
     } else {
@@ -77,7 +82,11 @@ pub(crate) fn expand(question: &mut Question, limits: &Limits) -> Result<(), Ref
             geminis::put(rendered, &mut body);
         }
         (_, rendered) => {
-            let mut messages = messages(rendered, body.get("messages"));
+            let text_kind = match question.dialect {
+                Dialect::OpenaiResponses => "input_text",
+                _ => "text",
+            };
+            let mut messages = messages(rendered, body.get("messages"), text_kind);
             if question.dialect == Dialect::AnthropicMessages {
                 lift_system(&mut messages, &mut body);
             }
@@ -89,15 +98,28 @@ pub(crate) fn expand(question: &mut Question, limits: &Limits) -> Result<(), Ref
             body.remove(variable);
         }
     }
+    if question.dialect == Dialect::OpenaiResponses {
+        let messages = body.shift_remove("messages").unwrap_or_default();
+        body.insert("input".to_owned(), messages);
+    }
     question.replace_body(Bytes::from(Value::Object(body).to_string()), limits)
+}
+
+/// The items of a call of responses, as a list.
+fn input_messages(input: Option<Value>) -> Value {
+    match input {
+        Some(Value::String(text)) => json!([{"role": "user", "content": text}]),
+        Some(items) => items,
+        None => json!([]),
+    }
 }
 
 /// The messages that the prompt gives. Pictures and the like that the caller sent go along with the last message of the
 /// user, as a text cannot hold them.
-fn messages(rendered: Rendered, sent: Option<&Value>) -> Vec<Value> {
+fn messages(rendered: Rendered, sent: Option<&Value>, text_kind: &str) -> Vec<Value> {
     let sent: &[Value] = sent.and_then(Value::as_array).map_or(&[], Vec::as_slice);
     match rendered {
-        Rendered::Text(text) => vec![user_message(text, sent)],
+        Rendered::Text(text) => vec![user_message(text, sent, text_kind)],
         Rendered::Messages(turns) => turns
             .into_iter()
             .flat_map(|turn| match turn {
@@ -132,9 +154,9 @@ fn blocks(content: Value) -> Vec<Value> {
     }
 }
 
-fn user_message(text: String, sent: &[Value]) -> Value {
+fn user_message(text: String, sent: &[Value], text_kind: &str) -> Value {
     let is_text = |part: &&Value| {
-        part["type"] == "text" || part["type"] == "tool_result" || part["type"] == "tool_use"
+        part["type"] == text_kind || part["type"] == "tool_result" || part["type"] == "tool_use"
     };
     let attached: Vec<Value> = sent
         .iter()
@@ -147,7 +169,7 @@ fn user_message(text: String, sent: &[Value]) -> Value {
     if attached.is_empty() {
         return json!({"role": "user", "content": text});
     }
-    let mut content = vec![json!({"type": "text", "text": text})];
+    let mut content = vec![json!({"type": text_kind, "text": text})];
     content.extend(attached);
     json!({"role": "user", "content": content})
 }

@@ -30,8 +30,12 @@ pub fn explain(picture: &Picture, path: &str, body: &Bytes) -> Value {
 fn story(picture: &Picture, path: &str, body: &Bytes) -> Result<Value, Refusal> {
     let limits = &picture.snapshot.limits;
     let asked = paths::find(&Method::POST, path);
+    let mut aside = None;
     let (dialect, head, route) = match asked.what {
-        What::CallByModel(dialect) => {
+        What::CallByModel(dialect) | What::SideCall { dialect, .. } => {
+            if let What::SideCall { side, .. } = asked.what {
+                aside = Some(side);
+            }
             let head = question::scan(dialect, body, limits)?;
             let model = head.model.clone().ok_or(Refusal::ModelMissing)?;
             let route = picture.route_or_direct(&model, dialect.task(), &Caller::Anyone)?;
@@ -70,7 +74,7 @@ fn story(picture: &Picture, path: &str, body: &Bytes) -> Result<Value, Refusal> 
         What::Media { operation, .. } => {
             Question::media(operation, head, Upload::of(body.clone()), route)
         }
-        _ => Question::new(dialect, head, body.clone(), route, Errand::Answer),
+        _ => Question::new(dialect, head, body.clone(), route, Errand::Answer).asking(aside),
     };
     expand::expand(&mut question, limits)?;
     let plan = question.route().tree.plan(None);

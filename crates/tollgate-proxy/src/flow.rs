@@ -59,6 +59,10 @@ pub async fn serve(
         What::CallByModel(dialect) => {
             serve_llm(worker, &visit, asked, Address::Body(dialect), body).await
         }
+        What::SideCall { dialect, side } => {
+            let address = Address::Side { dialect, side };
+            serve_llm(worker, &visit, asked, address, body).await
+        }
         What::CallByName(name) => {
             let name = paths::decoded(name);
             serve_llm(worker, &visit, asked, Address::Path(&name), body).await
@@ -306,6 +310,7 @@ fn read(
     }
     let bytes = upload.bytes;
     let mut asked_for = Errand::Answer;
+    let mut aside = None;
     let (dialect, head, route) = match address {
         Address::Media { .. } => return Err(Refusal::ModelMissing),
         Address::Named {
@@ -323,8 +328,12 @@ fn read(
             let route = picture.route_or_direct(&name, dialect.task(), caller)?;
             (dialect, head, route)
         }
-        Address::Body(dialect) => {
-            let head = question::scan(dialect, &bytes, &picture.snapshot.limits)?;
+        Address::Body(dialect) | Address::Side { dialect, .. } => {
+            let mut head = question::scan(dialect, &bytes, &picture.snapshot.limits)?;
+            if let Address::Side { side, .. } = address {
+                aside = Some(side);
+                head.stream = false;
+            }
             account.record.client_dialect = Some(dialect);
             let model = head.model.as_deref().ok_or(Refusal::ModelMissing)?;
             account.record.model_asked = Some(shorten(model));
@@ -344,7 +353,7 @@ fn read(
         }
     };
     note_question(account, &route.route, &head);
-    Ok(Question::new(dialect, head, bytes, route, asked_for))
+    Ok(Question::new(dialect, head, bytes, route, asked_for).asking(aside))
 }
 
 /// Reads which model a call for media asks for. OpenAI's clients may leave it out; where one route alone does what is asked, it is that.

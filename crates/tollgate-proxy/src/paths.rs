@@ -21,6 +21,13 @@ pub(crate) struct Asked<'a> {
 pub(crate) enum What<'a> {
     /// Ask a model; the body's `model` names the route.
     CallByModel(Dialect),
+    /// Ask something about a call; the body's `model` names the route, and its target has to speak the client's dialect.
+    SideCall {
+        /// What the client speaks.
+        dialect: Dialect,
+        /// What comes after the dialect's own path.
+        side: &'static str,
+    },
     /// Ask a model; the path names the route, and the route's task tells the dialect.
     CallByName(&'a str),
     /// Ask a model; the path names the route, in a dialect whose addresses do so.
@@ -78,13 +85,65 @@ const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
     use ErrorShape::{Anthropic, Mlflow, Ollama, Openai};
     use What::{
         CallByModel, Endpoints, Health, LegacyRoutes, Metrics, Models, OllamaVersion, Ready,
-        Realtime, Show, Tags,
+        Realtime, Show, SideCall, Tags,
+    };
+    const COMPACT: What<'static> = SideCall {
+        dialect: Dialect::OpenaiResponses,
+        side: "/compact",
+    };
+    const INPUT_TOKENS: What<'static> = SideCall {
+        dialect: Dialect::OpenaiResponses,
+        side: "/input_tokens",
     };
     &[
         (
             "/v1/chat/completions",
             Method::POST,
             CallByModel(Dialect::OpenaiChat),
+            Openai,
+        ),
+        (
+            "/v1/responses",
+            Method::POST,
+            CallByModel(Dialect::OpenaiResponses),
+            Openai,
+        ),
+        ("/v1/responses/compact", Method::POST, COMPACT, Openai),
+        (
+            "/v1/responses/input_tokens",
+            Method::POST,
+            INPUT_TOKENS,
+            Openai,
+        ),
+        (
+            "/gateway/openai/v1/responses/compact",
+            Method::POST,
+            COMPACT,
+            Openai,
+        ),
+        (
+            "/gateway/openai/v1/responses/input_tokens",
+            Method::POST,
+            INPUT_TOKENS,
+            Openai,
+        ),
+        (
+            "/gateway/openai/v1/responses",
+            Method::POST,
+            CallByModel(Dialect::OpenaiResponses),
+            Openai,
+        ),
+        // Azure's clients, with and without a version in the query.
+        (
+            "/openai/v1/responses",
+            Method::POST,
+            CallByModel(Dialect::OpenaiResponses),
+            Openai,
+        ),
+        (
+            "/openai/responses",
+            Method::POST,
+            CallByModel(Dialect::OpenaiResponses),
             Openai,
         ),
         (

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use http::Uri;
 use serde_json::{Map, Value};
 use tollgate_dialects::{
-    Call, CallForm, Edits, Form, Head, HeadLimits, ModelEdit, ReadError, read_call, write_call,
+    Call, CallForm, Edits, Form, Head, HeadLimits, ModelEdit, ReadError, has_others_proof,
+    read_call, write_call,
 };
-use tollgate_domain::{Dialect, Endpoint, Framing, Limits, StreamUsage, Task};
+use tollgate_domain::{ChatInput, Dialect, Endpoint, Framing, Limits, StreamUsage, Task};
 use tollgate_upstream::{Lane, RequestBody, Rest, with_operation};
 
 use crate::{picture::CompiledRoute, refusal::Refusal, upload::Upload};
@@ -20,11 +21,24 @@ use crate::{picture::CompiledRoute, refusal::Refusal, upload::Upload};
 /// provider's own words.
 const COMMON_FIELDS: [&str; 3] = ["max_tokens", "temperature", "top_p"];
 
+/// Fields of a call of responses that name what was stored before.
+const STORED_STATE: [&str; 2] = ["previous_response_id", "conversation"];
+
+/// An item of theirs that stands for a stored one, as the table calls it.
+const STORED_ITEM: &str = "input.item_reference";
+
 /// Where the name of the route is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Address<'a> {
     /// In the body's `model`.
     Body(Dialect),
+    /// In the body's `model`, of a call that asks something about a call.
+    Side {
+        /// What the client speaks.
+        dialect: Dialect,
+        /// What comes after the dialect's own path.
+        side: &'static str,
+    },
     /// In the path; the route's task tells the dialect.
     Path(&'a str),
     /// In the body's `model`, or in that of a form.
@@ -67,6 +81,8 @@ pub(crate) struct Question {
     pub(crate) errand: Errand,
     /// What the gateway needed to know of the body.
     pub(crate) head: Head,
+    /// What comes after the dialect's own path, where something is asked about a call.
+    side: Option<&'static str>,
     /// As the client sent it, or as the route's prompt made it anew.
     body: Bytes,
     route: Arc<CompiledRoute>,
@@ -139,6 +155,7 @@ impl Question {
             framing: dialect.framing(),
             errand,
             head,
+            side: None,
             body,
             route,
             read: OnceLock::new(),
@@ -197,6 +214,11 @@ impl Question {
         })
     }
 
+    /// Asks something about the call, if that is what the path says.
+    pub(crate) fn asking(self, side: Option<&'static str>) -> Self {
+        Self { side, ..self }
+    }
+
     /// The route that was asked for.
     pub(crate) fn route(&self) -> &Arc<CompiledRoute> {
         &self.route
@@ -225,7 +247,7 @@ impl Question {
         }
         let task = self.route.route.task;
         let provider = lane.provider();
-        let endpoint =
+        let mut endpoint =
             lane.endpoint(task, self.dialect)
                 .cloned()
                 .ok_or_else(|| Refusal::NotServed {
@@ -237,12 +259,21 @@ impl Question {
         }
         let model = provider.quirks.model_in_body.then(|| lane.model().as_ref());
         let ask_usage = self.head.stream && provider.quirks.stream_usage == StreamUsage::Ask;
+        if let Some(side) = self.side {
+            endpoint = aside(endpoint, side)
+                .filter(|endpoint| endpoint.dialect == self.dialect)
+                .ok_or_else(|| Refusal::NotServed {
+                    target: lane.name().to_string(),
+                    task: side,
+                })?;
+        }
         let fields = texts(endpoint.fields);
         if endpoint.dialect == self.dialect {
             let named = match endpoint.dialect {
                 Dialect::GeminiEmbeddings => model_name(lane),
                 _ => String::new(),
             };
+            let (head, body, dropped) = self.own_body(model, limits)?;
             let edits = Edits {
                 model: match (model, endpoint.dialect) {
                     (_, Dialect::MlflowServing) => ModelEdit::Keep,
@@ -258,12 +289,16 @@ impl Question {
                 ask_usage,
             };
             return Ok(Outgoing {
-                body: edits.apply(&self.head, &self.body),
+                body: edits.apply(&head, &body),
                 passes: Passes::Through,
-                dropped: Vec::new(),
+                dropped,
                 streams: self.head.stream && !matches!(task, Task::Predict | Task::Rerank),
                 endpoint: for_body(endpoint, &self.head),
             });
+        }
+        if let Some(field) = self.stored_state() {
+            let target = lane.name().to_string();
+            return Err(Refusal::StoredState { field, target });
         }
         let form = CallForm {
             dialect: endpoint.dialect,
@@ -273,10 +308,20 @@ impl Question {
             drop_unsupported: self.route.route.drop_unsupported,
         };
         let call = self.read_with_defaults(&provider.params)?;
-        let written = write_call(&call, &form).map_err(|unsupported| Refusal::Unsupported {
-            fields: unsupported.fields,
-            target: lane.name().to_string(),
-        })?;
+        let refuse = |fields: Vec<String>| {
+            let target = lane.name().to_string();
+            match fields.iter().any(|field| field == STORED_ITEM) {
+                true => Refusal::StoredState {
+                    field: STORED_ITEM,
+                    target,
+                },
+                false => Refusal::Unsupported { fields, target },
+            }
+        };
+        let written = write_call(&call, &form).map_err(|unsupported| refuse(unsupported.fields))?;
+        if written.dropped.iter().any(|field| field == STORED_ITEM) {
+            return Err(refuse(written.dropped));
+        }
         let body =
             self.with_other_defaults(&endpoint, written.body, &provider.params, &fields, limits)?;
         let endpoint = if endpoint.dialect == Dialect::GeminiEmbeddings {
@@ -349,6 +394,43 @@ impl Question {
         })
     }
 
+    /// The body for a target that speaks the client's dialect: as it is, unless it holds what only another provider takes back.
+    fn own_body(
+        &self,
+        model: Option<&str>,
+        limits: &Limits,
+    ) -> Result<(Cow<'_, Head>, Bytes, Vec<String>), Refusal> {
+        if !has_others_proof(self.dialect, &self.body) {
+            return Ok((Cow::Borrowed(&self.head), self.body.clone(), Vec::new()));
+        }
+        let form = CallForm {
+            dialect: self.dialect,
+            model,
+            stream_usage: StreamUsage::Unasked,
+            chat_input: ChatInput::Messages,
+            drop_unsupported: true,
+        };
+        let call = self.read_with_defaults(&Map::new())?;
+        let written = write_call(&call, &form).map_err(|unsupported| Refusal::Unsupported {
+            fields: unsupported.fields,
+            target: self.dialect.as_str().to_owned(),
+        })?;
+        let head = scan(self.dialect, &written.body, limits)?;
+        Ok((Cow::Owned(head), written.body, written.dropped))
+    }
+
+    /// The field by which the call goes on from what was stored before. A store of the gateway's own would be asked here.
+    fn stored_state(&self) -> Option<&'static str> {
+        let is_set = |name: &&str| {
+            let range = self.head.field(name);
+            range.is_some_and(|range| &self.body[range] != b"null")
+        };
+        match self.dialect {
+            Dialect::OpenaiResponses => STORED_STATE.into_iter().find(is_set),
+            _ => None,
+        }
+    }
+
     /// The call read, with defaults for the fields that every dialect knows.
     fn read_with_defaults(&self, params: &Map<String, Value>) -> Result<Cow<'_, Call>, Refusal> {
         let call = match self.read.get() {
@@ -417,6 +499,17 @@ pub(crate) fn scan(dialect: Dialect, body: &Bytes, limits: &Limits) -> Result<He
         depth_max: limits.json_depth_max,
     };
     Head::scan(dialect, body, limits).map_err(Refusal::BodyInvalid)
+}
+
+/// The endpoint at which something about a call is asked.
+fn aside(endpoint: Endpoint, side: &str) -> Option<Endpoint> {
+    let mut parts = endpoint.uri.clone().into_parts();
+    let path = format!("{}{side}", endpoint.uri.path());
+    let query = endpoint.uri.query();
+    let extended = query.map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
+    parts.path_and_query = Some(extended.parse().ok()?);
+    let uri = Uri::from_parts(parts).ok()?;
+    Some(Endpoint { uri, ..endpoint })
 }
 
 /// What a task's own client speaks where the path does not say: MLflow's invocations.

@@ -61,6 +61,8 @@ pub(crate) enum Refusal {
     Unresolved { text: String },
     /// The provider has no endpoint for this task.
     NotServed { target: String, task: &'static str },
+    /// The call goes on from what a provider has stored, and this target's provider cannot look there; the gateway stores nothing.
+    StoredState { field: &'static str, target: String },
     /// The provider answered with an error, which is passed on.
     Provider(Box<ProviderError>),
     /// Every key of the provider was refused by it.
@@ -99,7 +101,7 @@ impl Refusal {
         };
         match self {
             Self::UnknownPath { path } => told(404, Kind::NotFound, "unknown_path", format!(
-                "there is no {path} here; the gateway answers at /v1/chat/completions, /v1/messages, /v1/completions, /v1/embeddings, \
+                "there is no {path} here; the gateway answers at /v1/chat/completions, /v1/responses, /v1/messages, /v1/completions, /v1/embeddings, \
                  /v1/models and /gateway/{{route}}/invocations").into()),
             Self::WrongMethod { wanted } => told(405, Kind::InvalidRequest, "method_not_allowed", format!("this path wants {wanted}").into()),
             Self::UrlTooLong { bytes_max } => told(414, Kind::InvalidRequest, "url_too_long", format!("the URL is longer than {bytes_max} bytes").into()),
@@ -135,6 +137,9 @@ impl Refusal {
             Self::PromptFailed { problem } => told(400, Kind::InvalidRequest, "prompt_failed", problem.clone().into()),
             Self::Unresolved { text } => told(503, Kind::Overloaded, "model_unresolved", text.clone().into()),
             Self::NotServed { target, task } => told(400, Kind::InvalidRequest, "not_served", format!("{target} does not serve {task}").into()),
+            Self::StoredState { field, target } => Told { param: Some((*field).into()), ..told(501, Kind::InvalidRequest, "stored_state_unsupported",
+                format!("`{field}` goes on from a stored answer, and the gateway keeps no stored state yet; {target} does not speak responses itself: \
+                    send the whole conversation in `input`, or use a route to a provider that does").into()) },
             Self::Provider(error) => Told {
                 status: error.status,
                 kind: error.kind,

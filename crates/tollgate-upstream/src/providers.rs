@@ -135,6 +135,7 @@ const fn at(task: Task, dialect: Dialect, path: &'static str) -> KindEndpoint {
 }
 
 const CHAT: KindEndpoint = at(Task::Chat, Dialect::OpenaiChat, "/chat/completions");
+const RESPONSES: KindEndpoint = at(Task::Chat, Dialect::OpenaiResponses, "/responses");
 const COMPLETIONS: KindEndpoint = at(
     Task::Completions,
     Dialect::OpenaiCompletions,
@@ -158,6 +159,7 @@ const EMBEDDINGS: KindEndpoint = at(Task::Embeddings, Dialect::OpenaiEmbeddings,
 /// All that OpenAI serves.
 const EVERYTHING: &[KindEndpoint] = &[
     CHAT,
+    RESPONSES,
     COMPLETIONS,
     EMBEDDINGS,
     IMAGES,
@@ -216,6 +218,9 @@ const OPENAI_SHAPED: Kind = Kind {
     quirks: AS_OPENAI,
     source: "",
 };
+
+/// What a host serves that offers OpenAI's newer API for chats as well.
+const WITH_RESPONSES: &[KindEndpoint] = &[CHAT, RESPONSES, COMPLETIONS, EMBEDDINGS];
 
 /// Every kind whose language is spoken, those with a language of their own first.
 pub const KINDS: &[Kind] = &[
@@ -372,7 +377,7 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "deepseek",
         base_url: Some("https://api.deepseek.com/v1"),
-        endpoints: &[CHAT],
+        endpoints: &[CHAT, RESPONSES],
         quirks: USAGE_UNASKED,
         source: "https://api-docs.deepseek.com",
         ..OPENAI_SHAPED
@@ -381,13 +386,14 @@ pub const KINDS: &[Kind] = &[
         name: "xai",
         aliases: &["grok"],
         base_url: Some("https://api.x.ai/v1"),
-        endpoints: &[CHAT, COMPLETIONS, IMAGES],
+        endpoints: &[CHAT, RESPONSES, COMPLETIONS, EMBEDDINGS, IMAGES],
         source: "https://docs.x.ai/docs/api-reference",
         ..OPENAI_SHAPED
     },
     Kind {
         name: "openrouter",
         base_url: Some("https://openrouter.ai/api/v1"),
+        endpoints: WITH_RESPONSES,
         quirks: USAGE_UNASKED,
         source: "https://openrouter.ai/docs/api-reference/overview",
         ..OPENAI_SHAPED
@@ -510,6 +516,7 @@ pub const KINDS: &[Kind] = &[
         endpoints: &[
             at(Task::Chat, Dialect::OllamaChat, "/api/chat"),
             at(Task::Chat, Dialect::OpenaiChat, "/v1/chat/completions"),
+            at(Task::Chat, Dialect::OpenaiResponses, "/v1/responses"),
             at(Task::Completions, Dialect::OllamaGenerate, "/api/generate"),
             at(
                 Task::Completions,
@@ -529,6 +536,7 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "vllm",
         base_url: Some("http://localhost:8000/v1"),
+        endpoints: WITH_RESPONSES,
         key: KeyNeed::Optional,
         source: "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html",
         ..OPENAI_SHAPED
@@ -544,6 +552,7 @@ pub const KINDS: &[Kind] = &[
         name: "llamacpp",
         aliases: &["llama_cpp"],
         base_url: Some("http://localhost:8080/v1"),
+        endpoints: WITH_RESPONSES,
         key: KeyNeed::Optional,
         source: "https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
         ..OPENAI_SHAPED
@@ -640,6 +649,16 @@ pub const CUSTOM_GEMINI: Kind = Kind {
     ..OPENAI_SHAPED
 };
 
+/// What `type: custom` has with `dialect: openai_responses`.
+pub const CUSTOM_RESPONSES: Kind = Kind {
+    name: "custom",
+    key: KeyNeed::Optional,
+    endpoints: &[RESPONSES],
+    quirks: USAGE_UNASKED,
+    source: "the operator",
+    ..OPENAI_SHAPED
+};
+
 /// Kinds that MLflow or the article know and whose language is not spoken yet.
 pub const UNSPOKEN: &[UnspokenKind] = &[
     UnspokenKind {
@@ -704,6 +723,7 @@ mod tests {
             &CUSTOM_ANTHROPIC,
             &CUSTOM_GEMINI,
             &CUSTOM_OLLAMA,
+            &CUSTOM_RESPONSES,
         ];
         for kind in KINDS.iter().chain(others) {
             assert!(!kind.name.is_empty() && !kind.source.is_empty(), "{kind:?}");

@@ -170,10 +170,8 @@ impl Place {
                 Self::Content | Self::Document | Self::ToolCall | Self::ToolResult,
                 Dialect::GeminiGenerate,
             ) => "contents.parts.",
-            (Self::Message | Self::ToolCall | Self::ToolResult, Dialect::OpenaiResponses) => {
-                "input."
-            }
-            (Self::Content | Self::Document, Dialect::OpenaiResponses) => "input.content.",
+            // Items, and the pieces of which some of them consist.
+            (_, Dialect::OpenaiResponses) => "input.",
             (Self::ToolCall, Dialect::AnthropicMessages) => "messages.content.tool_use.",
             (Self::ToolResult, Dialect::AnthropicMessages) => "messages.content.tool_result.",
             (Self::Document, Dialect::AnthropicMessages) => "messages.content.document.",
@@ -194,8 +192,8 @@ impl Field {
             Dialect::AnthropicMessages => self.in_anthropic_messages(),
             Dialect::GeminiGenerate => self.in_gemini_generate(),
             Dialect::GeminiEmbeddings => self.in_gemini_embeddings(),
+            Dialect::OpenaiResponses => self.in_openai_responses(),
             Dialect::OpenaiMedia
-            | Dialect::OpenaiResponses
             | Dialect::CohereChat
             | Dialect::CohereEmbeddings
             | Dialect::CohereRerank
@@ -222,6 +220,7 @@ impl Field {
             Self::Document => "messages.content.file",
             Self::Refusal => "messages.refusal",
             Self::Reasoning => "messages.reasoning_content",
+            Self::RedactedReasoning => "messages.reasoning_details",
             Self::ToolArguments => "messages.tool_calls.function.arguments",
             Self::CustomToolCall => "messages.tool_calls.custom",
             Self::ToolResult => "messages.tool",
@@ -421,6 +420,49 @@ impl Field {
             Self::Input => "content",
             Self::Dimensions => "outputDimensionality",
             Self::InputType => "taskType",
+            _ => return None,
+        })
+    }
+
+    fn in_openai_responses(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Model => "model",
+            Self::Stream => "stream",
+            Self::Messages => "input",
+            Self::System => "instructions",
+            Self::SystemMidway => "input.system",
+            Self::SpeakerName => "input.name",
+            Self::Image => "input.input_image",
+            Self::ImageDetail => "input.input_image.detail",
+            Self::Audio => "input.input_audio",
+            Self::Document => "input.input_file",
+            Self::Refusal => "input.refusal",
+            Self::Reasoning => "input.reasoning",
+            Self::RedactedReasoning => "input.reasoning.encrypted_content",
+            Self::ToolArguments => "input.function_call.arguments",
+            Self::ToolCallId => "input.function_call.call_id",
+            Self::CustomToolCall => "input.custom_tool_call",
+            Self::ToolResult => "input.function_call_output",
+            Self::ToolResultMedia => "input.function_call_output.output",
+            Self::MisplacedPart => "input.content",
+            Self::Tools => "tools",
+            Self::CustomTool => "tools.custom",
+            Self::ToolStrict => "tools.strict",
+            Self::ToolSchema => "tools.parameters",
+            Self::ToolChoice => "tool_choice",
+            Self::ParallelToolCalls => "parallel_tool_calls",
+            Self::MaxTokens => "max_output_tokens",
+            Self::Temperature => "temperature",
+            Self::TopP => "top_p",
+            Self::TopK => "top_k",
+            Self::FrequencyPenalty => "frequency_penalty",
+            Self::PresencePenalty => "presence_penalty",
+            Self::Logprobs => "include.message.output_text.logprobs",
+            Self::TopLogprobs => "top_logprobs",
+            Self::ResponseFormat => "text.format",
+            Self::ReasoningEffort => "reasoning.effort",
+            Self::User => "user",
+            Self::ServiceTier => "service_tier",
             _ => return None,
         })
     }

@@ -28,8 +28,8 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
         Dialect::OllamaEmbeddings => &[OLLAMA_EMBEDDINGS],
         Dialect::GeminiGenerate => &[COMPLETION, GEMINI_GENERATE],
         Dialect::GeminiEmbeddings => &[GEMINI_EMBEDDINGS],
+        Dialect::OpenaiResponses => &[COMPLETION, OPENAI_RESPONSES],
         Dialect::OpenaiMedia
-        | Dialect::OpenaiResponses
         | Dialect::CohereChat
         | Dialect::CohereEmbeddings
         | Dialect::CohereRerank
@@ -500,4 +500,70 @@ const GEMINI_EMBEDDINGS: &[Row] = &[
         Refused("is `taskType`; others have no place there"),
     ),
     (Field::User, Dropped(NO_PLACE)),
+];
+
+const OPENAI_RESPONSES: &[Row] = &[
+    (
+        Field::System,
+        Mapped("the first message, of the role `system`"),
+    ),
+    (Field::SpeakerName, Dropped(NO_PLACE)),
+    (Field::CacheControl, Dropped(CACHING)),
+    (Field::MisplacedPart, Refused(NO_PLACE)),
+    (Field::Image, Refused(OTHERS_FILE)),
+    (Field::Audio, Refused(NO_SOUND)),
+    (Field::Document, Refused(OTHERS_FILE)),
+    (Field::Citations, Dropped(CITED)),
+    (Field::Reasoning, Dropped(OTHERS_PROOF)),
+    (Field::RedactedReasoning, Dropped(OTHERS_PROOF)),
+    (
+        Field::ToolResult,
+        Mapped("an item of the type `function_call_output`"),
+    ),
+    (
+        Field::IsError,
+        Dropped("the tool's text says what went wrong"),
+    ),
+    (
+        Field::ToolStrict,
+        Mapped("`strict`, which is `false` where it is not given: it would be `true`"),
+    ),
+    (
+        Field::ToolChoice,
+        Refused("other choices have no place there"),
+    ),
+    (
+        Field::ParallelToolCalls,
+        Mapped("`parallel_tool_calls`, the other way round"),
+    ),
+    (
+        Field::MaxTokens,
+        Mapped("`max_output_tokens`, at least 16: less is refused there"),
+    ),
+    (Field::TopK, Refused(NO_PLACE)),
+    (Field::FrequencyPenalty, Refused(NO_PLACE)),
+    (Field::PresencePenalty, Refused(NO_PLACE)),
+    (Field::Seed, Refused(NO_PLACE)),
+    (Field::Stop, Refused(NO_PLACE)),
+    (Field::N, Refused(ONE_ANSWER)),
+    (
+        Field::Logprobs,
+        Mapped("`message.output_text.logprobs` in `include`"),
+    ),
+    (
+        Field::ReasoningBudget,
+        Mapped(
+            "a budget is a `reasoning.effort`: `low` below 4096 tokens, `medium` below 16384, `high` above; without one the model reasons as it does",
+        ),
+    ),
+    (
+        Field::ReasoningEffort,
+        Mapped("`reasoning.effort`; another provider's words above `high` are `high`"),
+    ),
+    (
+        Field::ResponseFormat,
+        Refused("a schema is `text.format`; other forms have no place there"),
+    ),
+    (Field::User, Mapped("`user`")),
+    (Field::ServiceTier, Mapped("`standard_only` is `default`")),
 ];

@@ -265,7 +265,7 @@ fn read_file(fields: &mut Fields) -> Result<PartKind, ReadError> {
 }
 
 /// An address, or what a base64 `data:` address holds.
-fn read_url(url: String) -> MediaSource {
+pub(crate) fn read_url(url: String) -> MediaSource {
     let held = url
         .strip_prefix("data:")
         .and_then(|rest| rest.split_once(','));
@@ -381,7 +381,7 @@ fn read_function_call(mut fields: Fields, id: String) -> Result<Part, ReadError>
 }
 
 /// Arguments as text; some providers give the object itself.
-fn read_arguments(value: Option<Value>) -> String {
+pub(crate) fn read_arguments(value: Option<Value>) -> String {
     match value {
         None => String::new(),
         Some(Value::String(text)) => text,
@@ -521,7 +521,7 @@ fn read_json_schema(value: &Value) -> Option<ResponseFormat> {
     fields.rest().is_empty().then_some(format)
 }
 
-fn read_reasoning_effort(word: String) -> Reasoning {
+pub(crate) fn read_reasoning_effort(word: String) -> Reasoning {
     let effort = match word.as_str() {
         "none" => ReasoningEffort::None,
         "minimal" => ReasoningEffort::Minimal,
@@ -606,7 +606,7 @@ pub(crate) fn read_answer_with(
 }
 
 /// A text; empty for anything else. An answer is not refused for a strange id.
-fn loose_text(fields: &mut Fields, name: &str) -> String {
+pub(crate) fn loose_text(fields: &mut Fields, name: &str) -> String {
     match fields.any(name) {
         Some(Value::String(text)) => text,
         _ => String::new(),

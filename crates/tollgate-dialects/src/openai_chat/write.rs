@@ -15,8 +15,12 @@ use super::{
 use crate::{
     Answer, AnswerChoice, AnswerForm, Call, CallForm, ChatAnswer, ChatCall, Field, Gaps,
     MediaSource, Message, Part, PartKind, Reasoning, ReasoningEffort, ResponseFormat, Role,
-    StopReason, Tool, ToolChoice, ToolKind, Unsupported, Written, cohere_rerank, fields::Place, gemini_generate::geminis_signature,
-    json::put, openai_completions, openai_embeddings,
+    StopReason, Tool, ToolChoice, ToolKind, Unsupported, Written, cohere_rerank,
+    fields::Place,
+    gemini_generate::geminis_signature,
+    json::put,
+    openai_completions, openai_embeddings,
+    openai_responses::{chat_custom_format, chat_tool_choice},
 };
 
 // === calls ===
@@ -35,6 +39,7 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
     let body = CallWriter {
         call: &call,
         own,
+        is_responses: from == Dialect::OpenaiResponses,
         gaps: &mut gaps,
     }
     .write(form);
@@ -48,6 +53,8 @@ struct CallWriter<'a> {
     call: &'a ChatCall,
     /// The call came in this dialect, so that what nothing models may go back into it.
     own: bool,
+    /// It came in OpenAI's other dialect, which has much in common with this one.
+    is_responses: bool,
     gaps: &'a mut Gaps,
 }
 
@@ -92,7 +99,7 @@ impl CallWriter<'_> {
         for (name, value) in extra {
             if self.own {
                 into.insert(name.clone(), value.clone());
-            } else {
+            } else if !(self.is_responses && name == "store" && *value == json!(false)) {
                 self.gaps.left_out_extra(place, name);
             }
         }
@@ -313,7 +320,9 @@ impl CallWriter<'_> {
                 let text = name.map_or_else(|| data.clone(), |name| format!("{name}\n\n{data}"));
                 return Some(text_part(&text));
             }
-            MediaSource::FileId(id) if self.own => json!({"filename": name, "file_id": id}),
+            MediaSource::FileId(id) if self.own || self.is_responses => {
+                json!({"filename": name, "file_id": id})
+            }
             // OpenAI takes no addresses; some providers of its dialect do.
             MediaSource::Url(url) if self.own => json!({"filename": name, "file_data": url}),
             MediaSource::FileId(_) | MediaSource::Url(_) | MediaSource::Foreign(_) => {
@@ -364,7 +373,16 @@ impl CallWriter<'_> {
         put(&mut inner, "strict", tool.strict);
         let mut written = to_map(json!({"type": member}));
         self.cache_control(tool.cache_control.as_ref(), &mut written);
-        self.extra(&tool.extra, Place::Tool, &mut written);
+        let mut extra = tool.extra.clone();
+        if self.is_responses && tool.kind == ToolKind::Custom {
+            let format = extra.shift_remove("format");
+            put(
+                &mut inner,
+                "format",
+                format.as_ref().map(chat_custom_format),
+            );
+        }
+        self.extra(&extra, Place::Tool, &mut written);
         if let Some(Value::Object(rest)) = written.remove(member) {
             inner.extend(rest);
         }
@@ -379,9 +397,12 @@ impl CallWriter<'_> {
             ToolChoice::Required => json!("required"),
             ToolChoice::Function(name) => json!({"type": "function", "function": {"name": name}}),
             ToolChoice::Foreign(value) if self.own => value.clone(),
-            ToolChoice::Foreign(_) => {
-                self.gaps.left_out(Field::ToolChoice);
-                return None;
+            ToolChoice::Foreign(value) => {
+                let choice = self.is_responses.then(|| chat_tool_choice(value)).flatten();
+                if choice.is_none() {
+                    self.gaps.left_out(Field::ToolChoice);
+                }
+                return choice;
             }
         })
     }
@@ -426,10 +447,8 @@ impl CallWriter<'_> {
             self.gaps.left_out(Field::ReasoningBudget);
         }
         Some(match (effort, budget_tokens) {
-            (Some(effort), _) => effort_word(effort, self.own).to_owned(),
-            (None, Some(0..4096)) => "low".to_owned(),
-            (None, Some(4096..16384)) => "medium".to_owned(),
-            (None, Some(16384..)) => "high".to_owned(),
+            (Some(effort), _) => effort_word(effort, self.own || self.is_responses).to_owned(),
+            (None, Some(budget)) => effort_for_budget(*budget).to_owned(),
             (None, None) => return None,
         })
     }
@@ -479,7 +498,16 @@ fn max_tokens_name(model: Option<&str>) -> &'static str {
     }
 }
 
-fn effort_word(effort: &ReasoningEffort, own: bool) -> &str {
+/// The effort that stands for a budget of tokens.
+pub(crate) fn effort_for_budget(budget_tokens: u64) -> &'static str {
+    match budget_tokens {
+        0..4096 => "low",
+        4096..16384 => "medium",
+        16384.. => "high",
+    }
+}
+
+pub(crate) fn effort_word(effort: &ReasoningEffort, own: bool) -> &str {
     match effort {
         ReasoningEffort::None => "none",
         ReasoningEffort::Minimal => "minimal",
@@ -513,7 +541,7 @@ fn text_part(text: &str) -> Map<String, Value> {
     to_map(json!({"type": "text", "text": text}))
 }
 
-fn data_url(media_type: &str, otherwise: &str, data: &str) -> String {
+pub(crate) fn data_url(media_type: &str, otherwise: &str, data: &str) -> String {
     let media_type = if media_type.is_empty() {
         otherwise
     } else {
@@ -522,7 +550,7 @@ fn data_url(media_type: &str, otherwise: &str, data: &str) -> String {
     format!("data:{media_type};base64,{data}")
 }
 
-fn to_map(value: Value) -> Map<String, Value> {
+pub(crate) fn to_map(value: Value) -> Map<String, Value> {
     if let Value::Object(map) = value {
         map
     } else {
@@ -758,8 +786,8 @@ fn some(list: Vec<Value>) -> Option<Vec<Value>> {
     (!list.is_empty()).then_some(list)
 }
 
-/// An Anthropic citation as OpenAI's `url_citation` of the text from `start` to `end`, in characters; `None` where it has no
-/// address, as those of documents.
+/// An Anthropic citation as OpenAI's `url_citation` of the text from `start` to `end`, in characters, or of the range within it that
+/// the citation names; `None` where it has no address, as those of documents.
 pub(super) fn annotation(citation: &Value, start: usize, end: usize) -> Option<Value> {
     let url = citation.get("url")?.as_str()?;
     let title = citation.get("title").and_then(Value::as_str).unwrap_or(url);
@@ -768,7 +796,9 @@ pub(super) fn annotation(citation: &Value, start: usize, end: usize) -> Option<V
         let at = usize::try_from(citation.get(name)?.as_u64()?).ok()?;
         Some(start.saturating_add(at).min(end))
     };
-    let (start, end) = at("start_index").zip(at("end_index")).unwrap_or((start, end));
+    let (start, end) = at("start_index")
+        .zip(at("end_index"))
+        .unwrap_or((start, end));
     Some(
         json!({"type": "url_citation", "url_citation": {"url": url, "title": title, "start_index": start, "end_index": end}}),
     )

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{Frames, Glance, Watch, glance};
 
-const DIALECTS: [(Dialect, Task); 10] = [
+const DIALECTS: [(Dialect, Task); 11] = [
     (Dialect::OpenaiChat, Task::Chat),
+    (Dialect::OpenaiResponses, Task::Chat),
     (Dialect::OpenaiCompletions, Task::Completions),
     (Dialect::OpenaiEmbeddings, Task::Embeddings),
     (Dialect::AnthropicMessages, Task::Chat),
@@ -113,6 +114,7 @@ fn bare(mut value: Value) -> Value {
     strip(&mut value);
     strip_geminis(&mut value, "");
     if let Value::Object(body) = &mut value {
+        bare_items(body);
         body.retain(|_, value| ![json!([]), json!({}), json!("")].contains(value));
         if let Some(cap) = body.remove("max_completion_tokens") {
             body.insert("max_tokens".to_owned(), cap);
@@ -128,6 +130,38 @@ fn bare(mut value: Value) -> Value {
         }
     }
     value
+}
+
+/// Items of responses without what goes without saying.
+fn bare_items(body: &mut serde_json::Map<String, Value>) {
+    if body.get("messages").is_some() {
+        return;
+    }
+    if let Some(Value::String(text)) = body.get("input") {
+        let item = json!({"role": "user", "content": text});
+        body.insert("input".to_owned(), json!([item]));
+    }
+    for item in body
+        .get_mut("input")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        let Value::Object(item) = item else { continue };
+        if item.get("type") == Some(&json!("message")) {
+            item.remove("type");
+        }
+        for part in item
+            .get_mut("content")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            if let Value::Object(part) = part {
+                part.retain(|_, value| *value != json!([]));
+            }
+        }
+    }
 }
 
 fn strip(value: &mut Value) {
@@ -410,7 +444,7 @@ fn is_content(event: &StreamEvent, dialect: Dialect) -> bool {
         StreamEvent::Delta {
             delta: Delta::Signature(_) | Delta::Citation(_),
             ..
-        } => dialect == Dialect::OpenaiChat,
+        } => dialect != Dialect::AnthropicMessages,
         StreamEvent::Delta { .. } => true,
         StreamEvent::PartStart { start, .. } => !matches!(
             start,
@@ -423,6 +457,14 @@ fn is_content(event: &StreamEvent, dialect: Dialect) -> bool {
 
 /// Where a stream's end mark is whole.
 fn end_mark(stream: &str) -> Option<usize> {
+    for mark in [
+        "\"type\":\"response.completed\"",
+        "\"type\":\"response.incomplete\"",
+    ] {
+        if let Some(start) = stream.find(mark) {
+            return Some(start + stream[start..].find('\n')?);
+        }
+    }
     let after = |mark: &str| Some(stream.find(mark)? + mark.len());
     let brace = |at: usize| Some(at + stream.get(at..)?.find('}')? + 1);
     let line = |at: usize| Some(at + stream.get(at..)?.find("}\n")? + 1);

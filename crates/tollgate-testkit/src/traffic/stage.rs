@@ -48,6 +48,7 @@ const KINDS: &[&str] = &[
 /// Dialects that the gateway speaks.
 const SPOKEN: &[Dialect] = &[
     Dialect::OpenaiChat,
+    Dialect::OpenaiResponses,
     Dialect::OpenaiCompletions,
     Dialect::OpenaiEmbeddings,
     Dialect::AnthropicMessages,
@@ -64,7 +65,9 @@ fn dialect_of(recording: &Recording) -> Option<Dialect> {
     let body = &recording.request_body;
     let dialect = match (recording.endpoint.as_str(), recording.provider.as_str()) {
         ("chat" | "openai_compat_chat", _) if body["messages"].is_array() => Dialect::OpenaiChat,
-        ("responses", _) if !body["input"].is_null() => Dialect::OpenaiResponses,
+        ("responses" | "mantle_responses", _) if !body["input"].is_null() => {
+            Dialect::OpenaiResponses
+        }
         ("completions", provider) if provider != "replicate" && !body["prompt"].is_null() => {
             Dialect::OpenaiCompletions
         }
@@ -114,7 +117,8 @@ impl Part {
                 "vertex"
             }
             Dialect::AnthropicMessages => "anthropic",
-            Dialect::OpenaiResponses => "openai",
+            // A kind that serves nothing else, so that other clients are answered there as well.
+            Dialect::OpenaiResponses => "custom",
             Dialect::GeminiGenerate | Dialect::GeminiEmbeddings => "gemini",
             Dialect::CohereChat | Dialect::CohereEmbeddings | Dialect::CohereRerank => "cohere",
             Dialect::OllamaChat | Dialect::OllamaGenerate | Dialect::OllamaEmbeddings => "ollama",
@@ -135,6 +139,18 @@ impl Part {
             format!("{kind}-{}", dialect.as_str())
         };
         Some(part)
+    }
+
+    /// The kind of provider that plays it for a client. Some kinds serve chats in two dialects, of which the client's own would be
+    /// taken.
+    fn kind_for(&self, client: Dialect) -> &'static str {
+        let is_own = client == self.dialect;
+        match (self.kind, client) {
+            ("ollama", _) if !is_own => "custom",
+            ("anthropic" | "vertex", _) => self.kind,
+            (_, Dialect::OpenaiResponses) if self.dialect == Dialect::OpenaiChat => "custom",
+            _ => self.kind,
+        }
     }
 
     /// The name of its route for a client.
@@ -195,8 +211,15 @@ impl Part {
         }
     }
 
-    /// Whether an event tells usage alone, and the client did not ask for it.
+    /// Whether an event tells usage alone, and the client did not ask for it; or is an end mark of another dialect.
     pub(super) fn is_hidden(&self, event: &str) -> bool {
+        if self.dialect == Dialect::OpenaiResponses && event.trim() == "[DONE]" {
+            return self
+                .recording
+                .response_body
+                .to_string()
+                .contains("response.completed");
+        }
         let asked = self.recording.request_body["stream_options"]["include_usage"] == true;
         let chat = matches!(
             self.dialect,
@@ -214,12 +237,10 @@ impl Part {
 
     /// Whether the answer is an error, holds one, or breaks off.
     pub(super) fn tells_trouble(&self) -> bool {
+        let body = String::from_utf8_lossy(&self.recording.response_bytes()).into_owned();
+        let mut errors = body.split("\"error\":").skip(1);
         self.recording.status >= 400
-            || self
-                .recording
-                .response_bytes()
-                .windows(8)
-                .any(|bytes| bytes == b"\"error\":")
+            || errors.any(|error| !error.trim_start().starts_with("null"))
             || !self.is_whole()
     }
 
@@ -398,24 +419,15 @@ fn configuration(parts: &[Part], url: &str) -> String {
     let mut providers = String::from("providers:\n");
     let mut routes = String::from("routes:\n");
     let mut seen = std::collections::HashSet::new();
-    let routes_of = |part: &'_ Part| {
-        part.clients()
-            .map(|client| part.route(client))
-            .collect::<Vec<_>>()
-    };
-    for (part, name) in parts
+    for (part, client) in parts
         .iter()
-        .flat_map(|part| routes_of(part).into_iter().map(move |name| (part, name)))
+        .flat_map(|part| part.clients().map(move |client| (part, client)))
     {
+        let name = part.route(client);
         if !seen.insert(name.clone()) {
             continue;
         }
-        // Where a provider has several languages for a task, others than its own clients would be told in another than the recorded.
-        let is_own = name == part.route(part.dialect);
-        let kind = match part.kind {
-            "ollama" if !is_own => "custom",
-            kind => kind,
-        };
+        let kind = part.kind_for(client);
         let address = match (part.dialect, kind) {
             (_, "vertex") => {
                 format!("base_url: \"{url}\", api_key: k, project: p, location: global")
@@ -429,7 +441,12 @@ fn configuration(parts: &[Part], url: &str) -> String {
             (Dialect::OllamaChat | Dialect::OllamaGenerate | Dialect::OllamaEmbeddings, _) => {
                 format!("base_url: \"{url}\", dialect: ollama")
             }
-            (_, "custom") => format!("base_url: \"{url}/v1\", stream_end: finish"),
+            (Dialect::OpenaiResponses, _) => {
+                format!("base_url: \"{url}/v1\", dialect: openai_responses")
+            }
+            (_, "custom") if part.kind == "custom" => {
+                format!("base_url: \"{url}/v1\", stream_end: finish")
+            }
             _ => format!("base_url: \"{url}/v1\", api_key: k"),
         };
         let task = part.dialect.task().as_str();

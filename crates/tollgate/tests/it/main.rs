@@ -13,5 +13,6 @@ mod ollama;
 mod prompts;
 mod provider_keys;
 mod realtime;
+mod responses;
 mod routing;
 mod streams;

@@ -7,6 +7,7 @@ use super::{CallWriter, JSON_INSTRUCTION, invalid_arguments, parse_arguments, to
 use crate::{
     Field, MediaSource, Message, Part, PartKind, ResponseFormat, Role, ToolKind, fields::Place,
     gemini_generate::geminis_signature, json::put, openai_chat::REASONING_FIELDS,
+    openai_responses::is_proof,
 };
 
 /// What one speaker says in a row.
@@ -127,6 +128,13 @@ impl CallWriter<'_> {
                 is_error,
             } => self.tool_result(call_id, content, *is_error),
             PartKind::Reasoning {
+                signature: Some(proof),
+                ..
+            } if is_proof(proof) => return self.none(Field::Reasoning),
+            PartKind::RedactedReasoning { data } if is_proof(data) => {
+                return self.none(Field::RedactedReasoning);
+            }
+            PartKind::Reasoning {
                 text,
                 signature: Some(signature),
             } if self.own || geminis_signature(signature).is_none() => {
@@ -137,7 +145,9 @@ impl CallWriter<'_> {
                 signature: None,
             } if self.own => to_map(json!({"type": "thinking", "thinking": text})),
             PartKind::Reasoning { .. } => return self.none(Field::Reasoning),
-            PartKind::RedactedReasoning { data } if !self.own && geminis_signature(data).is_some() => {
+            PartKind::RedactedReasoning { data }
+                if !self.own && geminis_signature(data).is_some() =>
+            {
                 return self.none(Field::RedactedReasoning);
             }
             PartKind::RedactedReasoning { data } => {

@@ -12,8 +12,8 @@ use tollgate_domain::{
     Timeouts, Transport,
 };
 use tollgate_upstream::providers::{
-    AZURE_DEPLOYMENTS, CUSTOM_ANTHROPIC, CUSTOM_GEMINI, CUSTOM_OLLAMA, KeyNeed, Kind, Reach,
-    SignIn, find,
+    AZURE_DEPLOYMENTS, CUSTOM_ANTHROPIC, CUSTOM_GEMINI, CUSTOM_OLLAMA, CUSTOM_RESPONSES, KeyNeed,
+    Kind, Reach, SignIn, find,
 };
 
 use super::{
@@ -153,6 +153,7 @@ fn kind(written: &written::Provider, at: At<'_>, problems: &mut Problems) -> Opt
             ("custom", Some(written::CustomDialect::Anthropic)) => &CUSTOM_ANTHROPIC,
             ("custom", Some(written::CustomDialect::Ollama)) => &CUSTOM_OLLAMA,
             ("custom", Some(written::CustomDialect::Gemini)) => &CUSTOM_GEMINI,
+            ("custom", Some(written::CustomDialect::OpenaiResponses)) => &CUSTOM_RESPONSES,
             ("custom", Some(written::CustomDialect::Mlflow)) => find("mlflow").unwrap_or(kind),
             _ => kind,
         });

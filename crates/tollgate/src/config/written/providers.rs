@@ -165,6 +165,8 @@ pub(crate) struct Paths {
 pub(crate) enum CustomDialect {
     /// OpenAI's chat, completions and embeddings.
     Openai,
+    /// OpenAI's responses alone.
+    OpenaiResponses,
     /// Anthropic's messages.
     Anthropic,
     /// Ollama's chat, completions and embeddings.
