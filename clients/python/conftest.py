@@ -22,10 +22,12 @@ providers:
   - {{name: openai-limited, type: openai, api_key: sk-up-2, base_url: "{url}/v1"}}
   - {{name: anthropic-limited, type: anthropic, api_key: sk-ant-2, base_url: "{url}"}}
   - {{name: openai-at-its-limit, type: openai, api_key: sk-up-3, base_url: "{url}/v1"}}
+  - {{name: elsewhere, type: custom, api_key: sk-up-4, base_url: "{url}/v1", timeouts: {{first_token: 1s, idle: 1s}}}}
   - {{name: served, type: mlflow, model_server_url: "{url}"}}
 routes:
   - {{name: gpt, retries: {{per_target: 0}}, model: {{provider: openai, name: plain}}}}
   - {{name: claude, retries: {{per_target: 0}}, model: {{provider: anthropic, name: plain}}}}
+  - {{name: chat-only, retries: {{per_target: 0}}, model: {{provider: elsewhere, name: plain}}}}
   - {{name: resilient, retries: {{per_target: 0}}, model: {{strategy: {{type: ordered, models: [{{provider: openai, name: broken}}, {{provider: anthropic, name: plain}}]}}}}}}
   - {{name: complete, route_type: llm/v1/completions, model: {{provider: openai, name: plain}}}}
   - {{name: vectors, route_type: llm/v1/embeddings, model: {{provider: openai, name: plain}}}}

@@ -2,6 +2,7 @@
 
 import base64
 import http.server
+import itertools
 import json
 import struct
 import threading
@@ -53,6 +54,10 @@ class Provider:
             time.sleep(2)
         if handler.path == "/invocations":
             return send(handler, 200, served(body))
+        if handler.path == "/v1/responses/input_tokens":
+            return send(handler, 200, {"object": "response.input_tokens", "input_tokens": 11})
+        if handler.path == "/v1/responses":
+            return stream(handler, responses_events(body), model) if body.get("stream") else send(handler, 200, responses_answer(body))
         if handler.path == "/v1/embeddings":
             return send(handler, 200, vectors(body))
         if handler.path == "/v1/completions":
@@ -173,6 +178,34 @@ def anthropic_events(body):
     reason = "tool_use" if calls_tools(body) else "end_turn"
     yield event({"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}, "usage": {"output_tokens": 7}})
     yield event({"type": "message_stop"})
+
+
+RESPONSES_USAGE = {"input_tokens": 12, "input_tokens_details": {"cached_tokens": 4}, "output_tokens": 7, "output_tokens_details": {"reasoning_tokens": 2}, "total_tokens": 19}
+
+
+def responses_answer(body):
+    item = {"id": "msg_1", "type": "message", "status": "completed", "role": "assistant", "content": [{"type": "output_text", "text": "".join(WORDS), "annotations": [], "logprobs": []}]}
+    return {"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "error": None, "incomplete_details": None, "model": "gpt-plain", "output": [item], "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "usage": RESPONSES_USAGE, "previous_response_id": body.get("previous_response_id")}
+
+
+def responses_events(body):
+    numbers = itertools.count()
+
+    def event(kind, **more):
+        return f"event: {kind}\ndata: {json.dumps({'type': kind, 'sequence_number': next(numbers), **more})}\n\n"
+
+    answer = responses_answer(body)
+    item, part = answer["output"][0], answer["output"][0]["content"][0]
+    place = {"output_index": 0, "item_id": "msg_1", "content_index": 0}
+    yield event("response.created", response={**answer, "status": "in_progress", "output": [], "usage": None})
+    yield event("response.output_item.added", output_index=0, item={**item, "status": "in_progress", "content": []})
+    yield event("response.content_part.added", **place, part={**part, "text": ""})
+    for word in WORDS:
+        yield event("response.output_text.delta", **place, delta=word, logprobs=[])
+    yield event("response.output_text.done", **place, text=part["text"], logprobs=[])
+    yield event("response.content_part.done", **place, part=part)
+    yield event("response.output_item.done", output_index=0, item=item)
+    yield event("response.completed", response=answer)
 
 
 def vectors(body):

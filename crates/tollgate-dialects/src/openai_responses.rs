@@ -12,8 +12,8 @@ mod wire;
 mod write;
 
 pub(crate) use answer::{glance, read_answer, write_answer};
-pub(crate) use proof::is_proof;
 pub use proof::has_others_proof;
+pub(crate) use proof::is_proof;
 pub(crate) use read::read_call;
 pub(crate) use stream::{StreamReader, StreamWriter};
 pub(crate) use write::{chat_custom_format, chat_tool_choice, write_call};

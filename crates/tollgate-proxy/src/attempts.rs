@@ -484,11 +484,7 @@ impl Run<'_> {
                 // Blocks that only the provider's own dialect understands.
                 events.retain(|event| !is_foreign(event));
             }
-            return Ok(Reply::Stream(Box::new(Relay::told(
-                events,
-                dialect,
-                &form,
-            ))));
+            return Ok(Reply::Stream(Box::new(Relay::told(events, dialect, &form))));
         }
         Ok(Reply::Whole(write_answer(&answer, &form)))
     }

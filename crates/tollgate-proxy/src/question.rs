@@ -197,8 +197,7 @@ impl Question {
                 false => Refusal::Unsupported { fields, target },
             }
         };
-        let written =
-            write_call(&call, &form).map_err(|unsupported| refuse(unsupported.fields))?;
+        let written = write_call(&call, &form).map_err(|unsupported| refuse(unsupported.fields))?;
         if written.dropped.iter().any(|field| field == STORED_ITEM) {
             return Err(refuse(written.dropped));
         }

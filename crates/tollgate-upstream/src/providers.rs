@@ -559,11 +559,10 @@ mod tests {
 
     #[test]
     fn every_row_is_whole() {
-        for kind in KINDS.iter().chain([
-            &AZURE_DEPLOYMENTS,
-            &CUSTOM_ANTHROPIC,
-            &CUSTOM_RESPONSES,
-        ]) {
+        for kind in KINDS
+            .iter()
+            .chain([&AZURE_DEPLOYMENTS, &CUSTOM_ANTHROPIC, &CUSTOM_RESPONSES])
+        {
             assert!(!kind.name.is_empty() && !kind.source.is_empty(), "{kind:?}");
             assert!(!kind.endpoints.is_empty(), "{}", kind.name);
             if let Some(base) = kind.base_url {

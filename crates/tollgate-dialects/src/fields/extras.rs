@@ -159,7 +159,10 @@ const OPENAI_RESPONSES: &[Row] = &[
             "reasoning comes with the proof that the provider gives; what its own tools found is not asked for",
         ),
     ),
-    ("max_tool_calls", Dropped("is about the provider's own tools")),
+    (
+        "max_tool_calls",
+        Dropped("is about the provider's own tools"),
+    ),
     ("metadata", Dropped(HINT)),
     ("moderation", Refused(NO_PLACE)),
     ("prompt_cache_key", Dropped(HINT)),

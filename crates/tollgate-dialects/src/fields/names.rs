@@ -219,6 +219,7 @@ impl Field {
             Self::Document => "messages.content.file",
             Self::Refusal => "messages.refusal",
             Self::Reasoning => "messages.reasoning_content",
+            Self::RedactedReasoning => "messages.reasoning_details",
             Self::ToolArguments => "messages.tool_calls.function.arguments",
             Self::CustomToolCall => "messages.tool_calls.custom",
             Self::ToolResult => "messages.tool",

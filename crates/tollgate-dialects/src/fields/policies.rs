@@ -219,6 +219,7 @@ const ANTHROPIC_MESSAGES: &[Row] = &[
             "reasoning without a signature is refused there; with one, in `reasoning_details`, it becomes `thinking`",
         ),
     ),
+    (Field::RedactedReasoning, Dropped(OTHERS_PROOF)),
     (Field::Image, Refused(OTHERS_FILE)),
     (Field::ImageDetail, Dropped(HINT)),
     (Field::Audio, Refused(NO_SOUND)),

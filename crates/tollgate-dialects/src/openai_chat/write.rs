@@ -15,8 +15,10 @@ use super::{
 use crate::{
     Answer, AnswerChoice, AnswerForm, Call, CallForm, ChatAnswer, ChatCall, Field, Gaps,
     MediaSource, Message, Part, PartKind, Reasoning, ReasoningEffort, ResponseFormat, Role,
-    StopReason, Tool, ToolChoice, ToolKind, Unsupported, Written, cohere_rerank, fields::Place,
-    json::put, openai_completions, openai_embeddings,
+    StopReason, Tool, ToolChoice, ToolKind, Unsupported, Written, cohere_rerank,
+    fields::Place,
+    json::put,
+    openai_completions, openai_embeddings,
     openai_responses::{chat_custom_format, chat_tool_choice},
 };
 
@@ -366,7 +368,11 @@ impl CallWriter<'_> {
         let mut extra = tool.extra.clone();
         if self.is_responses && tool.kind == ToolKind::Custom {
             let format = extra.shift_remove("format");
-            put(&mut inner, "format", format.as_ref().map(chat_custom_format));
+            put(
+                &mut inner,
+                "format",
+                format.as_ref().map(chat_custom_format),
+            );
         }
         self.extra(&extra, Place::Tool, &mut written);
         if let Some(Value::Object(rest)) = written.remove(member) {

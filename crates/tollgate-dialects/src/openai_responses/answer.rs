@@ -9,8 +9,8 @@ use super::{
     ITEM, proof,
     read::read_answer_item,
     wire::{
-        WireUsage, annotation, citation, is_tool_call, item_id, response_id,
-        state, stop_reason, write_usage,
+        WireUsage, annotation, citation, is_tool_call, item_id, response_id, state, stop_reason,
+        write_usage,
     },
 };
 use crate::{
@@ -91,9 +91,8 @@ fn read_bare_reasoning(fields: &mut Fields) -> Vec<Part> {
         return Vec::new();
     }
     let text = loose_text(fields, "reasoning");
-    let kind = proof::reasoning(text, None).filter(|kind| {
-        matches!(kind, PartKind::Reasoning { text, .. } if !text.trim().is_empty())
-    });
+    let kind = proof::reasoning(text, None)
+        .filter(|kind| matches!(kind, PartKind::Reasoning { text, .. } if !text.trim().is_empty()));
     Vec::from_iter(kind.map(Part::new))
 }
 

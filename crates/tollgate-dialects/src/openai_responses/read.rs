@@ -33,7 +33,10 @@ pub(crate) fn read_call(body: &[u8]) -> Result<Call, ReadError> {
     read_input(&mut fields, &mut messages)?;
     let tools = read_tools(&mut fields)?;
     let logprobs = read_include(&mut fields);
-    for (name, usual) in [("background", json!(false)), ("truncation", json!("disabled"))] {
+    for (name, usual) in [
+        ("background", json!(false)),
+        ("truncation", json!("disabled")),
+    ] {
         // Is what is done anyway.
         if fields.peek(name) == Some(&usual) {
             drop(fields.any(name));
@@ -271,9 +274,7 @@ fn read_image(fields: &mut Fields) -> Result<PartKind, ReadError> {
     let source = match fields.any("image_url") {
         Some(Value::String(url)) => read_url(url),
         // As in a chat.
-        Some(value) => {
-            read_url(Fields::of(fields.path("image_url"), value)?.required_text("url")?)
-        }
+        Some(value) => read_url(Fields::of(fields.path("image_url"), value)?.required_text("url")?),
         None => match fields.text("file_id")? {
             Some(id) => MediaSource::FileId(id),
             None => {
@@ -507,7 +508,10 @@ fn read_tool_choice(fields: &mut Fields) -> Result<Option<ToolChoice>, ReadError
         },
         Value::Object(choice) => {
             let members = choice.keys().filter(|name| *name != "type").count();
-            match (choice.get("type").and_then(Value::as_str), choice.get("name")) {
+            match (
+                choice.get("type").and_then(Value::as_str),
+                choice.get("name"),
+            ) {
                 (None | Some("function"), Some(Value::String(name))) if members == 1 => {
                     ToolChoice::Function(name.clone())
                 }
@@ -555,9 +559,7 @@ fn read_format(format: Value) -> ResponseFormat {
     match format["type"].as_str() {
         Some("text") if members == 1 => ResponseFormat::Text,
         Some("json_object") if members == 1 => ResponseFormat::JsonObject,
-        Some("json_schema") => {
-            read_json_schema(&format).unwrap_or(ResponseFormat::Foreign(format))
-        }
+        Some("json_schema") => read_json_schema(&format).unwrap_or(ResponseFormat::Foreign(format)),
         _ => ResponseFormat::Foreign(format),
     }
 }

@@ -266,8 +266,8 @@ impl CallWriter<'_> {
         put(&mut written, "description", tool.description.clone());
         let mut extra = tool.extra.clone();
         if tool.kind == ToolKind::Function || self.own {
-            let nothing =
-                (!self.own && tool.kind == ToolKind::Function).then(|| json!({"type": "object", "properties": {}}));
+            let nothing = (!self.own && tool.kind == ToolKind::Function)
+                .then(|| json!({"type": "object", "properties": {}}));
             put(
                 &mut written,
                 "parameters",
@@ -278,7 +278,11 @@ impl CallWriter<'_> {
             put(&mut written, "strict", strict);
         } else if self.is_chat {
             let mut custom = to_map(extra.shift_remove("custom").unwrap_or_default());
-            put(&mut written, "format", custom.shift_remove("format").map(flat_format));
+            put(
+                &mut written,
+                "format",
+                custom.shift_remove("format").map(flat_format),
+            );
             if !custom.is_empty() {
                 extra.insert("custom".to_owned(), Value::Object(custom));
             }
@@ -370,7 +374,9 @@ pub(crate) fn chat_tool_choice(choice: &Value) -> Option<Value> {
                 Some(json!({"type": kind, kind: {"name": tool["name"].as_str()?}}))
             });
             let tools: Option<Vec<Value>> = tools.collect();
-            Some(json!({"type": "allowed_tools", "allowed_tools": {"mode": choice["mode"], "tools": tools?}}))
+            Some(
+                json!({"type": "allowed_tools", "allowed_tools": {"mode": choice["mode"], "tools": tools?}}),
+            )
         }
         _ => None,
     }

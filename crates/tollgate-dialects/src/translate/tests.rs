@@ -127,12 +127,22 @@ fn bare_items(body: &mut serde_json::Map<String, Value>) {
         let item = json!({"role": "user", "content": text});
         body.insert("input".to_owned(), json!([item]));
     }
-    for item in body.get_mut("input").and_then(Value::as_array_mut).into_iter().flatten() {
+    for item in body
+        .get_mut("input")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
         let Value::Object(item) = item else { continue };
         if item.get("type") == Some(&json!("message")) {
             item.remove("type");
         }
-        for part in item.get_mut("content").and_then(Value::as_array_mut).into_iter().flatten() {
+        for part in item
+            .get_mut("content")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
             if let Value::Object(part) = part {
                 part.retain(|_, value| *value != json!([]));
             }
@@ -385,7 +395,10 @@ fn is_content(event: &StreamEvent, dialect: Dialect) -> bool {
 
 /// Where a stream's end mark is whole.
 fn end_mark(stream: &str) -> Option<usize> {
-    for mark in ["\"type\":\"response.completed\"", "\"type\":\"response.incomplete\""] {
+    for mark in [
+        "\"type\":\"response.completed\"",
+        "\"type\":\"response.incomplete\"",
+    ] {
         if let Some(start) = stream.find(mark) {
             return Some(start + stream[start..].find('\n')?);
         }

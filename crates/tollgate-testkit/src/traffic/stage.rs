@@ -60,7 +60,9 @@ fn dialect_of(recording: &Recording) -> Option<Dialect> {
     let body = &recording.request_body;
     let dialect = match (recording.endpoint.as_str(), recording.provider.as_str()) {
         ("chat" | "openai_compat_chat", _) if body["messages"].is_array() => Dialect::OpenaiChat,
-        ("responses" | "mantle_responses", _) if !body["input"].is_null() => Dialect::OpenaiResponses,
+        ("responses" | "mantle_responses", _) if !body["input"].is_null() => {
+            Dialect::OpenaiResponses
+        }
         ("completions", provider) if provider != "replicate" && !body["prompt"].is_null() => {
             Dialect::OpenaiCompletions
         }
@@ -197,7 +199,11 @@ impl Part {
     /// Whether an event tells usage alone, and the client did not ask for it; or is an end mark of another dialect.
     pub(super) fn is_hidden(&self, event: &str) -> bool {
         if self.dialect == Dialect::OpenaiResponses && event.trim() == "[DONE]" {
-            return self.recording.response_body.to_string().contains("response.completed");
+            return self
+                .recording
+                .response_body
+                .to_string()
+                .contains("response.completed");
         }
         let asked = self.recording.request_body["stream_options"]["include_usage"] == true;
         let chat = matches!(

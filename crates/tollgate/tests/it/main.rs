@@ -9,5 +9,6 @@ mod command_line;
 mod faults;
 mod mlflow;
 mod prompts;
+mod responses;
 mod routing;
 mod streams;

@@ -186,17 +186,17 @@ impl StreamReader {
                 self.reasoning(told, told.delta.map(text_of), out)?;
             }
             "response.reasoning_summary_text.done" | "response.reasoning_text.done" => {
-                if !self.item(told, out)?.said {
-                    self.reasoning(told, told.text.map(text_of), out)?;
-                }
+                let unsaid = !self.item(told, out)?.said;
+                let text = told.text.filter(|_| unsaid).map(text_of);
+                self.reasoning(told, text, out)?;
             }
             "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
                 self.arguments(told, told.delta.map(text_of), out)?;
             }
             "response.function_call_arguments.done" | "response.custom_tool_call_input.done" => {
-                if !self.item(told, out)?.said {
-                    self.arguments(told, told.arguments.or(told.input).map(text_of), out)?;
-                }
+                let unsaid = !self.item(told, out)?.said;
+                let arguments = told.arguments.or(told.input).filter(|_| unsaid);
+                self.arguments(told, arguments.map(text_of), out)?;
             }
             "response.output_text.annotation.added" => self.annotation(told, out)?,
             "response.content_part.done" => {
@@ -209,7 +209,9 @@ impl StreamReader {
             "response.output_item.done" => self.item_done(told, out)?,
             "response.completed" | "response.incomplete" => self.finish(told.response, out),
             "response.failed" => {
-                let data = told.response.map_or(&event.data[..], |raw| raw.get().as_bytes());
+                let data = told
+                    .response
+                    .map_or(&event.data[..], |raw| raw.get().as_bytes());
                 out.push(StreamEvent::Error(read_in_stream(
                     Dialect::OpenaiResponses,
                     data,
@@ -301,7 +303,9 @@ impl StreamReader {
         told: &WireEvent<'_>,
         out: &mut Vec<StreamEvent>,
     ) -> Result<(), ReadError> {
-        let Some((raw, item)) = told.item.and_then(|raw| Some((raw, parse::<WireItem<'_>>(raw)?)))
+        let Some((raw, item)) = told
+            .item
+            .and_then(|raw| Some((raw, parse::<WireItem<'_>>(raw)?)))
         else {
             return Ok(());
         };
@@ -335,7 +339,9 @@ impl StreamReader {
         told: &WireEvent<'_>,
         out: &mut Vec<StreamEvent>,
     ) -> Result<(), ReadError> {
-        let Some((raw, item)) = told.item.and_then(|raw| Some((raw, parse::<WireItem<'_>>(raw)?)))
+        let Some((raw, item)) = told
+            .item
+            .and_then(|raw| Some((raw, parse::<WireItem<'_>>(raw)?)))
         else {
             return Ok(());
         };
@@ -455,6 +461,9 @@ impl StreamReader {
         out: &mut Vec<StreamEvent>,
     ) -> Result<(), ReadError> {
         let position = self.position(told, out)?;
+        let Some(text) = text.filter(|text| !text.is_empty()) else {
+            return Ok(());
+        };
         let index = told.summary_index.count().unwrap_or(0);
         let item = &mut self.items[position];
         // The pieces of a summary are paragraphs of one text.
@@ -465,7 +474,7 @@ impl StreamReader {
             }
             _ => "",
         };
-        let text = format!("{paragraph}{}", text.unwrap_or_default());
+        let text = format!("{paragraph}{text}");
         self.say(position, Piece::Reasoning(index), text.into(), out);
         Ok(())
     }
@@ -618,7 +627,9 @@ impl StreamReader {
         let usage = usage.and_then(WireUsage::into_usage);
         out.extend(usage.map(StreamEvent::Usage));
         let details = response.incomplete_details.and_then(parse::<Value>);
-        let incomplete = details.as_ref().and_then(|details| details["reason"].as_str());
+        let incomplete = details
+            .as_ref()
+            .and_then(|details| details["reason"].as_str());
         let status = response.status.as_ref().map(|status| &*status.0);
         let reason = stop_reason(status, incomplete, self.asks_for_tool);
         out.push(StreamEvent::Stop {

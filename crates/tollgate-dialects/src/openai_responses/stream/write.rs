@@ -44,9 +44,18 @@ struct Item {
 
 #[derive(Debug)]
 enum Kind {
-    Message { content: Vec<Content> },
-    Reasoning { text: String, encrypted: Option<String> },
-    Call { call_id: String, name: String, arguments: String },
+    Message {
+        content: Vec<Content>,
+    },
+    Reasoning {
+        text: String,
+        encrypted: Option<String>,
+    },
+    Call {
+        call_id: String,
+        name: String,
+        arguments: String,
+    },
     Foreign(Value),
 }
 
@@ -280,13 +289,23 @@ impl StreamWriter {
                 text.push_str(more);
                 if is_first {
                     let told = json!({"part": {"type": "summary_text", "text": ""}});
-                    self.emit("response.reasoning_summary_part.added", Some(index), &told, out);
+                    self.emit(
+                        "response.reasoning_summary_part.added",
+                        Some(index),
+                        &told,
+                        out,
+                    );
                 }
                 let told = DeltaOut {
                     delta: more,
                     logprobs: None,
                 };
-                self.emit("response.reasoning_summary_text.delta", Some(index), &told, out);
+                self.emit(
+                    "response.reasoning_summary_text.delta",
+                    Some(index),
+                    &told,
+                    out,
+                );
             }
             (Kind::Reasoning { encrypted, .. }, Delta::Signature(signature)) => {
                 *encrypted = Some(proof::of_signature(signature));
@@ -297,7 +316,12 @@ impl StreamWriter {
                     delta: more,
                     logprobs: None,
                 };
-                self.emit("response.function_call_arguments.delta", Some(index), &told, out);
+                self.emit(
+                    "response.function_call_arguments.delta",
+                    Some(index),
+                    &told,
+                    out,
+                );
             }
             _ => {}
         }
@@ -343,7 +367,12 @@ impl StreamWriter {
         let annotations = whole["annotations"].as_array().cloned().unwrap_or_default();
         for (number, annotation) in annotations.into_iter().enumerate() {
             let told = json!({"annotation_index": number, "annotation": annotation});
-            self.emit("response.output_text.annotation.added", Some(index), &told, out);
+            self.emit(
+                "response.output_text.annotation.added",
+                Some(index),
+                &told,
+                out,
+            );
         }
         self.emit(kind, Some(index), &told, out);
         let told = json!({"part": whole});
@@ -355,14 +384,29 @@ impl StreamWriter {
             Kind::Reasoning { text, .. } if !text.is_empty() => {
                 let whole = json!({"text": text});
                 let part = json!({"part": {"type": "summary_text", "text": text}});
-                self.emit("response.reasoning_summary_text.done", Some(index), &whole, out);
-                self.emit("response.reasoning_summary_part.done", Some(index), &part, out);
+                self.emit(
+                    "response.reasoning_summary_text.done",
+                    Some(index),
+                    &whole,
+                    out,
+                );
+                self.emit(
+                    "response.reasoning_summary_part.done",
+                    Some(index),
+                    &part,
+                    out,
+                );
             }
             Kind::Call {
                 name, arguments, ..
             } => {
                 let told = json!({"name": name, "arguments": arguments});
-                self.emit("response.function_call_arguments.done", Some(index), &told, out);
+                self.emit(
+                    "response.function_call_arguments.done",
+                    Some(index),
+                    &told,
+                    out,
+                );
             }
             Kind::Reasoning { .. } | Kind::Message { .. } | Kind::Foreign(_) => {}
         }

@@ -311,7 +311,12 @@ impl CallWriter<'_> {
             }
         };
         let mut written = to_map(json!({"type": "input_image", name: place}));
-        put(&mut written, "detail", detail);
+        // The documentation wants one; this is what is done without.
+        put(
+            &mut written,
+            "detail",
+            detail.or((!self.own).then_some("auto")),
+        );
         Some(written)
     }
 
@@ -403,5 +408,7 @@ fn text_of(message: &Message) -> Option<String> {
         PartKind::Text { text, .. } => Some(text.as_str()),
         _ => None,
     });
-    texts.collect::<Option<Vec<&str>>>().map(|texts| texts.join("\n"))
+    texts
+        .collect::<Option<Vec<&str>>>()
+        .map(|texts| texts.join("\n"))
 }

@@ -433,6 +433,65 @@ proptest! {
         prop_assert_eq!(translated(ANTHROPIC, OPENAI, "gpt-5", &there), call.openai());
     }
 
+    /// But for what responses cannot say, and for what goes without saying elsewhere.
+    #[test]
+    fn a_chat_comes_back_from_responses_as_it_went(call in calls(), anthropic in any::<bool>()) {
+        let call = Common { stop: Vec::new(), max_tokens: call.max_tokens.max(16), ..call };
+        let (dialect, model, original) = if anthropic {
+            (ANTHROPIC, "claude-sonnet-4-5", call.anthropic())
+        } else {
+            (OPENAI, "gpt-5", call.openai())
+        };
+        let there = translated(dialect, RESPONSES, "gpt-5", &original);
+        prop_assert_eq!(&there["store"], &json!(false));
+        let mut back = read_call(RESPONSES, there.to_string().as_bytes()).unwrap();
+        if let Call::Chat(back) = &mut back {
+            back.extra.fields.clear();
+            back.tools.iter_mut().for_each(|tool| tool.strict = None);
+            for part in back.messages.iter_mut().flat_map(|message| &mut message.content) {
+                if let PartKind::Image { detail, .. } = &mut part.kind {
+                    *detail = None;
+                }
+            }
+        }
+        let written = write_call(&back, &call_form(dialect, model, false)).unwrap();
+        prop_assert_eq!(written.dropped, Vec::<String>::new());
+        prop_assert_eq!(bare_nulls(parse(&written.body)), original);
+        let again = translated(RESPONSES, RESPONSES, "gpt-5", &there);
+        prop_assert_eq!(again, there);
+    }
+
+    /// Reasoning keeps its proof on the way to a client of responses and back, whole and streamed.
+    #[test]
+    fn an_answer_told_in_responses_goes_back_as_it_came(body in answers(), streamed in any::<bool>()) {
+        let answer = read_answer(ANTHROPIC, Task::Chat, body.to_string().as_bytes()).unwrap();
+        let form = answer_form(RESPONSES);
+        let response = if streamed {
+            let written = write_stream(&form, &stream_of(answer.clone()));
+            let last = String::from_utf8(written).unwrap();
+            let last = last.lines().rfind(|line| line.starts_with("data: ")).unwrap().to_owned();
+            parse(&last.as_bytes()[6..])["response"].clone()
+        } else {
+            parse(&write_answer(&answer, &form))
+        };
+        let Answer::Chat(answer) = answer else { panic!("a chat") };
+        prop_assert_eq!(read_answer(RESPONSES, Task::Chat, response.to_string().as_bytes()).map(|told| {
+            let Answer::Chat(told) = told else { panic!("a chat") };
+            (said(&told.choices[0]), told.usage.map(|usage| usage.total()))
+        }).unwrap(), (said(&answer.choices[0]), answer.usage.map(|usage| usage.total())));
+
+        let mut input = vec![json!({"role": "user", "content": "Hi"})];
+        input.extend(response["output"].as_array().unwrap().clone());
+        let next = json!({"model": "m", "input": input});
+        let next = read_call(RESPONSES, next.to_string().as_bytes()).unwrap();
+        let written = write_call(&next, &call_form(ANTHROPIC, "claude-sonnet-4-5", false)).unwrap();
+        prop_assert_eq!(written.dropped, Vec::<String>::new());
+        let content = body["content"].as_array().unwrap();
+        let sent = parse(&written.body)["messages"].as_array().unwrap().get(1).cloned();
+        let expected = (!content.is_empty()).then(|| json!({"role": "assistant", "content": alone(content.clone())}));
+        prop_assert_eq!(sent, expected);
+    }
+
     #[test]
     fn anthropics_answer_comes_back_as_it_went(body in answers()) {
         let Answer::Chat(answer) = read_answer(ANTHROPIC, Task::Chat, body.to_string().as_bytes()).unwrap() else {
@@ -449,8 +508,7 @@ proptest! {
 
     /// Whole answers told as streams in either dialect, and read from there.
     #[test]
-    fn an_answer_says_the_same_as_a_stream(body in answers(), writes_openai in any::<bool>()) {
-        let dialect = if writes_openai { OPENAI } else { ANTHROPIC };
+    fn an_answer_says_the_same_as_a_stream(body in answers(), dialect in prop::sample::select(&[OPENAI, RESPONSES, ANTHROPIC][..])) {
         let answer = read_answer(ANTHROPIC, Task::Chat, body.to_string().as_bytes()).unwrap();
         let written = write_stream(&answer_form(dialect), &stream_of(answer.clone()));
         let (told, finish) = read_stream(dialect, &[&written], StreamEnd::Mark).unwrap();
