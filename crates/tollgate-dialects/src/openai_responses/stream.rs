@@ -5,3 +5,6 @@ mod write;
 
 pub(crate) use read::StreamReader;
 pub(crate) use write::StreamWriter;
+
+#[cfg(test)]
+mod tests;
