@@ -435,8 +435,8 @@ pub(super) fn read_answer_item(
         let is_known = !is_foreign_item(&item) || item["type"] == "reasoning";
         let read = is_known.then(|| Fields::of(path, item).and_then(read_output_item));
         parts.push(match read {
-            Some(read) => read?,
-            None => foreign_item(whole),
+            Some(Ok(part)) => part,
+            _ => foreign_item(whole),
         });
         return Ok(());
     }

@@ -400,7 +400,7 @@ fn end_mark(stream: &str) -> Option<usize> {
         "\"type\":\"response.incomplete\"",
     ] {
         if let Some(start) = stream.find(mark) {
-            return Some(start + stream[start..].find('\n')?);
+            return Some(start + stream.get(start..)?.find('\n')?);
         }
     }
     let after = |mark: &str| Some(stream.find(mark)? + mark.len());
