@@ -11,7 +11,7 @@ pub(crate) use answer::{read_answer, write_answer};
 pub(crate) use read::read_call;
 pub(crate) use stream::{StreamReader, StreamWriter};
 pub(crate) use wire::{WireUsage, error_type, stop_reason};
-pub(crate) use write::write_call;
+pub(crate) use write::{says_nothing, write_call};
 
 #[cfg(test)]
 mod tests;

@@ -33,6 +33,8 @@ mod openai_chat;
 mod openai_completions;
 mod openai_embeddings;
 mod openai_responses;
+mod voyage_embeddings;
+mod voyage_rerank;
 
 pub use answer::{
     Answer, AnswerChoice, ChatAnswer, Delta, EmbeddingAnswer, PartStart, RerankAnswer,

@@ -8,14 +8,15 @@ mod write;
 
 pub(crate) use read::{
     REASONING_FIELDS, read_answer, read_answer_with, read_call, read_choice_frame,
-    read_stream_options,
+    read_stream_options, read_url, tool_call_id,
 };
 pub(crate) use stream::{Frame, StreamReader, StreamWriter};
 pub(crate) use wire::{
     Count, Text, Told, WireUsage, finish_reason, parse, read_event, stop_reason,
 };
 pub(crate) use write::{
-    finish_word, to_bytes, write_answer, write_call, write_frame, write_stream_options,
+    data_url, finish_word, to_bytes, to_map, write_answer, write_call, write_frame,
+    write_stream_options,
 };
 
 #[cfg(test)]

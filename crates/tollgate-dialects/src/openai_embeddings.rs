@@ -32,7 +32,7 @@ pub(crate) fn read_call(body: &[u8]) -> Result<Call, ReadError> {
     Ok(Call::Embedding(Box::new(call)))
 }
 
-fn read_input(fields: &mut Fields) -> Result<EmbeddingInput, ReadError> {
+pub(crate) fn read_input(fields: &mut Fields) -> Result<EmbeddingInput, ReadError> {
     match fields.peek("input") {
         Some(Value::String(_)) => Ok(EmbeddingInput::Text(fields.required_text("input")?)),
         Some(Value::Array(list)) if list.iter().all(Value::is_string) => {
@@ -115,7 +115,7 @@ pub(crate) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> {
         usage: fields.any("usage").and_then(|usage| {
             serde_json::from_value::<WireUsage>(usage)
                 .ok()?
-                .into_usage()
+                .into_input_usage()
         }),
         extra: Extra {
             dialect: Dialect::OpenaiEmbeddings,
@@ -129,13 +129,16 @@ fn read_vector(item: &mut Fields) -> Result<Vector, ReadError> {
     match item.any("embedding") {
         Some(Value::String(base64)) => Ok(Vector::Base64(base64)),
         Some(Value::Array(numbers)) => {
-            let numbers: Option<Vec<f64>> = numbers.iter().map(Value::as_f64).collect();
-            numbers
-                .map(Vector::Floats)
-                .ok_or_else(|| item.error("embedding", "must hold numbers only"))
+            read_numbers(&numbers).ok_or_else(|| item.error("embedding", "must hold numbers only"))
         }
         _ => Err(item.error("embedding", "must be a list of numbers, or base64")),
     }
+}
+
+/// A vector of numbers and nothing else.
+pub(crate) fn read_numbers(numbers: &[Value]) -> Option<Vector> {
+    let numbers: Option<Vec<f64>> = numbers.iter().map(Value::as_f64).collect();
+    numbers.map(Vector::Floats)
 }
 
 /// Writes an answer for a client, in the encoding that it asked for.
@@ -177,7 +180,7 @@ pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
     to_bytes(&Value::Object(written))
 }
 
-fn to_base64(vector: &Vector) -> Value {
+pub(crate) fn to_base64(vector: &Vector) -> Value {
     match vector {
         Vector::Base64(base64) => json!(base64),
         Vector::Floats(numbers) => {
@@ -195,7 +198,7 @@ fn to_base64(vector: &Vector) -> Value {
 }
 
 /// Numbers; base64 that holds none is left as it is, so that the client sees what the provider sent.
-fn to_floats(vector: &Vector) -> Value {
+pub(crate) fn to_floats(vector: &Vector) -> Value {
     match vector {
         Vector::Floats(numbers) => json!(numbers),
         Vector::Base64(base64) => match STANDARD.decode(base64) {

@@ -11,6 +11,7 @@ use crate::{
     bedrock_converse, bedrock_embeddings, cohere_chat, cohere_embeddings, cohere_rerank,
     gemini_embeddings, gemini_generate, mlflow_serving, ollama_chat, ollama_embeddings,
     ollama_generate, openai_chat, openai_completions, openai_embeddings, openai_responses,
+    voyage_embeddings, voyage_rerank,
 };
 
 /// How a call is to be written.
@@ -73,6 +74,8 @@ macro_rules! in_dialect {
             Dialect::OllamaEmbeddings => ollama_embeddings::$function($($argument),*),
             Dialect::BedrockConverse => bedrock_converse::$function($($argument),*),
             Dialect::BedrockEmbeddings => bedrock_embeddings::$function($($argument),*),
+            Dialect::VoyageEmbeddings => voyage_embeddings::$function($($argument),*),
+            Dialect::VoyageRerank => voyage_rerank::$function($($argument),*),
             Dialect::MlflowServing => mlflow_serving::$function($($argument),*),
         }
     };
@@ -185,6 +188,8 @@ impl StreamReader {
             | Dialect::CohereRerank
             | Dialect::OllamaEmbeddings
             | Dialect::BedrockEmbeddings
+            | Dialect::VoyageEmbeddings
+            | Dialect::VoyageRerank
             | Dialect::MlflowServing => None,
         };
         Self {
@@ -261,6 +266,8 @@ impl StreamWriter {
             | Dialect::OllamaEmbeddings
             | Dialect::BedrockConverse
             | Dialect::BedrockEmbeddings
+            | Dialect::VoyageEmbeddings
+            | Dialect::VoyageRerank
             | Dialect::MlflowServing => Box::new(openai_chat::StreamWriter::new(form)),
         })
     }

@@ -372,6 +372,9 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
         Some(raw) if anthropic => {
             parse::<AnthropicUsage>(raw).and_then(|usage| usage.into_usage(None))
         }
+        Some(raw) if task == Task::Embeddings => {
+            parse::<WireUsage>(raw).and_then(WireUsage::into_input_usage)
+        }
         Some(raw) => parse::<WireUsage>(raw).and_then(WireUsage::into_usage),
         None => None,
     };

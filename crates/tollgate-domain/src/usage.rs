@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-/// Tokens by class. Classes are disjoint: a token is counted in one of them only, so that prices can be
-/// applied class by class. `None` means that the provider did not say, which is not zero.
+/// Tokens by class, and what is billed by another unit. Classes are disjoint: a token is counted in one of them only, so that
+/// prices can be applied class by class. `None` means that the provider did not say, which is not zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
     /// Input tokens read at the full price: not cached, not audio.
@@ -30,6 +30,10 @@ pub struct Usage {
     /// Output tokens of audio.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_audio: Option<u64>,
+    /// Searches, as rerank calls are billed by Cohere: a question with up to 100 documents each. No tokens, and in no sum of
+    /// them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search_units: Option<u64>,
 }
 
 impl Usage {
@@ -65,6 +69,7 @@ impl Usage {
             (&mut self.output, later.output),
             (&mut self.output_reasoning, later.output_reasoning),
             (&mut self.output_audio, later.output_audio),
+            (&mut self.search_units, later.search_units),
         ] {
             *mine = theirs.or(*mine);
         }
@@ -94,6 +99,15 @@ mod tests {
             .total(),
             Some(0)
         );
+    }
+
+    #[test]
+    fn searches_are_no_tokens() {
+        let usage = Usage {
+            search_units: Some(1),
+            ..Usage::default()
+        };
+        assert_eq!(usage.total(), None);
     }
 
     #[test]

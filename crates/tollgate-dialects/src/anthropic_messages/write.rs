@@ -284,7 +284,7 @@ impl CallWriter<'_> {
 }
 
 /// Whether a field of OpenAI's asks for nothing that would not be done anyway.
-fn says_nothing(name: &str, value: &Value) -> bool {
+pub(crate) fn says_nothing(name: &str, value: &Value) -> bool {
     match name {
         "logit_bias" => value.as_object().is_some_and(Map::is_empty),
         "modalities" => *value == json!(["text"]),

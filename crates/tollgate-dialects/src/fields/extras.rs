@@ -4,7 +4,7 @@
 use tollgate_domain::Dialect;
 
 use super::{
-    Policy::{self, Dropped, Refused},
+    Policy::{self, Dropped, Mapped, Refused},
     policies::{CITED, HINT, NO_PLACE, OTHERS_FILE, OTHERS_PROOF, OTHERS_RESULT, OTHERS_TOOL},
 };
 
@@ -21,19 +21,21 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
         (Dialect::OpenaiChat, _) => OPENAI_CHAT,
         (Dialect::OpenaiCompletions, _) => OPENAI_COMPLETIONS,
         (Dialect::AnthropicMessages, _) => ANTHROPIC_MESSAGES,
+        (Dialect::CohereChat, _) => COHERE_CHAT,
+        (Dialect::CohereEmbeddings, _) => COHERE_EMBEDDINGS,
+        (Dialect::CohereRerank, _) => COHERE_RERANK,
         (
             Dialect::OpenaiResponses
             | Dialect::OpenaiEmbeddings
             | Dialect::GeminiGenerate
             | Dialect::GeminiEmbeddings
-            | Dialect::CohereChat
-            | Dialect::CohereEmbeddings
-            | Dialect::CohereRerank
             | Dialect::OllamaChat
             | Dialect::OllamaGenerate
             | Dialect::OllamaEmbeddings
             | Dialect::BedrockConverse
             | Dialect::BedrockEmbeddings
+            | Dialect::VoyageEmbeddings
+            | Dialect::VoyageRerank
             | Dialect::MlflowServing,
             _,
         ) => &[],
@@ -131,4 +133,42 @@ const ANTHROPIC_MESSAGES: &[Row] = &[
         Refused("a promise that another provider does not make"),
     ),
     ("mcp_servers", Refused(OTHERS_TOOL)),
+];
+
+const COHERE_CHAT: &[Row] = &[
+    (
+        "messages.tool_plan",
+        Mapped("the assistant's text before its tool calls"),
+    ),
+    ("messages.citations", Dropped(CITED)),
+    (
+        "documents",
+        Refused(
+            "sources for an answer with citations, which other providers take as part of the conversation",
+        ),
+    ),
+    ("citation_options", Refused(NO_PLACE)),
+    (
+        "safety_mode",
+        Refused("a promise that another provider does not make"),
+    ),
+    ("raw_prompting", Refused(NO_PLACE)),
+    ("thinking", Refused(NO_PLACE)),
+    ("priority", Dropped(HINT)),
+];
+
+const COHERE_EMBEDDINGS: &[Row] = &[
+    ("images", Refused("texts alone are taken there")),
+    ("inputs", Refused("texts alone are taken there")),
+    ("embedding_types", Refused("vectors are floats there")),
+    ("max_tokens", Refused(NO_PLACE)),
+    ("priority", Dropped(HINT)),
+];
+
+const COHERE_RERANK: &[Row] = &[
+    ("max_tokens_per_doc", Refused(NO_PLACE)),
+    ("max_chunks_per_doc", Refused(NO_PLACE)),
+    ("rank_fields", Refused("documents are texts there")),
+    ("relevant_spans", Refused(NO_PLACE)),
+    ("priority", Dropped(HINT)),
 ];

@@ -138,6 +138,8 @@ fields! {
     InputType "input_type",
     /// What is done with a text that is too long.
     Truncate "truncate",
+    /// Documents to put in order that are no texts.
+    Documents "documents",
 }
 
 /// Where a field stands that our form does not model.
@@ -192,17 +194,19 @@ impl Field {
             Dialect::OpenaiCompletions => self.in_openai_completions(),
             Dialect::OpenaiEmbeddings => self.in_openai_embeddings(),
             Dialect::AnthropicMessages => self.in_anthropic_messages(),
+            Dialect::CohereChat => self.in_cohere_chat(),
+            Dialect::CohereEmbeddings => self.in_cohere_embeddings(),
+            Dialect::CohereRerank => self.in_cohere_rerank(),
             Dialect::OpenaiResponses
             | Dialect::GeminiGenerate
             | Dialect::GeminiEmbeddings
-            | Dialect::CohereChat
-            | Dialect::CohereEmbeddings
-            | Dialect::CohereRerank
             | Dialect::OllamaChat
             | Dialect::OllamaGenerate
             | Dialect::OllamaEmbeddings
             | Dialect::BedrockConverse
             | Dialect::BedrockEmbeddings
+            | Dialect::VoyageEmbeddings
+            | Dialect::VoyageRerank
             | Dialect::MlflowServing => None,
         }
     }
@@ -315,6 +319,59 @@ impl Field {
             Self::ResponseFormat => "output_config.format",
             Self::User => "metadata.user_id",
             Self::ServiceTier => "service_tier",
+            _ => return None,
+        })
+    }
+
+    fn in_cohere_chat(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Model => "model",
+            Self::Stream => "stream",
+            Self::Messages => "messages",
+            Self::SystemMidway => "messages.system",
+            Self::MisplacedPart => "messages.content",
+            Self::Image => "messages.content.image_url",
+            Self::ImageDetail => "messages.content.image_url.detail",
+            Self::Document => "messages.content.document",
+            Self::Reasoning => "messages.content.thinking",
+            Self::ToolArguments => "messages.tool_calls.function.arguments",
+            Self::ToolResult => "messages.tool",
+            Self::ToolResultMedia => "messages.tool.content",
+            Self::Tools => "tools",
+            Self::ToolStrict => "strict_tools",
+            Self::ToolSchema => "tools.function.parameters",
+            Self::ToolChoice => "tool_choice",
+            Self::MaxTokens => "max_tokens",
+            Self::Temperature => "temperature",
+            Self::TopP => "p",
+            Self::TopK => "k",
+            Self::Stop => "stop_sequences",
+            Self::FrequencyPenalty => "frequency_penalty",
+            Self::PresencePenalty => "presence_penalty",
+            Self::Seed => "seed",
+            Self::Logprobs => "logprobs",
+            Self::ResponseFormat => "response_format",
+            Self::ReasoningBudget => "thinking",
+            _ => return None,
+        })
+    }
+
+    fn in_cohere_embeddings(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Model => "model",
+            Self::Input => "texts",
+            Self::Dimensions => "output_dimension",
+            Self::EncodingFormat => "embedding_types",
+            Self::InputType => "input_type",
+            Self::Truncate => "truncate",
+            _ => return None,
+        })
+    }
+
+    fn in_cohere_rerank(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Model => "model",
+            Self::Documents => "documents",
             _ => return None,
         })
     }

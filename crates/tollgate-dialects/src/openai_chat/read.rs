@@ -265,7 +265,7 @@ fn read_file(fields: &mut Fields) -> Result<PartKind, ReadError> {
 }
 
 /// An address, or what a base64 `data:` address holds.
-fn read_url(url: String) -> MediaSource {
+pub(crate) fn read_url(url: String) -> MediaSource {
     let held = url
         .strip_prefix("data:")
         .and_then(|rest| rest.split_once(','));
@@ -558,7 +558,7 @@ fn name_tool_calls(answer: &mut ChatAnswer) {
 }
 
 /// An id for a tool call to which the provider gave none: the same for the same answer, another for every other.
-pub(super) fn tool_call_id(answer_id: &str, choice: u32, part: usize) -> String {
+pub(crate) fn tool_call_id(answer_id: &str, choice: u32, part: usize) -> String {
     format!("call_{answer_id}_{choice}_{part}")
 }
 

@@ -506,7 +506,7 @@ fn text_part(text: &str) -> Map<String, Value> {
     to_map(json!({"type": "text", "text": text}))
 }
 
-fn data_url(media_type: &str, otherwise: &str, data: &str) -> String {
+pub(crate) fn data_url(media_type: &str, otherwise: &str, data: &str) -> String {
     let media_type = if media_type.is_empty() {
         otherwise
     } else {
@@ -515,7 +515,7 @@ fn data_url(media_type: &str, otherwise: &str, data: &str) -> String {
     format!("data:{media_type};base64,{data}")
 }
 
-fn to_map(value: Value) -> Map<String, Value> {
+pub(crate) fn to_map(value: Value) -> Map<String, Value> {
     if let Value::Object(map) = value {
         map
     } else {
@@ -743,7 +743,13 @@ fn some(list: Vec<Value>) -> Option<Vec<Value>> {
 /// An Anthropic citation as OpenAI's `url_citation` of the text from `start` to `end`, in characters; `None` where it has no
 /// address, as those of documents.
 pub(super) fn annotation(citation: &Value, start: usize, end: usize) -> Option<Value> {
-    let url = citation.get("url")?.as_str()?;
+    // Search results are known by their source, which may be an address.
+    let source = || {
+        let source = citation.get("source")?.as_str()?;
+        source.starts_with("http").then_some(source)
+    };
+    let url = citation.get("url").and_then(Value::as_str);
+    let url = url.or_else(source)?;
     let title = citation.get("title").and_then(Value::as_str).unwrap_or(url);
     Some(
         json!({"type": "url_citation", "url_citation": {"url": url, "title": title, "start_index": start, "end_index": end}}),

@@ -11,11 +11,14 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{Glance, SseSplitter, Watch, glance};
 
-const DIALECTS: [(Dialect, Task); 5] = [
+const DIALECTS: [(Dialect, Task); 8] = [
     (Dialect::OpenaiChat, Task::Chat),
     (Dialect::OpenaiCompletions, Task::Completions),
     (Dialect::OpenaiEmbeddings, Task::Embeddings),
     (Dialect::AnthropicMessages, Task::Chat),
+    (Dialect::CohereChat, Task::Chat),
+    (Dialect::CohereEmbeddings, Task::Embeddings),
+    (Dialect::CohereRerank, Task::Rerank),
     (Dialect::MlflowServing, Task::Predict),
 ];
 
@@ -112,6 +115,10 @@ fn bare(mut value: Value) -> Value {
         if let Some(choice) = body.remove("function_call") {
             body.insert("tool_choice".to_owned(), choice);
         }
+        // Cohere takes it in either case.
+        if let Some(Value::String(choice)) = body.get_mut("tool_choice") {
+            choice.make_ascii_lowercase();
+        }
     }
     value
 }
@@ -203,23 +210,28 @@ fn a_glance_agrees_with_the_reader() {
                     .stop
                     .as_ref()
                     .map(|stop| stop.reason.clone()),
-                model: Some(answer.model),
+                model: told(answer.model),
                 error: None,
             },
             Answer::Embedding(answer) => Glance {
                 usage: answer.usage,
-                model: Some(answer.model),
+                model: told(answer.model),
                 ..Glance::default()
             },
             Answer::Rerank(answer) => Glance {
                 usage: answer.usage,
-                model: Some(answer.model),
+                model: told(answer.model),
                 ..Glance::default()
             },
             Answer::Predict(_) => Glance::default(),
         };
         assert_eq!(glance, expected, "{}", fixture.name);
     }
+}
+
+/// A name that was told at all.
+fn told(name: String) -> Option<String> {
+    (!name.is_empty()).then_some(name)
 }
 
 /// Everything that a stream tells, and what its end came to.
@@ -348,7 +360,7 @@ fn is_content(event: &StreamEvent, dialect: Dialect) -> bool {
         StreamEvent::Delta {
             delta: Delta::Signature(_) | Delta::Citation(_),
             ..
-        } => dialect == Dialect::OpenaiChat,
+        } => dialect != Dialect::AnthropicMessages,
         StreamEvent::Delta { .. } => true,
         StreamEvent::PartStart { start, .. } => !matches!(
             start,

@@ -6,9 +6,14 @@ use crate::Part;
 
 const OPENAI: Dialect = Dialect::OpenaiChat;
 const ANTHROPIC: Dialect = Dialect::AnthropicMessages;
+const COHERE: Dialect = Dialect::CohereChat;
 
 /// The dialects of chats, and a model to ask in each.
-const CHATS: [(Dialect, &str); 2] = [(OPENAI, "gpt-5"), (ANTHROPIC, "claude-sonnet-4-5")];
+const CHATS: [(Dialect, &str); 3] = [
+    (OPENAI, "gpt-5"),
+    (ANTHROPIC, "claude-sonnet-4-5"),
+    (COHERE, "command-a-plus-05-2026"),
+];
 
 fn call_form(dialect: Dialect, model: &str, drop_unsupported: bool) -> CallForm<'_> {
     CallForm {
