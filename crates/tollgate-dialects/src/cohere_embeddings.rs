@@ -1,8 +1,9 @@
 //! Cohere's embeddings: `POST /v2/embed` (<https://docs.cohere.com/reference/embed>, read 2026-11).
 
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tollgate_domain::Dialect;
+use tollgate_domain::{Dialect, Usage};
 
 use crate::{
     Answer, AnswerForm, Call, CallForm, EmbeddingAnswer, EmbeddingCall, EmbeddingInput, Extra,
@@ -161,6 +162,21 @@ pub(crate) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> {
         },
     };
     Ok(Answer::Embedding(Box::new(answer)))
+}
+
+/// What an answer tells of usage, read without its vectors.
+///
+/// # Errors
+/// When the body is not a JSON object.
+pub(crate) fn read_usage_of(body: &[u8]) -> Result<Option<Usage>, ReadError> {
+    #[derive(Deserialize)]
+    struct Meta {
+        #[serde(default)]
+        meta: Value,
+    }
+    let told: Meta =
+        serde_json::from_slice(body).map_err(|error| ReadError::Json(error.to_string()))?;
+    Ok(read_usage(&told.meta))
 }
 
 fn read_vectors(list: Value) -> Result<Vec<Vector>, ReadError> {

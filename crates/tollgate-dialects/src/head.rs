@@ -40,6 +40,8 @@ pub struct Head {
     /// Cap on generated tokens.
     pub max_tokens: Option<u64>,
     takes_stream_options: bool,
+    /// What nucleus sampling is called.
+    top_p_name: &'static str,
     /// The fields in the order of the body.
     fields: Vec<Field>,
     /// Just after the opening brace.
@@ -95,6 +97,10 @@ impl Head {
             stream: matches!(dialect, Dialect::OllamaChat | Dialect::OllamaGenerate),
             include_usage: !takes_stream_options,
             takes_stream_options,
+            top_p_name: match dialect {
+                Dialect::CohereChat => "p",
+                _ => "top_p",
+            },
             fields: Vec::with_capacity(members.0.len()),
             start: body
                 .iter()
@@ -288,7 +294,11 @@ impl Edits<'_> {
 
     fn set_defaults(&self, head: &Head, body: &Bytes, splices: &mut Splices<'_>) {
         for (name, value) in self.defaults.iter().copied().flatten() {
-            let names: &[&str] = match name.as_str() {
+            let name = match name.as_str() {
+                "top_p" => head.top_p_name,
+                name => name,
+            };
+            let names: &[&str] = match name {
                 "model" | "stream" => continue,
                 "max_tokens" | "max_completion_tokens" => &["max_tokens", "max_completion_tokens"],
                 name => &[name],

@@ -11,6 +11,7 @@ use tollgate_domain::{Dialect, StreamEnd, Task, Usage};
 use crate::{
     Answer, ProviderError, ReadError, SseEvent, StopReason, StreamEvent, StreamReader,
     anthropic_messages::{self, WireUsage as AnthropicUsage},
+    cohere_embeddings,
     error::read_in_stream,
     openai_chat::{self, Count, Text, Told, WireUsage, parse, read_event},
     read_answer,
@@ -362,6 +363,13 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
             | Dialect::AnthropicMessages
             | Dialect::MlflowServing
     );
+    // Vectors are long, and what was used stands beside them.
+    if dialect == Dialect::CohereEmbeddings {
+        return cohere_embeddings::read_usage_of(body).map(|usage| Glance {
+            usage,
+            ..Glance::default()
+        });
+    }
     if !is_glimpsed {
         return Ok(glance_at(read_answer(dialect, task, body)?));
     }

@@ -56,7 +56,7 @@ pub(crate) enum What<'a> {
 
 /// Paths that are written out, with the method they want.
 const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
-    use ErrorShape::{Anthropic, Mlflow, Openai};
+    use ErrorShape::{Anthropic, Cohere, Mlflow, Openai};
     use What::{CallByModel, Endpoints, Health, LegacyRoutes, Metrics, Models, Ready};
     &[
         (
@@ -82,6 +82,37 @@ const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
             Method::POST,
             CallByModel(Dialect::OpenaiEmbeddings),
             Openai,
+        ),
+        (
+            "/v2/chat",
+            Method::POST,
+            CallByModel(Dialect::CohereChat),
+            Cohere,
+        ),
+        (
+            "/v2/embed",
+            Method::POST,
+            CallByModel(Dialect::CohereEmbeddings),
+            Cohere,
+        ),
+        (
+            "/v2/rerank",
+            Method::POST,
+            CallByModel(Dialect::CohereRerank),
+            Cohere,
+        ),
+        // Jina's clients, and those of others who have it from Cohere.
+        (
+            "/v1/rerank",
+            Method::POST,
+            CallByModel(Dialect::CohereRerank),
+            Cohere,
+        ),
+        (
+            "/rerank",
+            Method::POST,
+            CallByModel(Dialect::CohereRerank),
+            Cohere,
         ),
         ("/v1/models", Method::GET, Models, Openai),
         (
@@ -279,6 +310,8 @@ fn named(path: &str) -> Option<(&'static str, &'static Method, What<'_>, ErrorSh
 fn shape_by_prefix(path: &str) -> ErrorShape {
     if path.starts_with("/gateway/anthropic/") || path.starts_with("/v1/messages/") {
         ErrorShape::Anthropic
+    } else if path.starts_with("/v2/") {
+        ErrorShape::Cohere
     } else if path.starts_with("/api/")
         || path.starts_with("/endpoints/")
         || path.starts_with("/gateway/")
@@ -338,7 +371,8 @@ mod tests {
             What::WrongMethod("POST")
         );
         assert_eq!(what(&Method::POST, "/v1/models"), What::WrongMethod("GET"));
-        assert_eq!(what(&Method::GET, "/v2/chat"), What::Unknown);
+        assert_eq!(what(&Method::GET, "/v2/chat"), What::WrongMethod("POST"));
+        assert_eq!(what(&Method::POST, "/v2/classify"), What::Unknown);
         assert_eq!(what(&Method::HEAD, "/healthz"), What::Health);
     }
 
@@ -356,5 +390,8 @@ mod tests {
             find(&Method::POST, "/gateway/nowhere").shape,
             ErrorShape::Mlflow
         );
+        for path in ["/v2/classify", "/v2/chat", "/v1/rerank", "/rerank"] {
+            assert_eq!(find(&Method::POST, path).shape, ErrorShape::Cohere);
+        }
     }
 }

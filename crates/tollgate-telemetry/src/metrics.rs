@@ -147,6 +147,7 @@ struct Totals {
     attempts: Family<u64, 3>,
     retries: Family<u64, 1>,
     tokens: Family<u64, 3>,
+    search_units: Family<u64, 2>,
     fields_dropped: Family<u64, 1>,
     gateway_duration: Family<Histogram, 1>,
     operation_duration: Family<Histogram, 4>,
@@ -227,6 +228,9 @@ impl Totals {
                 *self.tokens.entry([route, target.as_str(), class]) += tokens;
             }
         }
+        if let Some(units) = record.usage.search_units {
+            *self.search_units.entry([route, target.as_str()]) += units;
+        }
     }
 
     fn add(&mut self, other: &Self) {
@@ -236,6 +240,7 @@ impl Totals {
         self.attempts.add(&other.attempts, add);
         self.retries.add(&other.retries, add);
         self.tokens.add(&other.tokens, add);
+        self.search_units.add(&other.search_units, add);
         self.fields_dropped.add(&other.fields_dropped, add);
         self.gateway_duration
             .add(&other.gateway_duration, Histogram::add);
@@ -418,6 +423,13 @@ impl Totals {
             "Tokens by class; the classes do not overlap.",
             ["route", "target", "class"],
             &self.tokens,
+        )?;
+        counters(
+            encoder,
+            "tollgate_search_units",
+            "Searches that were billed, of rerank calls.",
+            ["route", "target"],
+            &self.search_units,
         )?;
         counters(
             encoder,

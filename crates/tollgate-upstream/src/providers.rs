@@ -135,6 +135,14 @@ const COMPLETIONS: KindEndpoint = at(
     "/completions",
 );
 const EMBEDDINGS: KindEndpoint = at(Task::Embeddings, Dialect::OpenaiEmbeddings, "/embeddings");
+const RERANK: KindEndpoint = at(Task::Rerank, Dialect::CohereRerank, "/rerank");
+
+/// Paths name their version, so that the base URL is the host, as Cohere's own clients have it.
+const COHERE_ENDPOINTS: &[KindEndpoint] = &[
+    at(Task::Chat, Dialect::CohereChat, "/v2/chat"),
+    at(Task::Embeddings, Dialect::CohereEmbeddings, "/v2/embed"),
+    at(Task::Rerank, Dialect::CohereRerank, "/v2/rerank"),
+];
 
 /// A stream that ends with `[DONE]` and reports usage when asked, as OpenAI's does.
 const AS_OPENAI: Quirks = Quirks {
@@ -202,6 +210,26 @@ pub const KINDS: &[Kind] = &[
         ..OPENAI_SHAPED
     },
     Kind {
+        name: "cohere",
+        base_url: Some("https://api.cohere.com"),
+        version_path: "",
+        endpoints: COHERE_ENDPOINTS,
+        quirks: NO_END_MARK,
+        source: "https://docs.cohere.com/reference/about",
+        ..OPENAI_SHAPED
+    },
+    Kind {
+        name: "voyage",
+        aliases: &["voyageai", "voyage_ai"],
+        base_url: Some("https://api.voyageai.com/v1"),
+        endpoints: &[
+            at(Task::Embeddings, Dialect::VoyageEmbeddings, "/embeddings"),
+            at(Task::Rerank, Dialect::VoyageRerank, "/rerank"),
+        ],
+        source: "https://docs.voyageai.com/reference",
+        ..OPENAI_SHAPED
+    },
+    Kind {
         name: "mlflow",
         aliases: &["mlflow_model_serving"],
         version_path: "",
@@ -251,9 +279,18 @@ pub const KINDS: &[Kind] = &[
         ..OPENAI_SHAPED
     },
     Kind {
+        name: "jina",
+        aliases: &["jinaai", "jina_ai"],
+        base_url: Some("https://api.jina.ai/v1"),
+        endpoints: &[EMBEDDINGS, RERANK],
+        source: "https://api.jina.ai/redoc",
+        ..OPENAI_SHAPED
+    },
+    Kind {
         name: "together",
         aliases: &["togetherai", "together_ai"],
         base_url: Some("https://api.together.xyz/v1"),
+        endpoints: &[CHAT, COMPLETIONS, EMBEDDINGS, RERANK],
         quirks: USAGE_UNASKED,
         source: "https://docs.together.ai/docs/openai-api-compatibility",
         ..OPENAI_SHAPED
@@ -284,6 +321,7 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "openrouter",
         base_url: Some("https://openrouter.ai/api/v1"),
+        endpoints: &[CHAT, COMPLETIONS, EMBEDDINGS, RERANK],
         quirks: USAGE_UNASKED,
         source: "https://openrouter.ai/docs/api-reference/overview",
         ..OPENAI_SHAPED
@@ -407,6 +445,7 @@ pub const KINDS: &[Kind] = &[
         name: "vllm",
         base_url: Some("http://localhost:8000/v1"),
         key: KeyNeed::Optional,
+        endpoints: &[CHAT, COMPLETIONS, EMBEDDINGS, RERANK],
         source: "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html",
         ..OPENAI_SHAPED
     },
@@ -422,6 +461,7 @@ pub const KINDS: &[Kind] = &[
         aliases: &["llama_cpp"],
         base_url: Some("http://localhost:8080/v1"),
         key: KeyNeed::Optional,
+        endpoints: &[CHAT, COMPLETIONS, EMBEDDINGS, RERANK],
         source: "https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
         ..OPENAI_SHAPED
     },
@@ -471,6 +511,17 @@ pub const CUSTOM_ANTHROPIC: Kind = Kind {
     ..OPENAI_SHAPED
 };
 
+/// What `type: custom` has with `dialect: cohere`: a deployment of Cohere's models of one's own, or a gateway to them.
+pub const CUSTOM_COHERE: Kind = Kind {
+    name: "custom",
+    version_path: "",
+    key: KeyNeed::Optional,
+    endpoints: COHERE_ENDPOINTS,
+    quirks: NO_END_MARK,
+    source: "the operator",
+    ..OPENAI_SHAPED
+};
+
 /// Kinds that MLflow or the article know and whose language is not spoken yet.
 pub const UNSPOKEN: &[UnspokenKind] = &[
     UnspokenKind {
@@ -484,10 +535,6 @@ pub const UNSPOKEN: &[UnspokenKind] = &[
     UnspokenKind {
         names: &["bedrock", "amazon_bedrock"],
         instead: "Bedrock also answers in OpenAI's language: `type: custom` with `base_url: https://bedrock-runtime.REGION.amazonaws.com/openai/v1` and a Bedrock API key",
-    },
-    UnspokenKind {
-        names: &["cohere"],
-        instead: "Cohere also answers in OpenAI's language: `type: custom` with `base_url: https://api.cohere.ai/compatibility/v1`",
     },
     UnspokenKind {
         names: &["huggingface_text_generation_inference", "tgi"],
@@ -538,7 +585,10 @@ mod tests {
 
     #[test]
     fn every_row_is_whole() {
-        for kind in KINDS.iter().chain([&AZURE_DEPLOYMENTS, &CUSTOM_ANTHROPIC]) {
+        for kind in KINDS
+            .iter()
+            .chain([&AZURE_DEPLOYMENTS, &CUSTOM_ANTHROPIC, &CUSTOM_COHERE])
+        {
             assert!(!kind.name.is_empty() && !kind.source.is_empty(), "{kind:?}");
             assert!(!kind.endpoints.is_empty(), "{}", kind.name);
             if let Some(base) = kind.base_url {

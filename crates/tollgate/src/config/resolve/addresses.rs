@@ -219,10 +219,12 @@ fn report_secret_parameters(written: &written::Provider, at: At<'_>, problems: &
     }
 }
 
-/// What a host with OpenAI's API has beside what its kind's row lists.
+/// What a host with OpenAI's API has beside what its kind's row lists. Documents are put in order as Cohere does.
 fn usual_endpoint(task: Task) -> Option<KindEndpoint> {
-    find("openai")
-        .and_then(|kind| kind.serving(task).next())
+    ["openai", "cohere"]
+        .into_iter()
+        .filter_map(find)
+        .find_map(|kind| kind.serving(task).next())
         .copied()
 }
 
@@ -405,6 +407,8 @@ mod tests {
                 "https://a.b/serving-endpoints/chat/completions",
             ),
             ("mlflow", "http://a:5001", "http://a:5001/invocations"),
+            ("cohere", "https://a.b", "https://a.b/v2/chat"),
+            ("cohere", "https://a.b/v2/", "https://a.b/v2/chat"),
             (
                 "openai",
                 "https://a.b/v1?x=1",

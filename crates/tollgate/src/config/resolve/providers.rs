@@ -12,7 +12,7 @@ use tollgate_domain::{
     Timeouts, Transport,
 };
 use tollgate_upstream::providers::{
-    AZURE_DEPLOYMENTS, CUSTOM_ANTHROPIC, KeyNeed, Kind, Reach, SignIn, find,
+    AZURE_DEPLOYMENTS, CUSTOM_ANTHROPIC, CUSTOM_COHERE, KeyNeed, Kind, Reach, SignIn, find,
 };
 
 use super::{
@@ -149,6 +149,7 @@ fn kind(written: &written::Provider, at: At<'_>, problems: &mut Problems) -> Opt
         return Some(match (kind.name, written.dialect) {
             ("azure", _) if deployments => &AZURE_DEPLOYMENTS,
             ("custom", Some(written::CustomDialect::Anthropic)) => &CUSTOM_ANTHROPIC,
+            ("custom", Some(written::CustomDialect::Cohere)) => &CUSTOM_COHERE,
             ("custom", Some(written::CustomDialect::Mlflow)) => find("mlflow").unwrap_or(kind),
             _ => kind,
         });

@@ -153,6 +153,8 @@ pub(crate) enum CustomDialect {
     Openai,
     /// Anthropic's messages.
     Anthropic,
+    /// Cohere's chat, embeddings and rerank.
+    Cohere,
     /// `POST /invocations`, as `mlflow models serve` answers it.
     Mlflow,
 }
