@@ -197,24 +197,24 @@ pub(crate) fn to_base64(vector: &Vector) -> Value {
     }
 }
 
-/// Numbers; base64 that holds none is left as it is, so that the client sees what the provider sent.
+/// Numbers; base64 that holds none of them (some providers write small numbers so) is left as it is, so that the client sees what
+/// the provider sent.
 pub(crate) fn to_floats(vector: &Vector) -> Value {
     match vector {
         Vector::Floats(numbers) => json!(numbers),
-        Vector::Base64(base64) => match STANDARD.decode(base64) {
-            Ok(bytes) if bytes.len() % 4 == 0 => {
-                json!(
-                    bytes
-                        .as_chunks()
-                        .0
-                        .iter()
-                        .map(|bytes| f64::from(f32::from_le_bytes(*bytes)))
-                        .collect::<Vec<_>>()
-                )
-            }
+        Vector::Base64(base64) => match decode(base64) {
+            Some(numbers) if numbers.iter().all(|number| number.is_finite()) => json!(numbers),
             _ => json!(base64),
         },
     }
+}
+
+fn decode(base64: &str) -> Option<Vec<f64>> {
+    let bytes = STANDARD.decode(base64).ok()?;
+    let (numbers, rest) = bytes.as_chunks();
+    let numbers = numbers.iter();
+    let numbers = numbers.map(|bytes| f64::from(f32::from_le_bytes(*bytes)));
+    rest.is_empty().then(|| numbers.collect())
 }
 
 #[cfg(test)]
@@ -252,6 +252,15 @@ mod tests {
         assert_eq!(written(&floats, true), written(&base64, true));
         assert_eq!(written(&base64, false)["data"][0]["embedding"], numbers);
         assert_eq!(written(&base64, false)["usage"], body["usage"]);
+    }
+
+    #[test]
+    fn base64_that_holds_no_floats_is_left_as_it_is() {
+        // Neither a number nor whole.
+        for base64 in ["//////////8=", "AAAA"] {
+            let vector = Vector::Base64(base64.to_owned());
+            assert_eq!(to_floats(&vector), json!(base64));
+        }
     }
 
     #[test]

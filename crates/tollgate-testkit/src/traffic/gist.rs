@@ -1,5 +1,6 @@
 //! What a call or an answer says, without how it says it: what must survive a translation.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tollgate_dialects::{
     Answer, Call, ChatCall, Delta, Field, Frames, Message, PartKind, PartStart, ResponseFormat,
@@ -295,11 +296,7 @@ pub(super) fn of_answer(
             gist.usage = answer.usage.unwrap_or_default();
         }
         Answer::Embedding(answer) => {
-            let vectors = answer.vectors.iter().map(|vector| match vector {
-                Vector::Floats(floats) => json!(floats),
-                Vector::Base64(text) => json!(text),
-            });
-            gist.values = vectors.collect();
+            gist.values = answer.vectors.iter().map(numbers).collect();
             gist.usage = answer.usage.unwrap_or_default();
         }
         Answer::Rerank(answer) => {
@@ -312,6 +309,23 @@ pub(super) fn of_answer(
         Answer::Predict(_) => return Err("a score has no gist".to_owned()),
     }
     Ok(gist)
+}
+
+/// The numbers of a vector, however they are written. Models make `f32`, which base64 holds.
+fn numbers(vector: &Vector) -> Value {
+    #[expect(clippy::cast_possible_truncation, reason = "what models make")]
+    let numbers: Vec<f32> = match vector {
+        Vector::Floats(floats) => floats.iter().map(|number| *number as f32).collect(),
+        Vector::Base64(text) => {
+            let bytes = STANDARD.decode(text).unwrap_or_default();
+            let (chunks, _) = bytes.as_chunks();
+            chunks
+                .iter()
+                .map(|chunk| f32::from_le_bytes(*chunk))
+                .collect()
+        }
+    };
+    json!(numbers)
 }
 
 fn of_stream(dialect: Dialect, body: &[u8]) -> Result<AnswerGist, String> {
