@@ -1,28 +1,17 @@
-//! Cohere's chat: `POST /v2/chat`.
+//! Cohere's chat: `POST /v2/chat` (<https://docs.cohere.com/reference/chat>, read 2026-11).
 
-use bytes::Bytes;
+mod answer;
+mod citations;
+mod read;
+mod stream;
+mod wire;
+mod write;
 
-use crate::{Answer, AnswerForm, Call, CallForm, ReadError, Unsupported, Written};
+pub(crate) use answer::{read_answer, write_answer};
+pub(crate) use read::read_call;
+pub(crate) use stream::{StreamReader, StreamWriter};
+pub(crate) use wire::{read_usage, write_usage};
+pub(crate) use write::write_call;
 
-/// Reads a client's call.
-pub(crate) fn read_call(_body: &[u8]) -> Result<Call, ReadError> {
-    Err(ReadError::shape("body", "SCAFFOLD"))
-}
-
-/// Writes a call for a provider.
-pub(crate) fn write_call(call: &Call, _form: &CallForm<'_>) -> Result<Written, Unsupported> {
-    Err(Unsupported::call(call))
-}
-
-/// Reads a provider's whole answer.
-pub(crate) fn read_answer(_body: &[u8]) -> Result<Answer, ReadError> {
-    Err(ReadError::shape("body", "SCAFFOLD"))
-}
-
-/// Writes a whole answer for a client.
-pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
-    crate::openai_chat::write_answer(answer, form)
-}
-
-pub(crate) use crate::openai_chat::StreamReader;
-pub(crate) use crate::openai_chat::StreamWriter;
+#[cfg(test)]
+mod tests;

@@ -44,6 +44,8 @@ pub struct Head {
     sampling: Option<&'static Sampling>,
     /// The cap on generated tokens is called `max_output_tokens`.
     caps_output: bool,
+    /// What nucleus sampling is called.
+    top_p_name: &'static str,
     /// The fields in the order of the body.
     fields: Vec<Field>,
     /// Just after the opening brace.
@@ -137,6 +139,10 @@ impl Head {
                 _ => None,
             },
             caps_output: dialect == Dialect::OpenaiResponses,
+            top_p_name: match dialect {
+                Dialect::CohereChat => "p",
+                _ => "top_p",
+            },
             fields: Vec::with_capacity(members.0.len()),
             start: body
                 .iter()
@@ -340,7 +346,11 @@ impl Edits<'_> {
             if head.sampling.is_some_and(|sampling| sampling.holds(name)) {
                 continue;
             }
-            let (name, names): (&str, &[&str]) = match name.as_str() {
+            let name = match name.as_str() {
+                "top_p" => head.top_p_name,
+                name => name,
+            };
+            let (name, names): (&str, &[&str]) = match name {
                 "model" | "stream" => continue,
                 "max_tokens" | "max_completion_tokens" if head.caps_output => {
                     ("max_output_tokens", &["max_output_tokens"])

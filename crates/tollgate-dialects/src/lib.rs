@@ -34,6 +34,8 @@ mod openai_completions;
 mod openai_embeddings;
 mod openai_media;
 mod openai_responses;
+mod voyage_embeddings;
+mod voyage_rerank;
 
 pub use answer::{
     Answer, AnswerChoice, ChatAnswer, Delta, EmbeddingAnswer, PartStart, RerankAnswer,

@@ -32,7 +32,7 @@ pub(crate) fn read_call(body: &[u8]) -> Result<Call, ReadError> {
     Ok(Call::Embedding(Box::new(call)))
 }
 
-fn read_input(fields: &mut Fields) -> Result<EmbeddingInput, ReadError> {
+pub(crate) fn read_input(fields: &mut Fields) -> Result<EmbeddingInput, ReadError> {
     match fields.peek("input") {
         Some(Value::String(_)) => Ok(EmbeddingInput::Text(fields.required_text("input")?)),
         Some(Value::Array(list)) if list.iter().all(Value::is_string) => {
@@ -115,7 +115,7 @@ pub(crate) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> {
         usage: fields.any("usage").and_then(|usage| {
             serde_json::from_value::<WireUsage>(usage)
                 .ok()?
-                .into_usage()
+                .into_input_usage()
         }),
         extra: Extra {
             dialect: Dialect::OpenaiEmbeddings,
@@ -129,13 +129,16 @@ fn read_vector(item: &mut Fields) -> Result<Vector, ReadError> {
     match item.any("embedding") {
         Some(Value::String(base64)) => Ok(Vector::Base64(base64)),
         Some(Value::Array(numbers)) => {
-            let numbers: Option<Vec<f64>> = numbers.iter().map(Value::as_f64).collect();
-            numbers
-                .map(Vector::Floats)
-                .ok_or_else(|| item.error("embedding", "must hold numbers only"))
+            read_numbers(&numbers).ok_or_else(|| item.error("embedding", "must hold numbers only"))
         }
         _ => Err(item.error("embedding", "must be a list of numbers, or base64")),
     }
+}
+
+/// A vector of numbers and nothing else.
+pub(crate) fn read_numbers(numbers: &[Value]) -> Option<Vector> {
+    let numbers: Option<Vec<f64>> = numbers.iter().map(Value::as_f64).collect();
+    numbers.map(Vector::Floats)
 }
 
 /// Writes an answer for a client, in the encoding that it asked for.
@@ -177,7 +180,7 @@ pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
     to_bytes(&Value::Object(written))
 }
 
-fn to_base64(vector: &Vector) -> Value {
+pub(crate) fn to_base64(vector: &Vector) -> Value {
     match vector {
         Vector::Base64(base64) => json!(base64),
         Vector::Floats(numbers) => {
@@ -194,24 +197,24 @@ fn to_base64(vector: &Vector) -> Value {
     }
 }
 
-/// Numbers; base64 that holds none is left as it is, so that the client sees what the provider sent.
+/// Numbers; base64 that holds none of them (some providers write small numbers so) is left as it is, so that the client sees what
+/// the provider sent.
 pub(crate) fn floats(vector: &Vector) -> Value {
     match vector {
         Vector::Floats(numbers) => json!(numbers),
-        Vector::Base64(base64) => match STANDARD.decode(base64) {
-            Ok(bytes) if bytes.len() % 4 == 0 => {
-                json!(
-                    bytes
-                        .as_chunks()
-                        .0
-                        .iter()
-                        .map(|bytes| f64::from(f32::from_le_bytes(*bytes)))
-                        .collect::<Vec<_>>()
-                )
-            }
+        Vector::Base64(base64) => match decode(base64) {
+            Some(numbers) if numbers.iter().all(|number| number.is_finite()) => json!(numbers),
             _ => json!(base64),
         },
     }
+}
+
+fn decode(base64: &str) -> Option<Vec<f64>> {
+    let bytes = STANDARD.decode(base64).ok()?;
+    let (numbers, rest) = bytes.as_chunks();
+    let numbers = numbers.iter();
+    let numbers = numbers.map(|bytes| f64::from(f32::from_le_bytes(*bytes)));
+    rest.is_empty().then(|| numbers.collect())
 }
 
 #[cfg(test)]
@@ -249,6 +252,15 @@ mod tests {
         assert_eq!(written(&floats, true), written(&base64, true));
         assert_eq!(written(&base64, false)["data"][0]["embedding"], numbers);
         assert_eq!(written(&base64, false)["usage"], body["usage"]);
+    }
+
+    #[test]
+    fn base64_that_holds_no_floats_is_left_as_it_is() {
+        // Neither a number nor whole.
+        for base64 in ["//////////8=", "AAAA"] {
+            let vector = Vector::Base64(base64.to_owned());
+            assert_eq!(floats(&vector), json!(base64));
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tollgate_domain::{Dialect, StreamEnd, Task, Usage};
 use crate::{
     Answer, ProviderError, ReadError, SseEvent, StopReason, StreamEvent, StreamReader,
     anthropic_messages::{self, WireUsage as AnthropicUsage},
+    cohere_embeddings,
     error::read_in_stream,
     gemini_generate::Glimpse,
     openai_chat::{self, Count, Text, Told, WireUsage, parse, read_event},
@@ -399,6 +400,13 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
     if dialect == Dialect::OpenaiResponses {
         return openai_responses::glance(body);
     }
+    // Vectors are long, and what was used stands beside them.
+    if dialect == Dialect::CohereEmbeddings {
+        return cohere_embeddings::read_usage_of(body).map(|usage| Glance {
+            usage,
+            ..Glance::default()
+        });
+    }
     if !is_glimpsed {
         return Ok(glance_at(read_answer(dialect, task, body)?));
     }
@@ -408,6 +416,9 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
     let usage = match whole.usage {
         Some(raw) if anthropic => {
             parse::<AnthropicUsage>(raw).and_then(|usage| usage.into_usage(None))
+        }
+        Some(raw) if task == Task::Embeddings => {
+            parse::<WireUsage>(raw).and_then(WireUsage::into_input_usage)
         }
         Some(raw) => parse::<WireUsage>(raw).and_then(WireUsage::into_usage),
         None => None,

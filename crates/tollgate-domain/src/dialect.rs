@@ -107,7 +107,7 @@ pub enum Dialect {
     CohereChat,
     /// `POST /v2/embed` of Cohere.
     CohereEmbeddings,
-    /// `POST /v2/rerank` of Cohere, and with few differences of Jina, Voyage and others.
+    /// `POST /v2/rerank` of Cohere, and with few differences of Jina, vLLM and others.
     CohereRerank,
     /// `POST /api/chat` of Ollama. Streams are JSON, line by line.
     OllamaChat,
@@ -120,6 +120,10 @@ pub enum Dialect {
     BedrockConverse,
     /// `InvokeModel` of AWS Bedrock for the models that make vectors. Spoken by providers only.
     BedrockEmbeddings,
+    /// `POST /v1/embeddings` of Voyage: OpenAI's with other names. Spoken by providers only.
+    VoyageEmbeddings,
+    /// `POST /v1/rerank` of Voyage: Cohere's with other names. Spoken by providers only.
+    VoyageRerank,
     /// `POST /invocations` of an MLflow scoring server: a chat body passes whole, anything else is
     /// `inputs` in and `predictions` out. Never streams.
     MlflowServing,
@@ -157,6 +161,8 @@ impl Dialect {
         Self::OllamaEmbeddings,
         Self::BedrockConverse,
         Self::BedrockEmbeddings,
+        Self::VoyageEmbeddings,
+        Self::VoyageRerank,
         Self::MlflowServing,
     ];
 
@@ -179,6 +185,8 @@ impl Dialect {
             Self::OllamaEmbeddings => "ollama_embeddings",
             Self::BedrockConverse => "bedrock_converse",
             Self::BedrockEmbeddings => "bedrock_embeddings",
+            Self::VoyageEmbeddings => "voyage_embeddings",
+            Self::VoyageRerank => "voyage_rerank",
             Self::MlflowServing => "mlflow_serving",
         }
     }
@@ -198,8 +206,9 @@ impl Dialect {
             | Self::GeminiEmbeddings
             | Self::CohereEmbeddings
             | Self::OllamaEmbeddings
-            | Self::BedrockEmbeddings => Task::Embeddings,
-            Self::CohereRerank => Task::Rerank,
+            | Self::BedrockEmbeddings
+            | Self::VoyageEmbeddings => Task::Embeddings,
+            Self::CohereRerank | Self::VoyageRerank => Task::Rerank,
             // One of the tasks that the address tells apart.
             Self::OpenaiMedia => Task::Images,
             Self::MlflowServing => Task::Predict,
@@ -217,7 +226,13 @@ impl Dialect {
 
     /// Whether a client may speak it to the gateway.
     pub const fn is_spoken_by_clients(self) -> bool {
-        !matches!(self, Self::BedrockConverse | Self::BedrockEmbeddings)
+        !matches!(
+            self,
+            Self::BedrockConverse
+                | Self::BedrockEmbeddings
+                | Self::VoyageEmbeddings
+                | Self::VoyageRerank
+        )
     }
 }
 

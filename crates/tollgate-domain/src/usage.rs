@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-/// Tokens by class. Classes are disjoint: a token is counted in one of them only, so that prices can be
-/// applied class by class. `None` means that the provider did not say, which is not zero.
+/// Tokens by class, and what is billed by another unit. Classes are disjoint: a token is counted in one of them only, so that
+/// prices can be applied class by class. `None` means that the provider did not say, which is not zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
     /// Input tokens read at the full price: not cached, not audio.
@@ -30,6 +30,10 @@ pub struct Usage {
     /// Output tokens of audio.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_audio: Option<u64>,
+    /// Searches, as rerank calls are billed by Cohere: a question with up to 100 documents each. No tokens, and in no sum of
+    /// them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search_units: Option<u64>,
 }
 
 impl Usage {
@@ -72,7 +76,7 @@ impl Usage {
     }
 
     /// Each class beside that of another report.
-    fn classes_with(&mut self, other: &Self) -> [(&mut Option<u64>, Option<u64>); 8] {
+    fn classes_with(&mut self, other: &Self) -> [(&mut Option<u64>, Option<u64>); 9] {
         [
             (&mut self.input, other.input),
             (&mut self.input_cached, other.input_cached),
@@ -82,6 +86,7 @@ impl Usage {
             (&mut self.output, other.output),
             (&mut self.output_reasoning, other.output_reasoning),
             (&mut self.output_audio, other.output_audio),
+            (&mut self.search_units, other.search_units),
         ]
     }
 }
@@ -126,6 +131,15 @@ mod tests {
             (usage.input, usage.output, usage.input_audio),
             (Some(8), Some(5), None)
         );
+    }
+
+    #[test]
+    fn searches_are_no_tokens() {
+        let usage = Usage {
+            search_units: Some(1),
+            ..Usage::default()
+        };
+        assert_eq!(usage.total(), None);
     }
 
     #[test]

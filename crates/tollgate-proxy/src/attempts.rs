@@ -524,18 +524,21 @@ impl Run<'_> {
     }
 
     fn answer_form<'a>(&'a self, lane: &'a Lane) -> AnswerForm<'a> {
-        let encoding = self
-            .question
-            .head
-            .field("encoding_format")
-            .and_then(|range| self.question.body().get(range));
+        let question = self.question;
+        let field = |name| {
+            let range = question.head.field(name)?;
+            question.body().get(range)
+        };
+        // Cohere's clients ask for a list of types.
+        let types = || serde_json::from_slice::<[&str; 1]>(field("embedding_types")?).ok();
+        let base64 = field("encoding_format").is_some_and(|format| format == br#""base64""#);
         AnswerForm {
             dialect: self.question.dialect,
             fallback_id: &self.account.record.request_id,
             fallback_model: lane.model(),
             created: i64::try_from(self.account.record.came_at.as_secs()).unwrap_or(i64::MAX),
             include_usage: self.question.head.include_usage,
-            base64_vectors: encoding.is_some_and(|encoding| encoding == br#""base64""#),
+            base64_vectors: base64 || types() == Some(["base64"]),
         }
     }
 

@@ -82,7 +82,7 @@ pub(crate) enum What<'a> {
 
 /// Paths that are written out, with the method they want.
 const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
-    use ErrorShape::{Anthropic, Mlflow, Ollama, Openai};
+    use ErrorShape::{Anthropic, Cohere, Mlflow, Ollama, Openai};
     use What::{
         CallByModel, Endpoints, Health, LegacyRoutes, Metrics, Models, OllamaVersion, Ready,
         Realtime, Show, SideCall, Tags,
@@ -163,6 +163,37 @@ const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
             Method::POST,
             CallByModel(Dialect::OpenaiEmbeddings),
             Openai,
+        ),
+        (
+            "/v2/chat",
+            Method::POST,
+            CallByModel(Dialect::CohereChat),
+            Cohere,
+        ),
+        (
+            "/v2/embed",
+            Method::POST,
+            CallByModel(Dialect::CohereEmbeddings),
+            Cohere,
+        ),
+        (
+            "/v2/rerank",
+            Method::POST,
+            CallByModel(Dialect::CohereRerank),
+            Cohere,
+        ),
+        // Jina's clients, and those of others who have it from Cohere.
+        (
+            "/v1/rerank",
+            Method::POST,
+            CallByModel(Dialect::CohereRerank),
+            Cohere,
+        ),
+        (
+            "/rerank",
+            Method::POST,
+            CallByModel(Dialect::CohereRerank),
+            Cohere,
         ),
         ("/v1/models", Method::GET, Models, Openai),
         ("/v1/realtime", Method::GET, Realtime, Openai),
@@ -524,6 +555,8 @@ fn shape_by_prefix(path: &str) -> ErrorShape {
         ErrorShape::Ollama
     } else if path.starts_with("/v1beta/") || path.starts_with("/gateway/gemini/") {
         ErrorShape::Gemini
+    } else if path.starts_with("/v2/") {
+        ErrorShape::Cohere
     } else if path.starts_with("/api/")
         || path.starts_with("/endpoints/")
         || path.starts_with("/gateway/")
@@ -631,7 +664,8 @@ mod tests {
             What::WrongMethod("POST")
         );
         assert_eq!(what(&Method::POST, "/v1/models"), What::WrongMethod("GET"));
-        assert_eq!(what(&Method::GET, "/v2/chat"), What::Unknown);
+        assert_eq!(what(&Method::GET, "/v2/chat"), What::WrongMethod("POST"));
+        assert_eq!(what(&Method::POST, "/v2/classify"), What::Unknown);
         assert_eq!(what(&Method::HEAD, "/healthz"), What::Health);
     }
 
@@ -654,5 +688,8 @@ mod tests {
             ErrorShape::Mlflow
         );
         assert_eq!(find(&Method::POST, "/api/pull").shape, ErrorShape::Ollama);
+        for path in ["/v2/classify", "/v2/chat", "/v1/rerank", "/rerank"] {
+            assert_eq!(find(&Method::POST, path).shape, ErrorShape::Cohere);
+        }
     }
 }

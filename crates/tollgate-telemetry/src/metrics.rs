@@ -159,6 +159,7 @@ struct Totals {
     attempts: Family<u64, 3>,
     retries: Family<u64, 1>,
     tokens: Family<u64, 3>,
+    search_units: Family<u64, 2>,
     fields_dropped: Family<u64, 1>,
     gateway_duration: Family<Histogram, 1>,
     operation_duration: Family<Histogram, 4>,
@@ -239,6 +240,9 @@ impl Totals {
                 *self.tokens.entry([route, target.as_str(), class]) += tokens;
             }
         }
+        if let Some(units) = record.usage.search_units {
+            *self.search_units.entry([route, target.as_str()]) += units;
+        }
     }
 
     fn add(&mut self, other: &Self) {
@@ -248,6 +252,7 @@ impl Totals {
         self.attempts.add(&other.attempts, add);
         self.retries.add(&other.retries, add);
         self.tokens.add(&other.tokens, add);
+        self.search_units.add(&other.search_units, add);
         self.fields_dropped.add(&other.fields_dropped, add);
         self.gateway_duration
             .add(&other.gateway_duration, Histogram::add);
@@ -430,6 +435,13 @@ impl Totals {
             "Tokens by class; the classes do not overlap.",
             ["route", "target", "class"],
             &self.tokens,
+        )?;
+        counters(
+            encoder,
+            "tollgate_search_units",
+            "Searches that were billed, of rerank calls.",
+            ["route", "target"],
+            &self.search_units,
         )?;
         counters(
             encoder,

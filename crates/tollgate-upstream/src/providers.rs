@@ -155,6 +155,14 @@ const REALTIME: KindEndpoint = at(
 );
 const MODERATIONS: KindEndpoint = at(Task::Moderations, Dialect::OpenaiMedia, "/moderations");
 const EMBEDDINGS: KindEndpoint = at(Task::Embeddings, Dialect::OpenaiEmbeddings, "/embeddings");
+const RERANK: KindEndpoint = at(Task::Rerank, Dialect::CohereRerank, "/rerank");
+
+/// Paths name their version, so that the base URL is the host, as Cohere's own clients have it.
+const COHERE_ENDPOINTS: &[KindEndpoint] = &[
+    at(Task::Chat, Dialect::CohereChat, "/v2/chat"),
+    at(Task::Embeddings, Dialect::CohereEmbeddings, "/v2/embed"),
+    at(Task::Rerank, Dialect::CohereRerank, "/v2/rerank"),
+];
 
 /// All that OpenAI serves.
 const EVERYTHING: &[KindEndpoint] = &[
@@ -218,9 +226,6 @@ const OPENAI_SHAPED: Kind = Kind {
     quirks: AS_OPENAI,
     source: "",
 };
-
-/// What a host serves that offers OpenAI's newer API for chats as well.
-const WITH_RESPONSES: &[KindEndpoint] = &[CHAT, RESPONSES, COMPLETIONS, EMBEDDINGS];
 
 /// Every kind whose language is spoken, those with a language of their own first.
 pub const KINDS: &[Kind] = &[
@@ -301,6 +306,26 @@ pub const KINDS: &[Kind] = &[
         ..OPENAI_SHAPED
     },
     Kind {
+        name: "cohere",
+        base_url: Some("https://api.cohere.com"),
+        version_path: "",
+        endpoints: COHERE_ENDPOINTS,
+        quirks: NO_END_MARK,
+        source: "https://docs.cohere.com/reference/about",
+        ..OPENAI_SHAPED
+    },
+    Kind {
+        name: "voyage",
+        aliases: &["voyageai", "voyage_ai"],
+        base_url: Some("https://api.voyageai.com/v1"),
+        endpoints: &[
+            at(Task::Embeddings, Dialect::VoyageEmbeddings, "/embeddings"),
+            at(Task::Rerank, Dialect::VoyageRerank, "/rerank"),
+        ],
+        source: "https://docs.voyageai.com/reference",
+        ..OPENAI_SHAPED
+    },
+    Kind {
         name: "mlflow",
         aliases: &["mlflow_model_serving"],
         version_path: "",
@@ -351,6 +376,14 @@ pub const KINDS: &[Kind] = &[
         ..OPENAI_SHAPED
     },
     Kind {
+        name: "jina",
+        aliases: &["jinaai", "jina_ai"],
+        base_url: Some("https://api.jina.ai/v1"),
+        endpoints: &[EMBEDDINGS, RERANK],
+        source: "https://api.jina.ai/redoc",
+        ..OPENAI_SHAPED
+    },
+    Kind {
         name: "together",
         aliases: &["togetherai", "together_ai"],
         base_url: Some("https://api.together.xyz/v1"),
@@ -361,6 +394,7 @@ pub const KINDS: &[Kind] = &[
             IMAGES,
             SPEECH,
             TRANSCRIPTIONS,
+            RERANK,
         ],
         quirks: USAGE_UNASKED,
         source: "https://docs.together.ai/docs/openai-api-compatibility",
@@ -393,7 +427,7 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "openrouter",
         base_url: Some("https://openrouter.ai/api/v1"),
-        endpoints: WITH_RESPONSES,
+        endpoints: &[CHAT, RESPONSES, COMPLETIONS, EMBEDDINGS, RERANK],
         quirks: USAGE_UNASKED,
         source: "https://openrouter.ai/docs/api-reference/overview",
         ..OPENAI_SHAPED
@@ -536,8 +570,8 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "vllm",
         base_url: Some("http://localhost:8000/v1"),
-        endpoints: WITH_RESPONSES,
         key: KeyNeed::Optional,
+        endpoints: &[CHAT, RESPONSES, COMPLETIONS, EMBEDDINGS, RERANK],
         source: "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html",
         ..OPENAI_SHAPED
     },
@@ -552,8 +586,8 @@ pub const KINDS: &[Kind] = &[
         name: "llamacpp",
         aliases: &["llama_cpp"],
         base_url: Some("http://localhost:8080/v1"),
-        endpoints: WITH_RESPONSES,
         key: KeyNeed::Optional,
+        endpoints: &[CHAT, RESPONSES, COMPLETIONS, EMBEDDINGS, RERANK],
         source: "https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
         ..OPENAI_SHAPED
     },
@@ -649,6 +683,17 @@ pub const CUSTOM_GEMINI: Kind = Kind {
     ..OPENAI_SHAPED
 };
 
+/// What `type: custom` has with `dialect: cohere`: a deployment of Cohere's models of one's own, or a gateway to them.
+pub const CUSTOM_COHERE: Kind = Kind {
+    name: "custom",
+    version_path: "",
+    key: KeyNeed::Optional,
+    endpoints: COHERE_ENDPOINTS,
+    quirks: NO_END_MARK,
+    source: "the operator",
+    ..OPENAI_SHAPED
+};
+
 /// What `type: custom` has with `dialect: openai_responses`.
 pub const CUSTOM_RESPONSES: Kind = Kind {
     name: "custom",
@@ -664,10 +709,6 @@ pub const UNSPOKEN: &[UnspokenKind] = &[
     UnspokenKind {
         names: &["bedrock", "amazon_bedrock"],
         instead: "Bedrock also answers in OpenAI's language: `type: custom` with `base_url: https://bedrock-runtime.REGION.amazonaws.com/openai/v1` and a Bedrock API key",
-    },
-    UnspokenKind {
-        names: &["cohere"],
-        instead: "Cohere also answers in OpenAI's language: `type: custom` with `base_url: https://api.cohere.ai/compatibility/v1`",
     },
     UnspokenKind {
         names: &["huggingface_text_generation_inference", "tgi"],
@@ -723,6 +764,7 @@ mod tests {
             &CUSTOM_ANTHROPIC,
             &CUSTOM_GEMINI,
             &CUSTOM_OLLAMA,
+            &CUSTOM_COHERE,
             &CUSTOM_RESPONSES,
         ];
         for kind in KINDS.iter().chain(others) {

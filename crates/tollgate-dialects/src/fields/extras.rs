@@ -23,6 +23,9 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
         (Dialect::OpenaiChat, _) => OPENAI_CHAT,
         (Dialect::OpenaiCompletions, _) => OPENAI_COMPLETIONS,
         (Dialect::AnthropicMessages, _) => ANTHROPIC_MESSAGES,
+        (Dialect::CohereChat, _) => COHERE_CHAT,
+        (Dialect::CohereEmbeddings, _) => COHERE_EMBEDDINGS,
+        (Dialect::CohereRerank, _) => COHERE_RERANK,
         (Dialect::GeminiGenerate, _) => GEMINI_GENERATE,
         (Dialect::GeminiEmbeddings, _) => GEMINI_EMBEDDINGS,
         // They have these fields in common, but for what stands for the conversation.
@@ -33,9 +36,8 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
         (
             Dialect::OpenaiMedia
             | Dialect::OpenaiEmbeddings
-            | Dialect::CohereChat
-            | Dialect::CohereEmbeddings
-            | Dialect::CohereRerank
+            | Dialect::VoyageEmbeddings
+            | Dialect::VoyageRerank
             | Dialect::BedrockConverse
             | Dialect::BedrockEmbeddings
             | Dialect::MlflowServing,
@@ -380,4 +382,42 @@ const OPENAI_RESPONSES: &[Row] = &[
     ("stream_options", Dropped(HINT)),
     ("text", Dropped(HINT)),
     ("truncation", Dropped("the conversation is sent as it is")),
+];
+
+const COHERE_CHAT: &[Row] = &[
+    (
+        "messages.tool_plan",
+        Mapped("the assistant's text before its tool calls"),
+    ),
+    ("messages.citations", Dropped(CITED)),
+    (
+        "documents",
+        Refused(
+            "sources for an answer with citations, which other providers take as part of the conversation",
+        ),
+    ),
+    ("citation_options", Refused(NO_PLACE)),
+    (
+        "safety_mode",
+        Refused("a promise that another provider does not make"),
+    ),
+    ("raw_prompting", Refused(NO_PLACE)),
+    ("thinking", Refused(NO_PLACE)),
+    ("priority", Dropped(HINT)),
+];
+
+const COHERE_EMBEDDINGS: &[Row] = &[
+    ("images", Refused("texts alone are taken there")),
+    ("inputs", Refused("texts alone are taken there")),
+    ("embedding_types", Refused("vectors are floats there")),
+    ("max_tokens", Refused(NO_PLACE)),
+    ("priority", Dropped(HINT)),
+];
+
+const COHERE_RERANK: &[Row] = &[
+    ("max_tokens_per_doc", Refused(NO_PLACE)),
+    ("max_chunks_per_doc", Refused(NO_PLACE)),
+    ("rank_fields", Refused("documents are texts there")),
+    ("relevant_spans", Refused(NO_PLACE)),
+    ("priority", Dropped(HINT)),
 ];

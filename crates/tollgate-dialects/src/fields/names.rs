@@ -138,6 +138,8 @@ fields! {
     InputType "input_type",
     /// What is done with a text that is too long.
     Truncate "truncate",
+    /// Documents to put in order that are no texts.
+    Documents "documents",
 }
 
 /// Where a field stands that our form does not model.
@@ -193,10 +195,12 @@ impl Field {
             Dialect::GeminiGenerate => self.in_gemini_generate(),
             Dialect::GeminiEmbeddings => self.in_gemini_embeddings(),
             Dialect::OpenaiResponses => self.in_openai_responses(),
+            Dialect::CohereChat => self.in_cohere_chat(),
+            Dialect::CohereEmbeddings => self.in_cohere_embeddings(),
+            Dialect::CohereRerank => self.in_cohere_rerank(),
             Dialect::OpenaiMedia
-            | Dialect::CohereChat
-            | Dialect::CohereEmbeddings
-            | Dialect::CohereRerank
+            | Dialect::VoyageEmbeddings
+            | Dialect::VoyageRerank
             | Dialect::BedrockConverse
             | Dialect::BedrockEmbeddings
             | Dialect::MlflowServing => None,
@@ -463,6 +467,59 @@ impl Field {
             Self::ReasoningEffort => "reasoning.effort",
             Self::User => "user",
             Self::ServiceTier => "service_tier",
+            _ => return None,
+        })
+    }
+
+    fn in_cohere_chat(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Model => "model",
+            Self::Stream => "stream",
+            Self::Messages => "messages",
+            Self::SystemMidway => "messages.system",
+            Self::MisplacedPart => "messages.content",
+            Self::Image => "messages.content.image_url",
+            Self::ImageDetail => "messages.content.image_url.detail",
+            Self::Document => "messages.content.document",
+            Self::Reasoning => "messages.content.thinking",
+            Self::ToolArguments => "messages.tool_calls.function.arguments",
+            Self::ToolResult => "messages.tool",
+            Self::ToolResultMedia => "messages.tool.content",
+            Self::Tools => "tools",
+            Self::ToolStrict => "strict_tools",
+            Self::ToolSchema => "tools.function.parameters",
+            Self::ToolChoice => "tool_choice",
+            Self::MaxTokens => "max_tokens",
+            Self::Temperature => "temperature",
+            Self::TopP => "p",
+            Self::TopK => "k",
+            Self::Stop => "stop_sequences",
+            Self::FrequencyPenalty => "frequency_penalty",
+            Self::PresencePenalty => "presence_penalty",
+            Self::Seed => "seed",
+            Self::Logprobs => "logprobs",
+            Self::ResponseFormat => "response_format",
+            Self::ReasoningBudget => "thinking",
+            _ => return None,
+        })
+    }
+
+    fn in_cohere_embeddings(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Model => "model",
+            Self::Input => "texts",
+            Self::Dimensions => "output_dimension",
+            Self::EncodingFormat => "embedding_types",
+            Self::InputType => "input_type",
+            Self::Truncate => "truncate",
+            _ => return None,
+        })
+    }
+
+    fn in_cohere_rerank(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Model => "model",
+            Self::Documents => "documents",
             _ => return None,
         })
     }

@@ -29,9 +29,11 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
         Dialect::GeminiGenerate => &[COMPLETION, GEMINI_GENERATE],
         Dialect::GeminiEmbeddings => &[GEMINI_EMBEDDINGS],
         Dialect::OpenaiResponses => &[COMPLETION, OPENAI_RESPONSES],
+        Dialect::CohereChat => &[COMPLETION, COHERE_CHAT],
+        Dialect::CohereEmbeddings => &[COHERE_EMBEDDINGS],
+        Dialect::VoyageEmbeddings => &[VOYAGE_EMBEDDINGS],
+        Dialect::VoyageRerank => &[VOYAGE_RERANK],
         Dialect::OpenaiMedia
-        | Dialect::CohereChat
-        | Dialect::CohereEmbeddings
         | Dialect::CohereRerank
         | Dialect::BedrockConverse
         | Dialect::BedrockEmbeddings => &[],
@@ -260,10 +262,16 @@ const OPENAI_COMPLETIONS: &[Row] = &[
     ),
 ];
 
-const OPENAI_EMBEDDINGS: &[Row] = &[(
-    Field::Truncate,
-    Dropped("a text that is too long is refused there"),
-)];
+const OPENAI_EMBEDDINGS: &[Row] = &[
+    (
+        Field::InputType,
+        Dropped("vectors are the same for every purpose there"),
+    ),
+    (
+        Field::Truncate,
+        Dropped("a text that is too long is refused there"),
+    ),
+];
 
 /// What Ollama's chat and completions have in common.
 const OLLAMA: &[Row] = &[
@@ -567,3 +575,114 @@ const OPENAI_RESPONSES: &[Row] = &[
     (Field::User, Mapped("`user`")),
     (Field::ServiceTier, Mapped("`standard_only` is `default`")),
 ];
+
+const COHERE_CHAT: &[Row] = &[
+    (Field::System, Mapped("a message of the role `system`")),
+    (
+        Field::SystemMidway,
+        Mapped("a message of the role `system`"),
+    ),
+    (Field::SpeakerName, Dropped(NO_PLACE)),
+    (Field::CacheControl, Dropped(CACHING)),
+    (Field::Citations, Dropped(CITED)),
+    (
+        Field::Reasoning,
+        Dropped(
+            "is `thinking` for models that reason, without the proof of who wrote it; others do without",
+        ),
+    ),
+    (Field::RedactedReasoning, Dropped(OTHERS_PROOF)),
+    (Field::Image, Refused(OTHERS_FILE)),
+    (Field::Audio, Refused(NO_SOUND)),
+    (
+        Field::Document,
+        Refused("documents have to be text there, and in place"),
+    ),
+    (Field::CustomToolCall, Refused(JSON_TOOLS)),
+    (
+        Field::ToolResult,
+        Mapped("a message of the role `tool`; its pictures follow with the user's words"),
+    ),
+    (
+        Field::IsError,
+        Dropped("the tool's text says what went wrong"),
+    ),
+    (Field::MisplacedPart, Refused(NO_PLACE)),
+    (Field::CustomTool, Refused(JSON_TOOLS)),
+    (
+        Field::ToolStrict,
+        Dropped("is `strict_tools` where all tools are strict"),
+    ),
+    (
+        Field::ToolChoice,
+        Refused(
+            "one tool is chosen by leaving out all others; a choice among some of the tools has no place there",
+        ),
+    ),
+    (
+        Field::ParallelToolCalls,
+        Refused("the model may always call several tools"),
+    ),
+    (Field::TopP, Mapped("`p`, from 0.01 to 0.99")),
+    (
+        Field::Stop,
+        Refused("is `stop_sequences`, of which there are five at most"),
+    ),
+    (Field::FrequencyPenalty, Refused("is from 0 to 1 there")),
+    (Field::PresencePenalty, Refused("is from 0 to 1 there")),
+    (Field::Seed, Refused("is not negative there")),
+    (Field::N, Refused(ONE_ANSWER)),
+    (Field::TopLogprobs, Refused(NO_PLACE)),
+    (
+        Field::ResponseFormat,
+        Refused(
+            "a schema is `response_format.json_schema`, without name and strictness; other forms are refused",
+        ),
+    ),
+    (
+        Field::ReasoningEffort,
+        Dropped(
+            "`none` switches `thinking` off and `high` on, without a name for what is between; models that do not reason do without",
+        ),
+    ),
+    (
+        Field::ReasoningBudget,
+        Dropped("is `thinking.token_budget`; models that do not reason do without"),
+    ),
+    (Field::User, Dropped(HINT)),
+    (Field::ServiceTier, Dropped(HINT)),
+];
+
+const COHERE_EMBEDDINGS: &[Row] = &[
+    (Field::Input, Mapped("`texts`")),
+    (Field::InputTokens, Refused("texts alone are taken there")),
+    (
+        Field::EncodingFormat,
+        Mapped("the gateway writes the vectors as they are asked for"),
+    ),
+    (
+        Field::InputType,
+        Mapped("`search_document` where it is not given: Cohere wants one"),
+    ),
+    (Field::User, Dropped(HINT)),
+];
+
+const VOYAGE_EMBEDDINGS: &[Row] = &[
+    (Field::InputTokens, Refused("texts alone are taken there")),
+    (Field::Dimensions, Mapped("`output_dimension`")),
+    (
+        Field::EncodingFormat,
+        Mapped("`base64`, or without a word for floats"),
+    ),
+    (
+        Field::InputType,
+        Dropped("is `query` or `document`; other purposes have no word there"),
+    ),
+    (
+        Field::Truncate,
+        Refused("is `truncation` for `NONE` and `END`; a text is cut at its end only"),
+    ),
+    (Field::User, Dropped(HINT)),
+];
+
+const VOYAGE_RERANK: &[Row] = &[(Field::Documents, Refused("texts alone are taken there"))];

@@ -178,6 +178,22 @@ fn the_model_is_removed_with_its_comma() {
 }
 
 #[test]
+fn a_default_has_the_name_that_the_dialect_has_for_it() {
+    let (one, other) = (map(json!({"top_p": 0.5})), map(json!({"top_p": 0.1})));
+    for (body, expected) in [
+        (r#"{"k": 1}"#, r#"{"k": 1,"p":0.5}"#),
+        (r#"{"p": 1}"#, r#"{"p": 1}"#),
+    ] {
+        let head = scan(Dialect::CohereChat, body).unwrap();
+        let edits = Edits {
+            defaults: &[&one, &other],
+            ..NOTHING
+        };
+        assert_eq!(edits.apply(&head, &Bytes::from(body)), expected);
+    }
+}
+
+#[test]
 fn defaults_fill_gaps_only_and_the_first_map_wins() {
     let first = map(json!({"temperature": 0.5, "max_tokens": 10, "model": "no", "stream": true}));
     let second = map(json!({"temperature": 0.9, "top_p": 0.1, "max_completion_tokens": 20}));

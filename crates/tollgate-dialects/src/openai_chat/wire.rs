@@ -349,8 +349,21 @@ impl WireUsage {
             output: rest,
             output_reasoning,
             output_audio,
+            search_units: None,
         };
         (usage != Usage::default()).then_some(usage)
+    }
+
+    /// The same of a call that generates nothing: where the sum alone is told, it is the input.
+    pub(crate) fn into_input_usage(self) -> Option<Usage> {
+        let total = self.total_tokens.0;
+        let of_total = || {
+            Some(Usage {
+                input: Some(total?),
+                ..Usage::default()
+            })
+        };
+        self.into_usage().or_else(of_total)
     }
 }
 

@@ -789,7 +789,13 @@ fn some(list: Vec<Value>) -> Option<Vec<Value>> {
 /// An Anthropic citation as OpenAI's `url_citation` of the text from `start` to `end`, in characters, or of the range within it that
 /// the citation names; `None` where it has no address, as those of documents.
 pub(super) fn annotation(citation: &Value, start: usize, end: usize) -> Option<Value> {
-    let url = citation.get("url")?.as_str()?;
+    // Search results are known by their source, which may be an address.
+    let source = || {
+        let source = citation.get("source")?.as_str()?;
+        source.starts_with("http").then_some(source)
+    };
+    let url = citation.get("url").and_then(Value::as_str);
+    let url = url.or_else(source)?;
     let title = citation.get("title").and_then(Value::as_str).unwrap_or(url);
     // Gemini tells which characters of the text are meant.
     let at = |name: &str| {

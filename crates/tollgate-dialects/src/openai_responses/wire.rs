@@ -52,6 +52,7 @@ impl WireUsage {
             output,
             output_reasoning,
             output_audio,
+            search_units: None,
         };
         (usage != Usage::default()).then_some(usage)
     }

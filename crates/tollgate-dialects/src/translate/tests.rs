@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{Frames, Glance, Watch, glance};
 
-const DIALECTS: [(Dialect, Task); 11] = [
+const DIALECTS: [(Dialect, Task); 14] = [
     (Dialect::OpenaiChat, Task::Chat),
     (Dialect::OpenaiResponses, Task::Chat),
     (Dialect::OpenaiCompletions, Task::Completions),
@@ -22,6 +22,9 @@ const DIALECTS: [(Dialect, Task); 11] = [
     (Dialect::OllamaEmbeddings, Task::Embeddings),
     (Dialect::GeminiGenerate, Task::Chat),
     (Dialect::GeminiEmbeddings, Task::Embeddings),
+    (Dialect::CohereChat, Task::Chat),
+    (Dialect::CohereEmbeddings, Task::Embeddings),
+    (Dialect::CohereRerank, Task::Rerank),
     (Dialect::MlflowServing, Task::Predict),
 ];
 
@@ -127,6 +130,10 @@ fn bare(mut value: Value) -> Value {
         }
         if let Some(choice) = body.remove("function_call") {
             body.insert("tool_choice".to_owned(), choice);
+        }
+        // Cohere takes it in either case.
+        if let Some(Value::String(choice)) = body.get_mut("tool_choice") {
+            choice.make_ascii_lowercase();
         }
     }
     value
@@ -287,23 +294,28 @@ fn a_glance_agrees_with_the_reader() {
                     .stop
                     .as_ref()
                     .map(|stop| stop.reason.clone()),
-                model: Some(answer.model),
+                model: told(answer.model),
                 error: None,
             },
             Answer::Embedding(answer) => Glance {
                 usage: answer.usage,
-                model: Some(answer.model).filter(|model| !model.is_empty()),
+                model: told(answer.model),
                 ..Glance::default()
             },
             Answer::Rerank(answer) => Glance {
                 usage: answer.usage,
-                model: Some(answer.model),
+                model: told(answer.model),
                 ..Glance::default()
             },
             Answer::Predict(_) => Glance::default(),
         };
         assert_eq!(glance, expected, "{}", fixture.name);
     }
+}
+
+/// A name that was told at all.
+fn told(name: String) -> Option<String> {
+    (!name.is_empty()).then_some(name)
 }
 
 /// Everything that a stream tells, and what its end came to.

@@ -58,6 +58,18 @@ fn shards_are_summed() {
 }
 
 #[test]
+fn searches_are_counted_where_they_are_told() {
+    let telemetry = telemetry(1);
+    telemetry.witness(0).record(record());
+    assert!(!telemetry.encode().contains("tollgate_search_units_total{"));
+    let mut searched = record();
+    searched.usage.search_units = Some(2);
+    telemetry.witness(0).record(searched);
+    let line = r#"tollgate_search_units_total{route="chat",target="anthropic/claude"} 2"#;
+    assert!(telemetry.encode().contains(line));
+}
+
+#[test]
 fn series_are_bounded() {
     let mut family: Family<u64, 1> = Family::default();
     for index in 0..families::SERIES_MAX + 500 {

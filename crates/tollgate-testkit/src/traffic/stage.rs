@@ -57,6 +57,11 @@ const SPOKEN: &[Dialect] = &[
     Dialect::OllamaEmbeddings,
     Dialect::GeminiGenerate,
     Dialect::GeminiEmbeddings,
+    Dialect::CohereChat,
+    Dialect::CohereEmbeddings,
+    Dialect::CohereRerank,
+    Dialect::VoyageEmbeddings,
+    Dialect::VoyageRerank,
     Dialect::MlflowServing,
 ];
 
@@ -71,9 +76,9 @@ fn dialect_of(recording: &Recording) -> Option<Dialect> {
         ("completions", provider) if provider != "replicate" && !body["prompt"].is_null() => {
             Dialect::OpenaiCompletions
         }
-        ("embeddings" | "openai_compat_embeddings", provider)
-            if provider != "voyage" && !body["input"].is_null() =>
-        {
+        ("embeddings", "voyage") if !body["input"].is_null() => Dialect::VoyageEmbeddings,
+        ("rerank", "voyage") => Dialect::VoyageRerank,
+        ("embeddings" | "openai_compat_embeddings", _) if !body["input"].is_null() => {
             Dialect::OpenaiEmbeddings
         }
         ("messages" | "openai_compat_messages", _) => Dialect::AnthropicMessages,
@@ -123,6 +128,7 @@ impl Part {
             Dialect::CohereChat | Dialect::CohereEmbeddings | Dialect::CohereRerank => "cohere",
             Dialect::OllamaChat | Dialect::OllamaGenerate | Dialect::OllamaEmbeddings => "ollama",
             Dialect::BedrockConverse | Dialect::BedrockEmbeddings => "bedrock",
+            Dialect::VoyageEmbeddings | Dialect::VoyageRerank => "voyage",
             _ if recording.provider == "anthropic" => "custom",
             _ => KINDS.iter().find(spoken).copied().unwrap_or("custom"),
         };
@@ -384,7 +390,11 @@ impl Stage {
             Dialect::OllamaGenerate => "/api/generate".to_owned(),
             Dialect::OllamaEmbeddings => "/api/embed".to_owned(),
             Dialect::MlflowServing => format!("/gateway/{route}/invocations"),
-            Dialect::BedrockConverse | Dialect::BedrockEmbeddings | Dialect::OpenaiMedia => {
+            Dialect::BedrockConverse
+            | Dialect::BedrockEmbeddings
+            | Dialect::VoyageEmbeddings
+            | Dialect::VoyageRerank
+            | Dialect::OpenaiMedia => {
                 anyhow::bail!("no client speaks it")
             }
         };

@@ -533,7 +533,7 @@ mistakes! {
     key_of_unknown_route: "direct_use: true\nkeys:\n  - {name: k, hash: \"sha256:0000000000000000000000000000000000000000000000000000000000000000\", routes: [chat]}\n";
     key_twice_in_the_list: "direct_use: true\nkeys:\n  - {name: k, hash: \"sha256:0000000000000000000000000000000000000000000000000000000000000000\"}\n  - {name: k, hash: \"sha256:0000000000000000000000000000000000000000000000000000000000000000\"}\n";
     key_with_a_wrong_date: "direct_use: true\nkeys:\n  - {name: k, hash: \"sha256:0000000000000000000000000000000000000000000000000000000000000000\", expires: next week}\n";
-    mlflow_kind_not_spoken_yet: "endpoints:\n  - {name: a, endpoint_type: llm/v1/chat, model: {provider: cohere, name: m, config: {cohere_api_key: $OPENAI_API_KEY}}}\n";
+    mlflow_kind_not_spoken_yet: "endpoints:\n  - {name: a, endpoint_type: llm/v1/chat, model: {provider: ai21labs, name: m, config: {ai21labs_api_key: $OPENAI_API_KEY}}}\n";
     mlflow_without_type: "endpoints:\n  - {name: a, model: {provider: openai, name: m, config: {openai_api_key: $OPENAI_API_KEY}}}\n";
     mlflow_unset_variable: "endpoints:\n  - {name: a, endpoint_type: llm/v1/chat, model: {provider: openai, name: m, config: {openai_api_key: $NOT_THERE}}}\n";
     mlflow_percentages: "endpoints:\n  - {name: a, endpoint_type: llm/v1/chat, model: {provider: ollama, name: m}}\nroutes:\n  - {name: s, task_type: llm/v1/chat, destinations: [{name: a, traffic_percentage: 80}, {name: a, traffic_percentage: 30}]}\n";

@@ -8,14 +8,16 @@ const OPENAI: Dialect = Dialect::OpenaiChat;
 const RESPONSES: Dialect = Dialect::OpenaiResponses;
 const ANTHROPIC: Dialect = Dialect::AnthropicMessages;
 const GEMINI: Dialect = Dialect::GeminiGenerate;
+const COHERE: Dialect = Dialect::CohereChat;
 
 /// The dialects of chats, and a model to ask in each.
-const CHATS: [(Dialect, &str); 5] = [
+const CHATS: [(Dialect, &str); 6] = [
     (OPENAI, "gpt-5"),
     (RESPONSES, "gpt-5"),
     (ANTHROPIC, "claude-sonnet-4-5"),
     (Dialect::OllamaChat, "gpt-oss:20b"),
     (GEMINI, "gemini-3-flash"),
+    (COHERE, "command-a-plus-05-2026"),
 ];
 
 fn call_form(dialect: Dialect, model: &str, drop_unsupported: bool) -> CallForm<'_> {
@@ -191,6 +193,20 @@ fn calls() -> impl Strategy<Value = Common> {
 }
 
 impl Common {
+    fn for_cohere(mut self) -> Self {
+        for asked in self.turns.iter_mut().flat_map(|turn| &mut turn.asked) {
+            if let Asked::Document(name) = asked {
+                *asked = Asked::Text(name.clone());
+            }
+        }
+        Self {
+            serial: false,
+            user: None,
+            choice: self.choice % 3,
+            ..self
+        }
+    }
+
     fn openai(&self) -> Value {
         let mut messages = Vec::new();
         messages.extend(
@@ -538,6 +554,38 @@ proptest! {
         prop_assert_eq!(sent, expected);
     }
 
+    /// What both can say: of Cohere's neither the user, nor files, nor whether tools are called one by one.
+    #[test]
+    fn openais_call_comes_back_from_cohere(call in calls()) {
+        let call = call.for_cohere();
+        let mut openai = call.openai();
+        let there = translated(OPENAI, COHERE, "command-a-plus-05-2026", &openai);
+        // What the model does anyway has no word there.
+        if openai["tool_choice"] == "auto" {
+            openai.as_object_mut().unwrap().remove("tool_choice");
+        }
+        prop_assert_eq!(translated(COHERE, OPENAI, "gpt-5", &there), openai);
+    }
+
+    #[test]
+    fn an_answer_comes_back_from_cohere_without_its_proofs(body in answers(), streams in any::<bool>()) {
+        let answer = read_answer(ANTHROPIC, Task::Chat, body.to_string().as_bytes()).unwrap();
+        let Answer::Chat(said_first) = answer.clone() else { panic!("a chat") };
+        let (heard, usage) = if streams {
+            let written = write_stream(&answer_form(COHERE), &stream_of(answer));
+            let (told, finish) = read_stream(COHERE, &[&written], StreamEnd::Mark).unwrap();
+            prop_assert_eq!(finish, Finish::Complete);
+            (collected(&told), merged(told).1)
+        } else {
+            let written = write_answer(&answer, &answer_form(COHERE));
+            let Answer::Chat(heard) = read_answer(COHERE, Task::Chat, &written).unwrap() else { panic!("a chat") };
+            (said(&heard.choices[0]), heard.usage)
+        };
+        prop_assert_eq!(without_proofs(heard), without_proofs(said(&said_first.choices[0])));
+        let totals = |usage: Option<tollgate_domain::Usage>| usage.map(|usage| (usage.input_total(), usage.output_total()));
+        prop_assert_eq!(totals(usage), totals(said_first.usage));
+    }
+
     #[test]
     fn anthropics_answer_comes_back_as_it_went(body in answers()) {
         let Answer::Chat(answer) = read_answer(ANTHROPIC, Task::Chat, body.to_string().as_bytes()).unwrap() else {
@@ -563,6 +611,15 @@ proptest! {
         prop_assert_eq!(collected(&told), said(&answer.choices[0]));
         prop_assert_eq!(merged(told).1, answer.usage);
     }
+}
+
+fn without_proofs(said: Vec<(&'static str, String)>) -> Vec<(&'static str, String)> {
+    let said = said.into_iter().filter(|(kind, _)| *kind != "redacted");
+    said.map(|(kind, text)| match text.split_once('|') {
+        Some((text, _)) if kind == "reasoning" => (kind, text.to_owned()),
+        _ => (kind, text),
+    })
+    .collect()
 }
 
 /// What a stream says, part by part.

@@ -295,10 +295,12 @@ fn report_secret_parameters(written: &written::Provider, at: At<'_>, problems: &
     }
 }
 
-/// What a host with OpenAI's API has beside what its kind's row lists.
+/// What a host with OpenAI's API has beside what its kind's row lists. Documents are put in order as Cohere does.
 fn usual_endpoint(task: Task) -> Option<KindEndpoint> {
-    find("openai")
-        .and_then(|kind| kind.serving(task).next())
+    ["openai", "cohere"]
+        .into_iter()
+        .filter_map(find)
+        .find_map(|kind| kind.serving(task).next())
         .copied()
 }
 
@@ -506,6 +508,8 @@ mod tests {
             ("ollama", "http://a:11434", "http://a:11434/api/chat"),
             ("ollama", "http://a:11434/v1/", "http://a:11434/api/chat"),
             ("ollama", "https://a.b/x/v1", "https://a.b/x/api/chat"),
+            ("cohere", "https://a.b", "https://a.b/v2/chat"),
+            ("cohere", "https://a.b/v2/", "https://a.b/v2/chat"),
             (
                 "openai",
                 "https://a.b/v1?x=1",

@@ -12,8 +12,8 @@ use tollgate_domain::{
     Timeouts, Transport,
 };
 use tollgate_upstream::providers::{
-    AZURE_DEPLOYMENTS, CUSTOM_ANTHROPIC, CUSTOM_GEMINI, CUSTOM_OLLAMA, CUSTOM_RESPONSES, KeyNeed,
-    Kind, Reach, SignIn, find,
+    AZURE_DEPLOYMENTS, CUSTOM_ANTHROPIC, CUSTOM_COHERE, CUSTOM_GEMINI, CUSTOM_OLLAMA,
+    CUSTOM_RESPONSES, KeyNeed, Kind, Reach, SignIn, find,
 };
 
 use super::{
@@ -154,6 +154,7 @@ fn kind(written: &written::Provider, at: At<'_>, problems: &mut Problems) -> Opt
             ("custom", Some(written::CustomDialect::Ollama)) => &CUSTOM_OLLAMA,
             ("custom", Some(written::CustomDialect::Gemini)) => &CUSTOM_GEMINI,
             ("custom", Some(written::CustomDialect::OpenaiResponses)) => &CUSTOM_RESPONSES,
+            ("custom", Some(written::CustomDialect::Cohere)) => &CUSTOM_COHERE,
             ("custom", Some(written::CustomDialect::Mlflow)) => find("mlflow").unwrap_or(kind),
             _ => kind,
         });

@@ -173,6 +173,8 @@ pub(crate) enum CustomDialect {
     Ollama,
     /// Gemini's `generateContent` and `batchEmbedContents`.
     Gemini,
+    /// Cohere's chat, embeddings and rerank.
+    Cohere,
     /// `POST /invocations`, as `mlflow models serve` answers it.
     Mlflow,
 }
