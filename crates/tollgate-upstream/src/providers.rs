@@ -176,6 +176,18 @@ const EVERYTHING: &[KindEndpoint] = &[
     MODERATIONS,
     REALTIME,
 ];
+
+/// What a host may serve that offers OpenAI's API; few have its responses.
+const ALL_BUT_RESPONSES: &[KindEndpoint] = &[
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    IMAGES,
+    SPEECH,
+    TRANSCRIPTIONS,
+    MODERATIONS,
+    REALTIME,
+];
 const GEMINI_CHAT: KindEndpoint = KindEndpoint {
     stream_path: Some("/models/{model}:streamGenerateContent?alt=sse"),
     ..at(
@@ -355,7 +367,7 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "custom",
         aliases: &["openai_compatible"],
-        endpoints: EVERYTHING,
+        endpoints: ALL_BUT_RESPONSES,
         key: KeyNeed::Optional,
         source: "the operator",
         ..OPENAI_SHAPED

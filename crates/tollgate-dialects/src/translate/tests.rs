@@ -175,11 +175,6 @@ fn strip(value: &mut Value) {
     match value {
         Value::Object(members) => {
             members.values_mut().for_each(strip);
-            members.retain(|name, value| {
-                let is_default =
-                    name == "stream" && *value == json!(false) || name == "content" && *value == "";
-                !(value.is_null() || is_default)
-            });
             for name in ["content", "system"] {
                 if let Some(Value::Array(parts)) = members.get(name)
                     && let [Value::Object(part)] = parts.as_slice()
@@ -190,6 +185,11 @@ fn strip(value: &mut Value) {
                     members.insert(name.to_owned(), text);
                 }
             }
+            members.retain(|name, value| {
+                let is_default =
+                    name == "stream" && *value == json!(false) || name == "content" && *value == "";
+                !(value.is_null() || is_default)
+            });
         }
         Value::Array(items) => items.iter_mut().for_each(strip),
         Value::Number(number) if number.as_f64() == Some(0.0) => *value = json!(0),
