@@ -95,6 +95,10 @@ const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
         dialect: Dialect::OpenaiResponses,
         side: "/input_tokens",
     };
+    const COUNT_TOKENS: What<'static> = SideCall {
+        dialect: Dialect::AnthropicMessages,
+        side: "/count_tokens",
+    };
     &[
         (
             "/v1/chat/completions",
@@ -219,6 +223,18 @@ const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
             Openai,
         ),
         ("/gateway/openai/v1/models", Method::GET, Models, Openai),
+        (
+            "/v1/messages/count_tokens",
+            Method::POST,
+            COUNT_TOKENS,
+            Anthropic,
+        ),
+        (
+            "/gateway/anthropic/v1/messages/count_tokens",
+            Method::POST,
+            COUNT_TOKENS,
+            Anthropic,
+        ),
         (
             "/gateway/anthropic/v1/messages",
             Method::POST,

@@ -285,7 +285,12 @@ impl Question {
                     (Some(model), _) => ModelEdit::Set(model),
                     (None, _) => ModelEdit::Remove,
                 },
-                defaults: &[&self.route.route.params, &provider.params, &fields],
+                // What is asked about a call has no place for how to answer it.
+                defaults: if self.side.is_some() {
+                    &[]
+                } else {
+                    &[&self.route.route.params, &provider.params, &fields]
+                },
                 ask_usage,
             };
             return Ok(Outgoing {

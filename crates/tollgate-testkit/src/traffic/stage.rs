@@ -153,8 +153,7 @@ impl Part {
         let is_own = client == self.dialect;
         match (self.kind, client) {
             ("ollama", _) if !is_own => "custom",
-            ("anthropic" | "vertex", _) => self.kind,
-            (_, Dialect::OpenaiResponses) if self.dialect == Dialect::OpenaiChat => "custom",
+            ("openai" | "deepseek" | "openrouter", Dialect::OpenaiResponses) if !is_own => "custom",
             _ => self.kind,
         }
     }

@@ -208,3 +208,29 @@ async fn who_lists_models_is_told_errors_in_their_own_dialect() {
     let answer = gateway.get(path).await;
     assert_eq!(answer.json()["error"]["code"], "model_not_found");
 }
+
+#[tokio::test]
+async fn tokens_are_counted_by_those_who_know_and_by_nobody_else() {
+    let anthropic = ScriptedProvider::always(Reply::json(200, &json!({"input_tokens": 14}))).await;
+    let configuration =
+        TWO_PROVIDERS.replace("{name: claude,", "{name: claude, params: {max_tokens: 9},");
+    let providers = [("OPENAI", &nobody().await), ("ANTHROPIC", &anthropic)];
+    let gateway = gateway(&configuration, &providers).await;
+    let mut call = chat("claude");
+    let answer = gateway.post("/v1/messages/count_tokens", &call).await;
+    assert_eq!(
+        (answer.status, answer.json()),
+        (200, json!({"input_tokens": 14}))
+    );
+    let sent = anthropic.received().remove(0);
+    call["model"] = json!("claude-sonnet-4-5");
+    assert_eq!(
+        (sent.path.as_str(), sent.json()),
+        ("/v1/messages/count_tokens", call)
+    );
+    let answer = gateway
+        .post("/v1/messages/count_tokens", &chat("gpt"))
+        .await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.json()["type"], "error");
+}
