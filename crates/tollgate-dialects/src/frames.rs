@@ -26,7 +26,9 @@ impl Frames {
     pub fn new(framing: Framing, event_bytes_max: usize) -> Self {
         Self(match framing {
             // Arrays are never read so: clients alone get them.
-            Framing::Sse | Framing::AwsFrames | Framing::JsonArray => Splitter::Sse(SseSplitter::new(event_bytes_max)),
+            Framing::Sse | Framing::AwsFrames | Framing::JsonArray => {
+                Splitter::Sse(SseSplitter::new(event_bytes_max))
+            }
             Framing::JsonLines => Splitter::Lines(LineSplitter::new(event_bytes_max)),
         })
     }

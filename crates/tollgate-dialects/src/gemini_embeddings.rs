@@ -57,7 +57,8 @@ fn read_batch(fields: &mut Fields) -> Result<EmbeddingCall, ReadError> {
         };
         match &first {
             Some(first) if shared(first) != shared(&call) => {
-                let problem = "asks for something else than those before it; only the texts may differ";
+                let problem =
+                    "asks for something else than those before it; only the texts may differ";
                 return Err(ReadError::shape(path, problem));
             }
             _ => first = Some(call),
@@ -95,7 +96,8 @@ fn read_one(mut fields: Fields) -> Result<EmbeddingCall, ReadError> {
 /// The parts of a content become one vector.
 fn read_text(fields: &mut Fields) -> Result<String, ReadError> {
     let content = fields.any("content");
-    let content = content.ok_or_else(|| fields.error("content", "is missing; it must be a content"))?;
+    let content =
+        content.ok_or_else(|| fields.error("content", "is missing; it must be a content"))?;
     let mut content = camel(fields.path("content"), content)?;
     let parts = match content.any("parts") {
         Some(Value::Array(parts)) => parts,
@@ -104,9 +106,12 @@ fn read_text(fields: &mut Fields) -> Result<String, ReadError> {
     };
     let text = |part: &Value| part["text"].as_str().map(str::to_owned);
     let texts: Option<Vec<String>> = parts.iter().map(text).collect();
-    texts
-        .map(|texts| texts.join("\n"))
-        .ok_or_else(|| content.error("parts", "must hold texts only, for a provider of another kind"))
+    texts.map(|texts| texts.join("\n")).ok_or_else(|| {
+        content.error(
+            "parts",
+            "must hold texts only, for a provider of another kind",
+        )
+    })
 }
 
 /// Writes a call for a provider.
@@ -242,7 +247,11 @@ mod tests {
     const GEMINI: Dialect = Dialect::GeminiEmbeddings;
     const OPENAI: Dialect = Dialect::OpenaiEmbeddings;
 
-    fn translated(from: Dialect, to: Dialect, call: &Value) -> Result<(Value, Vec<String>), String> {
+    fn translated(
+        from: Dialect,
+        to: Dialect,
+        call: &Value,
+    ) -> Result<(Value, Vec<String>), String> {
         let call = crate::read_call(from, call.to_string().as_bytes());
         let call = call.map_err(|error| error.to_string())?;
         let form = CallForm {
@@ -253,7 +262,10 @@ mod tests {
             drop_unsupported: false,
         };
         let written = crate::write_call(&call, &form).map_err(|error| error.to_string())?;
-        Ok((serde_json::from_slice(&written.body).unwrap(), written.dropped))
+        Ok((
+            serde_json::from_slice(&written.body).unwrap(),
+            written.dropped,
+        ))
     }
 
     #[test]
@@ -262,10 +274,7 @@ mod tests {
         assert_eq!(translated(GEMINI, GEMINI, &one), Ok((one, vec![])));
         let request = |text: &str| json!({"model": "models/m", "content": {"parts": [{"text": text}]}, "taskType": "FACT_VERIFICATION"});
         let several = json!({"requests": [request("a"), request("b")]});
-        assert_eq!(
-            translated(GEMINI, GEMINI, &several),
-            Ok((several, vec![]))
-        );
+        assert_eq!(translated(GEMINI, GEMINI, &several), Ok((several, vec![])));
     }
 
     #[test]
@@ -289,12 +298,19 @@ mod tests {
             request.extend(to_map(more));
             Value::Object(request)
         };
-        let differing = json!({"requests": [request(json!({})), request(json!({"output_dimensionality": 5}))]});
+        let differing =
+            json!({"requests": [request(json!({})), request(json!({"output_dimensionality": 5}))]});
         let error = translated(GEMINI, OPENAI, &differing).unwrap_err();
-        assert!(error.starts_with("requests[1]: asks for something else"), "{error}");
+        assert!(
+            error.starts_with("requests[1]: asks for something else"),
+            "{error}"
+        );
         let picture = json!({"content": {"parts": [{"inlineData": {}}]}});
         let error = translated(GEMINI, OPENAI, &picture).unwrap_err();
-        assert!(error.starts_with("content.parts: must hold texts"), "{error}");
+        assert!(
+            error.starts_with("content.parts: must hold texts"),
+            "{error}"
+        );
     }
 
     #[test]

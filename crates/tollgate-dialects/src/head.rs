@@ -368,7 +368,9 @@ impl Sampling {
         let mut is_changed = false;
         for (name, value) in defaults {
             let spellings = self.fields.iter().map(|(_, names)| *names);
-            let spellings = spellings.into_iter().find(|names| names.contains(&name.as_str()));
+            let spellings = spellings
+                .into_iter()
+                .find(|names| names.contains(&name.as_str()));
             let is_set = |name: &&str| members.get(*name).is_some_and(|value| !value.is_null());
             if !spellings.unwrap_or_default().iter().any(is_set) {
                 members.insert(name, value);

@@ -92,7 +92,9 @@ fn sent_key(headers: &HeaderMap) -> Option<Cow<'_, str>> {
 pub(crate) fn parameter<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.find(|(known, _)| *known == name)?;
-    percent_encoding::percent_decode_str(value).decode_utf8().ok()
+    percent_encoding::percent_decode_str(value)
+        .decode_utf8()
+        .ok()
 }
 
 #[cfg(test)]

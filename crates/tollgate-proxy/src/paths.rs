@@ -213,11 +213,7 @@ fn named(path: &str) -> Option<(&'static str, &'static Method, What<'_>, ErrorSh
             "/gateway/mlflow/v1/models/{id}",
             ErrorShape::Openai,
         ),
-        (
-            "/v1beta/models/",
-            "/v1beta/models/{id}",
-            ErrorShape::Gemini,
-        ),
+        ("/v1beta/models/", "/v1beta/models/{id}", ErrorShape::Gemini),
         (
             "/gateway/gemini/v1beta/models/",
             "/gateway/gemini/v1beta/models/{id}",
@@ -299,8 +295,14 @@ fn named(path: &str) -> Option<(&'static str, &'static Method, What<'_>, ErrorSh
 
 /// Gemini's methods, which come after the model's name.
 fn geminis(path: &str) -> Option<(&'static str, What<'_>)> {
-    let prefixes = ["/v1beta/models/", "/v1/models/", "/gateway/gemini/v1beta/models/"];
-    let prefix = prefixes.iter().position(|prefix| path.starts_with(prefix))?;
+    let prefixes = [
+        "/v1beta/models/",
+        "/v1/models/",
+        "/gateway/gemini/v1beta/models/",
+    ];
+    let prefix = prefixes
+        .iter()
+        .position(|prefix| path.starts_with(prefix))?;
     let rest = path.get(prefixes[prefix].len()..)?;
     let (name, method) = rest.rsplit_once(':')?;
     let call = |dialect, stream| What::CallAt {
@@ -421,10 +423,7 @@ mod tests {
                 "/gateway/gemini/v1beta/models/vectors:batchEmbedContents",
                 call(Dialect::GeminiEmbeddings, "vectors", None),
             ),
-            (
-                "/v1beta/models/chat:countTokens",
-                What::CountTokens("chat"),
-            ),
+            ("/v1beta/models/chat:countTokens", What::CountTokens("chat")),
             ("/v1beta/models/chat:predict", What::WrongMethod("GET")),
             ("/v1beta/models/:generateContent", What::WrongMethod("GET")),
         ] {

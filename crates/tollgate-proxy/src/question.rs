@@ -277,7 +277,8 @@ impl Question {
         });
         let provider = pick(params, |name| !COMMON_FIELDS.contains(&name));
         if route.is_empty() && provider.is_empty() && fields.is_empty()
-            || endpoint.dialect == Dialect::MlflowServing {
+            || endpoint.dialect == Dialect::MlflowServing
+        {
             return Ok(body);
         }
         let head = scan(endpoint.dialect, &body, limits)?;

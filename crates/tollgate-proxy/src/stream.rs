@@ -8,8 +8,8 @@ use std::{
 use bytes::Bytes;
 use http_body::Body;
 use tollgate_dialects::{
-    AnswerForm, ErrorKind, Frames, JsonArray, ProviderError, SseEvent, StopReason, StreamEvent, StreamReader,
-    StreamWriter, Watch,
+    AnswerForm, ErrorKind, Frames, JsonArray, ProviderError, SseEvent, StopReason, StreamEvent,
+    StreamReader, StreamWriter, Watch,
 };
 use tollgate_domain::{Dialect, Framing, StreamEnd, Usage};
 use tollgate_upstream::{Failure, UpstreamBody};

@@ -133,7 +133,9 @@ async fn own_dialect(stage: &Stage, index: usize, part: &Part) -> Verdict {
         let mut bare = without(value, &["model", "stream_options"]);
         // Each of these names the model.
         if let Some(Value::Array(requests)) = bare.get_mut("requests") {
-            requests.iter_mut().for_each(|request| *request = without(request, &["model"]));
+            requests
+                .iter_mut()
+                .for_each(|request| *request = without(request, &["model"]));
         }
         bare
     };
@@ -340,11 +342,7 @@ fn answer_in_other(part: &Part, other: Dialect, answer: &Answer) -> Result<(), S
         let said = read_error(part.dialect, recording.status, &recording.response_bytes());
         let heard = read_error(other, answer.status, &answer.body);
         let is_refused_key = said.kind == ErrorKind::Authentication;
-        let expected = if is_refused_key {
-            502
-        } else {
-            said.status
-        };
+        let expected = if is_refused_key { 502 } else { said.status };
         if answer.status != expected {
             return Err(format!("status {} instead of {expected}", answer.status));
         }

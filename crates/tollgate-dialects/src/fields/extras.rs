@@ -185,7 +185,10 @@ const GEMINI_GENERATE: &[Row] = &[
         Refused("there is text only"),
     ),
     ("generationConfig.speechConfig", Refused(NO_SOUND)),
-    ("generationConfig.imageConfig", Refused("there is text only")),
+    (
+        "generationConfig.imageConfig",
+        Refused("there is text only"),
+    ),
     ("generationConfig.audioTimestamp", Dropped(HINT)),
     ("generationConfig.mediaResolution", Dropped(HINT)),
     ("generationConfig.enableAffectiveDialog", Dropped(HINT)),

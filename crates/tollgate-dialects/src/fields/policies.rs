@@ -354,6 +354,9 @@ const GEMINI_EMBEDDINGS: &[Row] = &[
         Field::EncodingFormat,
         Mapped("the gateway writes the vectors as they are asked for"),
     ),
-    (Field::InputType, Refused("is `taskType`; others have no place there")),
+    (
+        Field::InputType,
+        Refused("is `taskType`; others have no place there"),
+    ),
     (Field::User, Dropped(NO_PLACE)),
 ];

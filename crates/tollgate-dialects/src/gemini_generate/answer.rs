@@ -164,7 +164,10 @@ fn collect(events: Vec<StreamEvent>, mut extras: Extras) -> ChatAnswer {
 }
 
 fn choice_of(answer: &mut ChatAnswer, index: u32) -> &mut AnswerChoice {
-    let known = answer.choices.iter().position(|choice| choice.index == index);
+    let known = answer
+        .choices
+        .iter()
+        .position(|choice| choice.index == index);
     let position = known.unwrap_or_else(|| {
         answer.choices.push(AnswerChoice {
             index,
@@ -204,10 +207,7 @@ fn begin(start: PartStart) -> PartKind {
 
 fn go_on(part: &mut PartKind, delta: Delta) {
     match (part, delta) {
-        (
-            PartKind::Text { text, .. } | PartKind::Refusal { text },
-            Delta::Text(more),
-        )
+        (PartKind::Text { text, .. } | PartKind::Refusal { text }, Delta::Text(more))
         | (PartKind::Reasoning { text, .. }, Delta::Reasoning(more))
         | (
             PartKind::ToolCall {
@@ -237,9 +237,8 @@ pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
 
 fn write_chat(answer: &ChatAnswer, form: &AnswerForm<'_>) -> Map<String, Value> {
     let own = answer.extra.dialect == Dialect::GeminiGenerate;
-    let or = |text: &str, otherwise: &str| {
-        if text.is_empty() { otherwise } else { text }.to_owned()
-    };
+    let or =
+        |text: &str, otherwise: &str| if text.is_empty() { otherwise } else { text }.to_owned();
     let mut extra = if own {
         answer.extra.fields.clone()
     } else {
@@ -266,7 +265,11 @@ fn write_chat(answer: &ChatAnswer, form: &AnswerForm<'_>) -> Map<String, Value> 
     );
     let model = or(&answer.model, form.fallback_model);
     put(&mut written, "modelVersion", Some(model));
-    put(&mut written, "responseId", Some(or(&answer.id, form.fallback_id)));
+    put(
+        &mut written,
+        "responseId",
+        Some(or(&answer.id, form.fallback_id)),
+    );
     written.extend(extra);
     written
 }

@@ -113,9 +113,8 @@ impl Grounding {
 
     /// `groundingMetadata`, if anything was cited.
     pub(super) fn write(&self) -> Option<Value> {
-        (!self.chunks.is_empty()).then(
-            || json!({"groundingChunks": self.chunks, "groundingSupports": self.supports}),
-        )
+        (!self.chunks.is_empty())
+            .then(|| json!({"groundingChunks": self.chunks, "groundingSupports": self.supports}))
     }
 }
 
@@ -164,7 +163,10 @@ mod tests {
             {"startIndex": 0, "endIndex": 1, "license": "mit"},
         ]});
         let citations = read(None, Some(&sources), "ä");
-        let places: Vec<&Value> = citations.iter().map(|cited| &cited["start_index"]).collect();
+        let places: Vec<&Value> = citations
+            .iter()
+            .map(|cited| &cited["start_index"])
+            .collect();
         assert_eq!(places, [&Value::Null, &Value::Null]);
     }
 }

@@ -93,7 +93,9 @@ impl Glimpse {
             && feedback.block_reason.is_some_and(is_block)
         {
             glimpse.content |= feedback.block_reason_message.is_some();
-            glimpse.candidates.push((0, Some(StopReason::ContentFilter)));
+            glimpse
+                .candidates
+                .push((0, Some(StopReason::ContentFilter)));
         }
         Some(glimpse)
     }

@@ -23,7 +23,9 @@ fn read_token(candidate: &Value) -> Map<String, Value> {
     read.insert("token".to_owned(), json!(token));
     read.insert(
         "logprob".to_owned(),
-        candidate["logProbability"].as_f64().map_or(Value::Null, Value::from),
+        candidate["logProbability"]
+            .as_f64()
+            .map_or(Value::Null, Value::from),
     );
     read.insert("bytes".to_owned(), json!(token.as_bytes()));
     read
@@ -59,7 +61,10 @@ mod tests {
             "chosenCandidates": [{"token": "a", "logProbability": -0.5}],
         });
         let read = read(&candidates).unwrap();
-        assert_eq!(read["content"][0]["top_logprobs"][1]["bytes"], json!([195, 164]));
+        assert_eq!(
+            read["content"][0]["top_logprobs"][1]["bytes"],
+            json!([195, 164])
+        );
         assert_eq!(write(&read), Some(candidates));
         assert_eq!(super::read(&json!({})), None);
         assert_eq!(write(&json!({"tokens": ["a"]})), None);

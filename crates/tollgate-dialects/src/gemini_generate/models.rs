@@ -83,9 +83,7 @@ impl Model {
                 set("thinkingBudget", json!(budget))
             }
             (_, _, Some(budget)) => set("thinkingBudget", json!(budget.min(self.budget_max()))),
-            (_, None, None) if reasoning.enabled == Some(true) => {
-                set("thinkingBudget", json!(-1))
-            }
+            (_, None, None) if reasoning.enabled == Some(true) => set("thinkingBudget", json!(-1)),
             (_, None, None) => return None,
         };
         config.insert("includeThoughts".to_owned(), json!(!off));
@@ -142,14 +140,46 @@ mod tests {
             ..Reasoning::default()
         };
         for (model, reasoning, expected) in [
-            ("gemini-3-pro", effort(ReasoningEffort::Medium), json!({"thinkingLevel": "high", "includeThoughts": true})),
-            ("gemini-3-flash", effort(ReasoningEffort::None), json!({"thinkingLevel": "minimal", "includeThoughts": false})),
-            ("gemini-3-flash", budget(4000), json!({"thinkingBudget": 4000, "includeThoughts": true})),
-            ("gemini-2.5-pro", off.clone(), json!({"thinkingBudget": 128, "includeThoughts": false})),
-            ("gemini-2.5-flash", off, json!({"thinkingBudget": 0, "includeThoughts": false})),
-            ("gemini-2.5-flash", budget(60_000), json!({"thinkingBudget": 24576, "includeThoughts": true})),
-            ("gemini-2.5-flash", effort(ReasoningEffort::Low), json!({"thinkingBudget": 1024, "includeThoughts": true})),
-            ("gemini-2.5-flash", adaptive, json!({"thinkingBudget": -1, "includeThoughts": true})),
+            (
+                "gemini-3-pro",
+                effort(ReasoningEffort::Medium),
+                json!({"thinkingLevel": "high", "includeThoughts": true}),
+            ),
+            (
+                "gemini-3-flash",
+                effort(ReasoningEffort::None),
+                json!({"thinkingLevel": "minimal", "includeThoughts": false}),
+            ),
+            (
+                "gemini-3-flash",
+                budget(4000),
+                json!({"thinkingBudget": 4000, "includeThoughts": true}),
+            ),
+            (
+                "gemini-2.5-pro",
+                off.clone(),
+                json!({"thinkingBudget": 128, "includeThoughts": false}),
+            ),
+            (
+                "gemini-2.5-flash",
+                off,
+                json!({"thinkingBudget": 0, "includeThoughts": false}),
+            ),
+            (
+                "gemini-2.5-flash",
+                budget(60_000),
+                json!({"thinkingBudget": 24576, "includeThoughts": true}),
+            ),
+            (
+                "gemini-2.5-flash",
+                effort(ReasoningEffort::Low),
+                json!({"thinkingBudget": 1024, "includeThoughts": true}),
+            ),
+            (
+                "gemini-2.5-flash",
+                adaptive,
+                json!({"thinkingBudget": -1, "includeThoughts": true}),
+            ),
         ] {
             let config = Model::named(model).thinking(&reasoning).map(Value::Object);
             assert_eq!(config, Some(expected), "{model} {reasoning:?}");

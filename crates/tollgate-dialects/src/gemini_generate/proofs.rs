@@ -7,10 +7,7 @@
 
 use base64::{
     Engine,
-    engine::{
-        DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig,
-        general_purpose::STANDARD,
-    },
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
 };
 
 /// Before a proof of Gemini's in our form.
@@ -60,7 +57,12 @@ mod tests {
 
     #[test]
     fn geminis_proofs_come_back_as_they_were() {
-        for signature in ["CvgCAb4+/9vup==", "CvgCAb4-_9vup", "signature_REDACTED_1", ""] {
+        for signature in [
+            "CvgCAb4+/9vup==",
+            "CvgCAb4-_9vup",
+            "signature_REDACTED_1",
+            "",
+        ] {
             let proof = from_wire(signature);
             assert_eq!(geminis_signature(&proof), Some(signature));
             assert_eq!(to_wire(&proof), signature);

@@ -164,7 +164,10 @@ fn read_tool_choice(
             ToolChoice::Auto
         }
         _ => {
-            calling = camel(config.path("functionCallingConfig"), Value::Object(Map::new()))?;
+            calling = camel(
+                config.path("functionCallingConfig"),
+                Value::Object(Map::new()),
+            )?;
             ToolChoice::Foreign(value)
         }
     };

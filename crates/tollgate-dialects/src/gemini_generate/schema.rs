@@ -100,9 +100,11 @@ fn is_plain_member(name: &str, value: &Value, schema: &Map<String, Value>) -> bo
             Some("number") => value == "float" || value == "double",
             _ => false,
         },
-        "enum" => value
-            .as_array()
-            .is_some_and(|words| words.iter().all(|word| word.as_str() != Some("") && word.is_string())),
+        "enum" => value.as_array().is_some_and(|words| {
+            words
+                .iter()
+                .all(|word| word.as_str() != Some("") && word.is_string())
+        }),
         // An object without properties is refused.
         "properties" => value
             .as_object()

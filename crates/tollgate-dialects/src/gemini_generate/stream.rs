@@ -3,6 +3,6 @@
 mod read;
 mod write;
 
-pub(crate) use read::StreamReader;
 pub(super) use read::Chunk;
+pub(crate) use read::StreamReader;
 pub(crate) use write::StreamWriter;

@@ -86,15 +86,22 @@ fn retold(from: Dialect, to: Dialect, stream: &str) -> String {
 
 /// The chunks of a stream of Gemini's.
 fn chunks(stream: &str) -> Vec<Value> {
-    let data = stream.lines().filter_map(|line| line.strip_prefix("data: "));
-    data.map(|data| serde_json::from_str(data).unwrap()).collect()
+    let data = stream
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "));
+    data.map(|data| serde_json::from_str(data).unwrap())
+        .collect()
 }
 
 /// All parts of a stream of Gemini's.
 fn parts(stream: &str) -> Vec<Value> {
     let chunks = chunks(stream).into_iter();
     chunks
-        .flat_map(|chunk| chunk["candidates"][0]["content"]["parts"].as_array().cloned())
+        .flat_map(|chunk| {
+            chunk["candidates"][0]["content"]["parts"]
+                .as_array()
+                .cloned()
+        })
         .flatten()
         .collect()
 }
@@ -248,7 +255,11 @@ fn what_changes_the_answer_is_refused_by_name() {
         (json!({"modalities": ["text", "audio"]}), vec!["modalities"]),
         (json!({"later": 1}), vec!["later"]),
     ] {
-        assert_eq!(openai("gemini-3-pro", more.clone()), refused(&names), "{more}");
+        assert_eq!(
+            openai("gemini-3-pro", more.clone()),
+            refused(&names),
+            "{more}"
+        );
     }
     let harmless = json!({"logit_bias": {}, "modalities": ["text"], "parallel_tool_calls": true, "seed": -5, "logprobs": false, "n": 2});
     let body = openai("gemini-3-pro", harmless).unwrap();
@@ -271,7 +282,8 @@ fn what_changes_the_answer_is_refused_by_name() {
 #[test]
 fn results_find_their_calls_by_name_and_order() {
     let call = |name: &str| json!({"functionCall": {"name": name, "args": {}}});
-    let result = |name: &str| json!({"functionResponse": {"name": name, "response": {"output": name}}});
+    let result =
+        |name: &str| json!({"functionResponse": {"name": name, "response": {"output": name}}});
     let conversation = json!({"contents": [
         {"role": "model", "parts": [call("a"), call("b"), call("a")]},
         {"role": "user", "parts": [result("b"), result("a"), result("a")]},
@@ -392,7 +404,10 @@ fn a_proof_comes_back_on_its_part_through_other_languages() {
 fn a_streamed_proof_is_the_same_proof() {
     let stream = stream_of(&[
         chunk(&json!([{"text": "hm", "thought": true}]), None),
-        chunk(&json!([{"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "c2ln"}]), None),
+        chunk(
+            &json!([{"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "c2ln"}]),
+            None,
+        ),
         chunk(&json!([{"text": ""}]), Some("STOP")),
     ]);
     let openai = retold(GEMINI, OPENAI, &stream);
@@ -400,7 +415,10 @@ fn a_streamed_proof_is_the_same_proof() {
         openai.contains(r#""extra_content":{"google":{"thought_signature":"c2ln"}}"#),
         "{openai}"
     );
-    assert!(openai.contains(r#""finish_reason":"tool_calls""#), "{openai}");
+    assert!(
+        openai.contains(r#""finish_reason":"tool_calls""#),
+        "{openai}"
+    );
     let anthropic = retold(GEMINI, ANTHROPIC, &stream);
     assert!(
         anthropic.contains(r#"{"type":"redacted_thinking","data":"gemini:c2ln"}"#),
@@ -419,7 +437,10 @@ fn a_streamed_proof_is_the_same_proof() {
 fn a_proof_of_a_text_comes_in_an_empty_part() {
     let stream = stream_of(&[
         chunk(&json!([{"text": "Hel"}]), None),
-        chunk(&json!([{"text": "lo", "thoughtSignature": "c2ln"}]), Some("STOP")),
+        chunk(
+            &json!([{"text": "lo", "thoughtSignature": "c2ln"}]),
+            Some("STOP"),
+        ),
     ]);
     let expected = [
         json!({"text": "Hel"}),
@@ -427,7 +448,10 @@ fn a_proof_of_a_text_comes_in_an_empty_part() {
         json!({"text": "", "thoughtSignature": "c2ln"}),
     ];
     assert_eq!(parts(&retold(GEMINI, GEMINI, &stream)), expected);
-    let whole = chunk(&json!([{"text": "Hello", "thoughtSignature": "c2ln"}]), Some("STOP"));
+    let whole = chunk(
+        &json!([{"text": "Hello", "thoughtSignature": "c2ln"}]),
+        Some("STOP"),
+    );
     let message = told(GEMINI, OPENAI, &whole)["choices"][0]["message"].clone();
     let back = written(OPENAI, GEMINI, "gemini-3-pro", &replayed(&message));
     assert_eq!(
@@ -476,7 +500,10 @@ fn a_call_that_gemini_3_did_not_make_is_sent_with_the_word_for_that() {
     let proofs = |model: &str| -> Vec<Value> {
         let body = written(OPENAI, GEMINI, model, &replayed(&said));
         let parts = models_parts(&body).as_array().unwrap();
-        parts.iter().map(|part| part["thoughtSignature"].clone()).collect()
+        parts
+            .iter()
+            .map(|part| part["thoughtSignature"].clone())
+            .collect()
     };
     assert_eq!(
         proofs("gemini-3-pro"),
@@ -492,7 +519,8 @@ fn a_gemini_client_brings_claudes_proof_back() {
         {"type": "redacted_thinking", "data": "Em+/=="},
         {"type": "tool_use", "id": "1", "name": "f", "input": {"x": 1}},
     ]);
-    let answer = json!({"id": "msg_1", "model": "claude", "content": content, "stop_reason": "tool_use"});
+    let answer =
+        json!({"id": "msg_1", "model": "claude", "content": content, "stop_reason": "tool_use"});
     let told = told(ANTHROPIC, GEMINI, &answer);
     let back = |parts: &Value| {
         let call = json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]}, {"role": "model", "parts": parts}]});
@@ -516,7 +544,10 @@ fn a_gemini_client_brings_claudes_proof_back() {
         json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}}),
         json!({"type": "message_stop"}),
     ];
-    let stream: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+    let stream: String = events
+        .iter()
+        .map(|event| format!("data: {event}\n\n"))
+        .collect();
     let heard = parts(&retold(ANTHROPIC, GEMINI, &stream));
     assert_eq!(back(&json!(heard)), content);
 }
@@ -591,8 +622,16 @@ fn finish_reasons_mean_what_they_say() {
     ] {
         let mut answer = chunk(&json!([{"text": "Hi"}]), None);
         answer["candidates"][0]["finishReason"] = word.clone();
-        assert_eq!(told(GEMINI, OPENAI, &answer)["choices"][0]["finish_reason"], openai, "{word}");
-        assert_eq!(told(GEMINI, ANTHROPIC, &answer)["stop_reason"], anthropic, "{word}");
+        assert_eq!(
+            told(GEMINI, OPENAI, &answer)["choices"][0]["finish_reason"],
+            openai,
+            "{word}"
+        );
+        assert_eq!(
+            told(GEMINI, ANTHROPIC, &answer)["stop_reason"],
+            anthropic,
+            "{word}"
+        );
         let own = told(GEMINI, GEMINI, &answer)["candidates"][0]["finishReason"].clone();
         if word.is_string() {
             assert_eq!(own, word);
@@ -613,14 +652,21 @@ fn what_was_found_is_told_as_citations() {
         json!({"url": "https://a.example", "title": "a", "start_index": 10, "end_index": 19})
     );
     let anthropic = told(GEMINI, ANTHROPIC, &answer);
-    assert_eq!(anthropic["content"][0]["citations"][0]["cited_text"], "Alter: 7.");
+    assert_eq!(
+        anthropic["content"][0]["citations"][0]["cited_text"],
+        "Alter: 7."
+    );
     let stream = retold(GEMINI, OPENAI, &stream_of(&[answer]));
-    assert!(stream.contains(r#""start_index":10,"end_index":19"#), "{stream}");
+    assert!(
+        stream.contains(r#""start_index":10,"end_index":19"#),
+        "{stream}"
+    );
 }
 
 #[test]
 fn log_probabilities_go_both_ways() {
-    let logprobs = json!({"chosenCandidates": [{"token": "Hi", "logProbability": -0.5}], "topCandidates": []});
+    let logprobs =
+        json!({"chosenCandidates": [{"token": "Hi", "logProbability": -0.5}], "topCandidates": []});
     let mut answer = chunk(&json!([{"text": "Hi"}]), Some("STOP"));
     answer["candidates"][0]["logprobsResult"] = logprobs;
     let openai = told(GEMINI, OPENAI, &answer);
@@ -647,13 +693,19 @@ fn the_last_finish_reason_counts() {
     ]);
     let openai = retold(GEMINI, OPENAI, &stream);
     assert_eq!(openai.matches("finish_reason\":\"").count(), 1, "{openai}");
-    assert!(openai.contains(r#""finish_reason":"content_filter""#), "{openai}");
+    assert!(
+        openai.contains(r#""finish_reason":"content_filter""#),
+        "{openai}"
+    );
 }
 
 #[test]
 fn a_stream_that_breaks_off_never_looks_whole() {
     let openai = |text: &str, finish: Value| {
-        format!("data: {}\n\n", json!({"id": "1", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish}]}))
+        format!(
+            "data: {}\n\n",
+            json!({"id": "1", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish}]})
+        )
     };
     let stream = openai("Hel", Value::Null) + &openai("lo", json!("stop"));
     let mut writer = StreamWriter::new(&form(GEMINI));
@@ -687,7 +739,9 @@ fn an_error_in_a_stream_is_told_in_the_clients_words() {
     );
     assert!(retold(GEMINI, ANTHROPIC, &stream).contains("overloaded_error"));
     let openai = r#"data: {"error": {"message": "slow down", "type": "rate_limit_error", "code": "rate_limit_exceeded"}}"#;
-    let told = chunks(&retold(OPENAI, GEMINI, &format!("{openai}\n\n"))).pop().unwrap();
+    let told = chunks(&retold(OPENAI, GEMINI, &format!("{openai}\n\n")))
+        .pop()
+        .unwrap();
     assert_eq!(
         (&told["error"]["code"], &told["error"]["status"]),
         (&json!(429), &json!("RESOURCE_EXHAUSTED"))

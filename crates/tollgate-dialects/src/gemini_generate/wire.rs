@@ -73,10 +73,17 @@ pub(super) fn stop_reason(word: &str, asks_for_tool: bool) -> Option<StopReason>
         "STOP" | "1" => StopReason::EndTurn,
         "MAX_TOKENS" | "2" => StopReason::MaxTokens,
         // Recorded clients have the enum's numbers as well; from 5 on they differ between Gemini and Vertex.
-        "SAFETY" | "3" | "RECITATION" | "4" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII"
-        | "IMAGE_SAFETY" | "IMAGE_PROHIBITED_CONTENT" | "IMAGE_RECITATION" | "MODEL_ARMOR" => {
-            StopReason::ContentFilter
-        }
+        "SAFETY"
+        | "3"
+        | "RECITATION"
+        | "4"
+        | "BLOCKLIST"
+        | "PROHIBITED_CONTENT"
+        | "SPII"
+        | "IMAGE_SAFETY"
+        | "IMAGE_PROHIBITED_CONTENT"
+        | "IMAGE_RECITATION"
+        | "MODEL_ARMOR" => StopReason::ContentFilter,
         other => StopReason::Other(other.to_owned()),
     })
 }
@@ -161,7 +168,10 @@ impl WireUsage {
         let cached_audio = audio(self.cache_tokens_details.as_deref()).unwrap_or(0);
         let input_audio = heard.map(|heard| heard.saturating_sub(cached_audio));
         let tools = self.tool_use_prompt_token_count.get();
-        let prompt = self.prompt_token_count.get().or_else(|| self.prompt_by_total());
+        let prompt = self
+            .prompt_token_count
+            .get()
+            .or_else(|| self.prompt_by_total());
         let prompt = prompt.map(|prompt| {
             prompt
                 .saturating_sub(cached.unwrap_or(0))
@@ -198,10 +208,7 @@ impl WireUsage {
     }
 
     fn rest_of_total(&self, known: Count) -> Option<u64> {
-        let counted = [
-            self.thoughts_token_count,
-            self.tool_use_prompt_token_count,
-        ];
+        let counted = [self.thoughts_token_count, self.tool_use_prompt_token_count];
         let counted = counted.into_iter().filter_map(Count::get);
         let counted = counted.fold(known.get()?, u64::saturating_add);
         Some(self.total_token_count.get()?.saturating_sub(counted))
@@ -292,7 +299,8 @@ mod tests {
         assert_eq!(told(json!({"promptTokenCount": 5})), Some((Some(5), None)));
         let silent = json!({"promptTokenCount": 5, "thoughtsTokenCount": 4, "totalTokenCount": 9});
         assert_eq!(told(silent), Some((Some(5), Some(0))));
-        let unasked = json!({"candidatesTokenCount": 1, "thoughtsTokenCount": 96, "totalTokenCount": 672});
+        let unasked =
+            json!({"candidatesTokenCount": 1, "thoughtsTokenCount": 96, "totalTokenCount": 672});
         assert_eq!(told(unasked), Some((Some(575), Some(1))));
         let both = json!({"thoughtsTokenCount": 94, "totalTokenCount": 390});
         assert_eq!(told(both), Some((None, None)));

@@ -338,7 +338,10 @@ fn a_model_is_named_where_its_dialect_names_it() {
         String::from_utf8(edits.apply(&head, &body).to_vec()).unwrap()
     };
     assert_eq!(
-        edited(r#"{"requests": [{"model":"models/route","content":1},{"content":2}]}"#, "requests"),
+        edited(
+            r#"{"requests": [{"model":"models/route","content":1},{"content":2}]}"#,
+            "requests"
+        ),
         r#"{"requests": [{"model":"models/m","content":1},{"content":2,"model":"models/m"}]}"#
     );
     assert_eq!(

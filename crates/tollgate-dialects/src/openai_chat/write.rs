@@ -15,8 +15,8 @@ use super::{
 use crate::{
     Answer, AnswerChoice, AnswerForm, Call, CallForm, ChatAnswer, ChatCall, Field, Gaps,
     MediaSource, Message, Part, PartKind, Reasoning, ReasoningEffort, ResponseFormat, Role,
-    StopReason, Tool, ToolChoice, ToolKind, Unsupported, Written, cohere_rerank, fields::Place, gemini_generate::geminis_signature,
-    json::put, openai_completions, openai_embeddings,
+    StopReason, Tool, ToolChoice, ToolKind, Unsupported, Written, cohere_rerank, fields::Place,
+    gemini_generate::geminis_signature, json::put, openai_completions, openai_embeddings,
 };
 
 // === calls ===
@@ -761,7 +761,9 @@ pub(super) fn annotation(citation: &Value, start: usize, end: usize) -> Option<V
         let at = usize::try_from(citation.get(name)?.as_u64()?).ok()?;
         Some(start.saturating_add(at).min(end))
     };
-    let (start, end) = at("start_index").zip(at("end_index")).unwrap_or((start, end));
+    let (start, end) = at("start_index")
+        .zip(at("end_index"))
+        .unwrap_or((start, end));
     Some(
         json!({"type": "url_citation", "url_citation": {"url": url, "title": title, "start_index": start, "end_index": end}}),
     )

@@ -179,9 +179,7 @@ fn strip_geminis(value: &mut Value, name: &str) {
                 !is_default
             });
         }
-        Value::Array(items) => items
-            .iter_mut()
-            .for_each(|item| strip_geminis(item, "")),
+        Value::Array(items) => items.iter_mut().for_each(|item| strip_geminis(item, "")),
         Value::String(word) if name == "type" => *word = word.to_ascii_lowercase(),
         _ => {}
     }
@@ -301,13 +299,18 @@ fn write_stream(form: &AnswerForm<'_>, told: &[StreamEvent]) -> Vec<u8> {
 #[test]
 fn streams_mean_the_same_when_written_again() {
     for (fixture, stream) in streams() {
-        let (told, finish) =
-            read_stream(fixture.dialect, &[stream.as_bytes()], end_of(fixture.dialect)).unwrap();
+        let (told, finish) = read_stream(
+            fixture.dialect,
+            &[stream.as_bytes()],
+            end_of(fixture.dialect),
+        )
+        .unwrap();
         assert_eq!(finish, Finish::Complete, "{}", fixture.name);
         let lines: Vec<String> = told.iter().map(|event| format!("{event:?}")).collect();
         fixture.snapshot("stream", &lines.join("\n"));
         let written = write_stream(&fixture.answer_form(), &told);
-        let (again, _) = read_stream(fixture.dialect, &[&written], end_of(fixture.dialect)).unwrap();
+        let (again, _) =
+            read_stream(fixture.dialect, &[&written], end_of(fixture.dialect)).unwrap();
         assert_eq!(merged(again), merged(told), "{}", fixture.name);
     }
 }
@@ -386,7 +389,12 @@ fn a_watch_agrees_with_the_reader() {
             _ => None,
         });
         assert_eq!(seen_stop, told_stop.or(last_stop), "{}", fixture.name);
-        assert_eq!(watch.complete(), finish == Finish::Complete, "{}", fixture.name);
+        assert_eq!(
+            watch.complete(),
+            finish == Finish::Complete,
+            "{}",
+            fixture.name
+        );
     }
 }
 
@@ -416,7 +424,9 @@ fn end_mark(stream: &str) -> Option<usize> {
         let end = stream.trim_end().len();
         stream.contains("\"finishReason\"").then_some(end)
     };
-    after("data: [DONE]").or_else(|| after("data: {\"type\":\"message_stop\"").and_then(brace)).or_else(last)
+    after("data: [DONE]")
+        .or_else(|| after("data: {\"type\":\"message_stop\"").and_then(brace))
+        .or_else(last)
 }
 
 #[test]
@@ -428,7 +438,9 @@ fn a_stream_cut_anywhere_has_no_end_and_one_split_anywhere_has_one() {
         for cut in 0..=bytes.len() {
             let (first, second) = bytes.split_at(cut);
             // An event that is cut in the middle cannot be read, which is no end either.
-            if let Ok((told, finish)) = read_stream(fixture.dialect, &[first], end_of(fixture.dialect)) {
+            if let Ok((told, finish)) =
+                read_stream(fixture.dialect, &[first], end_of(fixture.dialect))
+            {
                 let ends = told
                     .iter()
                     .filter(|event| **event == StreamEvent::End)
@@ -474,7 +486,8 @@ fn a_whole_answer_can_be_told_as_a_stream() {
             continue;
         };
         let written = write_stream(&fixture.answer_form(), &told);
-        let (again, finish) = read_stream(fixture.dialect, &[&written], end_of(fixture.dialect)).unwrap();
+        let (again, finish) =
+            read_stream(fixture.dialect, &[&written], end_of(fixture.dialect)).unwrap();
         assert_eq!(finish, Finish::Complete, "{}", fixture.name);
         assert_eq!(merged(again).1, answer.usage, "{}", fixture.name);
         for choice in &answer.choices {

@@ -32,7 +32,11 @@ fn parts(content: &Value) -> Vec<Value> {
         Value::String(text) => json!({"type": "text", "text": text}),
         _ => json!({"type": "file"}),
     };
-    parts.iter().filter(|part| part.is_object()).map(part).collect()
+    parts
+        .iter()
+        .filter(|part| part.is_object())
+        .map(part)
+        .collect()
 }
 
 /// Puts what the prompt gave in the place of what the caller sent.
@@ -148,7 +152,11 @@ mod tests {
             content: json!(text),
         };
         let mut filled = body();
-        let turns = vec![said("system", "Purr."), Turn::CallersMessages, said("user", "And?")];
+        let turns = vec![
+            said("system", "Purr."),
+            Turn::CallersMessages,
+            said("user", "And?"),
+        ];
         put(Rendered::Messages(turns), &mut filled);
         let filled = Value::Object(filled);
         assert_eq!(
@@ -167,7 +175,8 @@ mod tests {
     fn a_text_keeps_the_callers_pictures() {
         let mut filled = body();
         put(Rendered::Text("Look:".to_owned()), &mut filled);
-        let expected = json!([{"role": "user", "parts": [{"text": "Look:"}, {"inlineData": {"data": "AA"}}]}]);
+        let expected =
+            json!([{"role": "user", "parts": [{"text": "Look:"}, {"inlineData": {"data": "AA"}}]}]);
         assert_eq!(Value::Object(filled)["contents"], expected);
     }
 }

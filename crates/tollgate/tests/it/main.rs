@@ -7,6 +7,7 @@ mod callers;
 mod changes;
 mod command_line;
 mod faults;
+mod gemini;
 mod mlflow;
 mod prompts;
 mod routing;

@@ -137,7 +137,9 @@ impl CallWriter<'_> {
                 signature: None,
             } if self.own => to_map(json!({"type": "thinking", "thinking": text})),
             PartKind::Reasoning { .. } => return self.none(Field::Reasoning),
-            PartKind::RedactedReasoning { data } if !self.own && geminis_signature(data).is_some() => {
+            PartKind::RedactedReasoning { data }
+                if !self.own && geminis_signature(data).is_some() =>
+            {
                 return self.none(Field::RedactedReasoning);
             }
             PartKind::RedactedReasoning { data } => {

@@ -8,10 +8,7 @@ use super::super::{
     proofs,
     wire::{camel, take_list},
 };
-use crate::{
-    MediaSource, Message, Part, PartKind, ReadError, Role, ToolKind,
-    json::Fields,
-};
+use crate::{MediaSource, Message, Part, PartKind, ReadError, Role, ToolKind, json::Fields};
 
 /// Begins the ids of calls that came without one. They are not written back.
 pub(in super::super) const MADE_UP: &str = "gemini_call_";
@@ -295,10 +292,7 @@ pub(in super::super) fn is_object(text: &str) -> bool {
 
 // === media ===
 
-fn read_inline(
-    fields: &mut Fields,
-    extra: &mut Map<String, Value>,
-) -> Result<PartKind, ReadError> {
+fn read_inline(fields: &mut Fields, extra: &mut Map<String, Value>) -> Result<PartKind, ReadError> {
     let mut blob = inner(fields, "inlineData")?;
     let media_type = blob.text("mimeType")?.unwrap_or_default();
     // Google's clients write the other alphabet.

@@ -218,7 +218,8 @@ impl StreamReader {
             let choice = self.choice(0)?;
             choice.stop = Some("SAFETY".to_owned());
             let message = block.block_reason_message;
-            if let Some(message) = message.filter(|_| !std::mem::replace(&mut choice.blocked, true)) {
+            if let Some(message) = message.filter(|_| !std::mem::replace(&mut choice.blocked, true))
+            {
                 choice.refuse(&message.0, out);
             }
         }
@@ -268,7 +269,11 @@ impl StreamReader {
         let index = candidate.index.index().unwrap_or(0);
         let state = self.choice(index)?;
         let content = candidate.content.and_then(parse::<Content<'_>>);
-        for part in content.and_then(|content| content.parts).into_iter().flatten() {
+        for part in content
+            .and_then(|content| content.parts)
+            .into_iter()
+            .flatten()
+        {
             state.part(part, &id, out);
         }
         state.cite(candidate, out);

@@ -295,8 +295,7 @@ impl CallOut {
     fn write(self) -> Value {
         let args = parse_arguments(&self.arguments);
         let args = args.unwrap_or_else(|| invalid_arguments(&self.arguments));
-        let mut part =
-            json!({"functionCall": {"id": self.id, "name": self.name, "args": args}});
+        let mut part = json!({"functionCall": {"id": self.id, "name": self.name, "args": args}});
         if let Some(proof) = self.proof {
             part["thoughtSignature"] = Value::String(proof);
         }

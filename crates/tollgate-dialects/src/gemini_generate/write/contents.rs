@@ -49,10 +49,7 @@ impl CallWriter<'_> {
         }
         // Somebody has to speak; with OpenAI the operator may be the only one.
         if !self.own && turns.is_empty() && !system.parts.is_empty() {
-            turns.push(Turn::new(
-                Some("user"),
-                std::mem::take(&mut system.parts),
-            ));
+            turns.push(Turn::new(Some("user"), std::mem::take(&mut system.parts)));
         }
         let has_system = !system.parts.is_empty() || !system.extra.is_empty();
         put(
@@ -109,7 +106,8 @@ impl CallWriter<'_> {
                 }
             }
             let is_unproved = |part: &&Part| {
-                matches!(part.kind, PartKind::ToolCall { .. }) && signature_in(&part.extra).is_none()
+                matches!(part.kind, PartKind::ToolCall { .. })
+                    && signature_in(&part.extra).is_none()
             };
             proofs.calls_to_come = message.content.iter().filter(is_unproved).count().min(1);
             let taken = message.content.iter();
@@ -375,7 +373,9 @@ impl CallWriter<'_> {
                 let name = name.as_deref();
                 self.source(source, "application/pdf", Field::Document, name, extra)
             }
-            PartKind::Audio { data, format } => Some(inline(&format!("audio/{format}"), data, None)),
+            PartKind::Audio { data, format } => {
+                Some(inline(&format!("audio/{format}"), data, None))
+            }
             _ => None,
         }
     }

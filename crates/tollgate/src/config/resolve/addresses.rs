@@ -124,8 +124,16 @@ pub(crate) fn report_missing_places(
         return;
     }
     for (key, given, such_as) in [
-        ("project", &written.project, "the id of your project in Google Cloud"),
-        ("location", &written.location, "such as `us-central1` or `global`"),
+        (
+            "project",
+            &written.project,
+            "the id of your project in Google Cloud",
+        ),
+        (
+            "location",
+            &written.location,
+            "such as `us-central1` or `global`",
+        ),
     ] {
         let is_plain = |text: &str| {
             let is_fit = |sign: char| sign.is_ascii_alphanumeric() || "-_.:".contains(sign);
@@ -142,7 +150,10 @@ pub(crate) fn report_missing_places(
             }
             Some(text) if !is_plain(text.trim()) => {
                 problems
-                    .error(at.key(key).span(), format!("this is no `{key}` of Google Cloud"))
+                    .error(
+                        at.key(key).span(),
+                        format!("this is no `{key}` of Google Cloud"),
+                    )
                     .help(format!("give {such_as}"));
             }
             Some(_) => {}
