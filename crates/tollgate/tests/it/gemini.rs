@@ -98,7 +98,7 @@ async fn its_clients_are_answered_by_everybody() {
     let (openai, gemini) = both().await;
     let gateway = stage(&openai, &gemini).await;
     for route in ["gpt", "flash", "flash-vertex", "claude-vertex"] {
-        for prefix in ["/v1beta", "/v1", "/gateway/gemini/v1beta"] {
+        for prefix in ["/v1beta", "/v1", "/gateway/gemini/v1"] {
             let path = format!("{prefix}/models/{route}:generateContent");
             let answer = gateway.post(&path, &ask()).await;
             let candidate = &answer.json()["candidates"][0];
