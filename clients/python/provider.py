@@ -1,4 +1,4 @@
-"""A provider that does what the model's name says, in OpenAI's, Anthropic's, Ollama's and MLflow's languages."""
+"""A provider that does what the model's name says, in the languages of OpenAI, Anthropic, Gemini, Ollama and MLflow."""
 
 import base64
 import http.server
@@ -7,6 +7,8 @@ import json
 import struct
 import threading
 import time
+
+import provider_gemini as gemini
 
 TOOL_CALLS = [("call_1", "weather", {"city": "Rome"}), ("call_2", "weather", {"city": "Oslo"})]
 WORDS = ["Hel", "lo ", "wörld"]
@@ -42,6 +44,8 @@ class Provider:
         self.server.shutdown()
 
     def answer(self, handler, body):
+        if "/models/" in handler.path:
+            return self.answer_gemini(handler, body)
         model = body.get("model", "")
         anthropic = handler.path == "/v1/messages"
         if model == "rate-limited":
@@ -69,6 +73,20 @@ class Provider:
             events = anthropic_events(body) if anthropic else openai_events(body)
             return stream(handler, events, model)
         return send(handler, 200, anthropic_answer(body) if anthropic else openai_answer(body))
+
+    def answer_gemini(self, handler, body):
+        model, method = gemini.model_of(handler.path), gemini.method_of(handler.path)
+        for name, status, message in [("rate-limited", 429, "slow down"), ("broken", 500, "broken"), ("picky", 400, "too many cooks")]:
+            if model == name:
+                return send(handler, status, gemini.error(status, message))
+        if method == "countTokens":
+            return send(handler, 200, {"totalTokens": 7})
+        if method in ("embedContent", "batchEmbedContents"):
+            return send(handler, 200, gemini.vectors(body))
+        words = WORDS * (2 if model == "broken-stream" else 1)
+        if method == "streamGenerateContent":
+            return stream(handler, gemini.events(body, words, TOOL_CALLS), model)
+        return send(handler, 200, gemini.answer(body, words, TOOL_CALLS))
 
 
 def error(anthropic, kind, message):

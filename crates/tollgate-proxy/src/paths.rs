@@ -267,6 +267,12 @@ const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
             Models,
             ErrorShape::Gemini,
         ),
+        (
+            "/gateway/gemini/v1/models",
+            Method::GET,
+            Models,
+            ErrorShape::Gemini,
+        ),
         ("/api/2.0/endpoints", Method::GET, Endpoints, Mlflow),
         ("/api/2.0/gateway/routes", Method::GET, LegacyRoutes, Mlflow),
         (
@@ -418,6 +424,11 @@ fn named(path: &str) -> Option<(&'static str, &'static Method, What<'_>, ErrorSh
             "/gateway/gemini/v1beta/models/{id}",
             ErrorShape::Gemini,
         ),
+        (
+            "/gateway/gemini/v1/models/",
+            "/gateway/gemini/v1/models/{id}",
+            ErrorShape::Gemini,
+        ),
     ] {
         if let Some(name) = between(prefix, "") {
             return Some((pattern, &Method::GET, What::Model(name), shape));
@@ -505,6 +516,7 @@ fn geminis(path: &str) -> Option<(&'static str, What<'_>)> {
         "/v1beta/models/",
         "/v1/models/",
         "/gateway/gemini/v1beta/models/",
+        "/gateway/gemini/v1/models/",
     ];
     let prefix = prefixes
         .iter()
@@ -516,48 +528,35 @@ fn geminis(path: &str) -> Option<(&'static str, What<'_>)> {
         name,
         stream,
     };
-    // One for each prefix.
+    /// The patterns of a method, one for each prefix.
+    macro_rules! patterns {
+        ($method:literal) => {
+            [
+                concat!("/v1beta/models/{name}:", $method),
+                concat!("/v1/models/{name}:", $method),
+                concat!("/gateway/gemini/v1beta/models/{name}:", $method),
+                concat!("/gateway/gemini/v1/models/{name}:", $method),
+            ]
+        };
+    }
     let (patterns, what) = match method {
         "generateContent" => (
-            [
-                "/v1beta/models/{name}:generateContent",
-                "/v1/models/{name}:generateContent",
-                "/gateway/gemini/v1beta/models/{name}:generateContent",
-            ],
+            patterns!("generateContent"),
             call(Dialect::GeminiGenerate, Some(false)),
         ),
         "streamGenerateContent" => (
-            [
-                "/v1beta/models/{name}:streamGenerateContent",
-                "/v1/models/{name}:streamGenerateContent",
-                "/gateway/gemini/v1beta/models/{name}:streamGenerateContent",
-            ],
+            patterns!("streamGenerateContent"),
             call(Dialect::GeminiGenerate, Some(true)),
         ),
         "embedContent" => (
-            [
-                "/v1beta/models/{name}:embedContent",
-                "/v1/models/{name}:embedContent",
-                "/gateway/gemini/v1beta/models/{name}:embedContent",
-            ],
+            patterns!("embedContent"),
             call(Dialect::GeminiEmbeddings, None),
         ),
         "batchEmbedContents" => (
-            [
-                "/v1beta/models/{name}:batchEmbedContents",
-                "/v1/models/{name}:batchEmbedContents",
-                "/gateway/gemini/v1beta/models/{name}:batchEmbedContents",
-            ],
+            patterns!("batchEmbedContents"),
             call(Dialect::GeminiEmbeddings, None),
         ),
-        "countTokens" => (
-            [
-                "/v1beta/models/{name}:countTokens",
-                "/v1/models/{name}:countTokens",
-                "/gateway/gemini/v1beta/models/{name}:countTokens",
-            ],
-            What::CountTokens(name),
-        ),
+        "countTokens" => (patterns!("countTokens"), What::CountTokens(name)),
         _ => return None,
     };
     (!name.is_empty()).then_some((patterns[prefix], what))

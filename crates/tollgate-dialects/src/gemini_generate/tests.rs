@@ -550,6 +550,17 @@ fn a_gemini_client_brings_claudes_proof_back() {
         .collect();
     let heard = parts(&retold(ANTHROPIC, GEMINI, &stream));
     assert_eq!(back(&json!(heard)), content);
+    // Google's own client keeps each chunk as a content of its own.
+    let kept = heard
+        .iter()
+        .map(|part| json!({"role": "model", "parts": [part]}));
+    let kept: Vec<Value> = [json!({"parts": [{"text": "Hi"}]})]
+        .into_iter()
+        .chain(kept)
+        .collect();
+    let call = json!({"contents": kept});
+    let body = written(GEMINI, ANTHROPIC, "claude-sonnet-4-5", &call);
+    assert_eq!(body["messages"][1]["content"], content);
 }
 
 // === answers ===

@@ -497,6 +497,9 @@ mistakes! {
     provider_name_with_a_slash: "direct_use: true\nproviders: [{name: a/b, type: demo}]\n";
     provider_twice: "direct_use: true\nproviders: [{name: a, type: demo}, {name: a, type: demo}]\n";
     provider_without_address: provider!("    type: azure\n    api_key: $AZURE_API_KEY\n");
+    vertex_without_project_and_location: provider!("    type: vertex\n    api_key: $OPENAI_API_KEY\n");
+    vertex_of_a_place_that_is_none: provider!("    type: vertex\n    api_key: $OPENAI_API_KEY\n    project: p\n    location: us/central1\n");
+    project_of_another_kind: provider!("    type: gemini\n    api_key: $OPENAI_API_KEY\n    project: p\n");
     provider_with_two_addresses: provider!("    type: custom\n    base_url: http://a\n    api_base: http://b\n");
     address_without_scheme: provider!("    type: custom\n    base_url: localhost:8000/v1\n");
     address_with_password: provider!("    type: custom\n    base_url: https://user:hunter2@example.com\n");

@@ -7,6 +7,7 @@ mod callers;
 mod changes;
 mod command_line;
 mod faults;
+mod gemini;
 mod media;
 mod mlflow;
 mod ollama;

@@ -108,13 +108,13 @@ impl Reader {
 
     fn part(&mut self, mut fields: Fields, read: &mut Vec<Part>) -> Result<(), ReadError> {
         let Some(data) = DATA.into_iter().find(|name| fields.peek(name).is_some()) else {
-            return read_other(fields, read);
+            return self.other(fields, read);
         };
         if fields.peek("thought") == Some(&Value::Bool(false)) {
             drop(fields.any("thought"));
         }
         if data == "text" && fields.peek("thought") == Some(&Value::Bool(true)) {
-            return read_thought(fields, read);
+            return self.thought(fields, read);
         }
         if let Some(signature) = fields.text("thoughtSignature")? {
             let data = proofs::from_wire(&signature);
@@ -185,6 +185,51 @@ impl Reader {
         })
     }
 
+    /// Thoughts. Clients that heard them as a stream send them in pieces, each in a content of its own, of which the last holds the
+    /// proof of all.
+    fn thought(&mut self, mut fields: Fields, read: &mut Vec<Part>) -> Result<(), ReadError> {
+        drop(fields.any("thought"));
+        let mut text = fields.text("text")?.unwrap_or_default();
+        let signature = fields.text("thoughtSignature")?;
+        let signature = signature.map(|signature| proofs::from_wire(&signature));
+        if text.is_empty() && signature.is_some() {
+            take_pieces(read, &mut text);
+            while read.is_empty()
+                && let Some(last) = self.messages.last_mut()
+                && last.role == Role::Assistant
+            {
+                take_pieces(&mut last.content, &mut text);
+                if !last.content.is_empty() {
+                    break;
+                }
+                self.messages.pop();
+            }
+        }
+        read.push(Part {
+            kind: PartKind::Reasoning { text, signature },
+            cache_control: None,
+            extra: fields.rest(),
+        });
+        Ok(())
+    }
+
+    /// What only Gemini understands (code that it ran, and the like) stays whole, with the name of what it is as its type. A part with
+    /// a proof and nothing else is a thought.
+    fn other(&mut self, fields: Fields, read: &mut Vec<Part>) -> Result<(), ReadError> {
+        let is_proved = fields.peek("thoughtSignature").is_some();
+        let mut part = fields.rest();
+        let mut names = part.keys();
+        let kind = names.find(|name| !["thought", "thoughtSignature"].contains(&name.as_str()));
+        if let Some(kind) = kind.cloned() {
+            part.shift_insert(0, "type".to_owned(), Value::String(kind));
+            let value = Value::Object(part);
+            read.push(Part::new(PartKind::Foreign { value }));
+        } else if is_proved {
+            self.thought(Fields::of("", Value::Object(part))?, read)?;
+        }
+        Ok(())
+    }
+
     /// Which call a result answers: the one of its id, else the first of its name that has no answer yet.
     fn answered(&mut self, id: Option<String>, name: &str) -> String {
         let position = match &id {
@@ -205,61 +250,24 @@ fn inner(fields: &mut Fields, name: &str) -> Result<Fields, ReadError> {
     camel(fields.path(name), fields.any(name).unwrap_or_default())
 }
 
-/// Thoughts. Clients that heard them as a stream send them in pieces, of which the last holds the proof of all.
-fn read_thought(mut fields: Fields, read: &mut Vec<Part>) -> Result<(), ReadError> {
-    drop(fields.any("thought"));
-    let mut text = fields.text("text")?.unwrap_or_default();
-    let signature = fields.text("thoughtSignature")?;
-    let signature = signature.map(|signature| proofs::from_wire(&signature));
-    if text.is_empty() && signature.is_some() {
-        let is_piece = |part: &Part| {
-            matches!(
-                part.kind,
-                PartKind::Reasoning {
-                    signature: None,
-                    ..
-                }
-            )
-        };
-        let others = read.iter().rev().take_while(|part| is_piece(part)).count();
-        for piece in read.drain(read.len() - others..) {
-            if let PartKind::Reasoning { text: piece, .. } = piece.kind {
-                text.push_str(&piece);
+/// Takes the thoughts without a proof that stand last: pieces of one that is.
+fn take_pieces(parts: &mut Vec<Part>, text: &mut String) {
+    let is_piece = |part: &Part| {
+        matches!(
+            part.kind,
+            PartKind::Reasoning {
+                signature: None,
+                ..
             }
-        }
-    }
-    read.push(Part {
-        kind: PartKind::Reasoning { text, signature },
-        cache_control: None,
-        extra: fields.rest(),
+        )
+    };
+    let pieces = parts.iter().rev().take_while(|part| is_piece(part)).count();
+    let pieces = parts.drain(parts.len() - pieces..);
+    let pieces = pieces.filter_map(|part| match part.kind {
+        PartKind::Reasoning { text, .. } => Some(text),
+        _ => None,
     });
-    Ok(())
-}
-
-/// What only Gemini understands (code that it ran, and the like) stays whole, with the name of what it is as its type. A part with
-/// a proof and nothing else is a thought.
-fn read_other(fields: Fields, read: &mut Vec<Part>) -> Result<(), ReadError> {
-    let is_named = ["thought", "thoughtSignature"];
-    let mut fields = fields;
-    let proof = fields.peek("thoughtSignature").is_some();
-    let mut part = fields.rest();
-    let kind = part
-        .keys()
-        .find(|name| !is_named.contains(&name.as_str()))
-        .cloned();
-    match kind {
-        Some(kind) => {
-            part.shift_insert(0, "type".to_owned(), Value::String(kind));
-            let value = Value::Object(part);
-            read.push(Part::new(PartKind::Foreign { value }));
-            Ok(())
-        }
-        None if proof => {
-            fields = Fields::of("", Value::Object(part))?;
-            read_thought(fields, read)
-        }
-        None => Ok(()),
-    }
+    text.insert_str(0, &pieces.collect::<String>());
 }
 
 /// A function's answer: its `output` or `error` where there is nothing else and it is no JSON object itself, else the whole object as

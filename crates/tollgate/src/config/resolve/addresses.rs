@@ -133,7 +133,7 @@ pub(crate) fn report_missing_places(
         (
             "location",
             &written.location,
-            "such as `us-central1` or `global`",
+            "a place such as `us-central1` or `global`",
         ),
     ] {
         let is_plain = |text: &str| {
@@ -511,6 +511,16 @@ mod tests {
             ("cohere", "https://a.b", "https://a.b/v2/chat"),
             ("cohere", "https://a.b/v2/", "https://a.b/v2/chat"),
             (
+                "gemini",
+                "https://a.b",
+                "https://a.b/v1beta/models/{model}:generateContent",
+            ),
+            (
+                "gemini",
+                "https://a.b/v1",
+                "https://a.b/v1/models/{model}:generateContent",
+            ),
+            (
                 "openai",
                 "https://a.b/v1?x=1",
                 "https://a.b/v1/chat/completions?x=1",
@@ -534,6 +544,37 @@ mod tests {
                 base.with_usual_path(kind, path),
                 "http://a:1/v1/chat/completions"
             );
+        }
+    }
+
+    #[test]
+    fn vertex_ai_is_where_its_location_says() {
+        for (location, host) in [
+            ("global", "https://aiplatform.googleapis.com"),
+            (
+                "us-central1",
+                "https://us-central1-aiplatform.googleapis.com",
+            ),
+            ("eu", "https://aiplatform.eu.rep.googleapis.com"),
+        ] {
+            let written = written::Provider {
+                project: Some("p-1".to_owned()),
+                location: Some(location.to_owned()),
+                ..written::Provider::default()
+            };
+            let Address::At(base) = vertex(&written) else {
+                panic!("no address for {location}");
+            };
+            let kind = find("vertex").expect("known");
+            let endpoints = kind.serving(Task::Chat);
+            let paths = endpoints.map(|endpoint| base.with_usual_path(kind, endpoint.path));
+            let uris = paths.map(|path| finish_uri(&path, &written).expect("a URI").to_string());
+            let place = format!("{host}/v1/projects/p-1/locations/{location}/publishers");
+            let expected = [
+                format!("{place}/google/models/%7Bmodel%7D:generateContent"),
+                format!("{place}/anthropic/models/%7Bmodel%7D:rawPredict"),
+            ];
+            assert_eq!(uris.collect::<Vec<_>>(), expected);
         }
     }
 
