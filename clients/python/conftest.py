@@ -23,6 +23,7 @@ providers:
   - {{name: anthropic-limited, type: anthropic, api_key: sk-ant-2, base_url: "{url}"}}
   - {{name: openai-at-its-limit, type: openai, api_key: sk-up-3, base_url: "{url}/v1"}}
   - {{name: served, type: mlflow, model_server_url: "{url}"}}
+  - {{name: cohere, type: cohere, api_key: co-1, base_url: "{url}", timeouts: {{first_token: 1s, idle: 1s}}}}
 routes:
   - {{name: gpt, retries: {{per_target: 0}}, model: {{provider: openai, name: plain}}}}
   - {{name: claude, retries: {{per_target: 0}}, model: {{provider: anthropic, name: plain}}}}
@@ -31,6 +32,9 @@ routes:
   - {{name: vectors, route_type: llm/v1/embeddings, model: {{provider: openai, name: plain}}}}
   - {{name: iris, route_type: ml/v1/predict, model: {{provider: served, name: iris}}}}
   - {{name: served-chat, model: {{provider: served, name: chat}}}}
+  - {{name: command, retries: {{per_target: 0}}, model: {{provider: cohere, name: plain}}}}
+  - {{name: embed, route_type: llm/v1/embeddings, model: {{provider: cohere, name: plain}}}}
+  - {{name: rerank, route_type: llm/v1/rerank, model: {{provider: cohere, name: plain}}}}
 keys:
   - {{name: clients, hash: "{hash}"}}
 """
