@@ -27,6 +27,7 @@ providers:
   - {{name: ollama, type: ollama, base_url: "{url}"}}
   - {{name: elsewhere, type: custom, api_key: sk-up-4, base_url: "{url}/v1", timeouts: {{first_token: 1s, idle: 1s}}}}
   - {{name: served, type: mlflow, model_server_url: "{url}"}}
+  - {{name: cohere, type: cohere, api_key: co-1, base_url: "{url}", timeouts: {{first_token: 1s, idle: 1s}}}}
 routes:
   - {{name: gpt, retries: {{per_target: 0}}, model: {{provider: openai, name: plain}}}}
   - {{name: claude, retries: {{per_target: 0}}, model: {{provider: anthropic, name: plain}}}}
@@ -39,6 +40,9 @@ routes:
   - {{name: vectors, route_type: llm/v1/embeddings, model: {{provider: openai, name: plain}}}}
   - {{name: iris, route_type: ml/v1/predict, model: {{provider: served, name: iris}}}}
   - {{name: served-chat, model: {{provider: served, name: chat}}}}
+  - {{name: command, retries: {{per_target: 0}}, model: {{provider: cohere, name: plain}}}}
+  - {{name: embed, route_type: llm/v1/embeddings, model: {{provider: cohere, name: plain}}}}
+  - {{name: rerank, route_type: llm/v1/rerank, model: {{provider: cohere, name: plain}}}}
 keys:
   - {{name: clients, hash: "{hash}"}}
 """

@@ -1,4 +1,4 @@
-"""A provider that does what the model's name says, in the languages of OpenAI, Anthropic, Gemini, Ollama and MLflow."""
+"""A provider that does what the model's name says, in the languages of OpenAI, Anthropic, Gemini, Cohere, Ollama and MLflow."""
 
 import base64
 import http.server
@@ -56,6 +56,12 @@ class Provider:
             return send(handler, 400, error(anthropic, "invalid_request_error", "messages: too many cooks"))
         if model == "slow":
             time.sleep(2)
+        if handler.path == "/v2/embed":
+            return send(handler, 200, {"id": "e1", "embeddings": {"float": [[0.25, -0.5] for _ in body["texts"]]}, "texts": body["texts"], "meta": {"billed_units": {"input_tokens": 3}}, "response_type": "embeddings_by_type"})
+        if handler.path == "/v2/rerank":
+            return send(handler, 200, {"id": "r1", "results": [{"index": 1, "relevance_score": 0.9}, {"index": 0, "relevance_score": 0.1}], "meta": {"billed_units": {"search_units": 1}}})
+        if handler.path == "/v2/chat":
+            return stream(handler, cohere_events(body), model) if body.get("stream") else send(handler, 200, cohere_answer(body))
         if handler.path == "/invocations":
             return send(handler, 200, served(body))
         if handler.path == "/v1/responses/input_tokens":
@@ -252,6 +258,38 @@ def responses_events(body):
     yield event("response.content_part.done", **place, part=part)
     yield event("response.output_item.done", output_index=0, item=item)
     yield event("response.completed", response=answer)
+
+
+COHERE_USAGE = {"billed_units": {"input_tokens": 12, "output_tokens": 7}, "tokens": {"input_tokens": 500, "output_tokens": 9}}
+
+
+def cohere_answer(body):
+    message = {"role": "assistant", "content": [{"type": "text", "text": text_for(body)}]}
+    if calls_tools(body):
+        calls = [{"id": id, "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}} for id, name, arguments in TOOL_CALLS]
+        message = {"role": "assistant", "tool_plan": "I look.", "tool_calls": calls}
+    return {"id": "co-1", "finish_reason": "TOOL_CALL" if calls_tools(body) else "COMPLETE", "message": message, "usage": COHERE_USAGE}
+
+
+def cohere_events(body):
+    def event(kind, message=None, **more):
+        data = {"type": kind, **more, **({"delta": {"message": message}} if message else {})}
+        return f"event: {kind}\ndata: {json.dumps(data)}\n\n"
+
+    yield event("message-start", {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}, id="co-1")
+    if calls_tools(body):
+        yield event("tool-plan-delta", {"tool_plan": "I look."})
+        for index, (id, name, arguments) in enumerate(TOOL_CALLS):
+            yield event("tool-call-start", {"tool_calls": {"id": id, "type": "function", "function": {"name": name, "arguments": ""}}}, index=index)
+            yield event("tool-call-delta", {"tool_calls": {"function": {"arguments": json.dumps(arguments)}}}, index=index)
+            yield event("tool-call-end", index=index)
+    else:
+        yield event("content-start", {"content": {"type": "text", "text": ""}}, index=0)
+        for word in WORDS:
+            yield event("content-delta", {"content": {"text": word}}, index=0)
+        yield event("content-end", index=0)
+    yield event("message-end", delta={"finish_reason": cohere_answer(body)["finish_reason"], "usage": COHERE_USAGE})
+    yield "data: [DONE]\n\n"
 
 
 def vectors(body):

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-/// Tokens by class, and what is billed by another unit. Classes are disjoint: a token is counted in one of them only, so that
+/// Tokens by class, and what is billed by another unit.
+///
+/// Classes are disjoint: a token is counted in one of them only, so that
 /// prices can be applied class by class. `None` means that the provider did not say, which is not zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {

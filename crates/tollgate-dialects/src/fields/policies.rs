@@ -18,6 +18,7 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
         Dialect::MlflowServing => match from {
             Dialect::OpenaiCompletions => &[MLFLOW, MLFLOW_PROMPT],
             Dialect::OpenaiEmbeddings => &[MLFLOW, MLFLOW_INPUT],
+            Dialect::CohereEmbeddings => &[MLFLOW, MLFLOW_INPUT, OPENAI_EMBEDDINGS],
             Dialect::OpenaiChat => &[MLFLOW, MLFLOW_TEXT],
             _ => &[MLFLOW, OPENAI_CHAT, MLFLOW_TEXT],
         },

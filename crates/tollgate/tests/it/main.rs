@@ -5,6 +5,7 @@ mod stage;
 mod basics;
 mod callers;
 mod changes;
+mod cohere;
 mod command_line;
 mod faults;
 mod gemini;
