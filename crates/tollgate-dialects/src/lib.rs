@@ -45,7 +45,7 @@ pub use call::{
 };
 pub use error::{ErrorKind, ErrorReport, ProviderError, ReadError, Unsupported};
 pub use fields::{Field, Gaps, Policy, Rule, field_named, rules};
-pub use frames::Frames;
+pub use frames::{FrameError, Frames};
 pub use head::{Edits, Head, HeadLimits, ModelEdit};
 pub use sse::{SseEvent, SseSplitter, SseTooLong};
 pub use translate::{
