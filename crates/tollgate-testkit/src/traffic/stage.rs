@@ -52,6 +52,8 @@ const SPOKEN: &[Dialect] = &[
     Dialect::OpenaiEmbeddings,
     Dialect::AnthropicMessages,
     Dialect::MlflowServing,
+    Dialect::BedrockConverse,
+    Dialect::BedrockEmbeddings,
 ];
 
 /// The dialect of a recording, by its provider's endpoint and what the body holds.
@@ -78,6 +80,7 @@ fn dialect_of(recording: &Recording) -> Option<Dialect> {
         ("native_generate", _) => Dialect::OllamaGenerate,
         ("native_embed", _) => Dialect::OllamaEmbeddings,
         ("converse" | "converse_stream", _) => Dialect::BedrockConverse,
+        ("invoke", "bedrock") if recording.url_path.contains("embed") => Dialect::BedrockEmbeddings,
         ("invocations", "mlflow") => Dialect::MlflowServing,
         _ => return None,
     };
@@ -118,9 +121,34 @@ impl Part {
         part.route = if is_trouble {
             format!("only-{}", part.recording.id)
         } else {
-            format!("{kind}-{}", dialect.as_str())
+            format!("{kind}-{}{}", dialect.as_str(), part.suffix())
         };
         Some(part)
+    }
+
+    /// What the provider calls the model, where the call is written differently for different models.
+    fn model(&self) -> &str {
+        match self.dialect {
+            Dialect::BedrockConverse | Dialect::BedrockEmbeddings => {
+                self.recording.model.as_deref().unwrap_or("m")
+            }
+            _ => "m",
+        }
+    }
+
+    /// Tells routes to different models apart.
+    fn suffix(&self) -> String {
+        let sign = |sign: char| {
+            if sign.is_ascii_alphanumeric() {
+                sign
+            } else {
+                '-'
+            }
+        };
+        match self.model() {
+            "m" => String::new(),
+            model => format!("-{}", model.chars().map(sign).collect::<String>()),
+        }
     }
 
     /// The name of its route for a client.
@@ -407,7 +435,7 @@ fn configuration(parts: &[Part], url: &str) -> String {
             (_, "custom") => format!("base_url: \"{url}/v1\", stream_end: finish"),
             _ => format!("base_url: \"{url}/v1\", api_key: k"),
         };
-        let task = part.dialect.task().as_str();
+        let (task, model) = (part.dialect.task().as_str(), part.model());
         // Writing to a string cannot fail.
         let paths = match part.dialect {
             Dialect::OpenaiCompletions | Dialect::OpenaiEmbeddings => {
@@ -421,7 +449,7 @@ fn configuration(parts: &[Part], url: &str) -> String {
         );
         let _written = writeln!(
             routes,
-            "  - {{name: \"{name}\", route_type: {task}, drop_unsupported: true, retries: {{per_target: 0, attempts_max: 1}}, model: {{provider: \"{name}\", name: m}}}}"
+            "  - {{name: \"{name}\", route_type: {task}, drop_unsupported: true, retries: {{per_target: 0, attempts_max: 1}}, model: {{provider: \"{name}\", name: \"{model}\"}}}}"
         );
     }
     format!("log: {{calls: false}}\n{providers}{routes}")

@@ -69,6 +69,9 @@ pub(crate) fn address(
     if let Some(base) = kind.base_url.and_then(|url| Base::parse(url).ok()) {
         return Address::At(base);
     }
+    if let (Some(url), Some(region)) = (kind.regional_url, &written.region) {
+        return regional(url, region, at, problems);
+    }
     if let Some(uri) = &written.model_uri {
         return unresolved(uri, written, at, problems);
     }
@@ -80,6 +83,10 @@ pub(crate) fn address(
         "azure" => (
             "an `azure` provider needs an address",
             "give `base_url`, such as `https://RESOURCE.openai.azure.com`",
+        ),
+        "bedrock" => (
+            "a `bedrock` provider needs a region",
+            "give `region`, such as `us-east-1`, or a `base_url`",
         ),
         "databricks" => (
             "a `databricks` provider needs an address",
@@ -95,6 +102,26 @@ pub(crate) fn address(
         .label("`base_url` is missing")
         .help(help);
     Address::Wrong
+}
+
+/// The address of a region. It becomes part of a host's name, so that it may hold nothing else.
+fn regional(url: &str, region: &str, at: At<'_>, problems: &mut Problems) -> Address {
+    let is_region = !region.is_empty()
+        && region
+            .chars()
+            .all(|sign| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '-');
+    match Base::parse(&url.replace("{region}", region)) {
+        Ok(base) if is_region => Address::At(base),
+        _ => {
+            problems
+                .error(
+                    at.key("region").span(),
+                    format!("{} is no region", quoted_node(at.key("region").node())),
+                )
+                .help("such as `us-east-1`");
+            Address::Wrong
+        }
+    }
 }
 
 /// A model of the registry: where it is served is not known.
