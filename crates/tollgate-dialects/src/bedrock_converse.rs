@@ -1,27 +1,23 @@
-//! AWS Bedrock's `Converse` and `ConverseStream`.
+//! AWS Bedrock's `Converse` and `ConverseStream`
+//! (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>, read 2026-11). Spoken by providers
+//! only: calls are read so that recorded ones can be told in other dialects, answers are written for nobody.
+//!
+//! The address names the model and says whether to stream. What has no place in Converse itself goes into
+//! `additionalModelRequestFields`, in the model's own words ([`models`]).
 
-use bytes::Bytes;
+mod answer;
+mod blocks;
+mod citations;
+mod models;
+mod read;
+mod stream;
+mod write;
 
-use crate::{Answer, AnswerForm, Call, CallForm, ReadError, Unsupported, Written};
+pub(crate) use crate::openai_chat::write_answer;
+pub(crate) use answer::read_answer;
+pub(crate) use read::read_call;
+pub(crate) use stream::StreamReader;
+pub(crate) use write::write_call;
 
-/// Reads a client's call.
-pub(crate) fn read_call(_body: &[u8]) -> Result<Call, ReadError> {
-    Err(ReadError::shape("body", "SCAFFOLD"))
-}
-
-/// Writes a call for a provider.
-pub(crate) fn write_call(call: &Call, _form: &CallForm<'_>) -> Result<Written, Unsupported> {
-    Err(Unsupported::call(call))
-}
-
-/// Reads a provider's whole answer.
-pub(crate) fn read_answer(_body: &[u8]) -> Result<Answer, ReadError> {
-    Err(ReadError::shape("body", "SCAFFOLD"))
-}
-
-/// Writes a whole answer for a client.
-pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
-    crate::openai_chat::write_answer(answer, form)
-}
-
-pub(crate) use crate::openai_chat::StreamReader;
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,7 @@ pub use call::{
 };
 pub use error::{ErrorKind, ErrorReport, ProviderError, ReadError, Unsupported};
 pub use fields::{Field, Gaps, Policy, Rule, field_named, rules};
-pub use frames::{Frames, JsonArray};
+pub use frames::{FrameError, Frames, JsonArray};
 pub use head::{Edits, Head, HeadLimits, ModelEdit};
 pub use openai_media::{Form, FormError, glance_at_message};
 pub use openai_responses::has_others_proof;

@@ -20,6 +20,8 @@ pub struct Kind {
     pub reach: Reach,
     /// Where it is, without a trailing slash; `None` where every operator has an address of their own.
     pub base_url: Option<&'static str>,
+    /// The base URL where a region stands for it, as `{region}`.
+    pub regional_url: Option<&'static str>,
     /// Put between a base URL that is only a host and an endpoint's path, as the official clients'
     /// base URLs contain it: `/v1`, or nothing.
     pub version_path: &'static str,
@@ -270,6 +272,7 @@ const OPENAI_SHAPED: Kind = Kind {
     aliases: &[],
     reach: Reach::Http,
     base_url: None,
+    regional_url: None,
     version_path: "/v1",
     sign_in: SignIn::Bearer,
     key: KeyNeed::Required,
@@ -309,6 +312,32 @@ pub const KINDS: &[Kind] = &[
         headers: &[("anthropic-version", "2023-06-01")],
         quirks: USAGE_UNASKED,
         source: "https://docs.claude.com/en/api/messages",
+        ..OPENAI_SHAPED
+    },
+    // The body names no model, but its writer needs to know whose it is.
+    Kind {
+        name: "bedrock",
+        aliases: &["amazon_bedrock", "aws_bedrock"],
+        regional_url: Some("https://bedrock-runtime.{region}.amazonaws.com"),
+        version_path: "",
+        key: KeyNeed::Optional, // without one, requests are signed
+        endpoints: &[
+            KindEndpoint {
+                stream_path: Some("/model/{model}/converse-stream"),
+                ..at(
+                    Task::Chat,
+                    Dialect::BedrockConverse,
+                    "/model/{model}/converse",
+                )
+            },
+            at(
+                Task::Embeddings,
+                Dialect::BedrockEmbeddings,
+                "/model/{model}/invoke",
+            ),
+        ],
+        quirks: USAGE_UNASKED,
+        source: "https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html",
         ..OPENAI_SHAPED
     },
     Kind {
@@ -759,10 +788,6 @@ pub const CUSTOM_RESPONSES: Kind = Kind {
 /// Kinds that MLflow or the article know and whose language is not spoken yet.
 pub const UNSPOKEN: &[UnspokenKind] = &[
     UnspokenKind {
-        names: &["bedrock", "amazon_bedrock"],
-        instead: "Bedrock also answers in OpenAI's language: `type: custom` with `base_url: https://bedrock-runtime.REGION.amazonaws.com/openai/v1` and a Bedrock API key",
-    },
-    UnspokenKind {
         names: &["huggingface_text_generation_inference", "tgi"],
         instead: "TGI also answers in OpenAI's language: `type: custom` with `base_url: http://HOST:PORT/v1`",
     },
@@ -794,7 +819,11 @@ mod tests {
         );
         assert_eq!(find("TogetherAI").map(|kind| kind.name), Some("together"));
         assert!(find("").is_none());
-        assert!(find_unspoken("amazon-bedrock").is_some());
+        assert!(find_unspoken("vertex-ai").is_some());
+        assert_eq!(
+            find("amazon-bedrock").map(|kind| kind.name),
+            Some("bedrock")
+        );
     }
 
     #[test]

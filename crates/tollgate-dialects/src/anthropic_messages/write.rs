@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What stands for OpenAI's `json_object`, which Anthropic has no switch for.
-const JSON_INSTRUCTION: &str = "Answer with one JSON object and nothing else.";
+pub(crate) const JSON_INSTRUCTION: &str = "Answer with one JSON object and nothing else.";
 
 /// Writes a call for a provider.
 pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupported> {
@@ -163,34 +163,11 @@ impl CallWriter<'_> {
     }
 
     fn reasoning(&mut self, reasoning: &Reasoning, body: &mut Map<String, Value>) {
-        let mut effort = reasoning.effort.as_ref();
-        let thinking = match (reasoning.enabled, reasoning.budget_tokens) {
-            _ if effort == Some(&ReasoningEffort::None) => match self.model.thinking_off() {
-                Some(off) => {
-                    effort = None;
-                    Some(json!({"type": off}))
-                }
-                None => None,
-            },
-            (Some(false), _) => Some(json!({"type": "disabled"})),
-            (Some(true), _) if reasoning.adaptive => Some(json!({"type": "adaptive"})),
-            (_, Some(budget)) => Some(json!({"type": "enabled", "budget_tokens": budget})),
-            (Some(true), None) => Some(json!({"type": "enabled"})),
-            (None, None) => None,
-        };
+        let (thinking, effort) = write_thinking(reasoning, self.model, self.own, self.gaps);
         put(body, "thinking", thinking);
-        let Some(effort) = effort else { return };
-        let word = match effort {
-            ReasoningEffort::Other(word) if self.own => word,
-            _ if !self.own && !self.model.knows_effort() => {
-                return self.gaps.left_out(Field::ReasoningEffort);
-            }
-            ReasoningEffort::None | ReasoningEffort::Minimal | ReasoningEffort::Low => "low",
-            ReasoningEffort::Medium => "medium",
-            // Not every model knows the words above it.
-            ReasoningEffort::High | ReasoningEffort::Other(_) => "high",
-        };
-        member(body, "output_config").insert("effort".to_owned(), json!(word));
+        if let Some(effort) = effort {
+            member(body, "output_config").insert("effort".to_owned(), json!(effort));
+        }
     }
 
     fn service_tier(&mut self) -> Option<&str> {
@@ -283,6 +260,45 @@ impl CallWriter<'_> {
     }
 }
 
+/// `thinking`, and the word for the effort. `own`: what the client wrote stays as it is.
+pub(crate) fn write_thinking<'a>(
+    reasoning: &'a Reasoning,
+    model: Model,
+    own: bool,
+    gaps: &mut Gaps,
+) -> (Option<Value>, Option<&'a str>) {
+    let mut effort = reasoning.effort.as_ref();
+    let thinking = match (reasoning.enabled, reasoning.budget_tokens) {
+        _ if effort == Some(&ReasoningEffort::None) => match model.thinking_off() {
+            Some(off) => {
+                effort = None;
+                Some(json!({"type": off}))
+            }
+            None => None,
+        },
+        (Some(false), _) => Some(json!({"type": "disabled"})),
+        (Some(true), _) if reasoning.adaptive => Some(json!({"type": "adaptive"})),
+        (_, Some(budget)) => Some(json!({"type": "enabled", "budget_tokens": budget})),
+        (Some(true), None) => Some(json!({"type": "enabled"})),
+        (None, None) => None,
+    };
+    let word = match effort {
+        None => None,
+        Some(ReasoningEffort::Other(word)) if own => Some(word.as_str()),
+        Some(_) if !own && !model.knows_effort() => {
+            gaps.left_out(Field::ReasoningEffort);
+            None
+        }
+        Some(ReasoningEffort::None | ReasoningEffort::Minimal | ReasoningEffort::Low) => {
+            Some("low")
+        }
+        Some(ReasoningEffort::Medium) => Some("medium"),
+        // Not every model knows the words above it.
+        Some(ReasoningEffort::High | ReasoningEffort::Other(_)) => Some("high"),
+    };
+    (thinking, word)
+}
+
 /// Whether a field of OpenAI's asks for nothing that would not be done anyway.
 pub(crate) fn says_nothing(name: &str, value: &Value) -> bool {
     match name {
@@ -295,7 +311,7 @@ pub(crate) fn says_nothing(name: &str, value: &Value) -> bool {
 
 /// Whether a field is Anthropic's `thinking`, which OpenAI's clients may add to what they send
 /// (<https://platform.claude.com/docs/en/api/openai-sdk>, read 2026-11). Other providers switch theirs on without a budget.
-fn is_thinking(name: &str, value: &Value) -> bool {
+pub(crate) fn is_thinking(name: &str, value: &Value) -> bool {
     let is_whole = || match value["type"].as_str() {
         Some("enabled") => value["budget_tokens"].is_u64(),
         Some("adaptive" | "disabled") => true,
@@ -319,7 +335,10 @@ pub(crate) fn invalid_arguments(text: &str) -> Value {
 }
 
 /// A member of a body that is an object, made where it is not there.
-fn member<'a>(body: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<String, Value> {
+pub(crate) fn member<'a>(
+    body: &'a mut Map<String, Value>,
+    name: &str,
+) -> &'a mut Map<String, Value> {
     let value = body.entry(name).or_insert_with(|| json!({}));
     if !value.is_object() {
         *value = json!({});

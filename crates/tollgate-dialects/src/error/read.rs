@@ -160,6 +160,8 @@ fn code(dialect: Dialect, error: &Value) -> Option<String> {
 fn message(error: &Value) -> Option<String> {
     let names = [
         "message",
+        // AWS has both.
+        "Message",
         "error",
         "detail",
         "title",

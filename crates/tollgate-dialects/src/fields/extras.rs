@@ -44,8 +44,19 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
             _,
         ) => &[],
     };
-    rows.to_vec()
+    let is_lost = |name: &str| to != Dialect::BedrockConverse || !IN_CONVERSE.contains(&name);
+    rows.iter()
+        .copied()
+        .filter(|(name, _)| is_lost(name))
+        .collect()
 }
+
+/// Anthropic's, which Converse has under names of its own.
+const IN_CONVERSE: [&str; 3] = [
+    "messages.content.document.context",
+    "messages.content.document.citations",
+    "messages.content.search_result",
+];
 
 const NO_SOUND: &str = "there is no sound";
 

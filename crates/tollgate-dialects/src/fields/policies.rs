@@ -34,10 +34,9 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
         Dialect::CohereEmbeddings => &[COHERE_EMBEDDINGS],
         Dialect::VoyageEmbeddings => &[VOYAGE_EMBEDDINGS],
         Dialect::VoyageRerank => &[VOYAGE_RERANK],
-        Dialect::OpenaiMedia
-        | Dialect::CohereRerank
-        | Dialect::BedrockConverse
-        | Dialect::BedrockEmbeddings => &[],
+        Dialect::BedrockConverse => &[COMPLETION, BEDROCK_CONVERSE],
+        Dialect::BedrockEmbeddings => &[BEDROCK_EMBEDDINGS],
+        Dialect::OpenaiMedia | Dialect::CohereRerank => &[],
     };
     let mut found: Vec<Row> = Vec::new();
     for (field, policy) in rows.iter().copied().flatten() {
@@ -687,3 +686,140 @@ const VOYAGE_EMBEDDINGS: &[Row] = &[
 ];
 
 const VOYAGE_RERANK: &[Row] = &[(Field::Documents, Refused("texts alone are taken there"))];
+
+const BEDROCK_CONVERSE: &[Row] = &[
+    (Field::Model, Mapped(ADDRESS)),
+    (Field::Stream, Mapped(ADDRESS)),
+    (
+        Field::SystemMidway,
+        Mapped(
+            "what the operator says goes to `system`, also from within the conversation; where nobody else speaks, the user says it",
+        ),
+    ),
+    (
+        Field::ToolResult,
+        Mapped(
+            "results are blocks of the user's message; what one speaker says in a row is one message",
+        ),
+    ),
+    (Field::SpeakerName, Dropped(NO_PLACE)),
+    (
+        Field::CacheControl,
+        Dropped("is a `cachePoint` for Claude and Nova; other models do without"),
+    ),
+    (
+        Field::Image,
+        Refused("pictures are in place there, or in S3 (`s3://`): PNG, JPEG, GIF, WebP"),
+    ),
+    (Field::ImageDetail, Dropped(HINT)),
+    (
+        Field::Audio,
+        Refused("is taken in the formats that Bedrock lists"),
+    ),
+    (
+        Field::Document,
+        Refused(
+            "documents are in place there, or in S3 (`s3://`), in the formats that Bedrock lists",
+        ),
+    ),
+    (
+        Field::Reasoning,
+        Dropped("reasoning without a signature is refused there"),
+    ),
+    (Field::CustomToolCall, Refused(JSON_TOOLS)),
+    (
+        Field::ToolArguments,
+        Refused(
+            "arguments are JSON objects there, and these are none; where it may be dropped, the text goes under `_invalid_arguments`",
+        ),
+    ),
+    (
+        Field::IsError,
+        Dropped("is `status` for Claude and Nova; for others the tool's text says what went wrong"),
+    ),
+    (
+        Field::Tools,
+        Mapped(
+            "tools that were called before and are not offered any more stay in `toolConfig`, which Bedrock insists on, as no longer available",
+        ),
+    ),
+    (Field::CustomTool, Refused(JSON_TOOLS)),
+    (
+        Field::ToolStrict,
+        Dropped("older models do not know it; the schema is told as it is"),
+    ),
+    (
+        Field::ToolChoice,
+        Refused(
+            "`none` leaves the tools out, which Bedrock does not take where some were called before; a choice among some has no place",
+        ),
+    ),
+    (
+        Field::ParallelToolCalls,
+        Refused("`false` is told to Claude from 4.5 on; other models cannot be held to it"),
+    ),
+    (
+        Field::MaxTokens,
+        Mapped("`inferenceConfig.maxTokens`; Bedrock does without"),
+    ),
+    (
+        Field::Stop,
+        Refused("is `stopSequences`; texts of white space alone are refused there"),
+    ),
+    (Field::Temperature, Refused(NO_SAMPLING)),
+    (Field::TopP, Refused(NO_SAMPLING)),
+    (
+        Field::TopK,
+        Refused("goes into `additionalModelRequestFields`; newer Claude models have none"),
+    ),
+    (Field::FrequencyPenalty, Refused(NO_PLACE)),
+    (Field::PresencePenalty, Refused(NO_PLACE)),
+    (Field::Seed, Refused(NO_PLACE)),
+    (Field::N, Refused(ONE_ANSWER)),
+    (Field::Logprobs, Refused(NO_PLACE)),
+    (Field::TopLogprobs, Refused(NO_PLACE)),
+    (
+        Field::ResponseFormat,
+        Refused(
+            "a schema is `outputConfig.textFormat`, without strictness; `json_object` is an instruction in `system`; other forms are refused",
+        ),
+    ),
+    (
+        Field::ReasoningEffort,
+        Dropped(
+            "is told in each model's own words: Claude's `outputConfig.effort`, Nova's `reasoningConfig`, `reasoning_effort` of gpt-oss, `reasoning_config` of Qwen; what is above `high` is `high`; models without such words do without",
+        ),
+    ),
+    (
+        Field::ReasoningBudget,
+        Dropped(
+            "is Claude's `thinking`; for Nova, gpt-oss and Qwen it is an effort: `low` below 4096 tokens, `medium` below 16384, `high` above; other models do without",
+        ),
+    ),
+    (Field::User, Dropped(HINT)),
+    (
+        Field::ServiceTier,
+        Dropped(
+            "`auto` is nothing, `standard_only` is `default`; `default`, `flex`, `priority` and `reserved` are `serviceTier`",
+        ),
+    ),
+];
+
+const BEDROCK_EMBEDDINGS: &[Row] = &[
+    (Field::Model, Mapped(ADDRESS)),
+    (
+        Field::Input,
+        Mapped(
+            "`inputText` of Titan, which takes one text, or `texts` of Cohere; tokens are refused",
+        ),
+    ),
+    (
+        Field::Dimensions,
+        Refused("vectors of the first Titan have one length"),
+    ),
+    (
+        Field::EncodingFormat,
+        Mapped("the gateway writes the vectors as they are asked for"),
+    ),
+    (Field::User, Dropped(HINT)),
+];

@@ -63,6 +63,8 @@ const SPOKEN: &[Dialect] = &[
     Dialect::VoyageEmbeddings,
     Dialect::VoyageRerank,
     Dialect::MlflowServing,
+    Dialect::BedrockConverse,
+    Dialect::BedrockEmbeddings,
 ];
 
 /// The dialect of a recording, by its provider's endpoint and what the body holds.
@@ -95,6 +97,7 @@ fn dialect_of(recording: &Recording) -> Option<Dialect> {
         ("native_generate", _) => Dialect::OllamaGenerate,
         ("native_embed", _) => Dialect::OllamaEmbeddings,
         ("converse" | "converse_stream", _) => Dialect::BedrockConverse,
+        ("invoke", "bedrock") if recording.url_path.contains("embed") => Dialect::BedrockEmbeddings,
         ("invocations", "mlflow") => Dialect::MlflowServing,
         _ => return None,
     };
@@ -142,7 +145,7 @@ impl Part {
         part.route = if is_trouble {
             format!("only-{}", part.recording.id)
         } else {
-            format!("{kind}-{}", dialect.as_str())
+            format!("{kind}-{}{}", dialect.as_str(), part.suffix())
         };
         Some(part)
     }
@@ -155,6 +158,31 @@ impl Part {
             ("ollama", _) if !is_own => "custom",
             ("openai" | "deepseek" | "openrouter", Dialect::OpenaiResponses) if !is_own => "custom",
             _ => self.kind,
+        }
+    }
+
+    /// What the provider calls the model, where the call is written differently for different models.
+    fn model(&self) -> &str {
+        match self.dialect {
+            Dialect::BedrockConverse | Dialect::BedrockEmbeddings => {
+                self.recording.model.as_deref().unwrap_or("m")
+            }
+            _ => "m",
+        }
+    }
+
+    /// Tells routes to different models apart.
+    fn suffix(&self) -> String {
+        let sign = |sign: char| {
+            if sign.is_ascii_alphanumeric() {
+                sign
+            } else {
+                '-'
+            }
+        };
+        match self.model() {
+            "m" => String::new(),
+            model => format!("-{}", model.chars().map(sign).collect::<String>()),
         }
     }
 
@@ -473,11 +501,11 @@ fn configuration(parts: &[Part], url: &str) -> String {
         // Vertex AI tells by the model which language is spoken.
         let model = match (part.dialect, kind) {
             (Dialect::AnthropicMessages, "vertex") => "claude",
-            _ => "m",
+            _ => part.model(),
         };
         let _written = writeln!(
             routes,
-            "  - {{name: \"{name}\", route_type: {task}, drop_unsupported: true, retries: {{per_target: 0, attempts_max: 1}}, model: {{provider: \"{name}\", name: {model}}}}}"
+            "  - {{name: \"{name}\", route_type: {task}, drop_unsupported: true, retries: {{per_target: 0, attempts_max: 1}}, model: {{provider: \"{name}\", name: \"{model}\"}}}}"
         );
     }
     format!("log: {{calls: false}}\n{providers}{routes}")

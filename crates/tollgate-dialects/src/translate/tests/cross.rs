@@ -9,6 +9,7 @@ const RESPONSES: Dialect = Dialect::OpenaiResponses;
 const ANTHROPIC: Dialect = Dialect::AnthropicMessages;
 const GEMINI: Dialect = Dialect::GeminiGenerate;
 const COHERE: Dialect = Dialect::CohereChat;
+const CONVERSE: Dialect = Dialect::BedrockConverse;
 
 /// The dialects of chats, and a model to ask in each.
 const CHATS: [(Dialect, &str); 6] = [
@@ -257,6 +258,26 @@ impl Common {
         self.settings(call, "stop", |user| ("user", json!(user)))
     }
 
+    /// The same without what Converse cannot say.
+    fn for_converse(mut self) -> Self {
+        (self.user, self.stream) = (None, false);
+        if self.choice == 1 {
+            self.choice = 0;
+        }
+        if self.tools.is_empty() {
+            self.tools
+                .push(("f".to_owned(), None, json!({"type": "object"})));
+        }
+        for asked in self.turns.iter_mut().flat_map(|turn| &mut turn.asked) {
+            match asked {
+                Asked::PictureAt(_) => *asked = Asked::Picture,
+                Asked::Document(name) => "document".clone_into(name),
+                Asked::Text(_) | Asked::Picture => {}
+            }
+        }
+        self
+    }
+
     fn anthropic(&self) -> Value {
         let mut messages = Vec::new();
         for (turn_number, turn) in self.turns.iter().enumerate() {
@@ -380,6 +401,22 @@ fn alone(parts: Vec<Value>) -> Value {
     match parts.as_slice() {
         [part] if part["type"] == "text" => part["text"].clone(),
         _ => Value::Array(parts),
+    }
+}
+
+/// Gives every document the same name.
+fn name_documents(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for name in ["filename", "title"] {
+                if members.contains_key(name) {
+                    members.insert(name.to_owned(), json!("document"));
+                }
+            }
+            members.values_mut().for_each(name_documents);
+        }
+        Value::Array(items) => items.iter_mut().for_each(name_documents),
+        _ => {}
     }
 }
 
@@ -584,6 +621,21 @@ proptest! {
         prop_assert_eq!(without_proofs(heard), without_proofs(said(&said_first.choices[0])));
         let totals = |usage: Option<tollgate_domain::Usage>| usage.map(|usage| (usage.input_total(), usage.output_total()));
         prop_assert_eq!(totals(usage), totals(said_first.usage));
+    }
+
+    /// But for what the table names: addresses of pictures, the user, a choice of no tool, names of documents.
+    #[test]
+    fn a_call_comes_back_from_converse_as_it_went(call in calls()) {
+        let call = call.for_converse();
+        for (client, model, body) in [
+            (OPENAI, "gpt-5", call.openai()),
+            (ANTHROPIC, "claude-sonnet-4-5", call.anthropic()),
+        ] {
+            let there = translated(client, CONVERSE, "anthropic.claude-sonnet-4-5-v1:0", &body);
+            let mut back = translated(CONVERSE, client, model, &there);
+            name_documents(&mut back);
+            prop_assert_eq!(back, body);
+        }
     }
 
     #[test]

@@ -73,6 +73,9 @@ pub(crate) fn address(
     if kind.name == "vertex" {
         return vertex(written);
     }
+    if let (Some(url), Some(region)) = (kind.regional_url, &written.region) {
+        return regional(url, region, at, problems);
+    }
     if let Some(uri) = &written.model_uri {
         return unresolved(uri, written, at, problems);
     }
@@ -84,6 +87,10 @@ pub(crate) fn address(
         "azure" => (
             "an `azure` provider needs an address",
             "give `base_url`, such as `https://RESOURCE.openai.azure.com`",
+        ),
+        "bedrock" => (
+            "a `bedrock` provider needs a region",
+            "give `region`, such as `us-east-1`, or a `base_url`",
         ),
         "databricks" => (
             "a `databricks` provider needs an address",
@@ -158,6 +165,26 @@ pub(crate) fn report_missing_places(
                     .help(format!("give {such_as}"));
             }
             Some(_) => {}
+        }
+    }
+}
+
+/// The address of a region. It becomes part of a host's name, so that it may hold nothing else.
+fn regional(url: &str, region: &str, at: At<'_>, problems: &mut Problems) -> Address {
+    let is_region = !region.is_empty()
+        && region
+            .chars()
+            .all(|sign| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '-');
+    match Base::parse(&url.replace("{region}", region)) {
+        Ok(base) if is_region => Address::At(base),
+        _ => {
+            problems
+                .error(
+                    at.key("region").span(),
+                    format!("{} is no region", quoted_node(at.key("region").node())),
+                )
+                .help("such as `us-east-1`");
+            Address::Wrong
         }
     }
 }

@@ -177,6 +177,12 @@ fn report_foreign_settings(
     for (key, present, fits, owner) in [
         ("dialect", written.dialect.is_some(), is_custom, "custom"),
         (
+            "region",
+            written.region.is_some(),
+            kind.regional_url.is_some(),
+            "bedrock",
+        ),
+        (
             "model_uri",
             written.model_uri.is_some(),
             is_mlflow,

@@ -15,7 +15,7 @@ use super::Wait;
 pub(crate) struct Provider {
     /// What routes call it. Letters, digits, `_`, `.` and `-`.
     pub(crate) name: Option<String>,
-    /// What kind of service it is: `openai`, `azure`, `anthropic`, `gemini`, `vertex`, `mlflow`, `demo`, `custom`, or a host that speaks
+    /// What kind of service it is: `openai`, `azure`, `anthropic`, `gemini`, `vertex`, `bedrock`, `mlflow`, `demo`, `custom`, or a host that speaks
     /// OpenAI's language, such as `mistral`, `groq`, `ollama` or `vllm`.
     #[serde(rename = "type")]
     pub(crate) kind: Option<String>,
@@ -27,6 +27,8 @@ pub(crate) struct Provider {
     pub(crate) base_url: Option<String>,
     /// Another word for `base_url`.
     pub(crate) api_base: Option<String>,
+    /// For `type: bedrock`: the region, such as `eu-central-1`, which tells the address.
+    pub(crate) region: Option<String>,
     /// For `type: mlflow`: where `mlflow models serve` runs. Another word for `base_url`.
     pub(crate) model_server_url: Option<String>,
     /// For `type: mlflow`: a model of the registry, `models:/NAME/VERSION`.
