@@ -21,6 +21,14 @@ pub enum Task {
 }
 
 impl Task {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Chat,
+        Self::Completions,
+        Self::Embeddings,
+        Self::Predict,
+    ];
+
     /// The name used in configuration files, as MLflow writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -61,6 +69,15 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::OpenaiChat,
+        Self::OpenaiCompletions,
+        Self::OpenaiEmbeddings,
+        Self::AnthropicMessages,
+        Self::MlflowServing,
+    ];
+
     /// A stable name for logs, metrics and the documentation's tables.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -82,4 +99,40 @@ pub enum ErrorShape {
     Anthropic,
     /// `{"detail": "text", "error_code": ..., "message": ...}`, as MLflow's gateway and tracking server answer.
     Mlflow,
+}
+
+impl ErrorShape {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Openai, Self::Anthropic, Self::Mlflow];
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+
+    /// Names of all variants, as the type that reads them knows them.
+    fn names_of<T: DeserializeOwned + Debug>() -> String {
+        let error = serde_json::from_str::<T>("\"none of them\"").unwrap_err();
+        let text = error.to_string();
+        let (_, names) = text.split_once("expected one of ").unwrap();
+        names.split(" at line").next().unwrap().to_owned()
+    }
+
+    fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+        let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+        names.join(", ")
+    }
+
+    #[test]
+    fn the_lists_hold_every_dialect_and_task() {
+        assert_eq!(
+            listed(Dialect::ALL.map(Dialect::as_str)),
+            names_of::<Dialect>()
+        );
+        assert_eq!(listed(Task::ALL.map(Task::as_str)), names_of::<Task>());
+    }
 }
