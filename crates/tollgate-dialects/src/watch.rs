@@ -1,6 +1,8 @@
 //! Looking on at an answer that passes through untouched: what was used, why it ended, whether it is complete. Reads no
 //! more than that; what it says agrees with what the dialect's reader would say.
 
+use std::collections::BTreeMap;
+
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess, Visitor},
@@ -39,7 +41,7 @@ pub struct Watch {
     stream_end: StreamEnd,
     ended: bool,
     /// Choices that have begun, and whether they have ended.
-    choices: Vec<(u32, bool)>,
+    choices: BTreeMap<u32, bool>,
     /// What Anthropic's events have told of usage: later ones tell less.
     usage: Usage,
 }
@@ -54,7 +56,7 @@ impl Watch {
             dialect,
             stream_end,
             ended: false,
-            choices: Vec::new(),
+            choices: BTreeMap::new(),
             usage: Usage::default(),
         }
     }
@@ -75,7 +77,7 @@ impl Watch {
 
     /// Whether the answer is complete, now that the body has ended cleanly.
     pub fn complete(&self) -> bool {
-        let finished = || !self.choices.is_empty() && self.choices.iter().all(|(_, ended)| *ended);
+        let finished = || !self.choices.is_empty() && self.choices.values().all(|ended| *ended);
         self.ended || self.stream_end == StreamEnd::Finish && finished()
     }
 
@@ -146,10 +148,8 @@ impl Watch {
     }
 
     fn note_choice(&mut self, index: u32, ended: bool) {
-        if let Some((_, has_ended)) = self.choices.iter_mut().find(|(known, _)| *known == index) {
-            *has_ended |= ended;
-        } else if self.choices.len() < CHOICES_MAX {
-            self.choices.push((index, ended));
+        if self.choices.len() < CHOICES_MAX || self.choices.contains_key(&index) {
+            *self.choices.entry(index).or_default() |= ended;
         }
     }
 }
