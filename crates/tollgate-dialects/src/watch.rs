@@ -299,18 +299,46 @@ pub struct Glance {
     pub error: Option<ProviderError>,
 }
 
-#[derive(Deserialize)]
+/// What is looked at in a whole answer. Of a field that comes twice the later one counts, as for the readers.
+#[derive(Default)]
 struct Whole<'a> {
-    #[serde(borrow, default)]
     model: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     choices: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     stop_reason: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     error: Option<&'a RawValue>,
+}
+
+impl<'de> Deserialize<'de> for Whole<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(WholeVisitor)
+    }
+}
+
+struct WholeVisitor;
+
+impl<'de> Visitor<'de> for WholeVisitor {
+    type Value = Whole<'de>;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Whole<'de>, A::Error> {
+        let mut whole = Whole::default();
+        while let Some((Text(name), value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
+            let place = match &*name {
+                "model" => &mut whole.model,
+                "usage" => &mut whole.usage,
+                "choices" => &mut whole.choices,
+                "stop_reason" => &mut whole.stop_reason,
+                "error" => &mut whole.error,
+                _ => continue,
+            };
+            *place = (value.get() != "null").then_some(value);
+        }
+        Ok(whole)
+    }
 }
 
 /// Glances at a whole answer that passes through.
@@ -535,6 +563,16 @@ mod tests {
                 .1
                 .complete()
         );
+    }
+
+    /// Such an answer counted as unreadable, though it passes through.
+    #[test]
+    fn a_glance_at_a_field_that_comes_twice_sees_the_later_one() {
+        let body =
+            br#"{"model": "a", "usage": "none", "model": "b", "usage": {"prompt_tokens": 3}}"#;
+        let seen = glance(Dialect::OpenaiChat, Task::Chat, body).unwrap();
+        assert_eq!(seen.model.as_deref(), Some("b"));
+        assert_eq!(seen.usage.unwrap().total(), Some(3));
     }
 
     #[test]
