@@ -34,7 +34,7 @@ use thiserror::Error;
 use tollgate_domain::Snapshot;
 
 pub(crate) use diagnostics::{Diagnostic, Diagnostics};
-pub(crate) use environment::{Environment, ProcessEnvironment, colours_wanted};
+pub(crate) use environment::{Environment, NoOutside, ProcessEnvironment, colours_wanted};
 pub(crate) use watch::Watch;
 pub(crate) use written::{LogFormat, LogLevel, Runtime};
 
