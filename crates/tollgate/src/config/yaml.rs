@@ -72,6 +72,25 @@ struct Builder<'a, 'p> {
     problems: &'p mut Problems,
 }
 
+/// The entries of a map that is being read.
+#[derive(Default)]
+struct Entries {
+    list: Vec<Entry>,
+    places: HashMap<String, usize>,
+}
+
+impl Entries {
+    /// Adds an entry, unless there is one of its key: then gives it back, with the place of that key.
+    fn add(&mut self, entry: Entry) -> Result<(), (Entry, Span)> {
+        if let Some(place) = self.places.get(&entry.key) {
+            return Err((entry, self.list[*place].key_span.clone()));
+        }
+        self.places.insert(entry.key.clone(), self.list.len());
+        self.list.push(entry);
+        Ok(())
+    }
+}
+
 impl<'a> Builder<'a, '_> {
     fn document(&mut self) -> Result<Node, Stop> {
         let mut root = None;
@@ -157,7 +176,7 @@ impl<'a> Builder<'a, '_> {
     }
 
     fn map(&mut self, mut span: Span) -> Result<Node, Stop> {
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries = Entries::default();
         let mut merged = Vec::new();
         let mut braces = false;
         loop {
@@ -187,34 +206,33 @@ impl<'a> Builder<'a, '_> {
         for value in merged {
             self.merge(&mut entries, value);
         }
-        Ok(Node::new(Content::Map(entries), span))
+        Ok(Node::new(Content::Map(entries.list), span))
     }
 
-    fn add(&mut self, entries: &mut Vec<Entry>, key: String, key_span: Span, value: Node) {
-        if let Some(first) = entries.iter().find(|entry| entry.key == key) {
-            self.problems.mask(&value);
-            self.problems
-                .error(key_span, format!("`{key}` is written twice"))
-                .label("the second time")
-                .related(first.key_span.clone(), "the first time")
-                .help("remove one of the two");
-            return;
-        }
-        entries.push(Entry {
+    fn add(&mut self, entries: &mut Entries, key: String, key_span: Span, value: Node) {
+        let entry = Entry {
             key,
             key_span,
             value,
-        });
+        };
+        let Err((entry, first)) = entries.add(entry) else {
+            return;
+        };
+        self.problems.mask(&entry.value);
+        self.problems
+            .error(entry.key_span, format!("`{}` is written twice", entry.key))
+            .label("the second time")
+            .related(first, "the first time")
+            .help("remove one of the two");
     }
 
     /// `<<: *name` or `<<: [*one, *two]`: what is written out wins, then the earlier one.
-    fn merge(&mut self, entries: &mut Vec<Entry>, value: Node) {
+    fn merge(&mut self, entries: &mut Entries, value: Node) {
         match value.content {
             Content::Map(theirs) => {
                 for entry in theirs {
-                    if !entries.iter().any(|mine| mine.key == entry.key) {
-                        entries.push(entry);
-                    }
+                    // One that is there already stays.
+                    entries.add(entry).ok();
                 }
             }
             Content::List(items) => items.into_iter().for_each(|item| self.merge(entries, item)),

@@ -1,7 +1,7 @@
 //! Providers: what their kind says, and what the operator changed.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -27,12 +27,15 @@ use crate::config::{
     written,
 };
 
+/// Most headers that a provider may be given: servers take a hundred or so.
+const HEADERS_MAX: usize = 64;
+
 /// The providers of a file.
 pub(crate) struct Providers {
     /// Those without mistakes.
     pub(crate) resolved: HashMap<ProviderName, Arc<Provider>>,
     /// The names of all of them, so that a mistake in one is not taken for its absence.
-    pub(crate) names: Vec<String>,
+    pub(crate) names: BTreeSet<String>,
 }
 
 /// Resolves the list of providers.
@@ -43,7 +46,7 @@ pub(crate) fn resolve(
 ) -> Providers {
     let mut providers = Providers {
         resolved: HashMap::new(),
-        names: Vec::new(),
+        names: BTreeSet::new(),
     };
     for (index, written) in written.iter().enumerate() {
         let at = at.item(index);
@@ -68,7 +71,7 @@ pub(crate) fn resolve(
                 )
                 .help("give each a name of its own");
         }
-        providers.names.push(name.clone());
+        providers.names.insert(name.clone());
         if let Some(provider) = provider(name, written, at, problems) {
             providers
                 .resolved
@@ -339,6 +342,15 @@ fn headers(
             HeaderValue::from_static(value),
         );
         headers.insert((*name).to_owned(), pair);
+    }
+    if written.headers.len() > HEADERS_MAX {
+        problems
+            .error(
+                at.key("headers").key_span(),
+                format!("there are {} headers", written.headers.len()),
+            )
+            .help(format!("a request takes at most {HEADERS_MAX} of them"));
+        return Vec::new();
     }
     for (name, value) in &written.headers {
         let at = at.key("headers").key(name);
