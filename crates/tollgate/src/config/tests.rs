@@ -701,6 +701,18 @@ fn very_many_headers_are_refused() {
     assert!(shown.contains("there are 65 headers"), "{shown}");
 }
 
+/// Each destination copied it.
+#[test]
+fn a_very_long_model_is_not_repeated() {
+    let text = format!(
+        "endpoints:\n  - {{name: e, endpoint_type: llm/v1/chat, model: {{provider: demo, name: {}}}}}\n\
+         routes:\n  - {{name: s, task_type: llm/v1/chat, destinations: [{{name: e, traffic_percentage: 100}}]}}\n",
+        "m".repeat(10_000)
+    );
+    let shown = refused(&text);
+    assert!(shown.contains("too long to be repeated"), "{shown}");
+}
+
 /// Known words come in any order; which of two that are as much alike was told changed from run to run.
 #[test]
 fn the_word_that_was_meant_is_always_the_same() {

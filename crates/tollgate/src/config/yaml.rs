@@ -15,7 +15,8 @@ use super::{
     tree::{Content, Entry, Filled, Node, Span, Text, TextStyle},
 };
 
-/// Aliases may repeat what is written; no more nodes than this come out, however they are nested.
+/// Aliases may repeat what is written; no more nodes than this come out, however they are nested, and no more text than would
+/// weigh as much.
 const NODES_MAX: usize = 200_000;
 
 /// A file's tree, and where its comments are.
@@ -153,7 +154,7 @@ impl<'a> Builder<'a, '_> {
                 .error(span.clone(), "this alias stands inside of what it repeats");
             return Ok(Node::new(Content::Unknown, span));
         };
-        self.nodes += count(node);
+        self.nodes += node.weight();
         if self.nodes > NODES_MAX {
             return Err(Stop::TooLarge);
         }
@@ -265,15 +266,6 @@ fn byte_span(text: &str, span: &EventSpan) -> Span {
         .get(start..end)
         .map_or(end, |slice| start + slice.trim_end().len());
     start..trimmed
-}
-
-fn count(node: &Node) -> usize {
-    let below: usize = match &node.content {
-        Content::List(items) => items.iter().map(count).sum(),
-        Content::Map(entries) => entries.iter().map(|entry| count(&entry.value)).sum(),
-        _ => 0,
-    };
-    1 + below
 }
 
 fn key_text(event: &Event<'_>) -> Option<String> {
@@ -441,6 +433,14 @@ mod tests {
             let below = vec![format!("*a{}", level - 1); 9].join(", ");
             text.push_str(&format!("a{level}: &a{level} [{below}]\n"));
         }
+        let (_, told) = read(&text);
+        assert_eq!(told, "a.yaml:1:1: error: the configuration is too large");
+    }
+
+    #[test]
+    fn aliases_of_a_long_text_cannot_blow_up() {
+        let long = "x".repeat(1 << 20);
+        let text = format!("a: &a {long}\nb: [{}]\n", "*a, ".repeat(100));
         let (_, told) = read(&text);
         assert_eq!(told, "a.yaml:1:1: error: the configuration is too large");
     }

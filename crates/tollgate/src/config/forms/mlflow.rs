@@ -11,6 +11,9 @@ use crate::config::{
     tree::{Content, Entry, Filled, Node, Span},
 };
 
+/// How much the model of an endpoint may be, since each destination copies it.
+const MODEL_WEIGHT_MAX: usize = 100;
+
 /// Where an endpoint stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EndpointForm {
@@ -405,6 +408,15 @@ impl Rewriter<'_, '_> {
         let model = endpoint.value("model")?;
         if matches!(model.content, Content::Unknown) {
             return None; // the mistake in it has been reported
+        }
+        if model.weight() > MODEL_WEIGHT_MAX {
+            self.problems
+                .error(
+                    name.span.clone(),
+                    format!("the model of {} is too long to be repeated", quoted(&text)),
+                )
+                .help("shorten its name, or its tags");
+            return None;
         }
         if model.entry("strategy").is_some() {
             self.problems
