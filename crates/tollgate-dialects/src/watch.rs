@@ -1,6 +1,8 @@
 //! Looking on at an answer that passes through untouched: what was used, why it ended, whether it is complete. Reads no
 //! more than that; what it says agrees with what the dialect's reader would say.
 
+use std::collections::BTreeMap;
+
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess, Visitor},
@@ -45,7 +47,7 @@ pub struct Watch {
     stream_end: StreamEnd,
     ended: bool,
     /// Choices that have begun, and whether they have ended.
-    choices: Vec<(u32, bool)>,
+    choices: BTreeMap<u32, bool>,
     /// What Anthropic's events have told of usage: later ones tell less.
     usage: Usage,
     /// Whether a function was called: Gemini has no word of its own for an end with one.
@@ -71,7 +73,7 @@ impl Watch {
             events: Vec::new(),
             stream_end,
             ended: false,
-            choices: Vec::new(),
+            choices: BTreeMap::new(),
             usage: Usage::default(),
             called: false,
         }
@@ -98,7 +100,7 @@ impl Watch {
         if let Some(reader) = &self.reader {
             return self.ended || reader.may_finish();
         }
-        let finished = || !self.choices.is_empty() && self.choices.iter().all(|(_, ended)| *ended);
+        let finished = || !self.choices.is_empty() && self.choices.values().all(|ended| *ended);
         self.ended || self.stream_end == StreamEnd::Finish && finished()
     }
 
@@ -211,10 +213,8 @@ impl Watch {
     }
 
     fn note_choice(&mut self, index: u32, ended: bool) {
-        if let Some((_, has_ended)) = self.choices.iter_mut().find(|(known, _)| *known == index) {
-            *has_ended |= ended;
-        } else if self.choices.len() < CHOICES_MAX {
-            self.choices.push((index, ended));
+        if self.choices.len() < CHOICES_MAX || self.choices.contains_key(&index) {
+            *self.choices.entry(index).or_default() |= ended;
         }
     }
 }
@@ -364,18 +364,46 @@ pub struct Glance {
     pub error: Option<ProviderError>,
 }
 
-#[derive(Deserialize)]
+/// What is looked at in a whole answer. Of a field that comes twice the later one counts, as for the readers.
+#[derive(Default)]
 struct Whole<'a> {
-    #[serde(borrow, default)]
     model: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     choices: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     stop_reason: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     error: Option<&'a RawValue>,
+}
+
+impl<'de> Deserialize<'de> for Whole<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(WholeVisitor)
+    }
+}
+
+struct WholeVisitor;
+
+impl<'de> Visitor<'de> for WholeVisitor {
+    type Value = Whole<'de>;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Whole<'de>, A::Error> {
+        let mut whole = Whole::default();
+        while let Some((Text(name), value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
+            let place = match &*name {
+                "model" => &mut whole.model,
+                "usage" => &mut whole.usage,
+                "choices" => &mut whole.choices,
+                "stop_reason" => &mut whole.stop_reason,
+                "error" => &mut whole.error,
+                _ => continue,
+            };
+            *place = (value.get() != "null").then_some(value);
+        }
+        Ok(whole)
+    }
 }
 
 /// Glances at a whole answer that passes through.
@@ -649,6 +677,16 @@ mod tests {
                 .1
                 .complete()
         );
+    }
+
+    /// Such an answer counted as unreadable, though it passes through.
+    #[test]
+    fn a_glance_at_a_field_that_comes_twice_sees_the_later_one() {
+        let body =
+            br#"{"model": "a", "usage": "none", "model": "b", "usage": {"prompt_tokens": 3}}"#;
+        let seen = glance(Dialect::OpenaiChat, Task::Chat, body).unwrap();
+        assert_eq!(seen.model.as_deref(), Some("b"));
+        assert_eq!(seen.usage.unwrap().total(), Some(3));
     }
 
     #[test]

@@ -39,6 +39,20 @@ pub enum Task {
 }
 
 impl Task {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::Chat,
+        Self::Completions,
+        Self::Embeddings,
+        Self::Rerank,
+        Self::Images,
+        Self::Speech,
+        Self::Transcriptions,
+        Self::Moderations,
+        Self::Realtime,
+        Self::Predict,
+    ];
+
     /// The name used in configuration files, as MLflow writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -251,4 +265,50 @@ pub enum ErrorShape {
     Ollama,
     /// `{"detail": "text", "error_code": ..., "message": ...}`, as MLflow's gateway and tracking server answer.
     Mlflow,
+}
+
+impl ErrorShape {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::Openai,
+        Self::Anthropic,
+        Self::Gemini,
+        Self::Cohere,
+        Self::Ollama,
+        Self::Mlflow,
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+
+    /// Names of all variants, as the type that reads them knows them.
+    fn names_of<T: DeserializeOwned + Debug>() -> String {
+        let error = serde_json::from_str::<T>("\"none of them\"").unwrap_err();
+        let text = error.to_string();
+        let (_, names) = text.split_once("expected one of ").unwrap();
+        names.split(" at line").next().unwrap().to_owned()
+    }
+
+    fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+        let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+        names.join(", ")
+    }
+
+    #[test]
+    fn the_lists_hold_every_dialect_and_task() {
+        assert_eq!(
+            listed(Dialect::ALL.iter().map(|dialect| dialect.as_str())),
+            names_of::<Dialect>()
+        );
+        assert_eq!(
+            listed(Task::ALL.iter().map(|task| task.as_str())),
+            names_of::<Task>()
+        );
+    }
 }

@@ -102,7 +102,7 @@ struct MlflowArguments {
 }
 
 /// Runs the command that the arguments ask for.
-pub(crate) fn run() -> ExitCode {
+pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Check(arguments) => check::run(&arguments),

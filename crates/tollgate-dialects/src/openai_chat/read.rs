@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tollgate_domain::Dialect;
 
-use super::wire::{ReasoningDetail, WireUsage, seconds, stop_reason};
+use super::wire::{ReasoningDetail, WireUsage, seconds, short, stop_reason};
 use crate::{
     Answer, AnswerChoice, Call, ChatAnswer, ChatCall, Extra, MediaSource, Message, Part, PartKind,
     ReadError, Reasoning, ReasoningEffort, ResponseFormat, Role, Stop, Tool, ToolChoice, ToolKind,
@@ -560,7 +560,7 @@ fn name_tool_calls(answer: &mut ChatAnswer) {
 
 /// An id for a tool call to which the provider gave none: the same for the same answer, another for every other.
 pub(crate) fn tool_call_id(answer_id: &str, choice: u32, part: usize) -> String {
-    format!("call_{answer_id}_{choice}_{part}")
+    format!("call_{}_{choice}_{part}", short(answer_id))
 }
 
 /// Reads an answer of chat or of text completions, which differ in their choices only.

@@ -14,6 +14,9 @@ use crate::{ProviderError, SseEvent, StopReason, error::read_in_stream};
 /// The end mark of a stream.
 const DONE: &[u8] = b"[DONE]";
 
+/// Most bytes of a name that is repeated many times.
+const REPEATED_BYTES_MAX: usize = 256;
+
 /// A text, borrowed where it has no escapes.
 #[derive(Deserialize)]
 pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
@@ -209,6 +212,12 @@ pub(crate) fn text_of(raw: &RawValue) -> Cow<'_, str> {
         }
         json => Cow::Borrowed(json),
     }
+}
+
+/// The beginning of a name that is going to be repeated many times. No provider was seen to give one that is longer.
+pub(crate) fn short(name: &str) -> &str {
+    let end = name.floor_char_boundary(REPEATED_BYTES_MAX);
+    name.get(..end).unwrap_or(name)
 }
 
 /// A date in seconds since 1970, whichever kind of number it is.

@@ -664,6 +664,78 @@ proptest! {
     }
 }
 
+// === files that are far too large ===
+
+/// Each of them was shown with the whole file looked through again.
+#[test]
+fn of_very_many_mistakes_the_first_are_shown() {
+    let text: String = (0..5000)
+        .map(|number| format!("key_{number}: 1\n"))
+        .collect();
+    let diagnostics = load(&text).expect_err("no key is known");
+    assert_eq!(diagnostics.iter().count(), 201);
+    let shown = diagnostics.to_string();
+    assert!(shown.contains("`key_0`"), "{shown}");
+    assert!(
+        shown.ends_with("tollgate.yaml: 4800 more are not shown"),
+        "{shown}"
+    );
+}
+
+/// The search for a free name began anew for each.
+#[test]
+fn any_number_of_endpoints_get_providers_of_their_own() {
+    const COUNT: usize = 2000;
+    let mut text = "endpoints:\n".to_owned();
+    for number in 0..COUNT {
+        text.push_str(&format!(
+            "  - {{name: e{number}, endpoint_type: llm/v1/chat, model: {{provider: openai, name: m, config: {{openai_api_key: k{number}}}}}}}\n"
+        ));
+    }
+    let resolved = resolved(&text);
+    assert_eq!(resolved.snapshot.providers.len(), COUNT);
+    assert_eq!(targets(&resolved, "e0"), ["openai/m"]);
+    assert_eq!(targets(&resolved, "e1999"), ["openai-2000/m"]);
+}
+
+/// Each was searched for among all of them, and no request could hold them.
+#[test]
+fn very_many_headers_are_refused() {
+    let mut text = "providers:\n  - name: p\n    type: demo\n    headers:\n".to_owned();
+    text.extend((0..65).map(|number| format!("      x-{number}: a\n")));
+    let shown = refused(&text);
+    assert!(shown.contains("there are 65 headers"), "{shown}");
+}
+
+/// Each destination copied it.
+#[test]
+fn a_very_long_model_is_not_repeated() {
+    let text = format!(
+        "endpoints:\n  - {{name: e, endpoint_type: llm/v1/chat, model: {{provider: demo, name: {}}}}}\n\
+         routes:\n  - {{name: s, task_type: llm/v1/chat, destinations: [{{name: e, traffic_percentage: 100}}]}}\n",
+        "m".repeat(10_000)
+    );
+    let shown = refused(&text);
+    assert!(shown.contains("too long to be repeated"), "{shown}");
+}
+
+/// Known words come in any order; which of two that are as much alike was told changed from run to run.
+#[test]
+fn the_word_that_was_meant_is_always_the_same() {
+    let meant = |words: [&'static str; 3]| diagnostics::did_you_mean("route_x", words);
+    assert_eq!(meant(["route_a", "route_c", "route_b"]), Some("route_c"));
+    assert_eq!(meant(["route_c", "route_b", "route_a"]), Some("route_c"));
+}
+
+#[test]
+fn of_very_many_known_words_some_are_told() {
+    let names: Vec<String> = (0..5000).map(|number| format!("n{number}")).collect();
+    let told = diagnostics::suggestion("x", names.iter().map(String::as_str), "the routes");
+    assert!(told.len() < 1000 && told.ends_with(", …"), "{told}");
+    let long = "x".repeat(1 << 20);
+    assert_eq!(diagnostics::did_you_mean(&long, [long.as_str()]), None);
+}
+
 /// Pieces that configuration files are made of.
 const WORDS: &[&str] = &[
     "\n",

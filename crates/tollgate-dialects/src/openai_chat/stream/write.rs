@@ -1,13 +1,13 @@
 //! [`StreamEvent`]s in, chunks out.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Serialize;
 use serde_json::Value;
 use tollgate_domain::{ErrorShape, Usage};
 
 use super::super::{
-    wire::{ReasoningDetail, finish_reason, write_usage},
+    wire::{ReasoningDetail, finish_reason, short, write_usage},
     write::{annotation, extra_content},
 };
 use crate::{
@@ -19,7 +19,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct StreamWriter {
     frame: Frame,
-    choices: Vec<ChoiceOut>,
+    /// By their numbers; a whole answer that is told as a stream may have any number of them.
+    choices: BTreeMap<u32, ChoiceOut>,
 }
 
 /// What the chunks of chat and of text completions share.
@@ -36,9 +37,8 @@ pub(crate) struct Frame {
 /// What has been written of a choice.
 #[derive(Debug, Default)]
 struct ChoiceOut {
-    index: u32,
     has_role: bool,
-    /// How many tool calls have begun, and which parts they are.
+    /// Which parts are tool calls, in the order in which they have begun.
     tool_calls: Vec<u32>,
     /// How many parts of reasoning have begun.
     reasonings: u32,
@@ -166,7 +166,7 @@ impl StreamWriter {
     pub(crate) fn new(form: &AnswerForm<'_>) -> Self {
         Self {
             frame: Frame::new("chat.completion.chunk", form),
-            choices: Vec::new(),
+            choices: BTreeMap::new(),
         }
     }
 
@@ -245,7 +245,8 @@ impl StreamWriter {
                 chunk.reasoning_details = Some([detail]);
             }
             Delta::Arguments(arguments) => {
-                let Some(index) = state.tool_calls.iter().position(|call| *call == part) else {
+                // Parts are numbered in the order in which they begin.
+                let Ok(index) = state.tool_calls.binary_search(&part) else {
                     return;
                 };
                 let function = FunctionOut {
@@ -313,18 +314,7 @@ impl StreamWriter {
     }
 
     fn state(&mut self, index: u32) -> &mut ChoiceOut {
-        let position = self
-            .choices
-            .iter()
-            .position(|state| state.index == index)
-            .unwrap_or_else(|| {
-                self.choices.push(ChoiceOut {
-                    index,
-                    ..ChoiceOut::default()
-                });
-                self.choices.len() - 1
-            });
-        &mut self.choices[position]
+        self.choices.entry(index).or_default()
     }
 }
 
@@ -383,11 +373,12 @@ impl Frame {
     }
 
     fn start(&mut self, id: &str, model: &str, created: Option<i64>, usage: Option<&Usage>) {
+        // Every chunk repeats both, so that long ones would cost their length each time.
         if !id.is_empty() {
-            id.clone_into(&mut self.id);
+            short(id).clone_into(&mut self.id);
         }
         if !model.is_empty() {
-            model.clone_into(&mut self.model);
+            short(model).clone_into(&mut self.model);
         }
         self.created = created.unwrap_or(self.created);
         self.usage = usage.copied();

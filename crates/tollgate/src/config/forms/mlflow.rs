@@ -4,12 +4,15 @@
 use serde_json::Number;
 use tollgate_upstream::providers::find;
 
-use super::{Rewriter, drop_limit, report_unknown_name, warn_unknown_key};
+use super::{Rewriter, Rewritten, drop_limit, name_of, report_unknown_name, warn_unknown_key};
 use crate::config::{
     diagnostics::{quoted, quoted_node},
     kinds,
     tree::{Content, Entry, Filled, Node, Span},
 };
+
+/// How much the model of an endpoint may be, since each destination copies it.
+const MODEL_WEIGHT_MAX: usize = 100;
 
 /// Where an endpoint stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -261,7 +264,7 @@ impl Rewriter<'_, '_> {
     }
 
     /// A traffic split → a route of ours that chooses by weight among the endpoints' models.
-    pub(crate) fn split(&mut self, mut split: Node, routes: &[Node]) -> Option<Node> {
+    pub(crate) fn split(&mut self, mut split: Node, routes: &Rewritten) -> Option<Node> {
         let span = split.span.clone();
         let mut entries = Vec::new();
         entries.extend(split.take("name"));
@@ -324,7 +327,7 @@ impl Rewriter<'_, '_> {
         destinations: Option<Entry>,
         task: Option<&Entry>,
         split: &Node,
-        routes: &[Node],
+        routes: &Rewritten,
     ) -> Option<Node> {
         let Some(Entry {
             key_span, value, ..
@@ -389,7 +392,7 @@ impl Rewriter<'_, '_> {
         item: &Node,
         task: Option<&Entry>,
         weight: u64,
-        routes: &[Node],
+        routes: &Rewritten,
     ) -> Option<Node> {
         if !self.is_map(item, "a destination") {
             return None;
@@ -404,9 +407,8 @@ impl Rewriter<'_, '_> {
             return None;
         };
         let text = self.text(name, "`name`")?.to_owned();
-        let endpoint = routes.iter().find(|route| name_of(route) == Some(&text));
-        let Some(endpoint) = endpoint else {
-            let known = routes.iter().filter_map(name_of);
+        let Some(endpoint) = routes.named(&text) else {
+            let known = routes.routes.iter().filter_map(name_of);
             report_unknown_name("endpoint", &text, name.span.clone(), known, self.problems);
             return None;
         };
@@ -414,6 +416,15 @@ impl Rewriter<'_, '_> {
         let model = endpoint.value("model")?;
         if matches!(model.content, Content::Unknown) {
             return None; // the mistake in it has been reported
+        }
+        if model.weight() > MODEL_WEIGHT_MAX {
+            self.problems
+                .error(
+                    name.span.clone(),
+                    format!("the model of {} is too long to be repeated", quoted(&text)),
+                )
+                .help("shorten its name, or its tags");
+            return None;
         }
         if model.entry("strategy").is_some() {
             self.problems
@@ -492,8 +503,4 @@ impl Settings {
         let headers = Node::new(Content::Map(headers), span.clone());
         self.node.push("headers", span, headers);
     }
-}
-
-fn name_of(route: &Node) -> Option<&str> {
-    route.value("name")?.as_text()
 }

@@ -1,7 +1,7 @@
 //! Providers: what their kind says, and what the operator changed.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -28,12 +28,15 @@ use crate::config::{
     written,
 };
 
+/// Most headers that a provider may be given: servers take a hundred or so.
+const HEADERS_MAX: usize = 64;
+
 /// The providers of a file.
 pub(crate) struct Providers {
     /// Those without mistakes.
     pub(crate) resolved: HashMap<ProviderName, Arc<Provider>>,
     /// The names of all of them, so that a mistake in one is not taken for its absence.
-    pub(crate) names: Vec<String>,
+    pub(crate) names: BTreeSet<String>,
 }
 
 /// Resolves the list of providers.
@@ -44,7 +47,7 @@ pub(crate) fn resolve(
 ) -> Providers {
     let mut providers = Providers {
         resolved: HashMap::new(),
-        names: Vec::new(),
+        names: BTreeSet::new(),
     };
     for (index, written) in written.iter().enumerate() {
         let at = at.item(index);
@@ -69,7 +72,7 @@ pub(crate) fn resolve(
                 )
                 .help("give each a name of its own");
         }
-        providers.names.push(name.clone());
+        providers.names.insert(name.clone());
         if let Some(provider) = provider(name, written, at, problems) {
             providers
                 .resolved
@@ -354,6 +357,15 @@ fn headers(
             HeaderValue::from_static(value),
         );
         headers.insert((*name).to_owned(), pair);
+    }
+    if written.headers.len() > HEADERS_MAX {
+        problems
+            .error(
+                at.key("headers").key_span(),
+                format!("there are {} headers", written.headers.len()),
+            )
+            .help(format!("a request takes at most {HEADERS_MAX} of them"));
+        return Vec::new();
     }
     for (name, value) in &written.headers {
         let at = at.key("headers").key(name);
