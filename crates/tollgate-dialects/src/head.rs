@@ -319,8 +319,10 @@ impl Edits<'_> {
     fn set_defaults(&self, head: &Head, body: &Bytes, splices: &mut Splices<'_>) {
         let mut sampling = Map::new();
         for (name, value) in self.defaults.iter().copied().flatten() {
-            if let Some((name, _)) = head.sampling.and_then(|known| known.field(name)) {
-                sampling.entry(name).or_insert_with(|| value.clone());
+            if head
+                .sampling
+                .is_some_and(|known| known.gather(name, value, &mut sampling))
+            {
                 continue;
             }
             let names: &[&str] = match name.as_str() {
@@ -345,6 +347,23 @@ impl Edits<'_> {
 // === impl Sampling ===
 
 impl Sampling {
+    /// Takes in a default that belongs into the object, or the object itself; says whether it does.
+    fn gather(&self, name: &str, value: &Value, into: &mut Map<String, Value>) -> bool {
+        if let Some((name, _)) = self.field(name) {
+            into.entry(name).or_insert_with(|| value.clone());
+            return true;
+        }
+        match value {
+            Value::Object(members) if self.objects.contains(&name) => {
+                for (name, value) in members {
+                    into.entry(name).or_insert_with(|| value.clone());
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// A field's name here, and all its spellings.
     fn field(&self, name: &str) -> Option<(&'static str, &'static [&'static str])> {
         let name = match name {
@@ -372,7 +391,11 @@ impl Sampling {
                 .into_iter()
                 .find(|names| names.contains(&name.as_str()));
             let is_set = |name: &&str| members.get(*name).is_some_and(|value| !value.is_null());
-            if !spellings.unwrap_or_default().iter().any(is_set) {
+            let is_set = match spellings {
+                Some(names) => names.iter().any(is_set),
+                None => is_set(&name.as_str()),
+            };
+            if !is_set {
                 members.insert(name, value);
                 is_changed = true;
             }

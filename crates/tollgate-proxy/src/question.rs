@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tollgate_dialects::{
     Call, CallForm, Edits, Head, HeadLimits, ModelEdit, ReadError, read_call, write_call,
 };
-use tollgate_domain::{Dialect, Endpoint, Framing, Limits, StreamUsage, Task};
+use tollgate_domain::{Dialect, Endpoint, Framing, Limits, Provider, StreamUsage, Task};
 use tollgate_upstream::Lane;
 
 use crate::{picture::CompiledRoute, refusal::Refusal};
@@ -145,36 +145,17 @@ impl Question {
                     target: lane.name().to_string(),
                     task: task.as_str(),
                 })?;
-        let model = provider.quirks.model_in_body.then(|| lane.model().as_ref());
-        let ask_usage = self.head.stream && provider.quirks.stream_usage == StreamUsage::Ask;
-        let fields = texts(endpoint.fields);
         if endpoint.dialect == self.dialect {
-            let named = model_name(lane);
-            let edits = Edits {
-                model: match (model, endpoint.dialect) {
-                    (_, Dialect::MlflowServing) => ModelEdit::Keep,
-                    (_, Dialect::GeminiGenerate) => ModelEdit::Remove,
-                    (_, Dialect::GeminiEmbeddings) => ModelEdit::Inside {
-                        field: "requests",
-                        model: &named,
-                    },
-                    (Some(model), _) => ModelEdit::Set(model),
-                    (None, _) => ModelEdit::Remove,
-                },
-                defaults: &[&self.route.route.params, &provider.params, &fields],
-                ask_usage,
-            };
-            return Ok(Outgoing {
-                body: edits.apply(&self.head, &self.body),
-                passes: Passes::Through,
-                dropped: Vec::new(),
-                streams: self.head.stream && !matches!(task, Task::Predict | Task::Rerank),
-                endpoint: for_body(endpoint, &self.head),
-            });
+            return Ok(self.pass_to(lane, endpoint));
         }
+        let model = provider.quirks.model_in_body.then(|| lane.model().as_ref());
         let form = CallForm {
             dialect: endpoint.dialect,
-            model,
+            model: match endpoint.dialect {
+                // What is written depends on the model, whether the body names it or not.
+                Dialect::AnthropicMessages | Dialect::GeminiGenerate => Some(lane.model()),
+                _ => model,
+            },
             stream_usage: provider.quirks.stream_usage,
             chat_input: provider.quirks.chat_input,
             drop_unsupported: self.route.route.drop_unsupported,
@@ -184,8 +165,7 @@ impl Question {
             fields: unsupported.fields,
             target: lane.name().to_string(),
         })?;
-        let body =
-            self.with_other_defaults(&endpoint, written.body, &provider.params, &fields, limits)?;
+        let body = self.with_other_defaults(&endpoint, written.body, provider, limits)?;
         let endpoint = if endpoint.dialect == Dialect::GeminiEmbeddings {
             for_body(endpoint, &scan(Dialect::GeminiEmbeddings, &body, limits)?)
         } else {
@@ -198,6 +178,39 @@ impl Question {
             streams: self.head.stream && endpoint.dialect != Dialect::MlflowServing,
             endpoint,
         })
+    }
+
+    /// The call as it came, but for the model and what the route and the provider set.
+    fn pass_to(&self, lane: &Lane, endpoint: Endpoint) -> Outgoing {
+        let provider = lane.provider();
+        let model = provider.quirks.model_in_body.then(|| lane.model().as_ref());
+        let named = model_name(lane);
+        let edits = Edits {
+            model: match (model, endpoint.dialect) {
+                (_, Dialect::MlflowServing) => ModelEdit::Keep,
+                (_, Dialect::GeminiGenerate) => ModelEdit::Remove,
+                (_, Dialect::GeminiEmbeddings) => ModelEdit::Inside {
+                    field: "requests",
+                    model: &named,
+                },
+                (Some(model), _) => ModelEdit::Set(model),
+                (None, _) => ModelEdit::Remove,
+            },
+            defaults: &[
+                &self.route.route.params,
+                &provider.params,
+                &texts(endpoint.fields),
+            ],
+            ask_usage: self.head.stream && provider.quirks.stream_usage == StreamUsage::Ask,
+        };
+        let is_streamable = !matches!(self.route.route.task, Task::Predict | Task::Rerank);
+        Outgoing {
+            body: edits.apply(&self.head, &self.body),
+            passes: Passes::Through,
+            dropped: Vec::new(),
+            streams: self.head.stream && is_streamable,
+            endpoint: for_body(endpoint, &self.head),
+        }
     }
 
     /// Writes the question how many tokens the call has. It goes to a provider of the client's own dialect or to nobody: an estimate
@@ -263,28 +276,36 @@ impl Question {
         Ok(call)
     }
 
-    /// Sets defaults for the fields that only the provider's dialect knows.
+    /// Sets defaults for the fields that only the provider's dialect knows, and takes the model out where the body must not name
+    /// it.
     fn with_other_defaults(
         &self,
         endpoint: &Endpoint,
         body: Bytes,
-        params: &Map<String, Value>,
-        fields: &Map<String, Value>,
+        provider: &Provider,
         limits: &Limits,
     ) -> Result<Bytes, Refusal> {
-        let route = pick(&self.route.route.params, |name| {
-            !COMMON_FIELDS.contains(&name)
-        });
-        let provider = pick(params, |name| !COMMON_FIELDS.contains(&name));
-        if route.is_empty() && provider.is_empty() && fields.is_empty()
-            || endpoint.dialect == Dialect::MlflowServing
-        {
+        let others = |params| pick(params, |name| !COMMON_FIELDS.contains(&name));
+        let route = others(&self.route.route.params);
+        let providers = others(&provider.params);
+        let fields = texts(endpoint.fields);
+        let names_model =
+            provider.quirks.model_in_body || endpoint.dialect != Dialect::AnthropicMessages;
+        let is_done = names_model
+            && [&route, &providers, &fields]
+                .iter()
+                .all(|set| set.is_empty());
+        if is_done || endpoint.dialect == Dialect::MlflowServing {
             return Ok(body);
         }
         let head = scan(endpoint.dialect, &body, limits)?;
         let edits = Edits {
-            model: ModelEdit::Keep,
-            defaults: &[&route, &provider, fields],
+            model: if names_model {
+                ModelEdit::Keep
+            } else {
+                ModelEdit::Remove
+            },
+            defaults: &[&route, &providers, &fields],
             ask_usage: false,
         };
         Ok(edits.apply(&head, &body))

@@ -63,7 +63,7 @@ impl Model {
             (Self::Levels(Size::Flash), ..) if off => set("thinkingLevel", json!("minimal")),
             // It cannot be switched off.
             (Self::Budget(Size::Pro), ..) if off => set("thinkingBudget", json!(128)),
-            (_, ..) if off => set("thinkingBudget", json!(0)),
+            _ if off => set("thinkingBudget", json!(0)),
             (Self::Levels(size), Some(effort), _) => {
                 let level = match (effort, size) {
                     (Not | Minimal, Size::Flash) => "minimal",

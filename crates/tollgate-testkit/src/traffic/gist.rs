@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use tollgate_dialects::{
-    Answer, Call, ChatCall, Delta, Field, Frames, Message, PartKind, PartStart, ResponseFormat,
-    Role, StopReason, StreamEvent, StreamReader, ToolChoice, ToolKind, Vector, read_answer,
-    read_call,
+    Answer, AnswerForm, Call, ChatCall, Delta, EmbeddingAnswer, Field, Frames, Message, PartKind,
+    PartStart, ResponseFormat, Role, StopReason, StreamEvent, StreamReader, ToolChoice, ToolKind,
+    read_answer, read_call, write_answer,
 };
 use tollgate_domain::{Dialect, StreamEnd, Usage};
 
@@ -295,11 +295,7 @@ pub(super) fn of_answer(
             gist.usage = answer.usage.unwrap_or_default();
         }
         Answer::Embedding(answer) => {
-            let vectors = answer.vectors.iter().map(|vector| match vector {
-                Vector::Floats(floats) => json!(floats),
-                Vector::Base64(text) => json!(text),
-            });
-            gist.values = vectors.collect();
+            gist.values = numbers(&answer);
             gist.usage = answer.usage.unwrap_or_default();
         }
         Answer::Rerank(answer) => {
@@ -312,6 +308,22 @@ pub(super) fn of_answer(
         Answer::Predict(_) => return Err("a score has no gist".to_owned()),
     }
     Ok(gist)
+}
+
+/// The vectors as numbers: not every dialect knows base64.
+fn numbers(answer: &EmbeddingAnswer) -> Vec<Value> {
+    let form = AnswerForm {
+        dialect: Dialect::OpenaiEmbeddings,
+        fallback_id: "",
+        fallback_model: "",
+        created: 0,
+        include_usage: false,
+        base64_vectors: false,
+    };
+    let written = write_answer(&Answer::Embedding(Box::new(answer.clone())), &form);
+    let written: Value = serde_json::from_slice(&written).unwrap_or_default();
+    let vectors = written["data"].as_array().into_iter().flatten();
+    vectors.map(|vector| vector["embedding"].clone()).collect()
 }
 
 fn of_stream(dialect: Dialect, body: &[u8]) -> Result<AnswerGist, String> {

@@ -284,7 +284,7 @@ impl CallWriter<'_> {
 
     /// The id of a call, unless our reader made it up.
     fn id<'a>(&self, id: &'a str) -> Option<&'a str> {
-        Some(id).filter(|id| !id.is_empty() && !(self.own && id.starts_with(MADE_UP)))
+        Some(id).filter(|id| !(id.is_empty() || self.own && id.starts_with(MADE_UP)))
     }
 
     fn result(
