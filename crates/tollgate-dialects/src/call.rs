@@ -248,7 +248,8 @@ pub enum PartKind {
         /// Proof of origin that has to go back unchanged.
         signature: Option<String>,
     },
-    /// The model's reasoning, encrypted; has to go back unchanged.
+    /// The model's reasoning, encrypted; has to go back unchanged. What begins with `gemini:` is Gemini's proof of the part that
+    /// comes next, and no other provider can read it.
     RedactedReasoning {
         /// As it came.
         data: String,

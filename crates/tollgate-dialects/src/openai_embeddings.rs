@@ -197,24 +197,30 @@ pub(crate) fn to_base64(vector: &Vector) -> Value {
     }
 }
 
-/// Numbers; base64 that holds none of them (some providers write small numbers so) is left as it is, so that the client sees what
-/// the provider sent.
+/// Numbers. What cannot be decoded is left as it is, so that the client sees what the provider sent.
 pub(crate) fn floats(vector: &Vector) -> Value {
     match vector {
         Vector::Floats(numbers) => json!(numbers),
-        Vector::Base64(base64) => match decode(base64) {
-            Some(numbers) if numbers.iter().all(|number| number.is_finite()) => json!(numbers),
-            _ => json!(base64),
+        Vector::Base64(base64) => match STANDARD.decode(base64) {
+            Ok(bytes) => json!(numbers_in(&bytes)),
+            Err(_) => json!(base64),
         },
     }
 }
 
-fn decode(base64: &str) -> Option<Vec<f64>> {
-    let bytes = STANDARD.decode(base64).ok()?;
+/// `f32`s, or the signed bytes that Perplexity gives: most of those would be `f32`s of sizes that no vector has
+/// (<https://docs.perplexity.ai/api-reference/embeddings-post>, read 2026-11).
+fn numbers_in(bytes: &[u8]) -> Vec<f64> {
     let (numbers, rest) = bytes.as_chunks();
-    let numbers = numbers.iter();
-    let numbers = numbers.map(|bytes| f64::from(f32::from_le_bytes(*bytes)));
-    rest.is_empty().then(|| numbers.collect())
+    let numbers = numbers.iter().map(|bytes| f32::from_le_bytes(*bytes));
+    let numbers: Vec<f32> = numbers.collect();
+    let is_odd = |number: &&f32| **number != 0.0 && !(1e-12..1e6).contains(&number.abs());
+    let odd = numbers.iter().filter(is_odd).count();
+    if rest.is_empty() && odd * 2 <= numbers.len() {
+        return numbers.into_iter().map(f64::from).collect();
+    }
+    let signed = bytes.iter().map(|byte| i8::from_le_bytes([*byte]));
+    signed.map(f64::from).collect()
 }
 
 #[cfg(test)]
@@ -255,12 +261,13 @@ mod tests {
     }
 
     #[test]
-    fn base64_that_holds_no_floats_is_left_as_it_is() {
-        // Neither a number nor whole.
-        for base64 in ["//////////8=", "AAAA"] {
-            let vector = Vector::Base64(base64.to_owned());
-            assert_eq!(floats(&vector), json!(base64));
-        }
+    fn signed_bytes_are_told_from_numbers() {
+        let body = json!({"data": [{"embedding": "9sYAAzzy/vc="}]});
+        let answer = read_answer(body.to_string().as_bytes()).unwrap();
+        assert_eq!(
+            written(&answer, false)["data"][0]["embedding"],
+            json!([-10.0, -58.0, 0.0, 3.0, 60.0, -14.0, -2.0, -9.0])
+        );
     }
 
     #[test]

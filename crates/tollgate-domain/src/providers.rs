@@ -225,3 +225,38 @@ impl Default for Timeouts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_models_have_an_endpoint_of_their_own() {
+        let endpoint = |task, dialect, models| Endpoint {
+            task,
+            dialect,
+            uri: Uri::from_static("https://example.com/"),
+            stream_uri: None,
+            models,
+            fields: &[],
+        };
+        let endpoints = [
+            endpoint(Task::Chat, Dialect::GeminiGenerate, ""),
+            endpoint(Task::Chat, Dialect::AnthropicMessages, "claude"),
+            endpoint(Task::Embeddings, Dialect::GeminiEmbeddings, ""),
+        ];
+        let spoken = |model| -> Vec<Dialect> {
+            for_model(&endpoints, model)
+                .map(|endpoint| endpoint.dialect)
+                .collect()
+        };
+        assert_eq!(
+            spoken("claude-opus-5"),
+            [Dialect::AnthropicMessages, Dialect::GeminiEmbeddings]
+        );
+        assert_eq!(
+            spoken("gemini-3-pro"),
+            [Dialect::GeminiGenerate, Dialect::GeminiEmbeddings]
+        );
+    }
+}

@@ -12,7 +12,7 @@ use tollgate_dialects::{
     Call, CallForm, Edits, Form, Head, HeadLimits, ModelEdit, ReadError, has_others_proof,
     read_call, write_call,
 };
-use tollgate_domain::{ChatInput, Dialect, Endpoint, Framing, Limits, StreamUsage, Task};
+use tollgate_domain::{ChatInput, Dialect, Endpoint, Framing, Limits, Provider, StreamUsage, Task};
 use tollgate_upstream::{Lane, RequestBody, Rest, with_operation};
 
 use crate::{picture::CompiledRoute, refusal::Refusal, upload::Upload};
@@ -257,8 +257,6 @@ impl Question {
         if let Some(media) = &self.media {
             return Ok(self.write_media_for(media, lane, endpoint));
         }
-        let model = provider.quirks.model_in_body.then(|| lane.model().as_ref());
-        let ask_usage = self.head.stream && provider.quirks.stream_usage == StreamUsage::Ask;
         if let Some(side) = self.side {
             endpoint = aside(endpoint, side)
                 .filter(|endpoint| endpoint.dialect == self.dialect)
@@ -267,47 +265,21 @@ impl Question {
                     task: side,
                 })?;
         }
-        let fields = texts(endpoint.fields);
         if endpoint.dialect == self.dialect {
-            let named = match endpoint.dialect {
-                Dialect::GeminiEmbeddings => model_name(lane),
-                _ => String::new(),
-            };
-            let (head, body, dropped) = self.own_body(model, limits)?;
-            let edits = Edits {
-                model: match (model, endpoint.dialect) {
-                    (_, Dialect::MlflowServing) => ModelEdit::Keep,
-                    (_, Dialect::GeminiGenerate) => ModelEdit::Remove,
-                    (_, Dialect::GeminiEmbeddings) => ModelEdit::Inside {
-                        field: "requests",
-                        model: &named,
-                    },
-                    (Some(model), _) => ModelEdit::Set(model),
-                    (None, _) => ModelEdit::Remove,
-                },
-                // What is asked about a call has no place for how to answer it.
-                defaults: if self.side.is_some() {
-                    &[]
-                } else {
-                    &[&self.route.route.params, &provider.params, &fields]
-                },
-                ask_usage,
-            };
-            return Ok(Outgoing {
-                body: edits.apply(&head, &body),
-                passes: Passes::Through,
-                dropped,
-                streams: self.head.stream && !matches!(task, Task::Predict | Task::Rerank),
-                endpoint: for_body(endpoint, &self.head),
-            });
+            return self.pass_to(lane, endpoint, limits);
         }
         if let Some(field) = self.stored_state() {
             let target = lane.name().to_string();
             return Err(Refusal::StoredState { field, target });
         }
+        let model = provider.quirks.model_in_body.then(|| lane.model().as_ref());
         let form = CallForm {
             dialect: endpoint.dialect,
-            model,
+            model: match endpoint.dialect {
+                // What is written depends on the model, whether the body names it or not.
+                Dialect::AnthropicMessages | Dialect::GeminiGenerate => Some(lane.model()),
+                _ => model,
+            },
             stream_usage: provider.quirks.stream_usage,
             chat_input: provider.quirks.chat_input,
             drop_unsupported: self.route.route.drop_unsupported,
@@ -327,8 +299,7 @@ impl Question {
         if written.dropped.iter().any(|field| field == STORED_ITEM) {
             return Err(refuse(written.dropped));
         }
-        let body =
-            self.with_other_defaults(&endpoint, written.body, &provider.params, &fields, limits)?;
+        let body = self.with_other_defaults(&endpoint, written.body, provider, limits)?;
         let endpoint = if endpoint.dialect == Dialect::GeminiEmbeddings {
             for_body(endpoint, &scan(Dialect::GeminiEmbeddings, &body, limits)?)
         } else {
@@ -343,6 +314,48 @@ impl Question {
         })
     }
 
+    /// The call as it came, but for the model and what the route and the provider set.
+    fn pass_to(
+        &self,
+        lane: &Lane,
+        endpoint: Endpoint,
+        limits: &Limits,
+    ) -> Result<Outgoing, Refusal> {
+        let provider = lane.provider();
+        let model = provider.quirks.model_in_body.then(|| lane.model().as_ref());
+        let (head, body, dropped) = self.own_body(model, limits)?;
+        let named = model_name(lane);
+        let fields = texts(endpoint.fields);
+        let edits = Edits {
+            model: match (model, endpoint.dialect) {
+                (_, Dialect::MlflowServing) => ModelEdit::Keep,
+                (_, Dialect::GeminiGenerate) => ModelEdit::Remove,
+                (_, Dialect::GeminiEmbeddings) => ModelEdit::Inside {
+                    field: "requests",
+                    model: &named,
+                },
+                (Some(model), _) => ModelEdit::Set(model),
+                (None, _) => ModelEdit::Remove,
+            },
+            // What is asked about a call has no place for how to answer it.
+            defaults: if self.side.is_some() {
+                &[]
+            } else {
+                &[&self.route.route.params, &provider.params, &fields]
+            },
+            ask_usage: self.head.stream && provider.quirks.stream_usage == StreamUsage::Ask,
+        };
+        let is_streamable = !matches!(self.route.route.task, Task::Predict | Task::Rerank);
+        Ok(Outgoing {
+            body: edits.apply(&head, &body),
+            passes: Passes::Through,
+            dropped,
+            streams: self.head.stream && is_streamable,
+            endpoint: for_body(endpoint, &self.head),
+        })
+    }
+
+    /// A call for pictures, speech and the like, which has one dialect only.
     fn write_media_for(&self, media: &Media, lane: &Lane, endpoint: Endpoint) -> Outgoing {
         let provider = lane.provider();
         let body = match &media.form {
@@ -470,28 +483,36 @@ impl Question {
         Ok(call)
     }
 
-    /// Sets defaults for the fields that only the provider's dialect knows.
+    /// Sets defaults for the fields that only the provider's dialect knows, and takes the model out where the body must not name
+    /// it.
     fn with_other_defaults(
         &self,
         endpoint: &Endpoint,
         body: Bytes,
-        params: &Map<String, Value>,
-        fields: &Map<String, Value>,
+        provider: &Provider,
         limits: &Limits,
     ) -> Result<Bytes, Refusal> {
-        let route = pick(&self.route.route.params, |name| {
-            !COMMON_FIELDS.contains(&name)
-        });
-        let provider = pick(params, |name| !COMMON_FIELDS.contains(&name));
-        if route.is_empty() && provider.is_empty() && fields.is_empty()
-            || endpoint.dialect == Dialect::MlflowServing
-        {
+        let others = |params| pick(params, |name| !COMMON_FIELDS.contains(&name));
+        let route = others(&self.route.route.params);
+        let providers = others(&provider.params);
+        let fields = texts(endpoint.fields);
+        let names_model =
+            provider.quirks.model_in_body || endpoint.dialect != Dialect::AnthropicMessages;
+        let is_done = names_model
+            && [&route, &providers, &fields]
+                .iter()
+                .all(|set| set.is_empty());
+        if is_done || endpoint.dialect == Dialect::MlflowServing {
             return Ok(body);
         }
         let head = scan(endpoint.dialect, &body, limits)?;
         let edits = Edits {
-            model: ModelEdit::Keep,
-            defaults: &[&route, &provider, fields],
+            model: if names_model {
+                ModelEdit::Keep
+            } else {
+                ModelEdit::Remove
+            },
+            defaults: &[&route, &providers, &fields],
             ask_usage: false,
         };
         Ok(edits.apply(&head, &body))

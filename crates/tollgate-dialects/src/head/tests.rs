@@ -340,13 +340,16 @@ fn defaults_go_into_the_object_that_a_dialect_has_for_them() {
 fn geminis_sampling_has_an_object_of_its_own() {
     let defaults = json!({"max_tokens": 9, "temperature": 0.5, "safetySettings": []});
     let defaults = defaults.as_object().unwrap();
+    let object =
+        json!({"generationConfig": {"temperature": 1, "thinkingConfig": {"thinkingBudget": 0}}});
+    let object = object.as_object().unwrap();
     let edited = |body: &str| {
         let body = Bytes::from(body.to_owned());
         let limits = HeadLimits { depth_max: 32 };
         let head = Head::scan(Dialect::GeminiGenerate, &body, limits).unwrap();
         let edits = Edits {
             model: ModelEdit::Remove,
-            defaults: &[defaults],
+            defaults: &[defaults, object],
             ask_usage: false,
         };
         let edited = edits.apply(&head, &body);
@@ -355,15 +358,15 @@ fn geminis_sampling_has_an_object_of_its_own() {
     for (body, expected) in [
         (
             r#"{"contents": []}"#,
-            json!({"contents": [], "generationConfig": {"maxOutputTokens": 9, "temperature": 0.5}, "safetySettings": []}),
+            json!({"contents": [], "generationConfig": {"maxOutputTokens": 9, "temperature": 0.5, "thinkingConfig": {"thinkingBudget": 0}}, "safetySettings": []}),
         ),
         (
             r#"{"generation_config": {"max_output_tokens": 5, "temperature": null}, "safetySettings": [1]}"#,
-            json!({"generation_config": {"max_output_tokens": 5, "temperature": 0.5}, "safetySettings": [1]}),
+            json!({"generation_config": {"max_output_tokens": 5, "temperature": 0.5, "thinkingConfig": {"thinkingBudget": 0}}, "safetySettings": [1]}),
         ),
         (
-            r#"{"model": "models/x", "generationConfig": {"maxOutputTokens": 5, "temperature": 0}, "safetySettings": []}"#,
-            json!({"generationConfig": {"maxOutputTokens": 5, "temperature": 0}, "safetySettings": []}),
+            r#"{"model": "models/x", "generationConfig": {"maxOutputTokens": 5, "temperature": 0, "thinkingConfig": 1}, "safetySettings": []}"#,
+            json!({"generationConfig": {"maxOutputTokens": 5, "temperature": 0, "thinkingConfig": 1}, "safetySettings": []}),
         ),
     ] {
         assert_eq!(edited(body), expected, "{body}");

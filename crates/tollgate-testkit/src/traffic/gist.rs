@@ -1,11 +1,10 @@
 //! What a call or an answer says, without how it says it: what must survive a translation.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tollgate_dialects::{
-    Answer, Call, ChatCall, Delta, Field, Frames, Message, PartKind, PartStart, ResponseFormat,
-    Role, StopReason, StreamEvent, StreamReader, ToolChoice, ToolKind, Vector, read_answer,
-    read_call,
+    Answer, AnswerForm, Call, ChatCall, Delta, EmbeddingAnswer, Field, Frames, Message, PartKind,
+    PartStart, ResponseFormat, Role, StopReason, StreamEvent, StreamReader, ToolChoice, ToolKind,
+    read_answer, read_call, write_answer,
 };
 use tollgate_domain::{Dialect, StreamEnd, Usage};
 
@@ -296,7 +295,7 @@ pub(super) fn of_answer(
             gist.usage = answer.usage.unwrap_or_default();
         }
         Answer::Embedding(answer) => {
-            gist.values = answer.vectors.iter().map(numbers).collect();
+            gist.values = numbers(&answer);
             gist.usage = answer.usage.unwrap_or_default();
             // Nothing is generated; some say so, and others say nothing.
             gist.usage.output = None;
@@ -313,17 +312,28 @@ pub(super) fn of_answer(
     Ok(gist)
 }
 
-/// A vector's numbers, whichever way they are written: none of them has more digits than an `f32`.
-fn numbers(vector: &Vector) -> Value {
-    #[expect(clippy::cast_possible_truncation, reason = "that is what is compared")]
-    let numbers: Vec<f32> = match vector {
-        Vector::Floats(floats) => floats.iter().map(|number| *number as f32).collect(),
-        Vector::Base64(text) => {
-            let bytes = STANDARD.decode(text).unwrap_or_default();
-            let (quads, _) = bytes.as_chunks::<4>();
-            quads.iter().map(|quad| f32::from_le_bytes(*quad)).collect()
-        }
+/// The vectors as numbers: not every dialect knows base64.
+fn numbers(answer: &EmbeddingAnswer) -> Vec<Value> {
+    let form = AnswerForm {
+        dialect: Dialect::OpenaiEmbeddings,
+        fallback_id: "",
+        fallback_model: "",
+        created: 0,
+        include_usage: false,
+        base64_vectors: false,
     };
+    let written = write_answer(&Answer::Embedding(Box::new(answer.clone())), &form);
+    let written: Value = serde_json::from_slice(&written).unwrap_or_default();
+    let vectors = written["data"].as_array().into_iter().flatten();
+    vectors.map(|vector| single(&vector["embedding"])).collect()
+}
+
+/// None of the numbers has more digits than an `f32`.
+#[expect(clippy::cast_possible_truncation, reason = "that is what is compared")]
+fn single(vector: &Value) -> Value {
+    let numbers = vector.as_array().into_iter().flatten();
+    let numbers = numbers.filter_map(Value::as_f64);
+    let numbers: Vec<f32> = numbers.map(|number| number as f32).collect();
     json!(numbers)
 }
 

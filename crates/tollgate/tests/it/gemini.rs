@@ -213,6 +213,22 @@ async fn its_providers_answer_everybody() {
         assert_eq!(body.get("anthropic_version"), version.as_ref(), "{path}");
     }
     assert_eq!(asked[0].1["generationConfig"], json!({"temperature": 0.5}));
+    // What is written depends on the model that is asked, not on the route's name.
+    let mut call = chat("claude-vertex");
+    call["reasoning_effort"] = json!("low");
+    call["temperature"] = json!(0.5);
+    let answer = gateway.post("/v1/chat/completions", &call).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let sent = gemini.received().pop().unwrap().json();
+    assert_eq!(
+        (&sent["max_tokens"], sent.get("model")),
+        (&json!(8192), None)
+    );
+    call["model"] = json!("flash-vertex");
+    gateway.post("/v1/chat/completions", &call).await;
+    let sent = gemini.received().pop().unwrap().json();
+    let thinking = &sent["generationConfig"]["thinkingConfig"];
+    assert_eq!(thinking["thinkingBudget"], 1024);
     let received = gemini.received();
     assert_eq!(received[0].header("x-goog-api-key"), Some("AIza-up"));
     assert_eq!(received[3].header("authorization"), Some("Bearer ya29.up"));
