@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio::sync::Semaphore;
-use tollgate_dialects::{CallForm, Policy, field_named, read_call, read_error, rules, write_call};
+use tollgate_dialects::{Call, CallForm, Policy, field_named, read_call, read_error, rules, write_call};
 use tollgate_domain::{ChatInput, Dialect, StreamUsage};
 
 use crate::{
@@ -233,9 +233,13 @@ fn same_error(part: &Part, answer: &Answer) -> Result<(), String> {
 async fn other_dialect(stage: &Stage, index: usize, part: &Part, other: Dialect) -> Verdict {
     let recording = &part.recording;
     let recorded = recording.request_body.to_string();
-    let Ok(call) = read_call(part.dialect, recorded.as_bytes()) else {
+    let Ok(mut call) = read_call(part.dialect, recorded.as_bytes()) else {
         return Verdict::Impossible;
     };
+    // Some dialects say so in their address.
+    if let Call::Chat(call) = &mut call {
+        call.stream = part.asks_for_stream();
+    }
     let route = part.route(other);
     let form = CallForm {
         dialect: other,
