@@ -18,11 +18,13 @@ use tollgate_telemetry::{
     events::{TargetCooling, TargetRecovered},
 };
 use tollgate_upstream::{
-    Admission, Busy, Change, Failure, KeyState, Lane, UpstreamBody, UpstreamResponse,
+    Admission, Busy, Change, Failure, KeyState, Lane, RequestParts, TokenFailure, UpstreamBody,
+    UpstreamResponse,
 };
 
 use crate::{
     account::Account,
+    credentials,
     gateway::{Gateway, Worker},
     question::{Outgoing, Passes, Question},
     refusal::Refusal,
@@ -62,6 +64,8 @@ pub(crate) enum Miss {
     Said(ProviderError),
     /// The connection did not do.
     Failed(Failure),
+    /// There is no credential to ask with.
+    NoCredential(TokenFailure),
     /// Nothing came in time; which patience ended.
     Silent(&'static str),
     /// What came cannot be understood.
@@ -114,6 +118,7 @@ impl Miss {
                     format!("{text}: {cause}")
                 })
             }
+            Self::NoCredential(failure) => format!("no credential: {failure}"),
             Self::Silent(after) => (*after).to_owned(),
             Self::Unreadable(problem) => format!("the provider's answer cannot be read: {problem}"),
             Self::TooLarge => "the provider's answer is too large".to_owned(),
@@ -140,6 +145,8 @@ fn rule(miss: &Miss) -> Rule {
             }
         },
         Miss::Failed(failure) => (Next::Again, Bench::Target, failure.kind().as_str()),
+        // Its source has pauses of its own.
+        Miss::NoCredential(_) => (Next::Elsewhere, Bench::Nobody, "no_credential"),
         Miss::Silent(after) => (Next::Elsewhere, Bench::Target, *after),
         Miss::Unreadable(_) => (Next::Elsewhere, Bench::Target, "unreadable"),
         Miss::TooLarge => (Next::End, Bench::Nobody, "answer_too_large"),
@@ -357,20 +364,29 @@ impl Run<'_> {
         } = engaged;
         let timeouts = &lane.provider().timeouts;
         let first_token = *started + timeouts.first_token.min(timeouts.whole);
-        let request = lane.request(
-            &outgoing.endpoint,
-            outgoing.streams,
-            key,
-            outgoing.body.clone(),
-            self.forwarded,
-        );
+        let token = credentials::token(self.worker, lane, self.account, first_token)
+            .await
+            .map_err(Miss::NoCredential)?;
+        let parts = RequestParts {
+            endpoint: &outgoing.endpoint,
+            streams: outgoing.streams,
+            body: outgoing.body.clone(),
+            forwarded: self.forwarded,
+        };
+        let request = lane
+            .request(parts, key, token.as_ref(), self.account.wall())
+            .map_err(Miss::NoCredential)?;
         let response =
             match timeout_at(first_token, self.worker.upstream.send(request, timeouts)).await {
                 Ok(response) => response.map_err(Miss::Failed)?,
                 Err(_) => return Err(Miss::Silent("first_token_timeout")),
             };
         if !response.status.is_success() {
-            return Err(self.read_error(engaged, outgoing, response).await);
+            let miss = self.read_error(engaged, outgoing, response).await;
+            if let Some(token) = &token {
+                credentials::refused(lane, token, &miss);
+            }
+            return Err(miss);
         }
         if outgoing.streams && !is_json(&response.headers) {
             return self
@@ -643,6 +659,7 @@ fn refusal_of(miss: Miss) -> Refusal {
         },
         Miss::Failed(failure) if failure.answer_began() => Refusal::AnswerUnreadable,
         Miss::Failed(_) => Refusal::Unreachable,
+        Miss::NoCredential(_) => Refusal::CredentialMissing,
         Miss::Silent(after) => Refusal::TimedOut { after },
         Miss::Unreadable(_) => Refusal::AnswerUnreadable,
         Miss::TooLarge => Refusal::AnswerTooLarge,

@@ -11,7 +11,9 @@ use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio::sync::Semaphore;
-use tollgate_dialects::{Call, CallForm, Policy, field_named, read_call, read_error, rules, write_call};
+use tollgate_dialects::{
+    Call, CallForm, Policy, field_named, read_call, read_error, rules, write_call,
+};
 use tollgate_domain::{ChatInput, Dialect, StreamUsage};
 
 use crate::{

@@ -3,9 +3,11 @@
 mod stage;
 
 mod basics;
+mod bedrock;
 mod callers;
 mod changes;
 mod command_line;
+mod credentials;
 mod faults;
 mod mlflow;
 mod prompts;
