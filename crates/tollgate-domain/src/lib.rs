@@ -6,6 +6,7 @@
 
 mod dialect;
 mod ids;
+mod issuers;
 mod keys;
 mod limits;
 mod providers;
@@ -16,6 +17,7 @@ mod usage;
 
 pub use dialect::{Dialect, ErrorShape, Framing, Task};
 pub use ids::{KeyName, ProviderName, Revision, RouteName, TargetName};
+pub use issuers::{AwsIssuer, AwsKeys, AwsSource, EntraIssuer, Given, GoogleIssuer, Issuer};
 pub use keys::{Key, KeyHash, KeyHashError, RouteAccess};
 pub use limits::Limits;
 pub use providers::{

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, Uri};
 
-use crate::{Dialect, ProviderName, Secret, Task};
+use crate::{Dialect, Issuer, ProviderName, Secret, Task};
 
 /// One configured provider.
 #[derive(Clone, Debug)]
@@ -147,6 +147,8 @@ pub enum Auth {
         /// The parameter.
         name: Arc<str>,
     },
+    /// There is no key: somebody issues credentials that expire.
+    Issued(Arc<Issuer>),
 }
 
 /// How a provider differs from the description of its dialect.

@@ -19,15 +19,17 @@ use tollgate_dialects::{
 use tollgate_domain::{Dialect, Limits, Task};
 use tollgate_telemetry::{AttemptOutcome, AttemptRecord};
 use tollgate_upstream::{
-    Admission, KeyState, Lane, NoKey, UpstreamBody, UpstreamRequest, UpstreamResponse,
+    Admission, KeyState, Lane, NoKey, RequestParts, UpstreamBody, UpstreamRequest, UpstreamResponse,
 };
 
 pub(crate) use engaged::Engaged;
 use engaged::fail;
-use rules::{Bench, Miss, Next, Rule, backoff, miss_of, refusal_of, retry_after, rule};
+pub(crate) use rules::Miss;
+use rules::{Bench, Next, Rule, backoff, miss_of, refusal_of, retry_after, rule};
 
 use crate::{
     account::Account,
+    credentials,
     gateway::Worker,
     question::{Errand, Outgoing, Passes, Question},
     refusal::Refusal,
@@ -307,13 +309,18 @@ impl Run<'_> {
             timeouts.first_token.min(timeouts.whole)
         };
         let first_token = *started + patience;
-        let request = lane.request(
-            &outgoing.endpoint,
-            outgoing.streams,
-            key,
-            self.question.request_body(outgoing.body.clone()),
-            self.forwarded,
-        );
+        let token = credentials::token(self.worker, lane, self.account, first_token)
+            .await
+            .map_err(Miss::NoCredential)?;
+        let parts = RequestParts {
+            endpoint: &outgoing.endpoint,
+            streams: outgoing.streams,
+            body: self.question.request_body(outgoing.body.clone()),
+            forwarded: self.forwarded,
+        };
+        let request = lane
+            .request(parts, key, token.as_ref(), self.account.wall())
+            .map_err(Miss::NoCredential)?;
         if outgoing.endpoint.task == Task::Realtime {
             return self
                 .open_socket(engaged, outgoing, request, first_token)
@@ -325,7 +332,11 @@ impl Run<'_> {
                 Err(_) => return Err(Miss::Silent("first_token_timeout")),
             };
         if !response.status.is_success() {
-            return Err(self.read_error(engaged, outgoing, response).await);
+            let miss = self.read_error(engaged, outgoing, response).await;
+            if let Some(token) = &token {
+                credentials::refused(lane, token, &miss);
+            }
+            return Err(miss);
         }
         if is_media && !is_json(&response.headers) {
             let content_type = response.headers.get(header::CONTENT_TYPE);

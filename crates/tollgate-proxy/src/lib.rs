@@ -11,6 +11,7 @@ pub mod server;
 mod account;
 mod attempts;
 mod body;
+mod credentials;
 mod expand;
 mod explain;
 mod gateway;

@@ -67,6 +67,8 @@ pub(crate) enum Refusal {
     Provider(Box<ProviderError>),
     /// Every key of the provider was refused by it.
     CredentialsExhausted { status: u16 },
+    /// There is no valid credential for the provider, and its issuer gives none.
+    CredentialMissing,
     /// Every key of the provider is waiting out a rate limit.
     RateLimited { retry_after: Duration },
     /// The provider could not be reached.
@@ -149,6 +151,8 @@ impl Refusal {
             },
             Self::CredentialsExhausted { status } => told(502, Kind::Server, "upstream_credentials_exhausted",
                 format!("the provider refused the gateway's own credentials with {status}; your key is fine; whoever runs the gateway has to look at this").into()),
+            Self::CredentialMissing => told(503, Kind::Overloaded, "upstream_credential_missing",
+                "the gateway could not get a credential for the provider; your key is fine; try again".into()),
             Self::RateLimited { .. } => told(429, Kind::RateLimited, "upstream_rate_limited", "the provider asked for a pause; try again after it".into()),
             Self::Unreachable => told(502, Kind::Server, "upstream_unreachable", "the provider could not be reached; try again".into()),
             Self::TimedOut { after } => told(504, Kind::Server, "upstream_timeout", format!("the provider did not answer in time ({after}); try again").into()),

@@ -19,7 +19,7 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
-use tollgate_domain::{Revision, TargetName, Usage};
+use tollgate_domain::{ProviderName, Revision, TargetName, Usage};
 
 use crate::{CallRecord, Outcome};
 use families::{Family, Histogram, Labels};
@@ -41,6 +41,14 @@ pub(crate) struct Metrics {
     pub(crate) newest_taken: AtomicBool,
     revision: Mutex<Option<Revision>>,
     coolings: Mutex<HashMap<TargetName, Cooling>>,
+    renewals: Mutex<HashMap<ProviderName, Renewals>>,
+}
+
+/// Renewals of a provider's credential.
+#[derive(Clone, Copy, Debug, Default)]
+struct Renewals {
+    renewed: u64,
+    failed: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,6 +80,7 @@ impl Metrics {
             newest_taken: AtomicBool::new(true),
             revision: Mutex::new(None),
             coolings: Mutex::default(),
+            renewals: Mutex::default(),
         }
     }
 
@@ -103,6 +112,15 @@ impl Metrics {
             }
             None => false,
         });
+    }
+
+    pub(crate) fn renewal(&self, provider: &ProviderName, succeeded: bool) {
+        let mut all = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < families::SERIES_MAX || all.contains_key(provider) {
+            let renewals = all.entry(provider.clone()).or_default();
+            renewals.renewed += u64::from(succeeded);
+            renewals.failed += u64::from(!succeeded);
+        }
     }
 
     /// All metrics, in the `OpenMetrics` text format.
@@ -139,6 +157,13 @@ impl Metrics {
                 .unwrap_or_else(PoisonError::into_inner)
                 .iter()
                 .map(|(target, cooling)| (target.to_string(), *cooling))
+                .collect(),
+            renewals: self
+                .renewals
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .iter()
+                .map(|(provider, renewals)| (provider.to_string(), *renewals))
                 .collect(),
             log_lines_dropped,
         };
@@ -324,6 +349,7 @@ struct Scrape {
     newest_taken: bool,
     revision: String,
     coolings: Vec<(String, Cooling)>,
+    renewals: Vec<(String, Renewals)>,
     log_lines_dropped: u64,
 }
 
@@ -382,6 +408,18 @@ impl Collector for Scrape {
         for (target, cooling) in &self.coolings {
             ConstGauge::new(i64::from(cooling.now))
                 .encode(family.encode_family(&[("target", target.as_str())])?)?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "tollgate_credential_renewals",
+            "Renewals of providers' credentials, by how they went.",
+            None,
+            MetricType::Counter,
+        )?;
+        for (provider, renewals) in &self.renewals {
+            for (result, count) in [("renewed", renewals.renewed), ("failed", renewals.failed)] {
+                let labels = [("provider", provider.as_str()), ("result", result)];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
         }
         counter(
             &mut encoder,

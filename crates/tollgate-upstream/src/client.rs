@@ -64,6 +64,8 @@ struct Idle {
 
 /// A request to a provider.
 pub struct UpstreamRequest {
+    /// `POST` for every call; issuers of credentials want others, too.
+    pub(crate) method: Method,
     /// The whole address.
     pub uri: Uri,
     /// All headers but `host` and `content-length`.
@@ -203,6 +205,11 @@ impl Upstream {
         upgraded.map(Ok).map_err(Failure::in_body)
     }
 
+    /// Where tasks belong that outlive a call: the drain waits for them.
+    pub fn tasks(&self) -> &TaskTracker {
+        self.connector.tasks()
+    }
+
     /// Closes the connections that wait; those in use close when their answers end.
     pub fn close_idle(&self) {
         self.idle().clear();
@@ -289,12 +296,9 @@ fn into_message(request: UpstreamRequest) -> Result<(Origin, Request<RequestBody
         host: authority.host().into(),
         port,
     };
-    let host = match authority.port() {
-        Some(port) => format!("{}:{port}", authority.host()),
-        None => authority.host().to_owned(),
-    };
+    let host = host_of(uri).ok_or_else(|| Failure::plain(FailureKind::Dns))?;
     let mut message = Request::new(request.body);
-    *message.method_mut() = Method::POST;
+    *message.method_mut() = request.method;
     *message.uri_mut() = Uri::from(
         uri.path_and_query()
             .cloned()
@@ -305,6 +309,15 @@ fn into_message(request: UpstreamRequest) -> Result<(Origin, Request<RequestBody
         HeaderValue::from_str(&host).map_err(|error| Failure::new(FailureKind::Dns, error))?;
     message.headers_mut().insert(header::HOST, host);
     Ok((origin, message))
+}
+
+/// The value of `host`.
+pub(crate) fn host_of(uri: &Uri) -> Option<String> {
+    let authority = uri.authority()?;
+    Some(match authority.port() {
+        Some(port) => format!("{}:{port}", authority.host()),
+        None => authority.host().to_owned(),
+    })
 }
 
 // === impl UpstreamRequest ===

@@ -56,6 +56,10 @@ impl Connector {
         }
     }
 
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.tracker
+    }
+
     /// Makes a connection that is ready for its first request, within a time.
     pub(crate) async fn connect(
         &self,

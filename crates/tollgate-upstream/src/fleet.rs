@@ -1,11 +1,12 @@
 //! Every target made ready: its address, its keys, its health.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Uri, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Method, Uri, header, uri::PathAndQuery};
 use tollgate_domain::{
-    Dialect, Endpoint, Provider, ProviderName, Snapshot, Target, TargetName, Task, Transport,
+    Auth, Dialect, Endpoint, Issuer, Provider, ProviderName, Snapshot, Target, TargetName, Task,
+    Transport,
 };
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
     health::Health,
     keys::{Credential, KeyRing, KeyState},
     request_body::RequestBody,
+    tokens::{Material, Token, TokenFailure, TokenSource, sign},
 };
 
 /// Where the model's name belongs in an endpoint's address.
@@ -43,6 +45,8 @@ struct ProviderState {
     /// For the models that are asked for without a route.
     direct_keys: Arc<KeyRing>,
     budget: RetryBudget,
+    /// Where its credentials come from, where they expire.
+    tokens: Option<Arc<TokenSource>>,
     /// Of the models that are asked for without a route: they are the caller's choice and not known ahead.
     direct_health: Arc<Health>,
     headers: HeaderMap,
@@ -59,6 +63,19 @@ pub struct Lane {
     /// Providers limit rates by model, so that a key fares with each target by itself.
     keys: Arc<KeyRing>,
     health: Arc<Health>,
+}
+
+/// What a request is made of, apart from its credential.
+#[derive(Debug)]
+pub struct RequestParts<'a> {
+    /// Where it goes.
+    pub endpoint: &'a Endpoint,
+    /// Whether a stream is asked for.
+    pub streams: bool,
+    /// The body.
+    pub body: RequestBody,
+    /// The caller's headers that may go along.
+    pub forwarded: &'a HeaderMap,
 }
 
 // === impl Fleet ===
@@ -137,7 +154,17 @@ impl ProviderState {
         for (name, value) in &provider.headers {
             headers.insert(name.clone(), value.clone());
         }
+        let tokens = match &provider.auth {
+            Auth::Issued(issuer) => Some(
+                previous
+                    .and_then(|known| known.tokens.clone())
+                    .filter(|known| known.issuer() == &**issuer)
+                    .unwrap_or_else(|| Arc::new(TokenSource::new(Arc::clone(issuer)))),
+            ),
+            Auth::None | Auth::Header { .. } | Auth::Query { .. } => None,
+        };
         Self {
+            tokens,
             direct_keys: Arc::new(KeyRing::build(
                 &provider.keys,
                 &provider.auth,
@@ -225,6 +252,11 @@ impl Lane {
         &self.keys
     }
 
+    /// Where the provider's credentials come from, where they expire.
+    pub fn tokens(&self) -> Option<&Arc<TokenSource>> {
+        self.state.tokens.as_ref()
+    }
+
     /// The provider's retry budget.
     pub fn budget(&self) -> &RetryBudget {
         &self.state.budget
@@ -248,16 +280,19 @@ impl Lane {
         tollgate_domain::serving(&self.endpoints, task, client)
     }
 
-    /// The request that carries a body to an endpoint, signed with a key. `forwarded` are the caller's headers that may go along.
+    /// The request that carries a body to an endpoint, with a key, or with a token where credentials expire. `forwarded` are the caller's
+    /// headers that may go along; `wall` is the time since 1970-01-01 UTC.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
     pub fn request(
         &self,
-        endpoint: &Endpoint,
-        streams: bool,
+        parts: RequestParts<'_>,
         key: &KeyState,
-        body: RequestBody,
-        forwarded: &HeaderMap,
-    ) -> UpstreamRequest {
-        let mut request = self.unsigned(endpoint, streams, body, forwarded);
+        token: Option<&Token>,
+        wall: Duration,
+    ) -> Result<UpstreamRequest, TokenFailure> {
+        let mut request = self.unsigned(parts);
         match &key.credential {
             Credential::None => {}
             Credential::Header(name, value) => {
@@ -267,7 +302,18 @@ impl Lane {
                 request.uri = with_query(&request.uri, name, secret.expose())
             }
         }
-        request
+        match (token.map(Token::material), &self.state.provider.auth) {
+            (Some(Material::Bearer(value)), _) => {
+                request.headers.insert(header::AUTHORIZATION, value.clone());
+            }
+            (Some(Material::Keys(keys)), Auth::Issued(issuer)) => {
+                if let Issuer::Aws(aws) = &**issuer {
+                    sign(&mut request, keys, &aws.region, &aws.service, wall)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(request)
     }
 
     /// The same with the credential masked, to be shown.
@@ -277,21 +323,27 @@ impl Lane {
         streams: bool,
         forwarded: &HeaderMap,
     ) -> UpstreamRequest {
-        let mut request = self.unsigned(
+        let mut request = self.unsigned(RequestParts {
             endpoint,
             streams,
-            RequestBody::whole(Bytes::new()),
+            body: RequestBody::whole(Bytes::new()),
             forwarded,
-        );
+        });
         match &self.state.provider.auth {
-            tollgate_domain::Auth::Header { name, prefix }
-                if !self.state.provider.keys.is_empty() =>
-            {
+            Auth::Issued(issuer) => {
+                let masked = match &**issuer {
+                    Issuer::Aws(_) => "AWS4-HMAC-SHA256 ***",
+                    Issuer::Google(_) | Issuer::Entra(_) => "Bearer ***",
+                };
+                let masked = HeaderValue::from_static(masked);
+                request.headers.insert(header::AUTHORIZATION, masked);
+            }
+            Auth::Header { name, prefix } if !self.state.provider.keys.is_empty() => {
                 let masked = HeaderValue::from_str(&format!("{prefix}***"))
                     .unwrap_or(HeaderValue::from_static("***"));
                 request.headers.insert(name.clone(), masked);
             }
-            tollgate_domain::Auth::Query { name } if !self.state.provider.keys.is_empty() => {
+            Auth::Query { name } if !self.state.provider.keys.is_empty() => {
                 request.uri = with_query(&request.uri, name, "***")
             }
             _ => {}
@@ -299,13 +351,13 @@ impl Lane {
         request
     }
 
-    fn unsigned(
-        &self,
-        endpoint: &Endpoint,
-        streams: bool,
-        body: RequestBody,
-        forwarded: &HeaderMap,
-    ) -> UpstreamRequest {
+    fn unsigned(&self, parts: RequestParts<'_>) -> UpstreamRequest {
+        let RequestParts {
+            endpoint,
+            streams,
+            body,
+            forwarded,
+        } = parts;
         let mut headers = self.state.headers.clone();
         for (name, value) in forwarded {
             // Another language's features mean nothing here.
@@ -314,6 +366,7 @@ impl Lane {
             }
         }
         UpstreamRequest {
+            method: Method::POST,
             uri: match &endpoint.stream_uri {
                 Some(uri) if streams => uri.clone(),
                 _ => endpoint.uri.clone(),

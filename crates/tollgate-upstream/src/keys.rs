@@ -198,7 +198,8 @@ impl KeyState {
 
 fn credential(key: &ProviderKey, auth: &Auth) -> Credential {
     match auth {
-        Auth::None => Credential::None,
+        // Tokens are no keys.
+        Auth::None | Auth::Issued(_) => Credential::None,
         Auth::Query { name } => Credential::Query(Arc::clone(name), key.secret.clone()),
         Auth::Header { name, prefix } => {
             match HeaderValue::from_str(&format!("{prefix}{}", key.secret.expose())) {

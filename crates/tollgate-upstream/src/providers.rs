@@ -55,6 +55,8 @@ pub enum SignIn {
     Bearer,
     /// The bare key in this header.
     Header(&'static str),
+    /// `Authorization: Bearer KEY` where there is one; else requests are signed with AWS's keys.
+    AwsOrBearer,
 }
 
 /// Whether a kind wants a key.
@@ -320,7 +322,8 @@ pub const KINDS: &[Kind] = &[
         aliases: &["amazon_bedrock", "aws_bedrock"],
         regional_url: Some("https://bedrock-runtime.{region}.amazonaws.com"),
         version_path: "",
-        key: KeyNeed::Optional, // without one, requests are signed
+        sign_in: SignIn::AwsOrBearer,
+        key: KeyNeed::Optional,
         endpoints: &[
             KindEndpoint {
                 stream_path: Some("/model/{model}/converse-stream"),

@@ -47,6 +47,11 @@ impl RequestBody {
         }
     }
 
+    /// Whether nothing more comes.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.rest.is_none()
+    }
+
     /// Bytes that are there already.
     pub(crate) fn first(&self) -> &[u8] {
         self.first.as_deref().unwrap_or_default()

@@ -255,6 +255,7 @@ fn read_sections(
     let context = Context {
         now: environment.now(),
         check_template,
+        environment,
     };
     Some(resolve::resolve(&file, At::root(root), &context, problems))
 }

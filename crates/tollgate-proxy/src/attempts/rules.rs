@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use tollgate_dialects::{ErrorKind, ProviderError};
-use tollgate_upstream::{Failure, FailureKind};
+use tollgate_upstream::{Failure, FailureKind, TokenFailure};
 
 use crate::{refusal::Refusal, stream::Break};
 
@@ -15,6 +15,8 @@ pub(crate) enum Miss {
     Said(ProviderError),
     /// The connection did not do.
     Failed(Failure),
+    /// There is no credential to ask with.
+    NoCredential(TokenFailure),
     /// Nothing came in time; which patience ended.
     Silent(&'static str),
     /// What came cannot be understood.
@@ -69,6 +71,7 @@ impl Miss {
                     format!("{text}: {cause}")
                 })
             }
+            Self::NoCredential(failure) => format!("no credential: {failure}"),
             Self::Silent(after) => (*after).to_owned(),
             Self::Unreadable(problem) => format!("the provider's answer cannot be read: {problem}"),
             Self::TooLarge => "the provider's answer is too large".to_owned(),
@@ -99,6 +102,8 @@ pub(super) fn rule(miss: &Miss) -> Rule {
             (Next::End, Bench::Nobody, "request")
         }
         Miss::Failed(failure) => (Next::Again, Bench::Target, failure.kind().as_str()),
+        // Its source has pauses of its own.
+        Miss::NoCredential(_) => (Next::Elsewhere, Bench::Nobody, "no_credential"),
         Miss::Silent(after) => (Next::Elsewhere, Bench::Target, *after),
         Miss::Unreadable(_) => (Next::Elsewhere, Bench::Target, "unreadable"),
         Miss::TooLarge => (Next::End, Bench::Nobody, "answer_too_large"),
@@ -123,6 +128,7 @@ pub(super) fn refusal_of(miss: Miss) -> Refusal {
         },
         Miss::Failed(failure) if failure.answer_began() => Refusal::AnswerUnreadable,
         Miss::Failed(_) => Refusal::Unreachable,
+        Miss::NoCredential(_) => Refusal::CredentialMissing,
         Miss::Silent(after) => Refusal::TimedOut { after },
         Miss::Unreadable(_) => Refusal::AnswerUnreadable,
         Miss::TooLarge => Refusal::AnswerTooLarge,

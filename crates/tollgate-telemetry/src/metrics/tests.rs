@@ -38,6 +38,11 @@ fn full_scrape() -> String {
         failure: "server",
     }
     .emit(&telemetry);
+    crate::events::CredentialNotRenewed {
+        provider: &ProviderName::from("bedrock"),
+        problem: "no luck",
+    }
+    .emit(&telemetry);
     telemetry.encode()
 }
 

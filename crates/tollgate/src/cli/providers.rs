@@ -70,10 +70,11 @@ fn as_json(kind: &Kind) -> Value {
 /// How a key is sent.
 fn key(kind: &Kind) -> String {
     let header = match kind.sign_in {
-        SignIn::Bearer => "Authorization: Bearer",
+        SignIn::Bearer | SignIn::AwsOrBearer => "Authorization: Bearer",
         SignIn::Header(name) => name,
     };
     match kind.key {
+        _ if kind.sign_in == SignIn::AwsOrBearer => format!("{header}, or AWS's keys"),
         KeyNeed::Required => header.to_owned(),
         KeyNeed::Optional => format!("{header} (optional)"),
     }

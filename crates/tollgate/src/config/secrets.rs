@@ -33,6 +33,7 @@ pub(crate) fn is_secret_key(key: &str) -> bool {
         "passwd",
         "password",
         "secret",
+        "service_account",
         "token",
     ];
     const ENDINGS: &[&str] = &[

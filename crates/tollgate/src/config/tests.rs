@@ -493,7 +493,7 @@ mistakes! {
     provider_with_two_kinds_of_keys: provider!("    type: openai\n    api_key: aaaa\n    api_keys: [bbbb]\n");
     provider_key_with_a_line_end: provider!("    type: openai\n    api_key: \"aaaa\\nbbbb\"\n");
     provider_of_unknown_kind: provider!("    type: opneai\n");
-    provider_not_spoken_yet: provider!("    type: bedrock\n");
+    provider_not_spoken_yet: provider!("    type: ai21labs\n");
     provider_name_with_a_slash: "direct_use: true\nproviders: [{name: a/b, type: demo}]\n";
     provider_twice: "direct_use: true\nproviders: [{name: a, type: demo}, {name: a, type: demo}]\n";
     provider_without_address: provider!("    type: azure\n    api_key: $AZURE_API_KEY\n");

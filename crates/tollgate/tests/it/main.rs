@@ -3,10 +3,12 @@
 mod stage;
 
 mod basics;
+mod bedrock;
 mod callers;
 mod changes;
 mod cohere;
 mod command_line;
+mod credentials;
 mod faults;
 mod gemini;
 mod media;

@@ -18,11 +18,12 @@ use tollgate_upstream::providers::{
 
 use super::{
     addresses::{self, Address},
-    is_plain_name,
+    credentials, is_plain_name,
     routes::Routes,
 };
 use crate::config::{
     diagnostics::{Problems, quoted, quoted_node},
+    environment::Environment,
     kinds, secrets,
     tree::At,
     written,
@@ -43,6 +44,7 @@ pub(crate) struct Providers {
 pub(crate) fn resolve(
     written: &[written::Provider],
     at: At<'_>,
+    environment: &dyn Environment,
     problems: &mut Problems,
 ) -> Providers {
     let mut providers = Providers {
@@ -73,7 +75,7 @@ pub(crate) fn resolve(
                 .help("give each a name of its own");
         }
         providers.names.insert(name.clone());
-        if let Some(provider) = provider(name, written, at, problems) {
+        if let Some(provider) = provider(name, written, at, environment, problems) {
             providers
                 .resolved
                 .insert(provider.name.clone(), Arc::new(provider));
@@ -112,11 +114,16 @@ fn provider(
     name: &str,
     written: &written::Provider,
     at: At<'_>,
+    environment: &dyn Environment,
     problems: &mut Problems,
 ) -> Option<Provider> {
     let kind = kind(written, at, problems)?;
     report_foreign_settings(kind, written, at, problems);
-    let auth = auth(kind, written, at, problems);
+    let signs = kind.sign_in == SignIn::AwsOrBearer;
+    let auth = match credentials::issuer(written, signs, at, environment, problems) {
+        Some(issuer) => Auth::Issued(Arc::new(issuer)),
+        None => auth(kind, written, at, problems),
+    };
     addresses::report_missing_places(kind, written, at, problems);
     let address = addresses::address(kind, written, at, problems);
     let keys = keys(kind, &auth, &address, written, at, problems);
@@ -237,7 +244,7 @@ fn auth(kind: &Kind, written: &written::Provider, at: At<'_>, problems: &mut Pro
     };
     match &written.auth {
         None => match kind.sign_in {
-            SignIn::Bearer => bearer(),
+            SignIn::Bearer | SignIn::AwsOrBearer => bearer(),
             SignIn::Header(name) => Auth::Header {
                 name: HeaderName::from_static(name),
                 prefix: "".into(),
@@ -245,6 +252,13 @@ fn auth(kind: &Kind, written: &written::Provider, at: At<'_>, problems: &mut Pro
         },
         Some(written::Auth::Rule(written::AuthRule::Bearer)) => bearer(),
         Some(written::Auth::Rule(written::AuthRule::None)) => Auth::None,
+        // A mistake in it has been reported.
+        Some(
+            written::Auth::Rule(written::AuthRule::Aws)
+            | written::Auth::Aws(_)
+            | written::Auth::Google(_)
+            | written::Auth::Entra(_),
+        ) => Auth::None,
         Some(written::Auth::Header(header)) => {
             let Some(written) = &header.header else {
                 return Auth::None; // a mistake in it has been reported
@@ -332,7 +346,7 @@ fn keys(
     // A key whose value could not be found is written, though it is not here any more.
     let is_written = at.has("api_key") || at.has("api_keys");
     let is_wanted = kind.key == KeyNeed::Required && matches!(address, Address::At(_));
-    if is_wanted && !is_written && *auth != Auth::None {
+    if is_wanted && !is_written && !matches!(auth, Auth::None | Auth::Issued(_)) {
         problems
             .error(
                 at.span(),

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::Wait;
+use super::{AuthAws, AuthEntra, AuthGoogle, Wait};
 
 /// A service that answers, and how it is reached.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -100,6 +100,12 @@ pub(crate) enum Auth {
     Header(AuthHeader),
     /// In the query.
     Query(AuthQuery),
+    /// As AWS's signature.
+    Aws(AuthAws),
+    /// As Google's access token.
+    Google(AuthGoogle),
+    /// As Entra's access token.
+    Entra(AuthEntra),
 }
 
 /// A known rule for credentials.
@@ -110,6 +116,8 @@ pub(crate) enum AuthRule {
     Bearer,
     /// No credential is sent.
     None,
+    /// Requests are signed with the keys that AWS's own tools would find.
+    Aws,
 }
 
 /// A credential in a header.
