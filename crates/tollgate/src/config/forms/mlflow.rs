@@ -47,6 +47,7 @@ const CONFIG_KEYS: &[(&str, Meaning)] = &[
     ),
     ("anthropic_version", Meaning::Header("anthropic-version")),
     ("openai_api_type", Meaning::OpenaiType),
+    ("aws_config", Meaning::Aws),
 ];
 
 /// What a key of a provider's configuration is for.
@@ -60,6 +61,8 @@ enum Meaning {
     Header(&'static str),
     /// Whether it is Azure's OpenAI, and how to sign in there.
     OpenaiType,
+    /// Bedrock's region, and the keys that requests are signed with.
+    Aws,
 }
 
 impl Rewriter<'_, '_> {
@@ -218,6 +221,7 @@ impl Rewriter<'_, '_> {
                     ..entry
                 }),
                 Some(Meaning::OpenaiType) => self.openai_type(&entry, settings),
+                Some(Meaning::Aws) => self.aws_config(entry, settings),
             }
         }
     }
@@ -261,6 +265,46 @@ impl Rewriter<'_, '_> {
                     .help("what is known: `azure`, `azuread`, `openai`");
             }
         }
+    }
+
+    /// AWS's region and keys. Where there are none, they are found as AWS's own tools find them.
+    fn aws_config(&mut self, entry: Entry, settings: &mut Settings) {
+        let Entry {
+            key_span,
+            value: mut node,
+            ..
+        } = entry;
+        if !self.is_map(&node, "`aws_config`") {
+            return;
+        }
+        let span = node.span.clone();
+        if let Some(region) = node.take("aws_region") {
+            settings.put("region", region.key_span, region.value);
+        }
+        if let Some(role) = node.take("aws_role_arn") {
+            self.problems
+                .error(role.key_span, "assuming a role is not supported yet")
+                .help("give keys, or let the platform assume the role (web identity, container, instance)");
+            return;
+        }
+        let known = [
+            "aws_access_key_id",
+            "aws_secret_access_key",
+            "aws_session_token",
+        ];
+        let keys: Vec<Entry> = known.iter().filter_map(|key| node.take(key)).collect();
+        for entry in node.entries() {
+            warn_unknown_key(entry, known, self.problems);
+        }
+        if keys.is_empty() {
+            return;
+        }
+        let aws = Entry {
+            key: "aws".to_owned(),
+            key_span: key_span.clone(),
+            value: Node::new(Content::Map(keys), span.clone()),
+        };
+        settings.put("auth", key_span, Node::new(Content::Map(vec![aws]), span));
     }
 
     /// A traffic split → a route of ours that chooses by weight among the endpoints' models.
