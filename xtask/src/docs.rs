@@ -19,6 +19,13 @@ with a `base_url` ([adding a provider](adding-a-provider.md)).
 This page is made by `cargo xtask docs`.
 
 ";
+const PROVIDERS_TAIL: &str = "
+`bedrock` takes a model's id, an inference profile or an ARN as the model's name. With an `api_key` it is Bedrock's bearer key; without, requests are signed
+([configuration](configuration.md#credentials-that-expire)). Chats go to Converse; a text becomes a vector by `InvokeModel`, of Titan (one text a call)
+and Cohere.
+
+Models on `vertex` whose names begin with `claude` are asked in Anthropic's language, all others in Gemini's.
+";
 const HEAD: &str = "\
 # Translation: what arrives, and what cannot
 
@@ -43,7 +50,10 @@ pub(crate) fn write(counts: &str) -> Result<()> {
         traffic::rules_table()
     );
     fs::write(root().join(PAGE), page)?;
-    let page = format!("{PROVIDERS_HEAD}{}", tollgate_upstream::providers::table());
+    let page = format!(
+        "{PROVIDERS_HEAD}{}{PROVIDERS_TAIL}",
+        tollgate_upstream::providers::table()
+    );
     Ok(fs::write(root().join(PROVIDERS_PAGE), page)?)
 }
 

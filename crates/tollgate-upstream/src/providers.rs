@@ -822,7 +822,8 @@ mod tests {
         );
         assert_eq!(find("TogetherAI").map(|kind| kind.name), Some("together"));
         assert!(find("").is_none());
-        assert!(find_unspoken("vertex-ai").is_some());
+        assert!(find_unspoken("AI21labs").is_some());
+        assert_eq!(find("vertex-ai").map(|kind| kind.name), Some("vertex"));
         assert_eq!(
             find("amazon-bedrock").map(|kind| kind.name),
             Some("bedrock")

@@ -495,3 +495,45 @@ fn documents_have_names_of_their_own() {
         ["Jahres-bericht 2025", "jahr--", "document", "document 2"]
     );
 }
+
+/// A conversation that began with another provider goes on here; Bedrock would refuse a proof that none of its models wrote.
+#[test]
+fn no_other_providers_proof_is_sent() {
+    for (thinking, is_sent) in [
+        (
+            json!({"type": "thinking", "thinking": "t", "signature": "claudes"}),
+            true,
+        ),
+        (
+            json!({"type": "thinking", "thinking": "t", "signature": "gemini:x"}),
+            false,
+        ),
+        (
+            json!({"type": "thinking", "thinking": "t", "signature": "tollgate:responses:x"}),
+            false,
+        ),
+        (
+            json!({"type": "redacted_thinking", "data": "claudes"}),
+            true,
+        ),
+        (
+            json!({"type": "redacted_thinking", "data": "gemini:x"}),
+            false,
+        ),
+    ] {
+        let call = json!({"model": "m", "max_tokens": 9, "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": [thinking, {"type": "text", "text": "yes"}]},
+            {"role": "user", "content": "go on"},
+        ]});
+        let call = read_call(Dialect::AnthropicMessages, call.to_string().as_bytes()).unwrap();
+        let written = write_call(&call, &call_form(CONVERSE, CLAUDE, false)).unwrap();
+        let sent = parse(&written.body);
+        let blocks = sent["messages"][1]["content"].as_array().unwrap();
+        let has_reasoning = blocks
+            .iter()
+            .any(|block| block.get("reasoningContent").is_some());
+        assert_eq!(has_reasoning, is_sent, "{sent}");
+        assert_eq!(written.dropped.is_empty(), is_sent);
+    }
+}

@@ -724,8 +724,9 @@ const BEDROCK_CONVERSE: &[Row] = &[
     ),
     (
         Field::Reasoning,
-        Dropped("reasoning without a signature is refused there"),
+        Dropped("reasoning without a signature, and with another provider's, is refused there"),
     ),
+    (Field::RedactedReasoning, Dropped(OTHERS_PROOF)),
     (Field::CustomToolCall, Refused(JSON_TOOLS)),
     (
         Field::ToolArguments,

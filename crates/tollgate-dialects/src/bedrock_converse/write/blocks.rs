@@ -15,7 +15,9 @@ use crate::{
     Field, MediaSource, Part, PartKind, ToolKind,
     anthropic_messages::{invalid_arguments, parse_arguments, to_map},
     fields::Place,
+    gemini_generate::geminis_signature,
     json::put,
+    openai_responses::is_proof,
 };
 
 /// Longest id of a tool call
@@ -82,10 +84,17 @@ impl CallWriter<'_> {
             PartKind::Reasoning {
                 signature: None, ..
             } if !self.own => return self.none(Field::Reasoning),
+            PartKind::Reasoning {
+                signature: Some(proof),
+                ..
+            } if is_anothers(proof) => return self.none(Field::Reasoning),
             PartKind::Reasoning { text, signature } => {
                 let mut told = to_map(json!({"text": text}));
                 put(&mut told, "signature", signature.clone());
                 return Some(json!({"reasoningContent": {"reasoningText": told}}));
+            }
+            PartKind::RedactedReasoning { data } if is_anothers(data) => {
+                return self.none(Field::RedactedReasoning);
             }
             PartKind::RedactedReasoning { data } => {
                 let content = write_redacted(data);
@@ -299,4 +308,9 @@ fn texts(content: &Value) -> Value {
             .collect(),
         _ => json!([]),
     }
+}
+
+/// Whether a proof of reasoning is known to come from a provider whose proofs no model on Bedrock takes.
+fn is_anothers(proof: &str) -> bool {
+    is_proof(proof) || geminis_signature(proof).is_some()
 }
