@@ -63,7 +63,7 @@ pub(super) async fn issue(
     }
 }
 
-/// IMDSv2: a session, the role's name, its keys.
+/// `IMDSv2`: a session, the role's name, its keys.
 async fn instance(endpoint: &Uri, upstream: &Arc<Upstream>) -> Result<Keys, TokenFailure> {
     const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
     let at = |path: &str| {

@@ -38,10 +38,11 @@ fn recorded_stream() -> Vec<u8> {
         env!("CARGO_MANIFEST_DIR"),
         "/../tollgate-dialects/fixtures/bedrock_converse/tool_stream.json"
     );
-    let fixture: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let fixture: Value =
+        serde_json::from_slice(&std::fs::read(path).expect("the fixture")).expect("JSON");
     STANDARD
-        .decode(fixture["frames"].as_str().unwrap())
-        .unwrap()
+        .decode(fixture["frames"].as_str().expect("frames"))
+        .expect("base64")
 }
 
 fn stream(bytes: Vec<u8>) -> Reply {
