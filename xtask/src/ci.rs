@@ -14,6 +14,11 @@ const CARGO_DENY: &str = "0.20.2";
 
 pub(crate) fn ci() -> Result<()> {
     run(&mut command("cargo", &["fmt", "--all", "--check"]))?;
+    // The fuzz targets are a workspace of their own. To build them takes minutes, so that `cargo xtask fuzz` alone does.
+    run(&mut command(
+        "cargo",
+        &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"],
+    ))?;
     tidy::tidy()?;
     run(&mut command(
         "cargo",

@@ -9,6 +9,7 @@
 mod bench;
 mod ci;
 mod docs;
+mod fuzz;
 mod project;
 mod run;
 mod test;
@@ -40,6 +41,8 @@ enum Chore {
     Docs(test::TrafficArguments),
     /// Check the shape of the sources: heads of files, lengths, which room imports which.
     Tidy,
+    /// Feed garbage to everything that reads foreign bytes, and see whether it bears it.
+    Fuzz(fuzz::Arguments),
     /// Measure start and idle memory of the program as it is shipped.
     Bench,
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Chore::Traffic(arguments) => test::traffic(&arguments),
         Chore::Docs(arguments) => test::docs(&arguments),
         Chore::Tidy => tidy::tidy(),
+        Chore::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Chore::Bench => bench::bench(),
     };
     match result {
