@@ -8,11 +8,11 @@ use tollgate_fuzz::{call_form, check_json, check_size, options};
 
 fuzz_target!(|input: &[u8]| {
     let (options, body) = options(input);
-    for from in Dialect::ALL {
+    for from in Dialect::ALL.iter().copied() {
         let Ok(call) = read_call(from, body) else {
             continue;
         };
-        for to in Dialect::ALL {
+        for to in Dialect::ALL.iter().copied() {
             let form = call_form(to, options);
             let Ok(written) = write_call(&call, &form) else {
                 continue;

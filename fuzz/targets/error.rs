@@ -12,7 +12,7 @@ const MESSAGE_CHARS_MAX: usize = 5000;
 fuzz_target!(|input: &[u8]| {
     let (options, body) = options(input);
     let status = 400 + u16::from(options);
-    for dialect in Dialect::ALL {
+    for dialect in Dialect::ALL.iter().copied() {
         let error = read_error(dialect, status, body);
         assert_eq!(error.status, status);
         assert!(!error.message.is_empty());
@@ -25,7 +25,7 @@ fuzz_target!(|input: &[u8]| {
             param: error.param.as_deref(),
             request_id: "request",
         };
-        for shape in ErrorShape::ALL {
+        for shape in ErrorShape::ALL.iter().copied() {
             let written = write_error(shape, &report);
             assert!(check_json(&written).is_object());
             check_size(&written, body.len());

@@ -16,7 +16,14 @@ const LIMITS: HeadLimits = HeadLimits { depth_max: 64 };
 fuzz_target!(|input: &[u8]| {
     let (options, body) = options(input);
     let body = Bytes::copy_from_slice(body);
-    for dialect in Dialect::ALL {
+    // The heads of the others say `model`, `stream` and sampling elsewhere than at the top, or in other words.
+    for dialect in [
+        Dialect::OpenaiChat,
+        Dialect::OpenaiCompletions,
+        Dialect::OpenaiEmbeddings,
+        Dialect::AnthropicMessages,
+        Dialect::MlflowServing,
+    ] {
         let scanned = Head::scan(dialect, &body, LIMITS);
         check_scan(&body, &scanned);
         if let Ok(head) = scanned {
@@ -89,6 +96,7 @@ fn check_edits(dialect: Dialect, head: &Head, body: &Bytes, options: u8) {
         ModelEdit::Keep => assert_eq!(again.model, head.model),
         ModelEdit::Set(model) => assert_eq!(again.model.as_deref(), Some(model)),
         ModelEdit::Remove => assert_eq!(again.field("model"), None),
+        ModelEdit::Inside { .. } => panic!("is not asked for here"),
     }
     assert_eq!(again.stream, head.stream);
     if options & 4 != 0 {

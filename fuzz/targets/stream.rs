@@ -10,7 +10,7 @@ fuzz_target!(|input: &[u8]| {
     let Some(chunks) = chunks(input) else { return };
     let events = events(&chunks);
     let read_bytes = chunks.iter().map(|chunk| chunk.len()).sum();
-    for dialect in Dialect::ALL {
+    for dialect in Dialect::ALL.iter().copied() {
         for stream_end in [StreamEnd::Mark, StreamEnd::Finish] {
             let told = read(dialect, stream_end, &events);
             check_written_stream(&told, read_bytes, input[0]);
