@@ -45,6 +45,8 @@ pub(crate) fn ci() -> Result<()> {
 /// Licences, sources and who may depend on what. Advisories need a database from the network: `cargo deny check advisories`.
 fn deny() -> Result<()> {
     let program = cargo_deny()?;
+    // It looks at the packages of every platform, of which a build fetched those of this one.
+    run(&mut command("cargo", &["fetch", "--locked"]))?;
     run(&mut command(
         program,
         &["--offline", "check", "bans", "licenses", "sources"],
