@@ -19,18 +19,30 @@ direct_use: true
 providers:
   - {{name: openai, type: openai, api_key: sk-up-1, base_url: "{url}/v1", timeouts: {{first_token: 1s, idle: 1s}}}}
   - {{name: anthropic, type: anthropic, api_key: sk-ant-1, base_url: "{url}", timeouts: {{first_token: 1s, idle: 1s}}}}
+  - {{name: gemini, type: gemini, api_key: AIza-1, base_url: "{url}", timeouts: {{first_token: 1s, idle: 1s}}}}
+  - {{name: gemini-limited, type: gemini, api_key: AIza-2, base_url: "{url}"}}
   - {{name: openai-limited, type: openai, api_key: sk-up-2, base_url: "{url}/v1"}}
   - {{name: anthropic-limited, type: anthropic, api_key: sk-ant-2, base_url: "{url}"}}
   - {{name: openai-at-its-limit, type: openai, api_key: sk-up-3, base_url: "{url}/v1"}}
+  - {{name: ollama, type: ollama, base_url: "{url}"}}
+  - {{name: elsewhere, type: custom, api_key: sk-up-4, base_url: "{url}/v1", timeouts: {{first_token: 1s, idle: 1s}}}}
   - {{name: served, type: mlflow, model_server_url: "{url}"}}
+  - {{name: cohere, type: cohere, api_key: co-1, base_url: "{url}", timeouts: {{first_token: 1s, idle: 1s}}}}
 routes:
   - {{name: gpt, retries: {{per_target: 0}}, model: {{provider: openai, name: plain}}}}
   - {{name: claude, retries: {{per_target: 0}}, model: {{provider: anthropic, name: plain}}}}
+  - {{name: llama, retries: {{per_target: 0}}, model: {{provider: ollama, name: plain}}}}
+  - {{name: chat-only, retries: {{per_target: 0}}, model: {{provider: elsewhere, name: plain}}}}
+  - {{name: flash, retries: {{per_target: 0}}, model: {{provider: gemini, name: plain}}}}
+  - {{name: own-vectors, route_type: llm/v1/embeddings, model: {{provider: gemini, name: plain}}}}
   - {{name: resilient, retries: {{per_target: 0}}, model: {{strategy: {{type: ordered, models: [{{provider: openai, name: broken}}, {{provider: anthropic, name: plain}}]}}}}}}
   - {{name: complete, route_type: llm/v1/completions, model: {{provider: openai, name: plain}}}}
   - {{name: vectors, route_type: llm/v1/embeddings, model: {{provider: openai, name: plain}}}}
   - {{name: iris, route_type: ml/v1/predict, model: {{provider: served, name: iris}}}}
   - {{name: served-chat, model: {{provider: served, name: chat}}}}
+  - {{name: command, retries: {{per_target: 0}}, model: {{provider: cohere, name: plain}}}}
+  - {{name: embed, route_type: llm/v1/embeddings, model: {{provider: cohere, name: plain}}}}
+  - {{name: rerank, route_type: llm/v1/rerank, model: {{provider: cohere, name: plain}}}}
 keys:
   - {{name: clients, hash: "{hash}"}}
 """

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: start and idle memory of the program as it is shipped.
+//! `cargo xtask bench`: start and idle memory of the program as it is shipped, and what a translation costs.
 
 use std::{
     fs,
@@ -50,7 +50,18 @@ pub(crate) fn bench() -> Result<()> {
     );
     let size = fs::metadata(target().join("ship/tollgate"))?.len();
     println!("program: {:.1} MB", megabytes(size / 1024));
-    Ok(())
+    run(&mut command(
+        "cargo",
+        &[
+            "bench",
+            "--profile",
+            "ship",
+            "--package",
+            "tollgate-dialects",
+            "--bench",
+            "translation",
+        ],
+    ))
 }
 
 #[expect(

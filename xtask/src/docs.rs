@@ -8,6 +8,24 @@ use tollgate_testkit::traffic;
 use crate::project::root;
 
 const PAGE: &str = "docs/translation.md";
+const PROVIDERS_PAGE: &str = "docs/providers.md";
+const PROVIDERS_HEAD: &str = "\
+# Providers
+
+What a configuration's `type` may be. Letter case, `-` and `_` make no difference. `tollgate providers` lists the same, with how a key is sent;
+`tollgate providers --json` has the addresses and dialects of every endpoint. What speaks a known dialect elsewhere is `type: custom`
+with a `base_url` ([adding a provider](adding-a-provider.md)).
+
+This page is made by `cargo xtask docs`.
+
+";
+const PROVIDERS_TAIL: &str = "
+`bedrock` takes a model's id, an inference profile or an ARN as the model's name. With an `api_key` it is Bedrock's bearer key; without, requests are signed
+([configuration](configuration.md#credentials-that-expire)). Chats go to Converse; a text becomes a vector by `InvokeModel`, of Titan (one text a call)
+and Cohere.
+
+Models on `vertex` whose names begin with `claude` are asked in Anthropic's language, all others in Gemini's.
+";
 const HEAD: &str = "\
 # Translation: what arrives, and what cannot
 
@@ -19,18 +37,24 @@ say; this page names the rest:
 - **refused**: the call is refused with a 400 that names the field; where the route says `drop_unsupported: true`, it is left out and named
   in the header.
 
-A field that neither this page nor the gateway knows is refused: nobody can say what would be lost with it.
+An empty place means that the field goes over as it is. A field that neither this page nor the gateway knows is refused: nobody can say what
+would be lost with it.
 
 This page is made by `cargo xtask docs`.
 ";
 
-/// Writes the page. `counts` are those of the traffic that was just replayed.
+/// Writes the pages. `counts` are those of the traffic that was just replayed.
 pub(crate) fn write(counts: &str) -> Result<()> {
     let page = format!(
-        "{HEAD}{}\n## Recorded traffic\n\nEach recorded call is replayed in its own dialect and, where it is a chat, as a client of the other chat dialect would have made it. What reaches\nthe provider is compared with the recorded request, what reaches the client with the recorded answer.\n\n{counts}",
+        "{HEAD}{}\n# Recorded traffic\n\nEach recorded call is replayed in its own dialect and as a client of every other dialect that can ask it would have made it. What reaches\nthe provider is compared with the recorded request, what reaches the client with the recorded answer. The figures are: passed / passed with losses\nthat this page or the answer names / cannot be asked in that dialect / failed.\n\n{counts}",
         traffic::rules_table()
     );
-    Ok(fs::write(root().join(PAGE), page)?)
+    fs::write(root().join(PAGE), page)?;
+    let page = format!(
+        "{PROVIDERS_HEAD}{}{PROVIDERS_TAIL}",
+        tollgate_upstream::providers::table()
+    );
+    Ok(fs::write(root().join(PROVIDERS_PAGE), page)?)
 }
 
 /// Fails when the page's table is not the code's.

@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use tollgate_testkit::traffic::Counts;
 
 use crate::{
     docs,
@@ -21,7 +22,8 @@ const NODE_MAJOR_MIN: u32 = 18;
 
 #[derive(Debug, Args)]
 pub(crate) struct TrafficArguments {
-    /// A folder of recorded calls (`*.jsonl`); without it the recordings that come with the project.
+    /// A folder of recorded calls (`*.jsonl`); without it `../shared/traffic`, where there is one, and else the recordings that
+    /// come with the project.
     folder: Option<PathBuf>,
     /// Only recordings whose id, provider or endpoint contain this.
     #[arg(long)]
@@ -54,17 +56,17 @@ pub(crate) fn test() -> Result<()> {
             &["test", "--workspace", "--locked", "--no-fail-fast"],
         ))?;
     }
-    traffic(&TrafficArguments {
-        folder: None,
-        filter: None,
-    })?;
+    print(&replay(None, None)?)?;
     python_clients()?;
     node_clients()
 }
 
 /// Replays recorded traffic, and prints the counts.
 pub(crate) fn traffic(arguments: &TrafficArguments) -> Result<()> {
-    let counts = replay(arguments)?;
+    print(&replay_chosen(arguments)?)
+}
+
+fn print(counts: &Counts) -> Result<()> {
     println!("{counts}");
     if counts.failed() > 0 {
         bail!("{} replays failed", counts.failed());
@@ -74,24 +76,29 @@ pub(crate) fn traffic(arguments: &TrafficArguments) -> Result<()> {
 
 /// Replays recorded traffic, and writes the counts into the documentation.
 pub(crate) fn docs(arguments: &TrafficArguments) -> Result<()> {
-    docs::write(&replay(arguments)?.to_string())
+    docs::write(&replay_chosen(arguments)?.to_string())
 }
 
-fn replay(arguments: &TrafficArguments) -> Result<tollgate_testkit::traffic::Counts> {
-    run(&mut command("cargo", &["build", "--package", "tollgate"]))?;
+fn replay_chosen(arguments: &TrafficArguments) -> Result<Counts> {
     let folder = match &arguments.folder {
         Some(folder) => Some(
             folder
                 .canonicalize()
                 .with_context(|| format!("cannot find {}", folder.display()))?,
         ),
-        None => None,
+        None => root().join("../shared/traffic").canonicalize().ok(),
     };
-    match &folder {
+    replay(folder.as_deref(), arguments.filter.as_deref())
+}
+
+/// Replays the recordings of a folder, or those that come with the project.
+fn replay(folder: Option<&Path>, filter: Option<&str>) -> Result<Counts> {
+    run(&mut command("cargo", &["build", "--package", "tollgate"]))?;
+    match folder {
         Some(folder) => println!("Replaying {}.", folder.display()),
         None => println!("Replaying the recordings that come with the project."),
     }
-    tollgate_testkit::traffic::replay(&program(), folder.as_deref(), arguments.filter.as_deref())
+    tollgate_testkit::traffic::replay(&program(), folder, filter)
 }
 
 fn program() -> PathBuf {

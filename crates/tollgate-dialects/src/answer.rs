@@ -12,6 +12,8 @@ pub enum Answer {
     Chat(Box<ChatAnswer>),
     /// To an embedding call.
     Embedding(Box<EmbeddingAnswer>),
+    /// To a rerank call.
+    Rerank(Box<RerankAnswer>),
     /// A score, passed whole.
     Predict(Value),
 }
@@ -106,6 +108,32 @@ pub struct EmbeddingAnswer {
     pub extra: Extra,
 }
 
+/// An answer to a rerank call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RerankAnswer {
+    /// The provider's id; empty where it gave none.
+    pub id: String,
+    /// The model that answered; empty where the provider did not say.
+    pub model: String,
+    /// The best first.
+    pub results: Vec<RerankResult>,
+    /// What it used.
+    pub usage: Option<Usage>,
+    /// What nothing above models.
+    pub extra: Extra,
+}
+
+/// How relevant a document is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RerankResult {
+    /// The document's place in the question, from 0.
+    pub index: u64,
+    /// The higher, the more relevant; mostly 0 to 1.
+    pub score: f64,
+    /// The document, where it was asked for.
+    pub document: Option<Value>,
+}
+
 /// A vector.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Vector {
@@ -177,6 +205,22 @@ pub enum StreamEvent {
     End,
     /// Something harmless that only its own dialect understands (Anthropic's `ping`); other writers skip it.
     Foreign(Value),
+}
+
+impl StreamEvent {
+    /// Whether a person would see something of it.
+    pub fn is_content(&self) -> bool {
+        match self {
+            Self::Delta { .. } => true,
+            Self::PartStart { start, .. } => !matches!(
+                start,
+                PartStart::Text | PartStart::Reasoning | PartStart::Refusal
+            ),
+            // What the provider's own tools do is something to see.
+            Self::Foreign(value) => value["type"] != "ping",
+            _ => false,
+        }
+    }
 }
 
 /// What a beginning part is.

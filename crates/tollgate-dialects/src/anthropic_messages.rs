@@ -8,10 +8,14 @@ mod wire;
 mod write;
 
 pub(crate) use answer::{read_answer, write_answer};
-pub(crate) use read::read_call;
+pub(crate) use models::Model;
+pub(crate) use read::{read_call, read_thinking};
 pub(crate) use stream::{StreamReader, StreamWriter};
 pub(crate) use wire::{WireUsage, error_type, stop_reason};
-pub(crate) use write::write_call;
+pub(crate) use write::{
+    JSON_INSTRUCTION, invalid_arguments, is_thinking, member, parse_arguments, says_nothing,
+    to_map, write_call, write_thinking,
+};
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,8 @@ pub enum Call {
     Completion(Box<CompletionCall>),
     /// Turn texts into vectors.
     Embedding(Box<EmbeddingCall>),
+    /// Put documents in the order of their relevance.
+    Rerank(Box<RerankCall>),
     /// Score inputs; the body is passed whole.
     Predict(Value),
 }
@@ -27,7 +29,25 @@ impl Call {
             Self::Chat(call) => call.extra.dialect,
             Self::Completion(call) => call.extra.dialect,
             Self::Embedding(call) => call.extra.dialect,
+            Self::Rerank(call) => call.extra.dialect,
             Self::Predict(_) => Dialect::MlflowServing,
+        }
+    }
+
+    /// Sets `max_tokens`, `temperature` or `top_p` where the client did not; other names are nothing here.
+    pub fn set_default(&mut self, name: &str, value: &Value) {
+        let (max_tokens, temperature, top_p) = match self {
+            Self::Chat(call) => (&mut call.max_tokens, &mut call.temperature, &mut call.top_p),
+            Self::Completion(call) => {
+                (&mut call.max_tokens, &mut call.temperature, &mut call.top_p)
+            }
+            Self::Embedding(_) | Self::Rerank(_) | Self::Predict(_) => return,
+        };
+        match name {
+            "max_tokens" => *max_tokens = max_tokens.or(value.as_u64()),
+            "temperature" => *temperature = temperature.or(value.as_f64()),
+            "top_p" => *top_p = top_p.or(value.as_f64()),
+            _ => {}
         }
     }
 }
@@ -228,7 +248,8 @@ pub enum PartKind {
         /// Proof of origin that has to go back unchanged.
         signature: Option<String>,
     },
-    /// The model's reasoning, encrypted; has to go back unchanged.
+    /// The model's reasoning, encrypted; has to go back unchanged. What begins with `gemini:` is Gemini's proof of the part that
+    /// comes next, and no other provider can read it.
     RedactedReasoning {
         /// As it came.
         data: String,
@@ -370,6 +391,10 @@ pub struct CompletionCall {
     pub model: String,
     /// What to continue.
     pub prompt: PromptInput,
+    /// What the operator says before it, where the model is one of chats (Ollama's `system`).
+    pub system: Option<String>,
+    /// Pictures that go with it (Ollama's `images`).
+    pub images: Vec<MediaSource>,
     /// What comes after the gap to fill.
     pub suffix: Option<String>,
     /// Whether the answer repeats the prompt.
@@ -382,6 +407,8 @@ pub struct CompletionCall {
     pub temperature: Option<f64>,
     /// 0 to 1.
     pub top_p: Option<f64>,
+    /// At least 1.
+    pub top_k: Option<u64>,
     /// -2 to 2.
     pub frequency_penalty: Option<f64>,
     /// -2 to 2.
@@ -394,6 +421,10 @@ pub struct CompletionCall {
     pub n: Option<u64>,
     /// How many alternatives to give at each token.
     pub logprobs: Option<u64>,
+    /// The form that the answer's text must have.
+    pub response_format: Option<ResponseFormat>,
+    /// How much to reason.
+    pub reasoning: Option<Reasoning>,
     /// The end user.
     pub user: Option<String>,
     /// Whether the answer is to be streamed.
@@ -426,6 +457,10 @@ pub struct EmbeddingCall {
     pub dimensions: Option<u64>,
     /// `float` or `base64` (little-endian `f32`).
     pub encoding_format: Option<String>,
+    /// What the vectors are for, in Cohere's word: `search_document`, `search_query`, `classification`, `clustering`.
+    pub input_type: Option<String>,
+    /// What is done with a text that is too long, in Cohere's word: `NONE`, `START`, `END`.
+    pub truncate: Option<String>,
     /// The end user.
     pub user: Option<String>,
     /// What nothing above models.
@@ -441,4 +476,21 @@ pub enum EmbeddingInput {
     Texts(Vec<String>),
     /// Tokens, one list or several.
     Tokens(Value),
+}
+
+/// Put documents in the order of their relevance to a question.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RerankCall {
+    /// As the client wrote it.
+    pub model: String,
+    /// The question.
+    pub query: String,
+    /// Texts, or objects that only some providers take.
+    pub documents: Vec<Value>,
+    /// How many of the best are wanted.
+    pub top_n: Option<u64>,
+    /// Whether the answer repeats the documents.
+    pub return_documents: Option<bool>,
+    /// What nothing above models.
+    pub extra: Extra,
 }

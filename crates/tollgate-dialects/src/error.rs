@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::Call;
+
 pub(crate) use read::{read, read_in_stream};
 pub(crate) use write::write;
 
@@ -158,6 +160,17 @@ pub struct Unsupported {
 }
 
 impl Unsupported {
+    /// A call of a kind that the target does not serve, by the field that makes it so.
+    pub(crate) fn call(call: &Call) -> Self {
+        Self::field(match call {
+            Call::Chat(_) => "messages",
+            Call::Completion(_) => "prompt",
+            Call::Embedding(_) => "input",
+            Call::Rerank(_) => "documents",
+            Call::Predict(_) => "inputs",
+        })
+    }
+
     /// One field.
     pub(crate) fn field(name: &str) -> Self {
         Self {

@@ -29,7 +29,7 @@ pub struct Head {
     pub model: Option<String>,
     /// Whether the answer is to be streamed.
     pub stream: bool,
-    /// Whether the client wants usage in its stream. Anthropic's clients always do.
+    /// Whether the client wants usage in its stream. Only OpenAI's older dialects leave the choice.
     pub include_usage: bool,
     /// The end user, as the caller calls them.
     pub user: Option<String>,
@@ -40,6 +40,12 @@ pub struct Head {
     /// Cap on generated tokens.
     pub max_tokens: Option<u64>,
     takes_stream_options: bool,
+    /// Where sampling has an object of its own: that object, and what the fields that every dialect knows are called in it.
+    sampling: Option<&'static Sampling>,
+    /// The cap on generated tokens is called `max_output_tokens`.
+    caps_output: bool,
+    /// What nucleus sampling is called.
+    top_p_name: &'static str,
     /// The fields in the order of the body.
     fields: Vec<Field>,
     /// Just after the opening brace.
@@ -52,6 +58,31 @@ struct Field {
     value: Range<usize>,
 }
 
+/// An object of a body that holds how to sample: its names, and our names for its fields with its own, in every spelling.
+#[derive(Debug)]
+struct Sampling {
+    objects: &'static [&'static str],
+    fields: &'static [(&'static str, &'static [&'static str])],
+}
+
+const OLLAMA_OPTIONS: Sampling = Sampling {
+    objects: &["options"],
+    fields: &[
+        ("max_tokens", &["num_predict"]),
+        ("temperature", &["temperature"]),
+        ("top_p", &["top_p"]),
+    ],
+};
+
+const GEMINI_SAMPLING: Sampling = Sampling {
+    objects: &["generationConfig", "generation_config"],
+    fields: &[
+        ("max_tokens", &["maxOutputTokens", "max_output_tokens"]),
+        ("temperature", &["temperature"]),
+        ("top_p", &["topP", "top_p"]),
+    ],
+};
+
 /// What is done about `model`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModelEdit<'a> {
@@ -61,6 +92,13 @@ pub enum ModelEdit<'a> {
     Set(&'a str),
     /// The body names none.
     Remove,
+    /// The body names none, but the object in this field does, or each in the list there.
+    Inside {
+        /// The field.
+        field: &'static str,
+        /// As it is named there.
+        model: &'a str,
+    },
 }
 
 /// Changes to a body that otherwise passes through as it is.
@@ -89,12 +127,22 @@ impl Head {
         let members = Members::deserialize(&mut reader)
             .and_then(|members| reader.end().map(|()| members))
             .map_err(not_json)?;
+        let takes_stream_options =
+            matches!(dialect, Dialect::OpenaiChat | Dialect::OpenaiCompletions);
         let mut head = Self {
-            include_usage: dialect == Dialect::AnthropicMessages,
-            takes_stream_options: matches!(
-                dialect,
-                Dialect::OpenaiChat | Dialect::OpenaiCompletions
-            ),
+            stream: matches!(dialect, Dialect::OllamaChat | Dialect::OllamaGenerate),
+            include_usage: !takes_stream_options,
+            takes_stream_options,
+            sampling: match dialect {
+                Dialect::OllamaChat | Dialect::OllamaGenerate => Some(&OLLAMA_OPTIONS),
+                Dialect::GeminiGenerate => Some(&GEMINI_SAMPLING),
+                _ => None,
+            },
+            caps_output: dialect == Dialect::OpenaiResponses,
+            top_p_name: match dialect {
+                Dialect::CohereChat => "p",
+                _ => "top_p",
+            },
             fields: Vec::with_capacity(members.0.len()),
             start: body
                 .iter()
@@ -125,7 +173,7 @@ impl Head {
     fn read_field(&mut self, dialect: Dialect, name: &str, value: &str) -> Result<(), ReadError> {
         match name {
             "model" => self.model = typed(name, value, "a text")?,
-            "stream" => self.stream = typed(name, value, "true or false")?.unwrap_or(false),
+            "stream" => self.stream = typed(name, value, "true or false")?.unwrap_or(self.stream),
             "stream_options" if self.takes_stream_options => {
                 self.include_usage = member(value, "include_usage").unwrap_or(false);
             }
@@ -136,13 +184,26 @@ impl Head {
                 self.user = member(value, "user_id").or(self.user.take())
             }
             "temperature" => self.temperature = lenient(value),
-            "top_p" => self.top_p = lenient(value),
-            "max_tokens" | "max_completion_tokens" => {
+            "top_p" | "p" => self.top_p = lenient(value).or(self.top_p),
+            "max_tokens" | "max_completion_tokens" | "max_output_tokens" => {
                 self.max_tokens = lenient(value).or(self.max_tokens)
             }
+            "generationConfig" | "generation_config" | "options" => self.read_sampling(value),
             _ => {}
         }
         Ok(())
+    }
+
+    /// Gemini and Ollama have these in an object of their own.
+    fn read_sampling(&mut self, value: &str) {
+        let Some(members) = lenient::<Map<String, Value>>(value) else {
+            return;
+        };
+        let first = |names: &[&str]| names.iter().find_map(|name| members.get(*name));
+        self.temperature = members.get("temperature").and_then(Value::as_f64);
+        self.top_p = first(&["topP", "top_p"]).and_then(Value::as_f64);
+        self.max_tokens =
+            first(&["maxOutputTokens", "max_output_tokens", "num_predict"]).and_then(Value::as_u64);
     }
 
     /// Two readers may disagree on which of two equal fields counts, so that neither may.
@@ -253,15 +314,18 @@ impl Edits<'_> {
     /// The body with the changes made. What is not changed keeps its bytes; where nothing is, the body is the same.
     pub fn apply(&self, head: &Head, body: &Bytes) -> Bytes {
         let mut splices = Splices::new(head);
-        self.edit_model(head, &mut splices);
+        self.edit_model(head, body, &mut splices);
         if self.ask_usage && head.stream && head.takes_stream_options && !head.include_usage {
             ask_usage(head, body, &mut splices);
         }
         self.set_defaults(head, body, &mut splices);
+        if let Some(sampling) = head.sampling {
+            self.set_sampling(sampling, head, body, &mut splices);
+        }
         splices.apply(body)
     }
 
-    fn edit_model(&self, head: &Head, splices: &mut Splices<'_>) {
+    fn edit_model(&self, head: &Head, body: &Bytes, splices: &mut Splices<'_>) {
         match (
             self.model,
             head.fields.iter().position(|field| &*field.name == "model"),
@@ -269,16 +333,32 @@ impl Edits<'_> {
             (ModelEdit::Keep, _) | (ModelEdit::Remove, None) => {}
             (ModelEdit::Set(model), _) if head.model.as_deref() == Some(model) => {}
             (ModelEdit::Set(model), _) => splices.set("model", &Value::from(model)),
-            (ModelEdit::Remove, Some(index)) => splices.remove(index),
+            (ModelEdit::Remove | ModelEdit::Inside { .. }, Some(index)) => splices.remove(index),
+            (ModelEdit::Inside { .. }, None) => {}
+        }
+        if let ModelEdit::Inside { field, model } = self.model {
+            name_inside(head, body, field, model, splices);
         }
     }
 
     fn set_defaults(&self, head: &Head, body: &Bytes, splices: &mut Splices<'_>) {
         for (name, value) in self.defaults.iter().copied().flatten() {
-            let names: &[&str] = match name.as_str() {
+            if head.sampling.is_some_and(|sampling| sampling.holds(name)) {
+                continue;
+            }
+            let name = match name.as_str() {
+                "top_p" => head.top_p_name,
+                name => name,
+            };
+            let (name, names): (&str, &[&str]) = match name {
                 "model" | "stream" => continue,
-                "max_tokens" | "max_completion_tokens" => &["max_tokens", "max_completion_tokens"],
-                name => &[name],
+                "max_tokens" | "max_completion_tokens" if head.caps_output => {
+                    ("max_output_tokens", &["max_output_tokens"])
+                }
+                "max_tokens" | "max_completion_tokens" => {
+                    (name, &["max_tokens", "max_completion_tokens"])
+                }
+                name => (name, &[name]),
             };
             let has = |name: &&str| {
                 head.field(name)
@@ -289,13 +369,113 @@ impl Edits<'_> {
             }
         }
     }
+
+    /// Defaults that go into the object for them, beside what the caller has set there.
+    fn set_sampling(
+        &self,
+        sampling: &Sampling,
+        head: &Head,
+        body: &Bytes,
+        splices: &mut Splices<'_>,
+    ) {
+        let object = sampling
+            .objects
+            .iter()
+            .find(|name| head.field(name).is_some());
+        let Some(object) = object.or(sampling.objects.first()) else {
+            return;
+        };
+        let there = head.field(object);
+        let there = there.map(|range| serde_json::from_slice(&body[range]));
+        let mut members: Map<String, Value> = match there {
+            None => Map::new(),
+            Some(Ok(members)) => Option::unwrap_or_default(members),
+            // It is none; judging it is the provider's part.
+            Some(Err(_)) => return,
+        };
+        let mut is_changed = false;
+        for (name, value) in self.defaults.iter().copied().flatten() {
+            for (name, value) in sampling.members(name, value) {
+                if !sampling.is_set(&name, &members) {
+                    members.insert(name, value);
+                    is_changed = true;
+                }
+            }
+        }
+        if is_changed {
+            splices.set(object, &Value::Object(members));
+        }
+    }
+}
+
+// === impl Sampling ===
+
+impl Sampling {
+    /// Whether a default belongs into the object, or is meant for it.
+    fn holds(&self, name: &str) -> bool {
+        self.objects.contains(&name) || self.spellings(name).is_some()
+    }
+
+    /// The names that a field which every dialect knows has there.
+    fn spellings(&self, name: &str) -> Option<&'static [&'static str]> {
+        let name = match name {
+            "max_completion_tokens" => "max_tokens",
+            name => name,
+        };
+        let found = self.fields.iter().find(|(ours, _)| *ours == name);
+        found.map(|(_, names)| *names)
+    }
+
+    /// The members that a default sets there.
+    fn members(&self, name: &str, value: &Value) -> Map<String, Value> {
+        let mut members = Map::new();
+        if let Some([own, ..]) = self.spellings(name) {
+            members.insert((*own).to_owned(), value.clone());
+        } else if let (true, Value::Object(given)) = (self.objects.contains(&name), value) {
+            members.clone_from(given);
+        }
+        members
+    }
+
+    /// Whether the caller has set a member, in whatever spelling.
+    fn is_set(&self, name: &str, members: &Map<String, Value>) -> bool {
+        let is_there = |name: &str| members.get(name).is_some_and(|value| !value.is_null());
+        let mut known = self.fields.iter().map(|(_, names)| *names);
+        match known.find(|names| names.contains(&name)) {
+            Some(names) => names.iter().any(|name| is_there(name)),
+            None => is_there(name),
+        }
+    }
+}
+
+/// A field that is an object.
+fn object_in(head: &Head, body: &Bytes, name: &str) -> Option<Map<String, Value>> {
+    let range = head.field(name)?;
+    serde_json::from_slice::<Option<Map<String, Value>>>(&body[range]).ok()?
+}
+
+/// Names the model in an object of the body, or in each object of a list there.
+fn name_inside(head: &Head, body: &Bytes, field: &str, model: &str, splices: &mut Splices<'_>) {
+    let Some(range) = head.field(field) else {
+        return;
+    };
+    let Ok(mut value) = serde_json::from_slice::<Value>(&body[range]) else {
+        return;
+    };
+    let name = |value: &mut Value| {
+        if let Value::Object(object) = value {
+            object.insert("model".to_owned(), Value::from(model));
+        }
+    };
+    match &mut value {
+        Value::Array(objects) => objects.iter_mut().for_each(name),
+        object => name(object),
+    }
+    splices.set(field, &value);
 }
 
 fn ask_usage(head: &Head, body: &Bytes, splices: &mut Splices<'_>) {
-    let options = head
-        .field("stream_options")
-        .and_then(|range| serde_json::from_slice::<Option<Map<String, Value>>>(&body[range]).ok());
-    let mut options = options.flatten().unwrap_or_default();
+    let mut options = object_in(head, body, "stream_options").unwrap_or_default();
     options.insert("include_usage".to_owned(), Value::Bool(true));
     splices.set("stream_options", &Value::Object(options));
 }

@@ -10,6 +10,7 @@ mod answer;
 mod call;
 mod error;
 mod fields;
+mod frames;
 mod head;
 mod json;
 mod sse;
@@ -17,23 +18,40 @@ mod translate;
 mod watch;
 
 mod anthropic_messages;
+mod bedrock_converse;
+mod bedrock_embeddings;
+mod cohere_chat;
+mod cohere_embeddings;
+mod cohere_rerank;
+mod gemini_embeddings;
+mod gemini_generate;
 mod mlflow_serving;
+mod ollama_chat;
+mod ollama_embeddings;
+mod ollama_generate;
 mod openai_chat;
 mod openai_completions;
 mod openai_embeddings;
+mod openai_media;
+mod openai_responses;
+mod voyage_embeddings;
+mod voyage_rerank;
 
 pub use answer::{
-    Answer, AnswerChoice, ChatAnswer, Delta, EmbeddingAnswer, PartStart, Stop, StopReason,
-    StreamEvent, Vector,
+    Answer, AnswerChoice, ChatAnswer, Delta, EmbeddingAnswer, PartStart, RerankAnswer,
+    RerankResult, Stop, StopReason, StreamEvent, Vector,
 };
 pub use call::{
     Call, ChatCall, CompletionCall, EmbeddingCall, EmbeddingInput, Extra, MediaSource, Message,
-    Part, PartKind, PromptInput, Reasoning, ReasoningEffort, ResponseFormat, Role, Tool,
-    ToolChoice, ToolKind,
+    Part, PartKind, PromptInput, Reasoning, ReasoningEffort, RerankCall, ResponseFormat, Role,
+    Tool, ToolChoice, ToolKind,
 };
 pub use error::{ErrorKind, ErrorReport, ProviderError, ReadError, Unsupported};
-pub use fields::{Gaps, Policy, Rule, rules};
+pub use fields::{Field, Gaps, Policy, Rule, field_named, rules};
+pub use frames::{FrameError, Frames, JsonArray};
 pub use head::{Edits, Head, HeadLimits, ModelEdit};
+pub use openai_media::{Form, FormError, glance_at_message};
+pub use openai_responses::has_others_proof;
 pub use sse::{SseEvent, SseSplitter, SseTooLong};
 pub use translate::{
     AnswerForm, CallForm, Finish, StreamReader, StreamWriter, Written, read_answer, read_call,

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tollgate_domain::{ChatInput, Dialect, StreamUsage};
 
-pub(crate) use answer::{read_answer, write_answer};
+pub(crate) use answer::{read_answer, read_answer_to, write_answer};
 
 use crate::{
-    Call, CallForm, ChatCall, CompletionCall, EmbeddingCall, EmbeddingInput, Gaps, PartKind,
+    Call, CallForm, ChatCall, CompletionCall, EmbeddingCall, EmbeddingInput, Field, Gaps, PartKind,
     PromptInput, ReadError, Role, Unsupported, Written,
     json::put,
     openai_chat::{self, to_bytes},
@@ -40,6 +40,7 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
         },
         Call::Completion(completion) => write_completion(call, completion, form),
         Call::Embedding(embedding) => write_embedding(call, embedding, form),
+        Call::Rerank(_) => Err(Unsupported::call(call)),
         Call::Predict(value) => Ok(Written {
             body: to_bytes(value),
             dropped: Vec::new(),
@@ -66,14 +67,14 @@ fn write_chat_as_text(
     let (mut params, mut dropped) = in_openais_form(call, form, openai_chat::write_call)?;
     params.shift_remove("messages");
     let mut gaps = Gaps::new(call.dialect(), Dialect::MlflowServing);
-    for name in [
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "response_format",
+    for (field, name) in [
+        (Field::Tools, "tools"),
+        (Field::ToolChoice, "tool_choice"),
+        (Field::ParallelToolCalls, "parallel_tool_calls"),
+        (Field::ResponseFormat, "response_format"),
     ] {
         if params.shift_remove(name).is_some() {
-            gaps.left_out(name);
+            gaps.left_out(field);
         }
     }
     dropped.append(&mut gaps.judge(form.drop_unsupported)?);

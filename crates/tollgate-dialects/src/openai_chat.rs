@@ -7,15 +7,17 @@ mod wire;
 mod write;
 
 pub(crate) use read::{
-    REASONING_FIELDS, read_answer, read_answer_with, read_call, read_choice_frame,
-    read_stream_options,
+    REASONING_FIELDS, loose_text, read_answer, read_answer_with, read_arguments, read_call,
+    read_choice_frame, read_reasoning_effort, read_stream_options, read_tool, read_url,
+    tool_call_id,
 };
 pub(crate) use stream::{Frame, StreamReader, StreamWriter};
 pub(crate) use wire::{
-    Count, Text, Told, WireUsage, finish_reason, parse, read_event, stop_reason,
+    Count, Text, Told, WireUsage, finish_reason, parse, read_event, seconds, stop_reason, text_of,
 };
 pub(crate) use write::{
-    finish_word, to_bytes, write_answer, write_call, write_frame, write_stream_options,
+    data_url, effort_for_budget, effort_word, finish_word, to_bytes, to_map, write_answer,
+    write_call, write_frame, write_stream_options,
 };
 
 #[cfg(test)]

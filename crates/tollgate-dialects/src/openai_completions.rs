@@ -11,8 +11,9 @@ pub(crate) use crate::openai_chat::StreamReader;
 pub(crate) use stream::StreamWriter;
 
 use crate::{
-    Answer, AnswerChoice, AnswerForm, Call, CallForm, ChatCall, CompletionCall, Extra, Gaps,
-    Message, Part, PartKind, PromptInput, ReadError, Role, Unsupported, Written,
+    Answer, AnswerChoice, AnswerForm, Call, CallForm, ChatCall, CompletionCall, Extra, Field, Gaps,
+    Message, Part, PartKind, PromptInput, ReadError, ResponseFormat, Role, Unsupported, Written,
+    fields::Place,
     json::{Fields, put},
     openai_chat::{
         self, finish_word, read_answer_with, read_choice_frame, read_stream_options, to_bytes,
@@ -29,18 +30,23 @@ pub(crate) fn read_call(body: &[u8]) -> Result<Call, ReadError> {
     let call = CompletionCall {
         model: fields.text("model")?.unwrap_or_default(),
         prompt: read_prompt(&mut fields)?,
+        system: None,
+        images: Vec::new(),
         suffix: fields.text("suffix")?,
         echo: fields.flag("echo")?,
         best_of: fields.count("best_of")?,
         max_tokens: fields.count("max_tokens")?,
         temperature: fields.number("temperature")?,
         top_p: fields.number("top_p")?,
+        top_k: fields.count("top_k")?,
         frequency_penalty: fields.number("frequency_penalty")?,
         presence_penalty: fields.number("presence_penalty")?,
         seed: fields.integer("seed")?,
         stop: fields.texts("stop")?,
         n: fields.count("n")?,
         logprobs: fields.count("logprobs")?,
+        response_format: None,
+        reasoning: None,
         user: fields.text("user")?,
         stream,
         include_usage,
@@ -75,32 +81,16 @@ fn read_prompt(fields: &mut Fields) -> Result<PromptInput, ReadError> {
 
 /// Writes a call for a provider.
 pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupported> {
+    let from = call.dialect();
     let call = match call {
         Call::Completion(call) => call,
-        Call::Chat(_) => {
-            return Err(Unsupported {
-                fields: vec!["messages".to_owned()],
-            });
-        }
-        Call::Embedding(_) => {
-            return Err(Unsupported {
-                fields: vec!["input".to_owned()],
-            });
-        }
-        Call::Predict(_) => {
-            return Err(Unsupported {
-                fields: vec!["inputs".to_owned()],
-            });
-        }
+        other => return Err(Unsupported::call(other)),
     };
+    let own = from == Dialect::OpenaiCompletions;
+    let mut gaps = Gaps::new(from, Dialect::OpenaiCompletions);
     let mut body = Map::new();
     put(&mut body, "model", form.model);
-    let prompt = match &call.prompt {
-        PromptInput::Text(text) => json!(text),
-        PromptInput::Texts(texts) => json!(texts),
-        PromptInput::Tokens(tokens) => tokens.clone(),
-    };
-    put(&mut body, "prompt", Some(prompt));
+    put(&mut body, "prompt", Some(write_prompt(call)));
     put(&mut body, "suffix", call.suffix.clone());
     put(&mut body, "echo", call.echo);
     put(&mut body, "best_of", call.best_of);
@@ -116,18 +106,59 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
         (!call.stop.is_empty()).then(|| call.stop.clone()),
     );
     put(&mut body, "n", call.n);
-    put(&mut body, "logprobs", call.logprobs);
     put(&mut body, "user", call.user.clone());
-    body.extend(call.extra.fields.clone());
+    if own {
+        put(&mut body, "top_k", call.top_k);
+        put(&mut body, "logprobs", call.logprobs);
+        body.extend(call.extra.fields.clone());
+    } else {
+        write_gaps(call, &mut gaps);
+    }
     openai_chat::write_stream_options(
         call.stream,
-        form.stream_usage == StreamUsage::Ask || call.include_usage,
+        form.stream_usage == StreamUsage::Ask || own && call.include_usage,
         &mut body,
     );
     Ok(Written {
         body: to_bytes(&Value::Object(body)),
-        dropped: Vec::new(),
+        dropped: gaps.judge(form.drop_unsupported)?,
     })
+}
+
+/// The prompt. There is no other place for what the operator says.
+fn write_prompt(call: &CompletionCall) -> Value {
+    let with_system = |text: &str| match &call.system {
+        Some(system) => format!("{system}\n\n{text}"),
+        None => text.to_owned(),
+    };
+    match &call.prompt {
+        PromptInput::Text(text) => json!(with_system(text)),
+        PromptInput::Texts(texts) => texts.iter().map(|text| with_system(text)).collect(),
+        PromptInput::Tokens(tokens) => tokens.clone(),
+    }
+}
+
+/// Tells what another dialect's call holds and this one cannot say.
+fn write_gaps(call: &CompletionCall, gaps: &mut Gaps) {
+    for (field, is_set) in [
+        (Field::Image, !call.images.is_empty()),
+        (Field::TopK, call.top_k.is_some()),
+        (Field::CompletionLogprobs, call.logprobs.is_some()),
+        (
+            Field::ResponseFormat,
+            call.response_format
+                .as_ref()
+                .is_some_and(|format| *format != ResponseFormat::Text),
+        ),
+        (Field::ReasoningEffort, call.reasoning.is_some()),
+    ] {
+        if is_set {
+            gaps.left_out(field);
+        }
+    }
+    for name in call.extra.fields.keys() {
+        gaps.left_out_extra(Place::Body, name);
+    }
 }
 
 /// Puts a completion to a chat model: the prompt is what the user says.
@@ -144,36 +175,44 @@ pub(crate) fn to_chat(call: &CompletionCall, gaps: &mut Gaps) -> Result<ChatCall
             });
         }
     };
-    for (name, is_set) in [
+    for (field, is_set) in [
         (
-            "suffix",
+            Field::Suffix,
             call.suffix
                 .as_ref()
                 .is_some_and(|suffix| !suffix.is_empty()),
         ),
-        ("echo", call.echo == Some(true)),
-        ("best_of", call.best_of.is_some_and(|count| count > 1)),
-        ("logprobs", call.logprobs.is_some()),
+        (Field::Echo, call.echo == Some(true)),
+        (Field::BestOf, call.best_of.is_some_and(|count| count > 1)),
+        (Field::CompletionLogprobs, call.logprobs.is_some()),
     ] {
         if is_set {
-            gaps.left_out(name);
+            gaps.left_out(field);
         }
     }
+    let message = |role, content| Message {
+        role,
+        name: None,
+        content,
+        extra: Map::new(),
+    };
+    let images = call.images.iter().cloned().map(|source| {
+        let detail = None;
+        Part::new(PartKind::Image { source, detail })
+    });
+    let said = images.chain([Part::text(prompt)]).collect();
+    let system = call.system.iter();
+    let system = system.map(|text| message(Role::System, vec![Part::text(text)]));
     Ok(ChatCall {
         model: call.model.clone(),
-        messages: vec![Message {
-            role: Role::User,
-            name: None,
-            content: vec![Part::text(prompt)],
-            extra: Map::new(),
-        }],
+        messages: system.chain([message(Role::User, said)]).collect(),
         tools: Vec::new(),
         tool_choice: None,
         parallel_tool_calls: None,
         max_tokens: call.max_tokens,
         temperature: call.temperature,
         top_p: call.top_p,
-        top_k: None,
+        top_k: call.top_k,
         frequency_penalty: call.frequency_penalty,
         presence_penalty: call.presence_penalty,
         seed: call.seed,
@@ -181,8 +220,8 @@ pub(crate) fn to_chat(call: &CompletionCall, gaps: &mut Gaps) -> Result<ChatCall
         n: call.n,
         logprobs: None,
         top_logprobs: None,
-        response_format: None,
-        reasoning: None,
+        response_format: call.response_format.clone(),
+        reasoning: call.reasoning.clone(),
         user: call.user.clone(),
         service_tier: None,
         stream: call.stream,

@@ -7,7 +7,8 @@ use tollgate_domain::Dialect;
 
 use crate::{
     Answer, AnswerForm, Call, CallForm, EmbeddingAnswer, EmbeddingCall, EmbeddingInput, Extra,
-    Gaps, ReadError, Unsupported, Vector, Written,
+    Field, Gaps, ReadError, Unsupported, Vector, Written,
+    fields::Place,
     json::{Fields, put},
     openai_chat::{self, WireUsage, to_bytes},
 };
@@ -21,6 +22,8 @@ pub(crate) fn read_call(body: &[u8]) -> Result<Call, ReadError> {
         dimensions: fields.count("dimensions")?,
         encoding_format: fields.text("encoding_format")?,
         user: fields.text("user")?,
+        input_type: None,
+        truncate: None,
         extra: Extra {
             dialect: Dialect::OpenaiEmbeddings,
             fields: fields.rest(),
@@ -29,7 +32,7 @@ pub(crate) fn read_call(body: &[u8]) -> Result<Call, ReadError> {
     Ok(Call::Embedding(Box::new(call)))
 }
 
-fn read_input(fields: &mut Fields) -> Result<EmbeddingInput, ReadError> {
+pub(crate) fn read_input(fields: &mut Fields) -> Result<EmbeddingInput, ReadError> {
     match fields.peek("input") {
         Some(Value::String(_)) => Ok(EmbeddingInput::Text(fields.required_text("input")?)),
         Some(Value::Array(list)) if list.iter().all(Value::is_string) => {
@@ -51,21 +54,7 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
     let from = call.dialect();
     let call = match call {
         Call::Embedding(call) => call,
-        Call::Chat(_) => {
-            return Err(Unsupported {
-                fields: vec!["messages".to_owned()],
-            });
-        }
-        Call::Completion(_) => {
-            return Err(Unsupported {
-                fields: vec!["prompt".to_owned()],
-            });
-        }
-        Call::Predict(_) => {
-            return Err(Unsupported {
-                fields: vec!["inputs".to_owned()],
-            });
-        }
+        other => return Err(Unsupported::call(other)),
     };
     let mut gaps = Gaps::new(from, Dialect::OpenaiEmbeddings);
     let mut body = Map::new();
@@ -79,11 +68,19 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
     put(&mut body, "dimensions", call.dimensions);
     put(&mut body, "encoding_format", call.encoding_format.clone());
     put(&mut body, "user", call.user.clone());
+    for (field, is_set) in [
+        (Field::InputType, call.input_type.is_some()),
+        (Field::Truncate, call.truncate.is_some()),
+    ] {
+        if is_set {
+            gaps.left_out(field);
+        }
+    }
     for (name, value) in &call.extra.fields {
         if from == Dialect::OpenaiEmbeddings {
             body.insert(name.clone(), value.clone());
         } else {
-            gaps.left_out(name);
+            gaps.left_out_extra(Place::Body, name);
         }
     }
     Ok(Written {
@@ -118,7 +115,7 @@ pub(crate) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> {
         usage: fields.any("usage").and_then(|usage| {
             serde_json::from_value::<WireUsage>(usage)
                 .ok()?
-                .into_usage()
+                .into_input_usage()
         }),
         extra: Extra {
             dialect: Dialect::OpenaiEmbeddings,
@@ -132,13 +129,16 @@ fn read_vector(item: &mut Fields) -> Result<Vector, ReadError> {
     match item.any("embedding") {
         Some(Value::String(base64)) => Ok(Vector::Base64(base64)),
         Some(Value::Array(numbers)) => {
-            let numbers: Option<Vec<f64>> = numbers.iter().map(Value::as_f64).collect();
-            numbers
-                .map(Vector::Floats)
-                .ok_or_else(|| item.error("embedding", "must hold numbers only"))
+            read_numbers(&numbers).ok_or_else(|| item.error("embedding", "must hold numbers only"))
         }
         _ => Err(item.error("embedding", "must be a list of numbers, or base64")),
     }
+}
+
+/// A vector of numbers and nothing else.
+pub(crate) fn read_numbers(numbers: &[Value]) -> Option<Vector> {
+    let numbers: Option<Vec<f64>> = numbers.iter().map(Value::as_f64).collect();
+    numbers.map(Vector::Floats)
 }
 
 /// Writes an answer for a client, in the encoding that it asked for.
@@ -150,7 +150,7 @@ pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
         if form.base64_vectors {
             to_base64(vector)
         } else {
-            to_floats(vector)
+            floats(vector)
         }
     };
     let data = answer.vectors.iter().enumerate();
@@ -180,7 +180,7 @@ pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
     to_bytes(&Value::Object(written))
 }
 
-fn to_base64(vector: &Vector) -> Value {
+pub(crate) fn to_base64(vector: &Vector) -> Value {
     match vector {
         Vector::Base64(base64) => json!(base64),
         Vector::Floats(numbers) => {
@@ -197,24 +197,30 @@ fn to_base64(vector: &Vector) -> Value {
     }
 }
 
-/// Numbers; base64 that holds none is left as it is, so that the client sees what the provider sent.
-fn to_floats(vector: &Vector) -> Value {
+/// Numbers. What cannot be decoded is left as it is, so that the client sees what the provider sent.
+pub(crate) fn floats(vector: &Vector) -> Value {
     match vector {
         Vector::Floats(numbers) => json!(numbers),
         Vector::Base64(base64) => match STANDARD.decode(base64) {
-            Ok(bytes) if bytes.len() % 4 == 0 => {
-                json!(
-                    bytes
-                        .as_chunks()
-                        .0
-                        .iter()
-                        .map(|bytes| f64::from(f32::from_le_bytes(*bytes)))
-                        .collect::<Vec<_>>()
-                )
-            }
-            _ => json!(base64),
+            Ok(bytes) => json!(numbers_in(&bytes)),
+            Err(_) => json!(base64),
         },
     }
+}
+
+/// `f32`s, or the signed bytes that Perplexity gives: most of those would be `f32`s of sizes that no vector has
+/// (<https://docs.perplexity.ai/api-reference/embeddings-post>, read 2026-11).
+fn numbers_in(bytes: &[u8]) -> Vec<f64> {
+    let (numbers, rest) = bytes.as_chunks();
+    let numbers = numbers.iter().map(|bytes| f32::from_le_bytes(*bytes));
+    let numbers: Vec<f32> = numbers.collect();
+    let is_odd = |number: &&f32| **number != 0.0 && !(1e-12..1e6).contains(&number.abs());
+    let odd = numbers.iter().filter(is_odd).count();
+    if rest.is_empty() && odd * 2 <= numbers.len() {
+        return numbers.into_iter().map(f64::from).collect();
+    }
+    let signed = bytes.iter().map(|byte| i8::from_le_bytes([*byte]));
+    signed.map(f64::from).collect()
 }
 
 #[cfg(test)]
@@ -252,6 +258,16 @@ mod tests {
         assert_eq!(written(&floats, true), written(&base64, true));
         assert_eq!(written(&base64, false)["data"][0]["embedding"], numbers);
         assert_eq!(written(&base64, false)["usage"], body["usage"]);
+    }
+
+    #[test]
+    fn signed_bytes_are_told_from_numbers() {
+        let body = json!({"data": [{"embedding": "9sYAAzzy/vc="}]});
+        let answer = read_answer(body.to_string().as_bytes()).unwrap();
+        assert_eq!(
+            written(&answer, false)["data"][0]["embedding"],
+            json!([-10.0, -58.0, 0.0, 3.0, 60.0, -14.0, -2.0, -9.0])
+        );
     }
 
     #[test]

@@ -1,12 +1,17 @@
 //! The front door: which dialect's reader or writer does it.
 
+use std::fmt;
+
 use bytes::Bytes;
 use tollgate_domain::{ChatInput, Dialect, ErrorShape, StreamEnd, StreamUsage, Task};
 
 use crate::{
     Answer, AnswerChoice, Call, ChatAnswer, Delta, ErrorReport, PartKind, PartStart, ProviderError,
     ReadError, SseEvent, Stop, StopReason, StreamEvent, Unsupported, anthropic_messages,
-    mlflow_serving, openai_chat, openai_completions, openai_embeddings,
+    bedrock_converse, bedrock_embeddings, cohere_chat, cohere_embeddings, cohere_rerank,
+    gemini_embeddings, gemini_generate, mlflow_serving, ollama_chat, ollama_embeddings,
+    ollama_generate, openai_chat, openai_completions, openai_embeddings, openai_media,
+    openai_responses, voyage_embeddings, voyage_rerank,
 };
 
 /// How a call is to be written.
@@ -50,18 +55,39 @@ pub struct AnswerForm<'a> {
     pub base64_vectors: bool,
 }
 
+/// Calls a function of the module that speaks a dialect.
+macro_rules! in_dialect {
+    ($dialect:expr, $function:ident($($argument:expr),*)) => {
+        match $dialect {
+            Dialect::OpenaiChat => openai_chat::$function($($argument),*),
+            Dialect::OpenaiResponses => openai_responses::$function($($argument),*),
+            Dialect::OpenaiCompletions => openai_completions::$function($($argument),*),
+            Dialect::OpenaiEmbeddings => openai_embeddings::$function($($argument),*),
+            Dialect::OpenaiMedia => openai_media::$function($($argument),*),
+            Dialect::AnthropicMessages => anthropic_messages::$function($($argument),*),
+            Dialect::GeminiGenerate => gemini_generate::$function($($argument),*),
+            Dialect::GeminiEmbeddings => gemini_embeddings::$function($($argument),*),
+            Dialect::CohereChat => cohere_chat::$function($($argument),*),
+            Dialect::CohereEmbeddings => cohere_embeddings::$function($($argument),*),
+            Dialect::CohereRerank => cohere_rerank::$function($($argument),*),
+            Dialect::OllamaChat => ollama_chat::$function($($argument),*),
+            Dialect::OllamaGenerate => ollama_generate::$function($($argument),*),
+            Dialect::OllamaEmbeddings => ollama_embeddings::$function($($argument),*),
+            Dialect::BedrockConverse => bedrock_converse::$function($($argument),*),
+            Dialect::BedrockEmbeddings => bedrock_embeddings::$function($($argument),*),
+            Dialect::VoyageEmbeddings => voyage_embeddings::$function($($argument),*),
+            Dialect::VoyageRerank => voyage_rerank::$function($($argument),*),
+            Dialect::MlflowServing => mlflow_serving::$function($($argument),*),
+        }
+    };
+}
+
 /// Reads a client's call.
 ///
 /// # Errors
 /// When the body is not of the dialect; the text says which field and what would be right.
 pub fn read_call(dialect: Dialect, body: &[u8]) -> Result<Call, ReadError> {
-    match dialect {
-        Dialect::OpenaiChat => openai_chat::read_call(body),
-        Dialect::OpenaiCompletions => openai_completions::read_call(body),
-        Dialect::OpenaiEmbeddings => openai_embeddings::read_call(body),
-        Dialect::AnthropicMessages => anthropic_messages::read_call(body),
-        Dialect::MlflowServing => mlflow_serving::read_call(body),
-    }
+    in_dialect!(dialect, read_call(body))
 }
 
 /// Writes a call for a provider.
@@ -69,13 +95,7 @@ pub fn read_call(dialect: Dialect, body: &[u8]) -> Result<Call, ReadError> {
 /// # Errors
 /// When the provider's dialect cannot express it and nothing may be dropped.
 pub fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupported> {
-    match form.dialect {
-        Dialect::OpenaiChat => openai_chat::write_call(call, form),
-        Dialect::OpenaiCompletions => openai_completions::write_call(call, form),
-        Dialect::OpenaiEmbeddings => openai_embeddings::write_call(call, form),
-        Dialect::AnthropicMessages => anthropic_messages::write_call(call, form),
-        Dialect::MlflowServing => mlflow_serving::write_call(call, form),
-    }
+    in_dialect!(form.dialect, write_call(call, form))
 }
 
 /// Reads a provider's whole answer to a task.
@@ -84,23 +104,14 @@ pub fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupport
 /// When the body is not of the dialect.
 pub fn read_answer(dialect: Dialect, task: Task, body: &[u8]) -> Result<Answer, ReadError> {
     match dialect {
-        Dialect::OpenaiChat => openai_chat::read_answer(body),
-        Dialect::OpenaiCompletions => openai_completions::read_answer(body),
-        Dialect::OpenaiEmbeddings => openai_embeddings::read_answer(body),
-        Dialect::AnthropicMessages => anthropic_messages::read_answer(body),
-        Dialect::MlflowServing => mlflow_serving::read_answer(task, body),
+        Dialect::MlflowServing => mlflow_serving::read_answer_to(task, body),
+        spoken => in_dialect!(spoken, read_answer(body)),
     }
 }
 
 /// Writes a whole answer for a client.
 pub fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
-    match form.dialect {
-        Dialect::OpenaiChat => openai_chat::write_answer(answer, form),
-        Dialect::OpenaiCompletions => openai_completions::write_answer(answer, form),
-        Dialect::OpenaiEmbeddings => openai_embeddings::write_answer(answer, form),
-        Dialect::AnthropicMessages => anthropic_messages::write_answer(answer, form),
-        Dialect::MlflowServing => mlflow_serving::write_answer(answer, form),
-    }
+    in_dialect!(form.dialect, write_answer(answer, form))
 }
 
 /// Reads what a provider said with an error status. Never fails: whatever the body is (HTML, nothing, another
@@ -114,21 +125,36 @@ pub fn write_error(shape: ErrorShape, report: &ErrorReport<'_>) -> Bytes {
     crate::error::write(shape, report)
 }
 
+/// Reads the events of one dialect's streams.
+pub(crate) trait ReadEvents: fmt::Debug + Send {
+    /// Reads an event, and appends what it says.
+    ///
+    /// # Errors
+    /// When the event is not of the dialect. The stream cannot be read on.
+    fn read(&mut self, event: &SseEvent, out: &mut Vec<StreamEvent>) -> Result<(), ReadError>;
+
+    /// Whether every choice that has begun has ended, so that the end of the body may be the end of the answer.
+    fn is_finished(&self) -> bool;
+
+    /// Appends what is left to say at the end, and [`StreamEvent::End`].
+    fn end(&mut self, out: &mut Vec<StreamEvent>) {
+        out.push(StreamEvent::End);
+    }
+}
+
+/// Writes the events of one dialect's streams.
+pub(crate) trait WriteEvents: fmt::Debug + Send {
+    /// Appends whole frames.
+    fn write(&mut self, event: &StreamEvent, out: &mut Vec<u8>);
+}
+
 /// Reads a provider's stream, event by event.
 #[derive(Debug)]
 pub struct StreamReader {
-    reader: Reader,
+    /// `None` where the dialect has no streams.
+    reader: Option<Box<dyn ReadEvents>>,
     stream_end: StreamEnd,
     over: bool,
-}
-
-#[derive(Debug)]
-enum Reader {
-    Chat(openai_chat::StreamReader),
-    Completions(openai_completions::StreamReader),
-    Anthropic(anthropic_messages::StreamReader),
-    /// The dialect has no streams.
-    None,
 }
 
 /// What the clean end of a stream's body came to.
@@ -143,15 +169,30 @@ pub enum Finish {
 impl StreamReader {
     /// For a stream in a dialect that ends in a certain way.
     pub fn new(dialect: Dialect, stream_end: StreamEnd) -> Self {
-        let reader = match dialect {
-            Dialect::OpenaiChat => Reader::Chat(openai_chat::StreamReader::default()),
+        let reader: Option<Box<dyn ReadEvents>> = match dialect {
+            Dialect::OpenaiChat => Some(Box::new(openai_chat::StreamReader::default())),
+            Dialect::OpenaiResponses => Some(Box::new(openai_responses::StreamReader::default())),
             Dialect::OpenaiCompletions => {
-                Reader::Completions(openai_completions::StreamReader::default())
+                Some(Box::new(openai_completions::StreamReader::default()))
             }
             Dialect::AnthropicMessages => {
-                Reader::Anthropic(anthropic_messages::StreamReader::default())
+                Some(Box::new(anthropic_messages::StreamReader::default()))
             }
-            Dialect::OpenaiEmbeddings | Dialect::MlflowServing => Reader::None,
+            Dialect::GeminiGenerate => Some(Box::new(gemini_generate::StreamReader::default())),
+            Dialect::CohereChat => Some(Box::new(cohere_chat::StreamReader::default())),
+            Dialect::OllamaChat => Some(Box::new(ollama_chat::StreamReader::default())),
+            Dialect::OllamaGenerate => Some(Box::new(ollama_generate::StreamReader::default())),
+            Dialect::BedrockConverse => Some(Box::new(bedrock_converse::StreamReader::default())),
+            Dialect::OpenaiEmbeddings
+            | Dialect::OpenaiMedia
+            | Dialect::GeminiEmbeddings
+            | Dialect::CohereEmbeddings
+            | Dialect::CohereRerank
+            | Dialect::OllamaEmbeddings
+            | Dialect::BedrockEmbeddings
+            | Dialect::VoyageEmbeddings
+            | Dialect::VoyageRerank
+            | Dialect::MlflowServing => None,
         };
         Self {
             reader,
@@ -168,17 +209,11 @@ impl StreamReader {
         if self.over {
             return Ok(());
         }
-        match &mut self.reader {
-            Reader::Chat(reader) => reader.read(event, out)?,
-            Reader::Completions(reader) => reader.read(event, out)?,
-            Reader::Anthropic(reader) => reader.read(event, out)?,
-            Reader::None => {
-                return Err(ReadError::shape(
-                    "stream",
-                    "the provider's dialect has no streams",
-                ));
-            }
-        }
+        let reader = self
+            .reader
+            .as_mut()
+            .ok_or_else(|| ReadError::shape("stream", "the provider's dialect has no streams"))?;
+        reader.read(event, out)?;
         self.over = matches!(out.last(), Some(StreamEvent::End | StreamEvent::Error(_)));
         Ok(())
     }
@@ -190,57 +225,60 @@ impl StreamReader {
             return Finish::Complete;
         }
         self.over = true;
-        if self.stream_end == StreamEnd::Mark {
-            return Finish::Cut;
-        }
         match &mut self.reader {
-            Reader::Chat(reader) | Reader::Completions(reader) if reader.is_finished() => {
-                reader.end(out)
+            Some(reader) if self.stream_end == StreamEnd::Finish && reader.is_finished() => {
+                reader.end(out);
+                Finish::Complete
             }
-            Reader::Anthropic(reader) if reader.is_finished() => out.push(StreamEvent::End),
-            Reader::Chat(_) | Reader::Completions(_) | Reader::Anthropic(_) | Reader::None => {
-                return Finish::Cut;
-            }
+            _ => Finish::Cut,
         }
-        Finish::Complete
+    }
+
+    /// Whether the answer would be complete if the body ended here.
+    pub fn may_finish(&self) -> bool {
+        let finished = || {
+            self.reader
+                .as_ref()
+                .is_some_and(|reader| reader.is_finished())
+        };
+        self.over || self.stream_end == StreamEnd::Finish && finished()
     }
 }
 
 /// Writes a stream for a client, event by event.
 #[derive(Debug)]
-pub struct StreamWriter(Writer);
-
-#[derive(Debug)]
-enum Writer {
-    Chat(openai_chat::StreamWriter),
-    Completions(openai_completions::StreamWriter),
-    Anthropic(anthropic_messages::StreamWriter),
-}
+pub struct StreamWriter(Box<dyn WriteEvents>);
 
 impl StreamWriter {
     /// For a client. Those dialects that have no streams of their own get OpenAI's chunks.
     pub fn new(form: &AnswerForm<'_>) -> Self {
         Self(match form.dialect {
-            Dialect::OpenaiCompletions => {
-                Writer::Completions(openai_completions::StreamWriter::new(form))
-            }
-            Dialect::AnthropicMessages => {
-                Writer::Anthropic(anthropic_messages::StreamWriter::new(form))
-            }
-            Dialect::OpenaiChat | Dialect::OpenaiEmbeddings | Dialect::MlflowServing => {
-                Writer::Chat(openai_chat::StreamWriter::new(form))
-            }
+            Dialect::OpenaiResponses => Box::new(openai_responses::StreamWriter::new(form)),
+            Dialect::OpenaiCompletions => Box::new(openai_completions::StreamWriter::new(form)),
+            Dialect::AnthropicMessages => Box::new(anthropic_messages::StreamWriter::new(form)),
+            Dialect::GeminiGenerate => Box::new(gemini_generate::StreamWriter::new(form)),
+            Dialect::CohereChat => Box::new(cohere_chat::StreamWriter::new(form)),
+            Dialect::OllamaChat => Box::new(ollama_chat::StreamWriter::new(form)),
+            Dialect::OllamaGenerate => Box::new(ollama_generate::StreamWriter::new(form)),
+            Dialect::OpenaiChat
+            | Dialect::OpenaiEmbeddings
+            | Dialect::OpenaiMedia
+            | Dialect::GeminiEmbeddings
+            | Dialect::CohereEmbeddings
+            | Dialect::CohereRerank
+            | Dialect::OllamaEmbeddings
+            | Dialect::BedrockConverse
+            | Dialect::BedrockEmbeddings
+            | Dialect::VoyageEmbeddings
+            | Dialect::VoyageRerank
+            | Dialect::MlflowServing => Box::new(openai_chat::StreamWriter::new(form)),
         })
     }
 
     /// Appends whole frames. [`StreamEvent::End`] and [`StreamEvent::Error`] may come first, for a stream that passed through
     /// until then.
     pub fn write(&mut self, event: &StreamEvent, out: &mut Vec<u8>) {
-        match &mut self.0 {
-            Writer::Chat(writer) => writer.write(event, out),
-            Writer::Completions(writer) => writer.write(event, out),
-            Writer::Anthropic(writer) => writer.write(event, out),
-        }
+        self.0.write(event, out);
     }
 }
 

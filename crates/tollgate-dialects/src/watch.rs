@@ -1,6 +1,8 @@
 //! Looking on at an answer that passes through untouched: what was used, why it ended, whether it is complete. Reads no
 //! more than that; what it says agrees with what the dialect's reader would say.
 
+use std::collections::BTreeMap;
+
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess, Visitor},
@@ -9,10 +11,13 @@ use serde_json::value::RawValue;
 use tollgate_domain::{Dialect, StreamEnd, Task, Usage};
 
 use crate::{
-    ProviderError, ReadError, SseEvent, StopReason,
+    Answer, ProviderError, ReadError, SseEvent, StopReason, StreamEvent, StreamReader,
     anthropic_messages::{self, WireUsage as AnthropicUsage},
+    cohere_embeddings,
     error::read_in_stream,
+    gemini_generate::Glimpse,
     openai_chat::{self, Count, Text, Told, WireUsage, parse, read_event},
+    openai_media, openai_responses, read_answer,
 };
 
 /// What an event told.
@@ -36,12 +41,17 @@ pub struct Seen {
 #[derive(Debug)]
 pub struct Watch {
     dialect: Dialect,
+    /// Reads the events of dialects that are not looked at more cheaply.
+    reader: Option<StreamReader>,
+    events: Vec<StreamEvent>,
     stream_end: StreamEnd,
     ended: bool,
     /// Choices that have begun, and whether they have ended.
-    choices: Vec<(u32, bool)>,
+    choices: BTreeMap<u32, bool>,
     /// What Anthropic's events have told of usage: later ones tell less.
     usage: Usage,
+    /// Whether a function was called: Gemini has no word of its own for an end with one.
+    called: bool,
 }
 
 /// Most choices that are remembered.
@@ -50,12 +60,22 @@ const CHOICES_MAX: usize = 1024;
 impl Watch {
     /// For a stream in a dialect that ends in a certain way.
     pub fn new(dialect: Dialect, stream_end: StreamEnd) -> Self {
+        let is_glimpsed = matches!(
+            dialect,
+            Dialect::OpenaiChat
+                | Dialect::OpenaiCompletions
+                | Dialect::AnthropicMessages
+                | Dialect::GeminiGenerate
+        );
         Self {
             dialect,
+            reader: (!is_glimpsed).then(|| StreamReader::new(dialect, stream_end)),
+            events: Vec::new(),
             stream_end,
             ended: false,
-            choices: Vec::new(),
+            choices: BTreeMap::new(),
             usage: Usage::default(),
+            called: false,
         }
     }
 
@@ -65,7 +85,9 @@ impl Watch {
             return Seen::default();
         }
         let seen = match self.dialect {
+            _ if self.reader.is_some() => self.see_read(event),
             Dialect::AnthropicMessages => self.see_anthropic(event),
+            Dialect::GeminiGenerate => self.see_gemini(event),
             _ => self.see_openai(event),
         };
         let seen = seen.unwrap_or_default();
@@ -75,8 +97,30 @@ impl Watch {
 
     /// Whether the answer is complete, now that the body has ended cleanly.
     pub fn complete(&self) -> bool {
-        let finished = || !self.choices.is_empty() && self.choices.iter().all(|(_, ended)| *ended);
+        if let Some(reader) = &self.reader {
+            return self.ended || reader.may_finish();
+        }
+        let finished = || !self.choices.is_empty() && self.choices.values().all(|ended| *ended);
         self.ended || self.stream_end == StreamEnd::Finish && finished()
+    }
+
+    fn see_read(&mut self, event: &SseEvent) -> Option<Seen> {
+        self.reader.as_mut()?.read(event, &mut self.events).ok()?;
+        let mut seen = Seen::default();
+        for event in self.events.drain(..) {
+            seen.content |= event.is_content();
+            match event {
+                StreamEvent::Usage(usage)
+                | StreamEvent::Start {
+                    usage: Some(usage), ..
+                } => seen.usage.get_or_insert_default().update(&usage),
+                StreamEvent::Stop { stop, .. } => seen.stop = seen.stop.or(Some(stop.reason)),
+                StreamEvent::Error(error) => seen.error = Some(error),
+                StreamEvent::End => seen.end = true,
+                _ => {}
+            }
+        }
+        Some(seen)
     }
 
     fn see_openai(&mut self, event: &SseEvent) -> Option<Seen> {
@@ -139,6 +183,29 @@ impl Watch {
         Some(seen)
     }
 
+    fn see_gemini(&mut self, event: &SseEvent) -> Option<Seen> {
+        if event.data.trim_ascii() == b"[DONE]" {
+            return Some(Seen {
+                end: true,
+                ..Seen::default()
+            });
+        }
+        let glimpse = Glimpse::of(&event.data, &mut self.called)?;
+        let mut seen = Seen {
+            content: glimpse.content,
+            usage: glimpse.usage,
+            ..Seen::default()
+        };
+        if glimpse.is_error {
+            seen.error = Some(read_in_stream(Dialect::GeminiGenerate, &event.data));
+        }
+        for (index, stop) in glimpse.candidates {
+            self.note_choice(index, stop.is_some());
+            seen.stop = stop.or(seen.stop);
+        }
+        Some(seen)
+    }
+
     fn anthropic_usage(&mut self, raw: Option<&RawValue>) -> Option<Usage> {
         let usage = parse::<AnthropicUsage>(raw?)?.into_usage(Some(&self.usage))?;
         self.usage.update(&usage);
@@ -146,10 +213,8 @@ impl Watch {
     }
 
     fn note_choice(&mut self, index: u32, ended: bool) {
-        if let Some((_, has_ended)) = self.choices.iter_mut().find(|(known, _)| *known == index) {
-            *has_ended |= ended;
-        } else if self.choices.len() < CHOICES_MAX {
-            self.choices.push((index, ended));
+        if self.choices.len() < CHOICES_MAX || self.choices.contains_key(&index) {
+            *self.choices.entry(index).or_default() |= ended;
         }
     }
 }
@@ -299,18 +364,46 @@ pub struct Glance {
     pub error: Option<ProviderError>,
 }
 
-#[derive(Deserialize)]
+/// What is looked at in a whole answer. Of a field that comes twice the later one counts, as for the readers.
+#[derive(Default)]
 struct Whole<'a> {
-    #[serde(borrow, default)]
     model: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     choices: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     stop_reason: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     error: Option<&'a RawValue>,
+}
+
+impl<'de> Deserialize<'de> for Whole<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(WholeVisitor)
+    }
+}
+
+struct WholeVisitor;
+
+impl<'de> Visitor<'de> for WholeVisitor {
+    type Value = Whole<'de>;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Whole<'de>, A::Error> {
+        let mut whole = Whole::default();
+        while let Some((Text(name), value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
+            let place = match &*name {
+                "model" => &mut whole.model,
+                "usage" => &mut whole.usage,
+                "choices" => &mut whole.choices,
+                "stop_reason" => &mut whole.stop_reason,
+                "error" => &mut whole.error,
+                _ => continue,
+            };
+            *place = (value.get() != "null").then_some(value);
+        }
+        Ok(whole)
+    }
 }
 
 /// Glances at a whole answer that passes through.
@@ -321,12 +414,39 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
     if task == Task::Predict {
         return Ok(Glance::default());
     }
+    if dialect == Dialect::OpenaiMedia {
+        return Ok(openai_media::glance(body));
+    }
+    let is_glimpsed = matches!(
+        dialect,
+        Dialect::OpenaiChat
+            | Dialect::OpenaiCompletions
+            | Dialect::OpenaiEmbeddings
+            | Dialect::AnthropicMessages
+            | Dialect::MlflowServing
+    );
+    if dialect == Dialect::OpenaiResponses {
+        return openai_responses::glance(body);
+    }
+    // Vectors are long, and what was used stands beside them.
+    if dialect == Dialect::CohereEmbeddings {
+        return cohere_embeddings::read_usage_of(body).map(|usage| Glance {
+            usage,
+            ..Glance::default()
+        });
+    }
+    if !is_glimpsed {
+        return Ok(glance_at(read_answer(dialect, task, body)?));
+    }
     let whole: Whole<'_> =
         serde_json::from_slice(body).map_err(|error| ReadError::Json(error.to_string()))?;
     let anthropic = dialect == Dialect::AnthropicMessages;
     let usage = match whole.usage {
         Some(raw) if anthropic => {
             parse::<AnthropicUsage>(raw).and_then(|usage| usage.into_usage(None))
+        }
+        Some(raw) if task == Task::Embeddings => {
+            parse::<WireUsage>(raw).and_then(WireUsage::into_input_usage)
         }
         Some(raw) => parse::<WireUsage>(raw).and_then(WireUsage::into_usage),
         None => None,
@@ -345,6 +465,28 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
         model: whole.model.and_then(parse),
         error: whole.error.map(|_| read_in_stream(dialect, body)),
     })
+}
+
+fn glance_at(answer: Answer) -> Glance {
+    let (model, usage, stop) = match answer {
+        Answer::Chat(answer) => {
+            let stop = answer
+                .choices
+                .into_iter()
+                .next()
+                .and_then(|choice| choice.stop);
+            (answer.model, answer.usage, stop.map(|stop| stop.reason))
+        }
+        Answer::Embedding(answer) => (answer.model, answer.usage, None),
+        Answer::Rerank(answer) => (answer.model, answer.usage, None),
+        Answer::Predict(_) => return Glance::default(),
+    };
+    Glance {
+        usage,
+        stop,
+        model: Some(model).filter(|model| !model.is_empty()),
+        error: None,
+    }
 }
 
 fn first_stop(choices: &RawValue) -> Option<StopReason> {
@@ -535,6 +677,16 @@ mod tests {
                 .1
                 .complete()
         );
+    }
+
+    /// Such an answer counted as unreadable, though it passes through.
+    #[test]
+    fn a_glance_at_a_field_that_comes_twice_sees_the_later_one() {
+        let body =
+            br#"{"model": "a", "usage": "none", "model": "b", "usage": {"prompt_tokens": 3}}"#;
+        let seen = glance(Dialect::OpenaiChat, Task::Chat, body).unwrap();
+        assert_eq!(seen.model.as_deref(), Some("b"));
+        assert_eq!(seen.usage.unwrap().total(), Some(3));
     }
 
     #[test]

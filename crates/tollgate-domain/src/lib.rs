@@ -6,6 +6,7 @@
 
 mod dialect;
 mod ids;
+mod issuers;
 mod keys;
 mod limits;
 mod providers;
@@ -14,13 +15,14 @@ mod secret;
 mod snapshot;
 mod usage;
 
-pub use dialect::{Dialect, ErrorShape, Task};
+pub use dialect::{Dialect, ErrorShape, Framing, Task};
 pub use ids::{KeyName, ProviderName, Revision, RouteName, TargetName};
+pub use issuers::{AwsIssuer, AwsKeys, AwsSource, EntraIssuer, Given, GoogleIssuer, Issuer};
 pub use keys::{Key, KeyHash, KeyHashError, RouteAccess};
 pub use limits::Limits;
 pub use providers::{
     Auth, ChatInput, Endpoint, Provider, ProviderKey, Quirks, StreamEnd, StreamUsage, Timeouts,
-    Transport,
+    Transport, for_model, serving,
 };
 pub use routes::{Choice, Prompt, PromptMessage, Retries, Route, Sticky, Strategy, Target};
 pub use secret::Secret;

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, Uri};
 
-use crate::{Dialect, ProviderName, Secret, Task};
+use crate::{Dialect, Issuer, ProviderName, Secret, Task};
 
 /// One configured provider.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub struct Provider {
     pub kind: Arc<str>,
     /// How it is reached.
     pub transport: Transport,
-    /// What it can be asked for: at most one endpoint for a task.
+    /// What it can be asked for. Where a task is served in several dialects, the usual one comes first.
     pub endpoints: Vec<Endpoint>,
     /// How a key is sent.
     pub auth: Auth,
@@ -36,18 +36,40 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// The endpoint that serves a task; a text completion is served by a chat endpoint where
-    /// there is no better one.
-    pub fn endpoint(&self, task: Task) -> Option<&Endpoint> {
-        let exact = self.endpoints.iter().find(|endpoint| endpoint.task == task);
-        exact.or_else(|| match task {
-            Task::Completions => self
-                .endpoints
-                .iter()
-                .find(|endpoint| endpoint.task == Task::Chat),
-            Task::Chat | Task::Embeddings | Task::Predict => None,
-        })
+    /// The endpoint that serves a task for a client: one in the client's own dialect if there is any; a text completion is
+    /// served by a chat endpoint where there is no better one.
+    pub fn endpoint(&self, task: Task, client: Dialect) -> Option<&Endpoint> {
+        serving(&self.endpoints, task, client)
     }
+
+    /// Whether it serves a task at all.
+    pub fn serves(&self, task: Task) -> bool {
+        self.endpoint(task, Dialect::OpenaiChat).is_some()
+    }
+}
+
+/// The one of these endpoints that serves a task best for a client.
+pub fn serving(endpoints: &[Endpoint], task: Task, client: Dialect) -> Option<&Endpoint> {
+    let serves = |task: Task| {
+        endpoints
+            .iter()
+            .filter(move |endpoint| endpoint.task == task)
+    };
+    serves(task)
+        .find(|endpoint| endpoint.dialect == client)
+        .or_else(|| serves(task).next())
+        .or_else(|| match task {
+            Task::Completions => serves(Task::Chat).next(),
+            Task::Chat
+            | Task::Embeddings
+            | Task::Rerank
+            | Task::Images
+            | Task::Speech
+            | Task::Transcriptions
+            | Task::Moderations
+            | Task::Realtime
+            | Task::Predict => None,
+        })
 }
 
 /// How a provider is reached.
@@ -72,6 +94,29 @@ pub struct Endpoint {
     /// Scheme, host, path and fixed query: the whole address. `{model}` in the path or query of the
     /// configuration has been left as `%7Bmodel%7D` and is filled in for each model.
     pub uri: Uri,
+    /// The address for streams, where it is another.
+    pub stream_uri: Option<Uri>,
+    /// How the names of its models begin; empty where it is for all that no other endpoint is for.
+    pub models: &'static str,
+    /// Texts that its bodies have to hold, by field.
+    pub fields: &'static [(&'static str, &'static str)],
+}
+
+/// Those of these endpoints that are for a model.
+pub fn for_model<'a>(
+    endpoints: &'a [Endpoint],
+    model: &'a str,
+) -> impl Iterator<Item = &'a Endpoint> {
+    let is_special = move |endpoint: &Endpoint| {
+        !endpoint.models.is_empty() && model.starts_with(endpoint.models)
+    };
+    endpoints.iter().filter(move |endpoint| {
+        let is_anothers = || {
+            let mut others = endpoints.iter();
+            others.any(|other| other.task == endpoint.task && is_special(other))
+        };
+        is_special(endpoint) || endpoint.models.is_empty() && !is_anothers()
+    })
 }
 
 /// One of a provider's keys.
@@ -102,6 +147,8 @@ pub enum Auth {
         /// The parameter.
         name: Arc<str>,
     },
+    /// There is no key: somebody issues credentials that expire.
+    Issued(Arc<Issuer>),
 }
 
 /// How a provider differs from the description of its dialect.
@@ -178,5 +225,40 @@ impl Default for Timeouts {
             idle: Duration::from_secs(60),
             whole: Duration::from_secs(600),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_models_have_an_endpoint_of_their_own() {
+        let endpoint = |task, dialect, models| Endpoint {
+            task,
+            dialect,
+            uri: Uri::from_static("https://example.com/"),
+            stream_uri: None,
+            models,
+            fields: &[],
+        };
+        let endpoints = [
+            endpoint(Task::Chat, Dialect::GeminiGenerate, ""),
+            endpoint(Task::Chat, Dialect::AnthropicMessages, "claude"),
+            endpoint(Task::Embeddings, Dialect::GeminiEmbeddings, ""),
+        ];
+        let spoken = |model| -> Vec<Dialect> {
+            for_model(&endpoints, model)
+                .map(|endpoint| endpoint.dialect)
+                .collect()
+        };
+        assert_eq!(
+            spoken("claude-opus-5"),
+            [Dialect::AnthropicMessages, Dialect::GeminiEmbeddings]
+        );
+        assert_eq!(
+            spoken("gemini-3-pro"),
+            [Dialect::GeminiGenerate, Dialect::GeminiEmbeddings]
+        );
     }
 }

@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
-/// Tokens by class. Classes are disjoint: a token is counted in one of them only, so that prices can be
-/// applied class by class. `None` means that the provider did not say, which is not zero.
+/// Tokens by class, and what is billed by another unit.
+///
+/// Classes are disjoint: a token is counted in one of them only, so that
+/// prices can be applied class by class. `None` means that the provider did not say, which is not zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
     /// Input tokens read at the full price: not cached, not audio.
@@ -30,6 +32,10 @@ pub struct Usage {
     /// Output tokens of audio.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_audio: Option<u64>,
+    /// Searches, as rerank calls are billed by Cohere: a question with up to 100 documents each. No tokens, and in no sum of
+    /// them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search_units: Option<u64>,
 }
 
 impl Usage {
@@ -54,20 +60,36 @@ impl Usage {
         sum(&[self.input_total(), self.output_total()])
     }
 
+    /// Adds what another answer used.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.classes_with(other) {
+            *mine = match (*mine, theirs) {
+                (Some(mine), Some(theirs)) => Some(mine.saturating_add(theirs)),
+                (mine, theirs) => mine.or(theirs),
+            };
+        }
+    }
+
     /// Takes over the classes that a later report gives; those that it leaves out stay.
     pub fn update(&mut self, later: &Self) {
-        for (mine, theirs) in [
-            (&mut self.input, later.input),
-            (&mut self.input_cached, later.input_cached),
-            (&mut self.cache_write, later.cache_write),
-            (&mut self.cache_write_1h, later.cache_write_1h),
-            (&mut self.input_audio, later.input_audio),
-            (&mut self.output, later.output),
-            (&mut self.output_reasoning, later.output_reasoning),
-            (&mut self.output_audio, later.output_audio),
-        ] {
+        for (mine, theirs) in self.classes_with(later) {
             *mine = theirs.or(*mine);
         }
+    }
+
+    /// Each class beside that of another report.
+    fn classes_with(&mut self, other: &Self) -> [(&mut Option<u64>, Option<u64>); 9] {
+        [
+            (&mut self.input, other.input),
+            (&mut self.input_cached, other.input_cached),
+            (&mut self.cache_write, other.cache_write),
+            (&mut self.cache_write_1h, other.cache_write_1h),
+            (&mut self.input_audio, other.input_audio),
+            (&mut self.output, other.output),
+            (&mut self.output_reasoning, other.output_reasoning),
+            (&mut self.output_audio, other.output_audio),
+            (&mut self.search_units, other.search_units),
+        ]
     }
 }
 
@@ -94,6 +116,32 @@ mod tests {
             .total(),
             Some(0)
         );
+    }
+
+    #[test]
+    fn what_two_answers_used_is_added_class_by_class() {
+        let mut usage = Usage {
+            input: Some(7),
+            ..Usage::default()
+        };
+        usage.add(&Usage {
+            input: Some(1),
+            output: Some(5),
+            ..Usage::default()
+        });
+        assert_eq!(
+            (usage.input, usage.output, usage.input_audio),
+            (Some(8), Some(5), None)
+        );
+    }
+
+    #[test]
+    fn searches_are_no_tokens() {
+        let usage = Usage {
+            search_units: Some(1),
+            ..Usage::default()
+        };
+        assert_eq!(usage.total(), None);
     }
 
     #[test]

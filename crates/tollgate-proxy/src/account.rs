@@ -42,6 +42,11 @@ impl Account {
         self.started
     }
 
+    /// The time since 1970-01-01 UTC, from the one reading at the call's beginning.
+    pub(crate) fn wall(&self) -> Duration {
+        self.record.came_at + self.started.elapsed()
+    }
+
     /// Notes a refusal that the client is about to be told.
     pub(crate) fn refused(&mut self, refusal: &Refusal) {
         self.record.status = refusal.status();

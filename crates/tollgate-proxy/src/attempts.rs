@@ -1,32 +1,39 @@
 //! Retries and fallbacks over a plan: targets are asked in turn until one gives its first content.
 //!
-//! What follows from which failure is one table, [`rule`]. Once content has come the call is committed: what breaks after that
+//! What follows from which failure is one table, [`rules::rule`]. Once content has come the call is committed: what breaks after that
 //! is told to the client in the stream.
+
+mod engaged;
+mod rules;
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
+use hyper::upgrade::Upgraded;
 use tokio::time::{Instant, sleep, timeout_at};
 use tollgate_dialects::{
-    Answer, AnswerForm, ErrorKind, ProviderError, glance, read_answer, read_error, stream_of,
-    write_answer,
+    Answer, AnswerForm, ErrorKind, PartStart, StreamEvent, glance, read_answer, read_error,
+    stream_of, write_answer,
 };
-use tollgate_domain::{Limits, Task};
-use tollgate_telemetry::{
-    AttemptOutcome, AttemptRecord,
-    events::{TargetCooling, TargetRecovered},
-};
+use tollgate_domain::{Dialect, Limits, Task};
+use tollgate_telemetry::{AttemptOutcome, AttemptRecord};
 use tollgate_upstream::{
-    Admission, Busy, Change, Failure, KeyState, Lane, UpstreamBody, UpstreamResponse,
+    Admission, KeyState, Lane, NoKey, RequestParts, UpstreamBody, UpstreamRequest, UpstreamResponse,
 };
+
+pub(crate) use engaged::Engaged;
+use engaged::fail;
+pub(crate) use rules::Miss;
+use rules::{Bench, Next, Rule, backoff, miss_of, refusal_of, retry_after, rule};
 
 use crate::{
     account::Account,
-    gateway::{Gateway, Worker},
-    question::{Outgoing, Passes, Question},
+    credentials,
+    gateway::Worker,
+    question::{Errand, Outgoing, Passes, Question},
     refusal::Refusal,
-    stream::{Break, Relay, Step},
+    stream::{Relay, Step},
 };
 
 /// Bytes of a stream's beginning that may be held back while waiting for its first content.
@@ -53,98 +60,15 @@ pub(crate) enum Reply {
     Whole(Bytes),
     /// Its first content, with more to come.
     Stream(Box<Relay>),
-}
-
-/// Why an attempt did not answer.
-#[derive(Debug)]
-pub(crate) enum Miss {
-    /// The provider said so.
-    Said(ProviderError),
-    /// The connection did not do.
-    Failed(Failure),
-    /// Nothing came in time; which patience ended.
-    Silent(&'static str),
-    /// What came cannot be understood.
-    Unreadable(String),
-    /// The answer is too long.
-    TooLarge,
-}
-
-/// What follows from a miss.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Rule {
-    next: Next,
-    bench: Bench,
-    /// A stable word for logs and metrics.
-    word: &'static str,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    /// The caller's own doing: nobody else is asked.
-    End,
-    /// Another key of the same provider at once, then another target.
-    OtherKey,
-    /// Another key after a pause, then another target, then (where there is none) the same again after a pause.
-    OtherKeyLater,
-    /// The same target again after a pause, then another.
-    Again,
-    /// Another target at once, and where there is none the same again after a pause.
-    Elsewhere,
-}
-
-/// Whose health suffers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bench {
-    Nobody,
-    Target,
-    Key,
-}
-
-impl Miss {
-    /// The text for the log, causes included.
-    fn detail(&self) -> String {
-        match self {
-            Self::Said(error) => error.message.clone(),
-            Self::Failed(failure) => {
-                let causes = std::iter::successors(std::error::Error::source(failure), |cause| {
-                    cause.source()
-                });
-                causes.fold(failure.to_string(), |text, cause| {
-                    format!("{text}: {cause}")
-                })
-            }
-            Self::Silent(after) => (*after).to_owned(),
-            Self::Unreadable(problem) => format!("the provider's answer cannot be read: {problem}"),
-            Self::TooLarge => "the provider's answer is too large".to_owned(),
-        }
-    }
-}
-
-/// The table. A caller's own mistakes bench nobody.
-fn rule(miss: &Miss) -> Rule {
-    use ErrorKind as Kind;
-    let (next, bench, word) = match miss {
-        Miss::Said(error) => match (error.kind, error.status) {
-            (Kind::Authentication, _) => (Next::OtherKey, Bench::Key, "authentication"),
-            (Kind::Billing, _) => (Next::OtherKey, Bench::Key, "billing"),
-            (Kind::Permission, _) => (Next::OtherKey, Bench::Key, "permission"),
-            (Kind::RateLimited, _) => (Next::OtherKeyLater, Bench::Key, "rate_limited"),
-            // The gateway named the model, not the caller; another target may have it.
-            (Kind::NotFound, _) => (Next::Elsewhere, Bench::Nobody, "not_found"),
-            (Kind::Timeout, _) => (Next::Again, Bench::Nobody, "timeout"),
-            (Kind::Overloaded, _) => (Next::Elsewhere, Bench::Target, "overloaded"),
-            (Kind::Server, _) => (Next::Again, Bench::Target, "server"),
-            (Kind::InvalidRequest | Kind::TooLarge, _) => {
-                (Next::End, Bench::Nobody, "invalid_request")
-            }
-        },
-        Miss::Failed(failure) => (Next::Again, Bench::Target, failure.kind().as_str()),
-        Miss::Silent(after) => (Next::Elsewhere, Bench::Target, *after),
-        Miss::Unreadable(_) => (Next::Elsewhere, Bench::Target, "unreadable"),
-        Miss::TooLarge => (Next::End, Bench::Nobody, "answer_too_large"),
-    };
-    Rule { next, bench, word }
+    /// Bytes that mean nothing to the gateway, still to come: sound, text, pictures, events of media.
+    Bytes {
+        /// As the provider said.
+        content_type: HeaderValue,
+        /// As it comes.
+        body: UpstreamBody,
+    },
+    /// A WebSocket that the provider has opened.
+    Socket(Upgraded),
 }
 
 /// Asks the targets of a plan, in order, until one answers.
@@ -218,7 +142,11 @@ impl Run<'_> {
         }
         let outgoing = match self.question.write_for(lane, self.limits) {
             Ok(outgoing) => outgoing,
-            Err(refusal @ (Refusal::Unsupported { .. } | Refusal::NotServed { .. })) => {
+            Err(
+                refusal @ (Refusal::Unsupported { .. }
+                | Refusal::NotServed { .. }
+                | Refusal::StoredState { .. }),
+            ) => {
                 lane.health().abandoned();
                 self.refusal.get_or_insert(refusal);
                 return Ok(None);
@@ -227,6 +155,7 @@ impl Run<'_> {
         };
         let retries = self.question.route().route.retries;
         let mut tried = Vec::new();
+        let mut doubtful: Vec<(Arc<KeyState>, u16)> = Vec::new();
         let mut again = 0;
         let mut pause = Duration::ZERO;
         loop {
@@ -235,12 +164,10 @@ impl Run<'_> {
             }
             let key = match lane.keys().pick(Instant::now(), &tried) {
                 Ok(key) => key,
-                Err(until) => {
+                Err(why) => {
                     lane.health().abandoned();
-                    if tried.is_empty() {
-                        let retry_after = until.saturating_duration_since(Instant::now());
-                        self.refusal
-                            .get_or_insert(Refusal::RateLimited { retry_after });
+                    if let Some(refusal) = refusal_without_key(why) {
+                        self.refusal.get_or_insert(refusal);
                     }
                     return Ok(None);
                 }
@@ -249,13 +176,25 @@ impl Run<'_> {
                 sleep(pause).await;
             }
             let miss = match self.attempt(lane, &key, &outgoing, pause).await {
-                Ok(success) => return Ok(Some(success)),
+                Ok(success) => {
+                    for (key, status) in doubtful {
+                        key.refused(Instant::now(), status);
+                    }
+                    return Ok(Some(success));
+                }
                 Err(miss) => miss,
             };
             let rule = rule(&miss);
+            if let (Bench::KeyIfAnotherAnswers, Miss::Said(error)) = (rule.bench, &miss) {
+                doubtful.push((Arc::clone(&key), error.status));
+            }
             let wait = self.settle(lane, &key, &miss, rule);
             self.account.record.error_detail = Some(miss.detail());
             self.refusal = Some(refusal_of(miss));
+            // What the client sends only once cannot be sent to anybody else.
+            if self.question.is_spent() {
+                return Err(self.refusal.take().unwrap_or(Refusal::Unreachable));
+            }
             let may_repeat = |again: u32| {
                 again < retries.per_target && wait.is_none_or(|wait| wait <= retries.backoff_max)
             };
@@ -267,6 +206,7 @@ impl Run<'_> {
                     )
                     .is_ok()
             };
+            let mut asked_pause = wait.unwrap_or_default();
             let repeat = match rule.next {
                 Next::End => return Err(self.refusal.take().unwrap_or(Refusal::Unreachable)),
                 Next::OtherKey if other_key() => {
@@ -276,6 +216,8 @@ impl Run<'_> {
                 }
                 Next::OtherKeyLater if other_key() => {
                     tried.push(key.ordinal());
+                    // The provider asked it of the key that is left behind.
+                    asked_pause = Duration::ZERO;
                     lane.budget().try_take(Instant::now())
                 }
                 Next::OtherKey => false,
@@ -287,8 +229,7 @@ impl Run<'_> {
             if !repeat {
                 return Ok(None);
             }
-            pause =
-                backoff(retries.backoff, retries.backoff_max, again).max(wait.unwrap_or_default());
+            pause = backoff(retries.backoff, retries.backoff_max, again).max(asked_pause);
             again += 1;
         }
     }
@@ -318,9 +259,10 @@ impl Run<'_> {
             backoff,
             duration: Duration::ZERO,
         });
-        let engaged = Engaged::new(lane, key);
+        let mut engaged = Engaged::new(lane, key, &self.worker.gateway);
         let started = engaged.started;
         let result = self.converse(&engaged, outgoing).await;
+        engaged.heard = true;
         let duration = started.elapsed();
         self.account.waited(duration);
         if let Some(attempt) = self.account.record.attempts.last_mut() {
@@ -342,7 +284,10 @@ impl Run<'_> {
             }
         }
         let answer = result?;
-        engaged.answered(duration, &self.worker.gateway);
+        engaged.began(duration);
+        if let Reply::Whole(_) = answer {
+            engaged.succeeded();
+        }
         Ok(Success {
             answer,
             engaged,
@@ -356,20 +301,51 @@ impl Run<'_> {
             lane, key, started, ..
         } = engaged;
         let timeouts = &lane.provider().timeouts;
-        let first_token = *started + timeouts.first_token.min(timeouts.whole);
-        let request = lane.request(
-            &outgoing.endpoint,
-            key,
-            outgoing.body.clone(),
-            self.forwarded,
-        );
+        let is_media = outgoing.endpoint.dialect == Dialect::OpenaiMedia;
+        let patience = if is_media {
+            // There are no tokens: pictures and sound take their time before the first byte.
+            timeouts.whole
+        } else {
+            timeouts.first_token.min(timeouts.whole)
+        };
+        let first_token = *started + patience;
+        let token = credentials::token(self.worker, lane, self.account, first_token)
+            .await
+            .map_err(Miss::NoCredential)?;
+        let parts = RequestParts {
+            endpoint: &outgoing.endpoint,
+            streams: outgoing.streams,
+            body: self.question.request_body(outgoing.body.clone()),
+            forwarded: self.forwarded,
+        };
+        let request = lane
+            .request(parts, key, token.as_ref(), self.account.wall())
+            .map_err(Miss::NoCredential)?;
+        if outgoing.endpoint.task == Task::Realtime {
+            return self
+                .open_socket(engaged, outgoing, request, first_token)
+                .await;
+        }
         let response =
             match timeout_at(first_token, self.worker.upstream.send(request, timeouts)).await {
                 Ok(response) => response.map_err(Miss::Failed)?,
                 Err(_) => return Err(Miss::Silent("first_token_timeout")),
             };
         if !response.status.is_success() {
-            return Err(self.read_error(engaged, outgoing, response).await);
+            let miss = self.read_error(engaged, outgoing, response).await;
+            if let Some(token) = &token {
+                credentials::refused(lane, token, &miss);
+            }
+            return Err(miss);
+        }
+        if is_media && !is_json(&response.headers) {
+            let content_type = response.headers.get(header::CONTENT_TYPE);
+            return Ok(Reply::Bytes {
+                content_type: content_type
+                    .cloned()
+                    .unwrap_or(HeaderValue::from_static("application/octet-stream")),
+                body: response.body,
+            });
         }
         if outgoing.streams && !is_json(&response.headers) {
             return self
@@ -385,6 +361,30 @@ impl Run<'_> {
         )
         .await?;
         self.read_whole(lane, outgoing, bytes)
+    }
+
+    /// Asks for a WebSocket.
+    async fn open_socket(
+        &mut self,
+        engaged: &Engaged,
+        outgoing: &Outgoing,
+        request: UpstreamRequest,
+        deadline: Instant,
+    ) -> Result<Reply, Miss> {
+        let timeouts = &engaged.lane.provider().timeouts;
+        let protocol = self.forwarded.get(header::SEC_WEBSOCKET_PROTOCOL);
+        let upstream = &self.worker.upstream;
+        let opened = timeout_at(deadline, upstream.open_socket(request, protocol, timeouts))
+            .await
+            .map_err(|_| Miss::Silent("first_token_timeout"))?
+            .map_err(Miss::Failed)?;
+        match opened {
+            Ok(socket) => Ok(Reply::Socket(socket)),
+            Err(response) if response.status.is_success() => Err(Miss::Unreadable(
+                "the provider answered instead of opening a WebSocket".to_owned(),
+            )),
+            Err(response) => Err(self.read_error(engaged, outgoing, response).await),
+        }
     }
 
     /// Reads on until the first content, so that whatever fails before it can still be tried elsewhere.
@@ -413,7 +413,8 @@ impl Run<'_> {
                 event_bytes_max,
             ),
             Passes::Translated => Relay::translated(body, dialect, end, &form, event_bytes_max),
-        };
+        }
+        .framed(self.question.framing);
         let opening = async {
             loop {
                 let step = poll_fn(|context| relay.poll_step(context)).await;
@@ -442,10 +443,11 @@ impl Run<'_> {
         let task = outgoing.endpoint.task;
         let dialect = outgoing.endpoint.dialect;
         // A score is never streamed, whatever its body asks for.
-        if task == Task::Predict {
+        if task == Task::Predict || self.question.errand == Errand::CountTokens {
             return Ok(Reply::Whole(bytes));
         }
-        if outgoing.passes == Passes::Through && !self.question.head.stream {
+        let is_media = dialect == Dialect::OpenaiMedia;
+        if outgoing.passes == Passes::Through && (is_media || !self.question.head.stream) {
             let seen = glance(dialect, task, &bytes)
                 .map_err(|error| Miss::Unreadable(error.to_string()))?;
             if let Some(error) = seen.error {
@@ -459,16 +461,26 @@ impl Run<'_> {
             }
             return Ok(Reply::Whole(bytes));
         }
-        let answer = read_answer(dialect, task, &bytes)
-            .map_err(|error| Miss::Unreadable(error.to_string()))?;
+        let answer = read_answer(dialect, task, &bytes).map_err(|error| {
+            // Some providers tell their errors with a status of 200.
+            match glance(dialect, task, &bytes)
+                .ok()
+                .and_then(|seen| seen.error)
+            {
+                Some(said) => Miss::Said(said),
+                None => Miss::Unreadable(error.to_string()),
+            }
+        })?;
         self.note_answer(&answer);
         let form = self.answer_form(lane);
         if self.question.head.stream {
-            return Ok(Reply::Stream(Box::new(Relay::told(
-                stream_of(answer),
-                dialect,
-                &form,
-            ))));
+            let mut events = stream_of(answer);
+            if outgoing.passes == Passes::Translated {
+                // Blocks that only the provider's own dialect understands.
+                events.retain(|event| !is_foreign(event));
+            }
+            let relay = Relay::told(events, dialect, &form).framed(self.question.framing);
+            return Ok(Reply::Stream(Box::new(relay)));
         }
         Ok(Reply::Whole(write_answer(&answer, &form)))
     }
@@ -486,6 +498,7 @@ impl Run<'_> {
                 answer.usage
             }
             Answer::Embedding(answer) => answer.usage,
+            Answer::Rerank(answer) => answer.usage,
             Answer::Predict(_) => None,
         };
         if let Some(usage) = usage {
@@ -511,7 +524,8 @@ impl Run<'_> {
             .await
             .unwrap_or_default();
         let mut error = read_error(outgoing.endpoint.dialect, status.as_u16(), &bytes);
-        error.retry_after = retry_after(&headers).or(error.retry_after);
+        let now = self.account.record.came_at + self.account.started().elapsed();
+        error.retry_after = retry_after(&headers, now).or(error.retry_after);
         if status.is_redirection() {
             return Miss::Unreadable(
                 "a redirect, and redirects are not followed; the final address belongs into the configuration".to_owned(),
@@ -521,18 +535,21 @@ impl Run<'_> {
     }
 
     fn answer_form<'a>(&'a self, lane: &'a Lane) -> AnswerForm<'a> {
-        let encoding = self
-            .question
-            .head
-            .field("encoding_format")
-            .and_then(|range| self.question.body().get(range));
+        let question = self.question;
+        let field = |name| {
+            let range = question.head.field(name)?;
+            question.body().get(range)
+        };
+        // Cohere's clients ask for a list of types.
+        let types = || serde_json::from_slice::<[&str; 1]>(field("embedding_types")?).ok();
+        let base64 = field("encoding_format").is_some_and(|format| format == br#""base64""#);
         AnswerForm {
             dialect: self.question.dialect,
             fallback_id: &self.account.record.request_id,
             fallback_model: lane.model(),
             created: i64::try_from(self.account.record.came_at.as_secs()).unwrap_or(i64::MAX),
             include_usage: self.question.head.include_usage,
-            base64_vectors: encoding.is_some_and(|encoding| encoding == br#""base64""#),
+            base64_vectors: base64 || types() == Some(["base64"]),
         }
     }
 
@@ -545,24 +562,17 @@ impl Run<'_> {
             None
         };
         match rule.bench {
-            Bench::Nobody => lane.health().abandoned(),
+            Bench::Nobody | Bench::KeyIfAnotherAnswers => lane.health().abandoned(),
             Bench::Target => {
-                if let Change::Cooling { until } = lane.health().failed(now) {
-                    let cooling = until.saturating_duration_since(now);
-                    TargetCooling {
-                        target: lane.name(),
-                        cooling,
-                        failure: rule.word,
-                    }
-                    .emit(self.worker.gateway.telemetry());
-                }
+                fail(lane, rule.word, &self.worker.gateway);
             }
             Bench::Key => {
                 lane.health().abandoned();
-                if rule.word == "rate_limited" {
-                    key.rate_limited(now, retry_after);
-                } else {
-                    key.refused(now);
+                match miss {
+                    Miss::Said(error) if error.kind != ErrorKind::RateLimited => {
+                        key.refused(now, error.status);
+                    }
+                    _ => key.rate_limited(now, retry_after),
                 }
             }
         }
@@ -572,88 +582,24 @@ impl Run<'_> {
 
 // === helpers ===
 
-/// A target at work: counted among the busy, and its health settled exactly once.
-#[derive(Debug)]
-pub(crate) struct Engaged {
-    lane: Arc<Lane>,
-    key: Arc<KeyState>,
-    started: Instant,
-    _busy: Busy,
+fn is_foreign(event: &StreamEvent) -> bool {
+    matches!(
+        event,
+        StreamEvent::PartStart {
+            start: PartStart::Foreign(_),
+            ..
+        }
+    )
 }
 
-impl Engaged {
-    fn new(lane: &Arc<Lane>, key: &Arc<KeyState>) -> Self {
-        Self {
-            lane: Arc::clone(lane),
-            key: Arc::clone(key),
-            started: Instant::now(),
-            _busy: lane.health().busy_guard(),
-        }
-    }
-
-    /// When the attempt began.
-    pub(crate) fn started(&self) -> Instant {
-        self.started
-    }
-
-    /// Who is at work.
-    pub(crate) fn lane(&self) -> &Arc<Lane> {
-        &self.lane
-    }
-
-    fn answered(&self, first_token: Duration, gateway: &Gateway) {
-        if self
-            .lane
-            .health()
-            .succeeded(Instant::now(), Some(first_token))
-            == Change::Recovered
-        {
-            TargetRecovered {
-                target: self.lane.name(),
-            }
-            .emit(gateway.telemetry());
-        }
-        self.key.succeeded();
-    }
-
-    /// The stream broke after its first content.
-    pub(crate) fn broke(&self, how: &Break) {
-        let callers_fault =
-            matches!(how, Break::Said { error, .. } if error.kind == ErrorKind::InvalidRequest);
-        if !callers_fault {
-            // The change is told by whoever runs into it next.
-            let _change = self.lane.health().failed(Instant::now());
-        }
-    }
-}
-
-/// What the client is told when this was the last miss.
-fn refusal_of(miss: Miss) -> Refusal {
-    match miss {
-        Miss::Said(error) if error.kind == ErrorKind::Authentication => {
-            Refusal::CredentialsExhausted {
-                status: error.status,
-            }
-        }
-        Miss::Said(error) => Refusal::Provider(Box::new(error)),
-        Miss::Failed(failure) if failure.is_timeout() => Refusal::TimedOut {
-            after: failure.kind().as_str(),
-        },
-        Miss::Failed(failure) if failure.answer_began() => Refusal::AnswerUnreadable,
-        Miss::Failed(_) => Refusal::Unreachable,
-        Miss::Silent(after) => Refusal::TimedOut { after },
-        Miss::Unreadable(_) => Refusal::AnswerUnreadable,
-        Miss::TooLarge => Refusal::AnswerTooLarge,
-    }
-}
-
-fn miss_of(how: Break) -> Miss {
-    match how {
-        Break::Said { error, .. } => Miss::Said(error),
-        Break::Cut(Some(failure)) => Miss::Failed(failure),
-        Break::Cut(None) => Miss::Unreadable("the stream ended before it was complete".to_owned()),
-        Break::Unreadable(problem) => Miss::Unreadable(problem),
-        Break::Silent(after) => Miss::Silent(after),
+/// What the client is told where no key is left to ask with; nothing where keys were tried, as what they met says more.
+fn refusal_without_key(why: NoKey) -> Option<Refusal> {
+    match why {
+        NoKey::Waiting { until } => Some(Refusal::RateLimited {
+            retry_after: until.saturating_duration_since(Instant::now()),
+        }),
+        NoKey::Refused { status } => Some(Refusal::CredentialsExhausted { status }),
+        NoKey::Tried => None,
     }
 }
 
@@ -722,102 +668,4 @@ fn is_json(headers: &HeaderMap) -> bool {
         .trim_start()
         .to_ascii_lowercase()
         .starts_with("application/json")
-}
-
-/// The pause that a provider asks for: `retry-after-ms`, or `retry-after` in seconds.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name: &str| {
-        headers
-            .get(name)?
-            .to_str()
-            .ok()?
-            .trim()
-            .parse::<f64>()
-            .ok()
-            .filter(|number| (0.0..=86_400_000.0).contains(number))
-    };
-    number("retry-after-ms")
-        .map(|milliseconds| Duration::from_secs_f64(milliseconds / 1000.0))
-        .or_else(|| {
-            number("retry-after").map(|seconds| Duration::from_secs_f64(seconds.min(86_400.0)))
-        })
-}
-
-/// The pause before a retry: doubles each time, a fifth more or less by chance, so that callers do not come back all at once.
-fn backoff(first: Duration, longest: Duration, retries_before: u32) -> Duration {
-    let doubled = first.saturating_mul(2_u32.saturating_pow(retries_before.min(16)));
-    doubled.min(longest).mul_f64(0.8 + 0.4 * fastrand::f64())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn said(kind: ErrorKind, status: u16) -> Miss {
-        Miss::Said(ProviderError {
-            status,
-            kind,
-            message: String::new(),
-            code: None,
-            param: None,
-            retry_after: None,
-        })
-    }
-
-    #[test]
-    fn a_callers_own_mistakes_bench_nobody() {
-        for (kind, status) in [
-            (ErrorKind::InvalidRequest, 400),
-            (ErrorKind::InvalidRequest, 422),
-            (ErrorKind::NotFound, 404),
-            (ErrorKind::TooLarge, 413),
-            (ErrorKind::Timeout, 408),
-        ] {
-            assert_eq!(rule(&said(kind, status)).bench, Bench::Nobody, "{status}");
-        }
-    }
-
-    #[test]
-    fn a_refused_key_benches_the_key_and_not_the_target() {
-        for (kind, status) in [
-            (ErrorKind::Authentication, 401),
-            (ErrorKind::Billing, 402),
-            (ErrorKind::Permission, 403),
-            (ErrorKind::RateLimited, 429),
-        ] {
-            assert_eq!(rule(&said(kind, status)).bench, Bench::Key, "{status}");
-        }
-    }
-
-    #[test]
-    fn the_providers_pause_is_read_in_both_units() {
-        let headers = |name: &'static str, value: &'static str| {
-            HeaderMap::from_iter([(
-                http::HeaderName::from_static(name),
-                http::HeaderValue::from_static(value),
-            )])
-        };
-        assert_eq!(
-            retry_after(&headers("retry-after", "2")),
-            Some(Duration::from_secs(2))
-        );
-        assert_eq!(
-            retry_after(&headers("retry-after-ms", "150")),
-            Some(Duration::from_millis(150))
-        );
-        assert_eq!(retry_after(&headers("retry-after", "soon")), None);
-        assert_eq!(retry_after(&headers("retry-after", "-1")), None);
-    }
-
-    #[test]
-    fn backoff_doubles_to_its_limit() {
-        let (first, longest) = (Duration::from_millis(100), Duration::from_secs(1));
-        for (retries, expected) in [(0, 100), (1, 200), (2, 400), (5, 1000), (60, 1000)] {
-            let pause = backoff(first, longest, retries).as_millis();
-            assert!(
-                (expected * 79 / 100..=expected * 121 / 100).contains(&pause),
-                "{retries}: {pause}"
-            );
-        }
-    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
-use tollgate_domain::Choice;
+use tollgate_domain::{Choice, Dialect};
 use tollgate_upstream::Lane;
 
 use crate::{
@@ -13,8 +13,9 @@ use crate::{
     keys::Caller,
     paths::{self, What},
     picture::{CompiledRoute, Picture},
-    question::{self, Passes, Question},
+    question::{self, Errand, Passes, Question},
     refusal::Refusal,
+    upload::Upload,
 };
 
 /// Tells which route a request would take, whom it would be put to in which order, and what each of them would be sent. Credentials
@@ -29,12 +30,32 @@ pub fn explain(picture: &Picture, path: &str, body: &Bytes) -> Value {
 fn story(picture: &Picture, path: &str, body: &Bytes) -> Result<Value, Refusal> {
     let limits = &picture.snapshot.limits;
     let asked = paths::find(&Method::POST, path);
+    let mut aside = None;
     let (dialect, head, route) = match asked.what {
-        What::CallByModel(dialect) => {
+        What::CallByModel(dialect) | What::SideCall { dialect, .. } => {
+            if let What::SideCall { side, .. } = asked.what {
+                aside = Some(side);
+            }
             let head = question::scan(dialect, body, limits)?;
             let model = head.model.clone().ok_or(Refusal::ModelMissing)?;
-            let route =
-                picture.route_or_direct(&model, question::task_of(dialect), &Caller::Anyone)?;
+            let route = picture.route_or_direct(&model, dialect.task(), &Caller::Anyone)?;
+            (dialect, head, route)
+        }
+        What::Media { task, .. } => {
+            let head = question::scan(Dialect::OpenaiMedia, body, limits)?;
+            let model = head.model.clone().ok_or(Refusal::ModelMissing)?;
+            let route = picture.route_or_direct(&model, task, &Caller::Anyone)?;
+            (Dialect::OpenaiMedia, head, route)
+        }
+        What::CallAt {
+            dialect,
+            name,
+            stream,
+        } => {
+            let mut head = question::scan(dialect, body, limits)?;
+            head.stream = stream.unwrap_or(head.stream);
+            let name = paths::decoded(name);
+            let route = picture.route_or_direct(&name, dialect.task(), &Caller::Anyone)?;
             (dialect, head, route)
         }
         What::CallByName(name) => {
@@ -49,7 +70,12 @@ fn story(picture: &Picture, path: &str, body: &Bytes) -> Result<Value, Refusal> 
             });
         }
     };
-    let mut question = Question::new(dialect, head, body.clone(), route);
+    let mut question = match asked.what {
+        What::Media { operation, .. } => {
+            Question::media(operation, head, Upload::of(body.clone()), route)
+        }
+        _ => Question::new(dialect, head, body.clone(), route, Errand::Answer).asking(aside),
+    };
     expand::expand(&mut question, limits)?;
     let plan = question.route().tree.plan(None);
     let targets: Vec<Value> = plan
@@ -101,7 +127,7 @@ fn target(question: &Question, lane: &Lane, limits: &tollgate_domain::Limits) ->
     if let Some(text) = lane.unresolved() {
         return json!({"target": lane.name().as_str(), "refused": refused(&Refusal::Unresolved { text: text.to_string() })});
     }
-    let request = lane.masked_request(&outgoing.endpoint, &HeaderMap::new());
+    let request = lane.masked_request(&outgoing.endpoint, outgoing.streams, &HeaderMap::new());
     let headers: serde_json::Map<String, Value> = request
         .headers
         .iter()

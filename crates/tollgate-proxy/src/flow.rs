@@ -1,12 +1,15 @@
 //! The life of a request, from top to bottom. The order of steps lives here and nowhere else.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
-use tollgate_domain::{Dialect, ErrorShape, LogContent, Sticky, Usage};
+use tollgate_dialects::Head;
+use tollgate_domain::{
+    Dialect, ErrorShape, Framing, Limits, LogContent, Route, Sticky, Task, Usage,
+};
 use tollgate_telemetry::{CallRecord, Outcome, Params};
 
 use crate::{
@@ -18,10 +21,13 @@ use crate::{
     listings,
     paths::{self, What},
     picture::{Picture, header_value, shorten},
-    question::{self, Question},
+    question::{self, Address, Errand, Question},
+    realtime::{self, Handshake, Session},
     refusal::Refusal,
     reply::ReplyBody,
     routes,
+    server::Upgrade,
+    upload::{self, Upload},
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -36,6 +42,7 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+const OPENAI_BETA: HeaderName = HeaderName::from_static("openai-beta");
 
 /// Any request: finds out what it asks for, and has it done. Every answer leaves with the same set of headers.
 pub async fn serve(
@@ -47,23 +54,59 @@ pub async fn serve(
     let picture = worker.gateway.picture();
     let (head, body) = request.into_parts();
     let visit = Visit::new(&picture, &head, client, now);
-    let asked = paths::find(&head.method, head.uri.path());
+    let asked = visit.asked();
     let mut response = match asked.what {
         What::CallByModel(dialect) => {
             serve_llm(worker, &visit, asked, Address::Body(dialect), body).await
         }
-        What::CallByName(name) => serve_llm(worker, &visit, asked, Address::Path(name), body).await,
+        What::SideCall { dialect, side } => {
+            let address = Address::Side { dialect, side };
+            serve_llm(worker, &visit, asked, address, body).await
+        }
+        What::CallByName(name) => {
+            let name = paths::decoded(name);
+            serve_llm(worker, &visit, asked, Address::Path(&name), body).await
+        }
+        What::Media { task, operation } => {
+            let address = Address::Media { task, operation };
+            serve_llm(worker, &visit, asked, address, body).await
+        }
+        What::CallAt {
+            dialect,
+            name,
+            stream,
+        } => {
+            let address = Address::Named {
+                dialect,
+                name,
+                stream,
+                errand: Errand::Answer,
+            };
+            serve_llm(worker, &visit, asked, address, body).await
+        }
+        What::CountTokens(name) => {
+            let address = Address::Named {
+                dialect: Dialect::GeminiGenerate,
+                name,
+                stream: Some(false),
+                errand: Errand::CountTokens,
+            };
+            serve_llm(worker, &visit, asked, address, body).await
+        }
+        What::Realtime => serve_realtime(worker, &visit, asked).await,
         What::Health => plain(StatusCode::OK, "application/json", "{\"status\":\"OK\"}"),
         What::Ready => readiness(worker, &picture),
         What::Metrics if worker.gateway.exposure() == Exposure::Metrics => metrics(worker),
-        _ => describe(&visit, asked).unwrap_or_else(|refusal| {
-            let mut account = visit.account(worker, asked.pattern);
-            account.refused(&refusal);
-            let outcome = account.record.outcome;
-            refusal
-                .response(asked.shape, &visit.request_id)
-                .map(|body| body.with_account(account, outcome))
-        }),
+        _ => describe(&visit, asked, body)
+            .await
+            .unwrap_or_else(|refusal| {
+                let mut account = visit.account(worker, asked.pattern);
+                account.refused(&refusal);
+                let outcome = account.record.outcome;
+                refusal
+                    .response(asked.shape, &visit.request_id)
+                    .map(|body| body.with_account(account, outcome))
+            }),
     };
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, header_value(&visit.request_id));
@@ -80,40 +123,141 @@ async fn serve_llm(
     body: Incoming,
 ) -> Response<ReplyBody> {
     let mut account = visit.account(worker, asked.pattern);
-    match call_story(worker, visit, address, body, &mut account).await {
+    match call_story(worker, visit, asked.shape, address, body, &mut account).await {
         Ok((question, success)) => {
             let headers = answer_headers(visit, &question, &success, &account);
-            reply(success, account, &headers)
+            reply(success, question.framing, account, &headers)
         }
-        Err(refusal) => {
-            account.refused(&refusal);
-            let outcome = account.record.outcome;
-            let upstream_status = account
-                .record
-                .attempts
-                .last()
-                .and_then(|attempt| attempt.status);
-            let attempts = account.record.attempts.len();
-            let mut response = refusal
-                .response(asked.shape, &visit.request_id)
-                .map(|body| body.with_account(account, outcome));
-            response
-                .headers_mut()
-                .insert(ATTEMPTS, HeaderValue::from(attempts));
-            if let Some(status) = upstream_status {
-                response
-                    .headers_mut()
-                    .insert(UPSTREAM_STATUS, HeaderValue::from(status));
-            }
-            response
-        }
+        Err(refusal) => refuse(&refusal, asked, account, visit),
     }
+}
+
+/// Tells a refusal in the client's dialect.
+fn refuse(
+    refusal: &Refusal,
+    asked: paths::Asked<'_>,
+    mut account: Account,
+    visit: &Visit<'_>,
+) -> Response<ReplyBody> {
+    account.refused(refusal);
+    let outcome = account.record.outcome;
+    let last = account.record.attempts.last();
+    let upstream_status = last.and_then(|attempt| attempt.status);
+    let attempts = account.record.attempts.len();
+    let route = account.record.route.clone();
+    let target = account.record.target.clone();
+    let mut response = refusal
+        .response(asked.shape, &visit.request_id)
+        .map(|body| body.with_account(account, outcome));
+    let headers = response.headers_mut();
+    headers.insert(ATTEMPTS, HeaderValue::from(attempts));
+    if let Some(route) = route {
+        headers.insert(ROUTE, header_value(route.as_str()));
+    }
+    if let Some(target) = target {
+        headers.insert(TARGET, header_value(target.as_str()));
+    }
+    if let Some(status) = upstream_status {
+        headers.insert(UPSTREAM_STATUS, HeaderValue::from(status));
+    }
+    response
+}
+
+/// A talk over a WebSocket.
+async fn serve_realtime(
+    worker: &Worker,
+    visit: &Visit<'_>,
+    asked: paths::Asked<'_>,
+) -> Response<ReplyBody> {
+    let mut account = visit.account(worker, asked.pattern);
+    match realtime_story(worker, visit, &mut account).await {
+        Ok((handshake, question, success)) => {
+            let headers = answer_headers(visit, &question, &success, &account);
+            let limits = &visit.picture.snapshot.limits;
+            let mut response = open(success, &handshake, account, limits);
+            response.headers_mut().extend(headers);
+            response
+        }
+        Err(refusal) => refuse(&refusal, asked, account, visit),
+    }
+}
+
+/// The story of a talk, up to where it begins.
+async fn realtime_story(
+    worker: &Worker,
+    visit: &Visit<'_>,
+    account: &mut Account,
+) -> Result<(Handshake, Question, Success), Refusal> {
+    let picture = visit.picture;
+    let limits = &picture.snapshot.limits;
+    visit.check_url()?;
+    let handshake = Handshake::read(visit.headers)?; // whether they want a talk
+    let headers = realtime::with_key(visit.headers);
+    let caller = keys::identify(&picture.snapshot, &headers, None, visit.now)?; // who is asking
+    account.record.key = caller.key().map(|key| key.name.clone());
+
+    let question = read_talk(picture, &caller, visit, account)?; // with whom they want to talk
+    let plan = question
+        .route()
+        .tree
+        .plan(visit.stickiness(&question, &caller)); // whom we may ask, in order
+    let mut forwarded = visit.forwarded(&question);
+    if let Some(protocol) = handshake.protocol() {
+        forwarded.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    let success =
+        attempts::first_success(worker, &question, &plan, &forwarded, limits, account).await?; // retries, fallbacks
+    Ok((handshake, question, success))
+}
+
+/// Reads with which route a client wants to talk. Where one alone does that, it need not be named.
+fn read_talk(
+    picture: &Picture,
+    caller: &Caller,
+    visit: &Visit<'_>,
+    account: &mut Account,
+) -> Result<Question, Refusal> {
+    account.record.client_dialect = Some(Dialect::OpenaiMedia);
+    let model = ["model", "deployment"]
+        .into_iter()
+        .find_map(|name| visit.parameter(name));
+    account.record.model_asked = model.as_deref().map(shorten);
+    let route = match &model {
+        Some(model) => picture.route_or_direct(model, Task::Realtime, caller)?,
+        None => picture
+            .only_route(Task::Realtime, caller)
+            .ok_or(Refusal::ModelMissing)?,
+    };
+    note_question(account, &route.route, &Head::default());
+    account.record.streamed = true;
+    let nothing = Upload::of(Bytes::from_static(b"{}"));
+    Ok(Question::media("realtime", Head::default(), nothing, route))
+}
+
+/// Opens the client's side. From here on the record rides with the connection.
+fn open(
+    success: Success,
+    handshake: &Handshake,
+    mut account: Account,
+    limits: &Limits,
+) -> Response<ReplyBody> {
+    account.record.status = StatusCode::SWITCHING_PROTOCOLS.as_u16();
+    account.first_content(Instant::now());
+    account.stream_opened();
+    let session = Session::new(account, success.engaged, limits);
+    let answer = success.answer;
+    handshake.response(Upgrade::new(move |client, sent| async move {
+        if let Reply::Socket(provider) = answer {
+            session.run(client, sent, provider).await;
+        }
+    }))
 }
 
 /// The story of an LLM call.
 async fn call_story(
     worker: &Worker,
     visit: &Visit<'_>,
+    shape: ErrorShape,
     address: Address<'_>,
     body: Incoming,
     account: &mut Account,
@@ -121,16 +265,20 @@ async fn call_story(
     let picture = visit.picture;
     let limits = &picture.snapshot.limits;
     visit.check_url()?;
-    let caller = keys::identify(&picture.snapshot, visit.headers, visit.now)?; // who is asking
+    let caller = visit.caller(shape)?; // who is asking
     account.record.key = caller.key().map(|key| key.name.clone());
 
-    let collected = body::collect(body, visit.headers, limits).await?; // what they send
-    account.record.request_bytes = collected.wire_bytes;
+    let upload = match address {
+        Address::Media { .. } => upload::receive(body, visit.headers, limits).await?, // files are passed on as they come
+        _ => upload::whole(body, visit.headers, limits).await?, // what they send
+    };
+    account.record.request_bytes = upload.wire_bytes;
     if picture.snapshot.log_content == LogContent::Included {
-        account.keep_content(&collected.bytes);
+        account.keep_content(&upload.bytes);
     }
 
-    let mut question = read(picture, &caller, address, collected.bytes, account)?; // what they ask, and of which route
+    let mut question = read(picture, &caller, address, upload, account)?; // what they ask, and of which route
+    question.framing = visit.framing(question.dialect);
     expand::expand(&mut question, limits)?; // the route's prompt, filled in
     let plan = question
         .route()
@@ -140,7 +288,7 @@ async fn call_story(
         worker,
         &question,
         &plan,
-        &visit.forwarded(),
+        &visit.forwarded(&question),
         limits,
         account,
     )
@@ -149,30 +297,47 @@ async fn call_story(
     Ok((question, success))
 }
 
-/// Where the name of the route is.
-#[derive(Clone, Copy, Debug)]
-enum Address<'a> {
-    /// In the body's `model`.
-    Body(Dialect),
-    /// In the path.
-    Path(&'a str),
-}
-
 /// Reads as much of a call as routing needs.
 fn read(
     picture: &Picture,
     caller: &Caller,
     address: Address<'_>,
-    bytes: Bytes,
+    upload: Upload,
     account: &mut Account,
 ) -> Result<Question, Refusal> {
+    if let Address::Media { task, operation } = address {
+        return read_media(picture, caller, task, operation, upload, account);
+    }
+    let bytes = upload.bytes;
+    let mut asked_for = Errand::Answer;
+    let mut aside = None;
     let (dialect, head, route) = match address {
-        Address::Body(dialect) => {
-            let head = question::scan(dialect, &bytes, &picture.snapshot.limits)?;
+        Address::Media { .. } => return Err(Refusal::ModelMissing),
+        Address::Named {
+            dialect,
+            name,
+            stream,
+            errand,
+        } => {
+            account.record.client_dialect = Some(dialect);
+            let name = paths::decoded(name);
+            account.record.model_asked = Some(shorten(&name));
+            let mut head = question::scan(dialect, &bytes, &picture.snapshot.limits)?;
+            head.stream = stream.unwrap_or(head.stream);
+            asked_for = errand;
+            let route = picture.route_or_direct(&name, dialect.task(), caller)?;
+            (dialect, head, route)
+        }
+        Address::Body(dialect) | Address::Side { dialect, .. } => {
+            let mut head = question::scan(dialect, &bytes, &picture.snapshot.limits)?;
+            if let Address::Side { side, .. } = address {
+                aside = Some(side);
+                head.stream = false;
+            }
             account.record.client_dialect = Some(dialect);
             let model = head.model.as_deref().ok_or(Refusal::ModelMissing)?;
             account.record.model_asked = Some(shorten(model));
-            let route = picture.route_or_direct(model, question::task_of(dialect), caller)?;
+            let route = picture.route_or_direct(model, dialect.task(), caller)?;
             (dialect, head, route)
         }
         Address::Path(name) => {
@@ -187,9 +352,44 @@ fn read(
             )
         }
     };
+    note_question(account, &route.route, &head);
+    Ok(Question::new(dialect, head, bytes, route, asked_for).asking(aside))
+}
+
+/// Reads which model a call for media asks for. OpenAI's clients may leave it out; where one route alone does what is asked, it is that.
+fn read_media(
+    picture: &Picture,
+    caller: &Caller,
+    task: Task,
+    operation: &'static str,
+    upload: Upload,
+    account: &mut Account,
+) -> Result<Question, Refusal> {
+    account.record.client_dialect = Some(Dialect::OpenaiMedia);
+    let (head, model) = match &upload.form {
+        Some((form, _)) => (Head::default(), form.model().map(str::to_owned)),
+        None => {
+            let limits = &picture.snapshot.limits;
+            let head = question::scan(Dialect::OpenaiMedia, &upload.bytes, limits)?;
+            let model = head.model.clone();
+            (head, model)
+        }
+    };
+    account.record.model_asked = model.as_deref().map(shorten);
+    let route = match &model {
+        Some(model) => picture.route_or_direct(model, task, caller)?,
+        None => picture
+            .only_route(task, caller)
+            .ok_or(Refusal::ModelMissing)?,
+    };
+    note_question(account, &route.route, &head);
+    Ok(Question::media(operation, head, upload, route))
+}
+
+fn note_question(account: &mut Account, route: &Route, head: &Head) {
     let record = &mut account.record;
-    record.route = Some(route.route.name.clone());
-    record.task = Some(route.route.task);
+    record.route = Some(route.name.clone());
+    record.task = Some(route.task);
     record.streamed = head.stream;
     record.params = Params {
         temperature: head.temperature,
@@ -197,7 +397,6 @@ fn read(
         max_tokens: head.max_tokens,
         stream: head.stream,
     };
-    Ok(Question::new(dialect, head, bytes, route))
 }
 
 /// The headers of an answer from a model.
@@ -229,29 +428,52 @@ fn answer_headers(
 }
 
 /// The answer itself. From here on the record rides in its body.
-fn reply(success: Success, mut account: Account, headers: &HeaderMap) -> Response<ReplyBody> {
+fn reply(
+    success: Success,
+    framing: Framing,
+    mut account: Account,
+    headers: &HeaderMap,
+) -> Response<ReplyBody> {
     account.record.status = StatusCode::OK.as_u16();
     account.first_content(Instant::now());
     let (body, content_type) = match success.answer {
         Reply::Whole(bytes) => (
             ReplyBody::accounted(bytes, account, Outcome::Answered),
-            "application/json",
+            HeaderValue::from_static("application/json"),
+        ),
+        Reply::Bytes { content_type, body } => {
+            account.stream_opened();
+            let timeouts = success.engaged.lane().provider().timeouts;
+            (
+                ReplyBody::bytes(body, account, success.engaged, &timeouts),
+                content_type,
+            )
+        }
+        // Talks have a story of their own.
+        Reply::Socket(_) => (
+            ReplyBody::accounted(Bytes::new(), account, Outcome::Answered),
+            HeaderValue::from_static("application/json"),
         ),
         Reply::Stream(relay) => {
             account.stream_opened();
             let timeouts = success.engaged.lane().provider().timeouts;
             (
                 ReplyBody::stream(*relay, account, success.engaged, &timeouts),
-                "text/event-stream; charset=utf-8",
+                HeaderValue::from_static(match framing {
+                    Framing::JsonArray => "application/json",
+                    Framing::JsonLines => "application/x-ndjson",
+                    Framing::Sse | Framing::AwsFrames => "text/event-stream; charset=utf-8",
+                }),
             )
         }
     };
     let mut response = Response::new(body);
     response.headers_mut().clone_from(headers);
+    let is_stream = content_type != "application/json";
     response
         .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    if content_type.starts_with("text/event-stream") {
+        .insert(header::CONTENT_TYPE, content_type);
+    if is_stream {
         response
             .headers_mut()
             .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -260,7 +482,11 @@ fn reply(success: Success, mut account: Account, headers: &HeaderMap) -> Respons
 }
 
 /// Lists and describes what may be asked for.
-fn describe(visit: &Visit<'_>, asked: paths::Asked<'_>) -> Result<Response<ReplyBody>, Refusal> {
+async fn describe(
+    visit: &Visit<'_>,
+    asked: paths::Asked<'_>,
+    body: Incoming,
+) -> Result<Response<ReplyBody>, Refusal> {
     visit.check_url()?;
     match asked.what {
         What::Unknown | What::Metrics => {
@@ -272,23 +498,38 @@ fn describe(visit: &Visit<'_>, asked: paths::Asked<'_>) -> Result<Response<Reply
         _ => {}
     }
     let picture = visit.picture;
-    let caller = keys::identify(&picture.snapshot, visit.headers, visit.now)?;
-    let anthropic =
-        asked.shape == ErrorShape::Anthropic || visit.headers.contains_key("anthropic-version");
+    let caller = visit.caller(asked.shape)?;
+    let gemini = asked.shape == ErrorShape::Gemini || visit.headers.contains_key("x-goog-api-key");
+    let anthropic = asked.shape == ErrorShape::Anthropic;
+    let name = match asked.what {
+        What::Model(name) | What::Endpoint(name) | What::LegacyRoute(name) => paths::decoded(name),
+        What::Show => {
+            let limits = &picture.snapshot.limits;
+            let bytes = body::collect(body, visit.headers, limits).await?.bytes;
+            let head = question::scan(Dialect::OllamaChat, &bytes, limits)?;
+            head.model.ok_or(Refusal::ModelMissing)?.into()
+        }
+        _ => "".into(),
+    };
+    let name = name.as_ref();
     let found = match asked.what {
+        What::Models if gemini => Some(listings::gemini_models(picture, &caller)),
+        What::Model(_) if gemini => listings::gemini_model_named(picture, &caller, name),
         What::Models if anthropic => Some(listings::anthropic_models(picture, &caller)),
         What::Models => Some(listings::openai_models(picture, &caller)),
-        What::Model(name) if anthropic => listings::anthropic_model_named(picture, &caller, name),
-        What::Model(name) => listings::openai_model_named(picture, &caller, name),
+        What::Model(_) if anthropic => listings::anthropic_model_named(picture, &caller, name),
+        What::Model(_) => listings::openai_model_named(picture, &caller, name),
         What::Endpoints => Some(listings::mlflow_endpoints(picture, &caller)),
-        What::Endpoint(name) => listings::mlflow_endpoint_named(picture, &caller, name),
+        What::Endpoint(_) => listings::mlflow_endpoint_named(picture, &caller, name),
         What::LegacyRoutes => Some(listings::mlflow_legacy_routes(picture, &caller)),
-        What::LegacyRoute(name) => listings::mlflow_legacy_route_named(picture, &caller, name),
+        What::LegacyRoute(_) => listings::mlflow_legacy_route_named(picture, &caller, name),
+        What::Tags => Some(listings::ollama_models(picture, &caller)),
+        What::OllamaVersion => Some(listings::ollama_version()),
+        What::Show => listings::ollama_model_named(picture, &caller, name),
         _ => None,
     };
-    let name = || visit.path.rsplit('/').next().unwrap_or_default();
     let bytes = found.ok_or_else(|| Refusal::RouteUnknown {
-        model: shorten(name()),
+        model: shorten(name),
         nearest: None,
     })?;
     Ok(json(StatusCode::OK, bytes))
@@ -344,6 +585,8 @@ struct Visit<'a> {
     picture: &'a Picture,
     method: &'a Method,
     path: &'a str,
+    /// May hold a key: never shown.
+    query: Option<&'a str>,
     uri_bytes: usize,
     headers: &'a HeaderMap,
     client: SocketAddr,
@@ -365,6 +608,7 @@ impl<'a> Visit<'a> {
             picture,
             method: &head.method,
             path: uri.path(),
+            query: uri.query(),
             uri_bytes: uri.path().len() + uri.query().map_or(0, str::len),
             headers: &head.headers,
             client,
@@ -374,12 +618,42 @@ impl<'a> Visit<'a> {
         }
     }
 
+    /// What is asked for. OpenAI's and Anthropic's clients list models at the same path; only the latter send a version.
+    fn asked(&self) -> paths::Asked<'a> {
+        let mut asked = paths::find(self.method, self.path);
+        let listing = matches!(asked.what, What::Models | What::Model(_));
+        if listing && self.headers.contains_key("anthropic-version") {
+            asked.shape = ErrorShape::Anthropic;
+        }
+        asked
+    }
+
+    /// A parameter of the query.
+    fn parameter(&self, name: &str) -> Option<Cow<'_, str>> {
+        keys::parameter(self.query?, name)
+    }
+
     fn check_url(&self) -> Result<(), Refusal> {
         let bytes_max = self.picture.snapshot.limits.url_bytes_max;
         if self.uri_bytes > bytes_max {
             Err(Refusal::UrlTooLong { bytes_max })
         } else {
             Ok(())
+        }
+    }
+
+    /// Who is asking. Gemini's clients may send their key in the query.
+    fn caller(&self, shape: ErrorShape) -> Result<Caller, Refusal> {
+        let query = self.query.filter(|_| shape == ErrorShape::Gemini);
+        keys::identify(&self.picture.snapshot, self.headers, query, self.now)
+    }
+
+    /// How streams of a dialect are cut into events for this client.
+    fn framing(&self, dialect: Dialect) -> Framing {
+        let alternative = self.parameter("alt");
+        match dialect {
+            Dialect::GeminiGenerate if alternative.as_deref() != Some("sse") => Framing::JsonArray,
+            dialect => dialect.framing(),
         }
     }
 
@@ -427,8 +701,18 @@ impl<'a> Visit<'a> {
 
     /// The caller's headers that go to the provider: its trace and the beta features that it asks Anthropic for,
     /// and nothing that could hold a credential.
-    fn forwarded(&self) -> HeaderMap {
+    fn forwarded(&self, question: &Question) -> HeaderMap {
         let mut forwarded = HeaderMap::new();
+        if question.dialect == Dialect::OpenaiMedia {
+            // Forms have a boundary, and answers may be anything.
+            if let Some(content_type) = self.headers.get(header::CONTENT_TYPE) {
+                forwarded.insert(header::CONTENT_TYPE, content_type.clone());
+            }
+            forwarded.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+            if let Some(beta) = self.headers.get(OPENAI_BETA) {
+                forwarded.insert(OPENAI_BETA, beta.clone());
+            }
+        }
         for name in [TRACEPARENT, TRACESTATE, ANTHROPIC_BETA] {
             if let Some(value) = self.headers.get(&name) {
                 forwarded.insert(name, value.clone());

@@ -7,6 +7,7 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwap;
+use tokio::time::Instant;
 use tollgate_telemetry::{Telemetry, Witness};
 use tollgate_upstream::Upstream;
 
@@ -62,6 +63,11 @@ impl Gateway {
 
     /// Replaces the picture; requests under way keep theirs.
     pub fn replace(&self, picture: Picture) {
+        let now = Instant::now();
+        self.telemetry.review_targets(|target| {
+            let lane = picture.fleet.lane(target)?;
+            Some(lane.health().is_cooling(now))
+        });
         self.picture.store(Arc::new(picture));
         *self.stale.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

@@ -43,16 +43,19 @@ impl Caller {
     }
 }
 
-/// Finds out who is asking. `now` is the time since 1970-01-01 UTC.
+/// Finds out who is asking. `now` is the time since 1970-01-01 UTC; `query` is that of an address in whose language keys may be
+/// there.
 pub(crate) fn identify(
     snapshot: &Snapshot,
     headers: &HeaderMap,
+    query: Option<&str>,
     now: Duration,
 ) -> Result<Caller, Refusal> {
     if snapshot.keys.is_empty() {
         return Ok(Caller::Anyone);
     }
-    let sent = sent_key(headers).ok_or(Refusal::KeyMissing)?;
+    let sent = sent_key(headers).or_else(|| parameter(query?, "key"));
+    let sent = sent.ok_or(Refusal::KeyMissing)?;
     let key = snapshot
         .keys
         .get(&KeyHash::of(&sent))
@@ -63,10 +66,10 @@ pub(crate) fn identify(
     Ok(Caller::Holder(Arc::clone(key)))
 }
 
-/// The key as sent: `x-api-key`, `api-key`, a bearer token, or the password of basic credentials (which MLflow's clients
+/// The key as sent: `x-api-key`, `api-key`, `x-goog-api-key`, a bearer token, or the password of basic credentials (which MLflow's clients
 /// send where a user name is set).
 fn sent_key(headers: &HeaderMap) -> Option<Cow<'_, str>> {
-    for name in ["x-api-key", "api-key"] {
+    for name in ["x-api-key", "api-key", "x-goog-api-key"] {
         if let Some(key) = headers.get(name).and_then(|value| value.to_str().ok()) {
             return Some(Cow::Borrowed(key.trim()));
         }
@@ -85,6 +88,15 @@ fn sent_key(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     None
 }
 
+/// A parameter of a query.
+pub(crate) fn parameter<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(known, _)| *known == name)?;
+    percent_encoding::percent_decode_str(value)
+        .decode_utf8()
+        .ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +113,7 @@ mod tests {
             ("authorization", "Basic dXNlcjp0Z18x"),
             ("x-api-key", "tg_1"),
             ("api-key", "tg_1"),
+            ("x-goog-api-key", "tg_1"),
         ] {
             assert_eq!(
                 sent_key(&headers(name, value)).as_deref(),
@@ -110,5 +123,16 @@ mod tests {
         }
         assert_eq!(sent_key(&headers("authorization", "tg_1")), None);
         assert_eq!(sent_key(&HeaderMap::new()), None);
+    }
+    #[test]
+    fn a_key_may_be_in_the_query() {
+        for (query, key) in [
+            ("key=tg_1", Some("tg_1")),
+            ("alt=sse&key=tg%5F1", Some("tg_1")),
+            ("monkey=tg_1", None),
+            ("key", None),
+        ] {
+            assert_eq!(parameter(query, "key").as_deref(), key, "{query}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tollgate_domain::{Choice, Route, Strategy, Target};
+use tollgate_domain::{Choice, Route, Strategy, Target, Task};
 
 use crate::{keys::Caller, picture::Picture};
 
@@ -39,6 +39,72 @@ pub(crate) fn anthropic_model_named(
 ) -> Option<Bytes> {
     let (name, _) = names(picture, caller).find(|(known, _)| *known == name)?;
     Some(body(&anthropic_model(picture, name)))
+}
+
+/// The version of Ollama's API that is spoken, which clients ask for to know what they may send: the first with
+/// log-probabilities (<https://github.com/ollama/ollama/releases>, read 2026-11).
+const OLLAMA_VERSION: &str = "0.12.11";
+
+/// `GET /api/version` of Ollama.
+pub(crate) fn ollama_version() -> Bytes {
+    body(&json!({"version": OLLAMA_VERSION}))
+}
+
+/// `GET /api/tags` of Ollama (<https://docs.ollama.com/api/tags>, read 2026-11).
+pub(crate) fn ollama_models(picture: &Picture, caller: &Caller) -> Bytes {
+    let models: Vec<Value> = names(picture, caller)
+        .map(|(name, route)| {
+            json!({
+                "name": name,
+                "model": name,
+                "modified_at": made_at(picture),
+                "size": 0,
+                // Ollama's own command shows a piece of it.
+                "digest": "0".repeat(64),
+                "details": ollama_details(route),
+            })
+        })
+        .collect();
+    body(&json!({"models": models}))
+}
+
+/// `POST /api/show` of Ollama (<https://docs.ollama.com/api-reference/show-model-details>, read 2026-11). What a target can do beyond
+/// its route's task, nobody has told the gateway: that tools go over to every chat is all that is known.
+pub(crate) fn ollama_model_named(picture: &Picture, caller: &Caller, name: &str) -> Option<Bytes> {
+    let (_, route) = names(picture, caller).find(|(known, _)| *known == name)?;
+    let capabilities: &[&str] = match route.task {
+        Task::Chat => &["completion", "tools"],
+        Task::Completions => &["completion"],
+        Task::Embeddings => &["embedding"],
+        Task::Rerank
+        | Task::Images
+        | Task::Speech
+        | Task::Transcriptions
+        | Task::Moderations
+        | Task::Realtime
+        | Task::Predict => &[],
+    };
+    Some(body(&json!({
+        "modelfile": "",
+        "parameters": "",
+        "template": "",
+        "details": ollama_details(route),
+        "model_info": {},
+        "capabilities": capabilities,
+        "modified_at": made_at(picture),
+    })))
+}
+
+fn ollama_details(route: &Route) -> Value {
+    let family = first_target(&route.strategy).map_or("", |target| target.provider.as_str());
+    json!({
+        "parent_model": "",
+        "format": "",
+        "family": family,
+        "families": [family],
+        "parameter_size": "",
+        "quantization_level": "",
+    })
 }
 
 /// `GET /api/2.0/endpoints/` of MLflow: one page, as its own pages hold 3,000.
@@ -96,11 +162,14 @@ fn openai_model(picture: &Picture, name: &str, route: &Route) -> Value {
 }
 
 fn anthropic_model(picture: &Picture, name: &str) -> Value {
-    let made_at = jiff::Timestamp::from_second(
-        i64::try_from(picture.snapshot.made_at.as_secs()).unwrap_or(0),
-    )
-    .unwrap_or_default();
-    json!({"type": "model", "id": name, "display_name": name, "created_at": made_at.to_string()})
+    json!({"type": "model", "id": name, "display_name": name, "created_at": made_at(picture)})
+}
+
+fn made_at(picture: &Picture) -> String {
+    let seconds = i64::try_from(picture.snapshot.made_at.as_secs()).unwrap_or(0);
+    jiff::Timestamp::from_second(seconds)
+        .unwrap_or_default()
+        .to_string()
 }
 
 fn mlflow_endpoint(route: &Route) -> Value {
@@ -139,4 +208,32 @@ fn first_target(strategy: &Strategy) -> Option<&Target> {
 
 fn body(value: &Value) -> Bytes {
     Bytes::from(value.to_string())
+}
+
+/// `GET /v1beta/models` of Gemini (<https://ai.google.dev/api/models>, read 2026-11).
+pub(crate) fn gemini_models(picture: &Picture, caller: &Caller) -> Bytes {
+    let models: Vec<Value> = names(picture, caller)
+        .map(|(name, route)| gemini_model(name, route))
+        .collect();
+    body(&json!({"models": models}))
+}
+
+/// `GET /v1beta/models/{id}` of Gemini.
+pub(crate) fn gemini_model_named(picture: &Picture, caller: &Caller, name: &str) -> Option<Bytes> {
+    let (name, route) = names(picture, caller).find(|(known, _)| *known == name)?;
+    Some(body(&gemini_model(name, route)))
+}
+
+fn gemini_model(name: &str, route: &Route) -> Value {
+    let methods: &[&str] = match route.task {
+        Task::Chat => &["generateContent", "streamGenerateContent", "countTokens"],
+        Task::Embeddings => &["embedContent", "batchEmbedContents"],
+        _ => &[],
+    };
+    json!({
+        "name": format!("models/{name}"),
+        "version": "1",
+        "displayName": name,
+        "supportedGenerationMethods": methods,
+    })
 }

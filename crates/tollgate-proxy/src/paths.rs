@@ -1,7 +1,9 @@
 //! The one list of paths: what each of them asks for, in which language, and in which shape its errors are told.
 
+use std::borrow::Cow;
+
 use http::Method;
-use tollgate_domain::{Dialect, ErrorShape};
+use tollgate_domain::{Dialect, ErrorShape, Task};
 
 /// What a request asks for, told by its method and path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +21,35 @@ pub(crate) struct Asked<'a> {
 pub(crate) enum What<'a> {
     /// Ask a model; the body's `model` names the route.
     CallByModel(Dialect),
+    /// Ask something about a call; the body's `model` names the route, and its target has to speak the client's dialect.
+    SideCall {
+        /// What the client speaks.
+        dialect: Dialect,
+        /// What comes after the dialect's own path.
+        side: &'static str,
+    },
     /// Ask a model; the path names the route, and the route's task tells the dialect.
     CallByName(&'a str),
+    /// Ask a model; the path names the route, in a dialect whose addresses do so.
+    CallAt {
+        /// What the client speaks.
+        dialect: Dialect,
+        /// The route, percent-encoded as it came.
+        name: &'a str,
+        /// Whether to stream, where the address says so.
+        stream: Option<bool>,
+    },
+    /// Ask a model for or about pictures, sound or offence; the body names the route.
+    Media {
+        /// What is asked for.
+        task: Task,
+        /// The last part of the address.
+        operation: &'static str,
+    },
+    /// Talk with a model over a WebSocket; the query names the route.
+    Realtime,
+    /// Have a model count the tokens of a question of Gemini's; the path names the route.
+    CountTokens(&'a str),
     /// List the routes, as OpenAI or Anthropic list models.
     Models,
     /// Describe one route so.
@@ -33,6 +62,12 @@ pub(crate) enum What<'a> {
     LegacyRoutes,
     /// Describe one route so.
     LegacyRoute(&'a str),
+    /// List the routes, as Ollama lists its models.
+    Tags,
+    /// Describe the route that the body names, as Ollama describes a model.
+    Show,
+    /// The version of Ollama's API that is spoken.
+    OllamaVersion,
     /// Whether the process is alive.
     Health,
     /// Whether it wants traffic.
@@ -47,13 +82,72 @@ pub(crate) enum What<'a> {
 
 /// Paths that are written out, with the method they want.
 const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
-    use ErrorShape::{Anthropic, Mlflow, Openai};
-    use What::{CallByModel, Endpoints, Health, LegacyRoutes, Metrics, Models, Ready};
+    use ErrorShape::{Anthropic, Cohere, Mlflow, Ollama, Openai};
+    use What::{
+        CallByModel, Endpoints, Health, LegacyRoutes, Metrics, Models, OllamaVersion, Ready,
+        Realtime, Show, SideCall, Tags,
+    };
+    const COMPACT: What<'static> = SideCall {
+        dialect: Dialect::OpenaiResponses,
+        side: "/compact",
+    };
+    const INPUT_TOKENS: What<'static> = SideCall {
+        dialect: Dialect::OpenaiResponses,
+        side: "/input_tokens",
+    };
+    const COUNT_TOKENS: What<'static> = SideCall {
+        dialect: Dialect::AnthropicMessages,
+        side: "/count_tokens",
+    };
     &[
         (
             "/v1/chat/completions",
             Method::POST,
             CallByModel(Dialect::OpenaiChat),
+            Openai,
+        ),
+        (
+            "/v1/responses",
+            Method::POST,
+            CallByModel(Dialect::OpenaiResponses),
+            Openai,
+        ),
+        ("/v1/responses/compact", Method::POST, COMPACT, Openai),
+        (
+            "/v1/responses/input_tokens",
+            Method::POST,
+            INPUT_TOKENS,
+            Openai,
+        ),
+        (
+            "/gateway/openai/v1/responses/compact",
+            Method::POST,
+            COMPACT,
+            Openai,
+        ),
+        (
+            "/gateway/openai/v1/responses/input_tokens",
+            Method::POST,
+            INPUT_TOKENS,
+            Openai,
+        ),
+        (
+            "/gateway/openai/v1/responses",
+            Method::POST,
+            CallByModel(Dialect::OpenaiResponses),
+            Openai,
+        ),
+        // Azure's clients, with and without a version in the query.
+        (
+            "/openai/v1/responses",
+            Method::POST,
+            CallByModel(Dialect::OpenaiResponses),
+            Openai,
+        ),
+        (
+            "/openai/responses",
+            Method::POST,
+            CallByModel(Dialect::OpenaiResponses),
             Openai,
         ),
         (
@@ -74,7 +168,42 @@ const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
             CallByModel(Dialect::OpenaiEmbeddings),
             Openai,
         ),
+        (
+            "/v2/chat",
+            Method::POST,
+            CallByModel(Dialect::CohereChat),
+            Cohere,
+        ),
+        (
+            "/v2/embed",
+            Method::POST,
+            CallByModel(Dialect::CohereEmbeddings),
+            Cohere,
+        ),
+        (
+            "/v2/rerank",
+            Method::POST,
+            CallByModel(Dialect::CohereRerank),
+            Cohere,
+        ),
+        // Jina's clients, and those of others who have it from Cohere.
+        (
+            "/v1/rerank",
+            Method::POST,
+            CallByModel(Dialect::CohereRerank),
+            Cohere,
+        ),
+        (
+            "/rerank",
+            Method::POST,
+            CallByModel(Dialect::CohereRerank),
+            Cohere,
+        ),
         ("/v1/models", Method::GET, Models, Openai),
+        ("/v1/realtime", Method::GET, Realtime, Openai),
+        ("/gateway/openai/v1/realtime", Method::GET, Realtime, Openai),
+        ("/openai/v1/realtime", Method::GET, Realtime, Openai),
+        ("/openai/realtime", Method::GET, Realtime, Openai),
         (
             "/gateway/openai/v1/chat/completions",
             Method::POST,
@@ -94,6 +223,18 @@ const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
             Openai,
         ),
         ("/gateway/openai/v1/models", Method::GET, Models, Openai),
+        (
+            "/v1/messages/count_tokens",
+            Method::POST,
+            COUNT_TOKENS,
+            Anthropic,
+        ),
+        (
+            "/gateway/anthropic/v1/messages/count_tokens",
+            Method::POST,
+            COUNT_TOKENS,
+            Anthropic,
+        ),
         (
             "/gateway/anthropic/v1/messages",
             Method::POST,
@@ -119,8 +260,42 @@ const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
             Openai,
         ),
         ("/gateway/mlflow/v1/models", Method::GET, Models, Openai),
+        ("/v1beta/models", Method::GET, Models, ErrorShape::Gemini),
+        (
+            "/gateway/gemini/v1beta/models",
+            Method::GET,
+            Models,
+            ErrorShape::Gemini,
+        ),
+        (
+            "/gateway/gemini/v1/models",
+            Method::GET,
+            Models,
+            ErrorShape::Gemini,
+        ),
         ("/api/2.0/endpoints", Method::GET, Endpoints, Mlflow),
         ("/api/2.0/gateway/routes", Method::GET, LegacyRoutes, Mlflow),
+        (
+            "/api/chat",
+            Method::POST,
+            CallByModel(Dialect::OllamaChat),
+            Ollama,
+        ),
+        (
+            "/api/generate",
+            Method::POST,
+            CallByModel(Dialect::OllamaGenerate),
+            Ollama,
+        ),
+        (
+            "/api/embed",
+            Method::POST,
+            CallByModel(Dialect::OllamaEmbeddings),
+            Ollama,
+        ),
+        ("/api/tags", Method::GET, Tags, Ollama),
+        ("/api/show", Method::POST, Show, Ollama),
+        ("/api/version", Method::GET, OllamaVersion, Ollama),
         ("/healthz", Method::GET, Health, Openai),
         ("/health", Method::GET, Health, Openai),
         ("/readyz", Method::GET, Ready, Openai),
@@ -134,7 +309,7 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Asked<'a> {
     let fixed = FIXED.iter().find(|(pattern, ..)| *pattern == path);
     let (pattern, wanted, what, shape) = match fixed {
         Some((pattern, wanted, what, shape)) => (*pattern, wanted, *what, *shape),
-        None => match named(path) {
+        None => match media(path).or_else(|| named(path)) {
             Some(found) => found,
             None => {
                 return Asked {
@@ -165,6 +340,54 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Asked<'a> {
     }
 }
 
+/// OpenAI's paths for media, without their beginning.
+const MEDIA: &[(&str, &str, Task, &str)] = &[
+    (
+        "/images/generations",
+        "/v1/images/generations",
+        Task::Images,
+        "generations",
+    ),
+    ("/images/edits", "/v1/images/edits", Task::Images, "edits"),
+    (
+        "/images/variations",
+        "/v1/images/variations",
+        Task::Images,
+        "variations",
+    ),
+    ("/audio/speech", "/v1/audio/speech", Task::Speech, "speech"),
+    (
+        "/audio/transcriptions",
+        "/v1/audio/transcriptions",
+        Task::Transcriptions,
+        "transcriptions",
+    ),
+    (
+        "/audio/translations",
+        "/v1/audio/translations",
+        Task::Transcriptions,
+        "translations",
+    ),
+    (
+        "/moderations",
+        "/v1/moderations",
+        Task::Moderations,
+        "moderations",
+    ),
+];
+
+fn media(path: &str) -> Option<(&'static str, &'static Method, What<'static>, ErrorShape)> {
+    let rest = ["/v1", "/gateway/openai/v1", "/openai/v1"]
+        .iter()
+        .find_map(|prefix| path.strip_prefix(prefix))?;
+    let (_, pattern, task, operation) = MEDIA.iter().find(|(known, ..)| *known == rest)?;
+    let what = What::Media {
+        task: *task,
+        operation,
+    };
+    Some((*pattern, &Method::POST, what, ErrorShape::Openai))
+}
+
 /// Paths with a name in them.
 fn named(path: &str) -> Option<(&'static str, &'static Method, What<'_>, ErrorShape)> {
     let between = |prefix: &str, suffix: &str| {
@@ -174,6 +397,9 @@ fn named(path: &str) -> Option<(&'static str, &'static Method, What<'_>, ErrorSh
     let one_segment =
         |prefix: &str, suffix: &str| between(prefix, suffix).filter(|name| !name.contains('/'));
 
+    if let Some((pattern, what)) = geminis(path) {
+        return Some((pattern, &Method::POST, what, ErrorShape::Gemini));
+    }
     // A model may be `provider/model`, so these names may have slashes.
     for (prefix, pattern, shape) in [
         ("/v1/models/", "/v1/models/{id}", ErrorShape::Openai),
@@ -191,6 +417,17 @@ fn named(path: &str) -> Option<(&'static str, &'static Method, What<'_>, ErrorSh
             "/gateway/mlflow/v1/models/",
             "/gateway/mlflow/v1/models/{id}",
             ErrorShape::Openai,
+        ),
+        ("/v1beta/models/", "/v1beta/models/{id}", ErrorShape::Gemini),
+        (
+            "/gateway/gemini/v1beta/models/",
+            "/gateway/gemini/v1beta/models/{id}",
+            ErrorShape::Gemini,
+        ),
+        (
+            "/gateway/gemini/v1/models/",
+            "/gateway/gemini/v1/models/{id}",
+            ErrorShape::Gemini,
         ),
     ] {
         if let Some(name) = between(prefix, "") {
@@ -220,6 +457,33 @@ fn named(path: &str) -> Option<(&'static str, &'static Method, What<'_>, ErrorSh
             ));
         }
     }
+    // Azure's clients call routes deployments.
+    for (suffix, pattern, dialect) in [
+        (
+            "/chat/completions",
+            "/openai/deployments/{name}/chat/completions",
+            Dialect::OpenaiChat,
+        ),
+        (
+            "/completions",
+            "/openai/deployments/{name}/completions",
+            Dialect::OpenaiCompletions,
+        ),
+        (
+            "/embeddings",
+            "/openai/deployments/{name}/embeddings",
+            Dialect::OpenaiEmbeddings,
+        ),
+    ] {
+        if let Some(name) = one_segment("/openai/deployments/", suffix) {
+            let what = What::CallAt {
+                dialect,
+                name,
+                stream: None,
+            };
+            return Some((pattern, &Method::POST, what, ErrorShape::Openai));
+        }
+    }
     if let Some(name) = one_segment("/api/2.0/endpoints/", "") {
         return Some((
             "/api/2.0/endpoints/{name}",
@@ -239,10 +503,75 @@ fn named(path: &str) -> Option<(&'static str, &'static Method, What<'_>, ErrorSh
     None
 }
 
+/// A name as it is meant: clients write `vendor/model` as `vendor%2Fmodel` into a path. What is no percent-encoding stays as it is.
+pub(crate) fn decoded(name: &str) -> Cow<'_, str> {
+    percent_encoding::percent_decode_str(name)
+        .decode_utf8()
+        .unwrap_or(Cow::Borrowed(name))
+}
+
+/// Gemini's methods, which come after the model's name.
+fn geminis(path: &str) -> Option<(&'static str, What<'_>)> {
+    let prefixes = [
+        "/v1beta/models/",
+        "/v1/models/",
+        "/gateway/gemini/v1beta/models/",
+        "/gateway/gemini/v1/models/",
+    ];
+    let prefix = prefixes
+        .iter()
+        .position(|prefix| path.starts_with(prefix))?;
+    let rest = path.get(prefixes[prefix].len()..)?;
+    let (name, method) = rest.rsplit_once(':')?;
+    let call = |dialect, stream| What::CallAt {
+        dialect,
+        name,
+        stream,
+    };
+    /// The patterns of a method, one for each prefix.
+    macro_rules! patterns {
+        ($method:literal) => {
+            [
+                concat!("/v1beta/models/{name}:", $method),
+                concat!("/v1/models/{name}:", $method),
+                concat!("/gateway/gemini/v1beta/models/{name}:", $method),
+                concat!("/gateway/gemini/v1/models/{name}:", $method),
+            ]
+        };
+    }
+    let (patterns, what) = match method {
+        "generateContent" => (
+            patterns!("generateContent"),
+            call(Dialect::GeminiGenerate, Some(false)),
+        ),
+        "streamGenerateContent" => (
+            patterns!("streamGenerateContent"),
+            call(Dialect::GeminiGenerate, Some(true)),
+        ),
+        "embedContent" => (
+            patterns!("embedContent"),
+            call(Dialect::GeminiEmbeddings, None),
+        ),
+        "batchEmbedContents" => (
+            patterns!("batchEmbedContents"),
+            call(Dialect::GeminiEmbeddings, None),
+        ),
+        "countTokens" => (patterns!("countTokens"), What::CountTokens(name)),
+        _ => return None,
+    };
+    (!name.is_empty()).then_some((patterns[prefix], what))
+}
+
 /// Whoever asks for a path that does not exist still wants to understand the answer.
 fn shape_by_prefix(path: &str) -> ErrorShape {
     if path.starts_with("/gateway/anthropic/") || path.starts_with("/v1/messages/") {
         ErrorShape::Anthropic
+    } else if path.starts_with("/api/") && !path.starts_with("/api/2.0/") {
+        ErrorShape::Ollama
+    } else if path.starts_with("/v1beta/") || path.starts_with("/gateway/gemini/") {
+        ErrorShape::Gemini
+    } else if path.starts_with("/v2/") {
+        ErrorShape::Cohere
     } else if path.starts_with("/api/")
         || path.starts_with("/endpoints/")
         || path.starts_with("/gateway/")
@@ -286,6 +615,54 @@ mod tests {
     }
 
     #[test]
+    fn names_are_decoded() {
+        assert_eq!(
+            what(&Method::GET, "/v1/models/vendor%2Fm"),
+            What::Model("vendor%2Fm")
+        );
+        for (written, meant) in [
+            ("vendor%2Fm", "vendor/m"),
+            ("caf%C3%a9", "café"),
+            ("50%", "50%"),
+            ("%zz%4", "%zz%4"),
+            ("%FF", "%FF"),
+        ] {
+            assert_eq!(decoded(written), meant);
+        }
+    }
+
+    #[test]
+    fn geminis_methods_come_after_the_models_name() {
+        let call = |dialect, name, stream| What::CallAt {
+            dialect,
+            name,
+            stream,
+        };
+        let chat = |name, stream| call(Dialect::GeminiGenerate, name, Some(stream));
+        for (path, expected) in [
+            ("/v1beta/models/chat:generateContent", chat("chat", false)),
+            (
+                "/v1/models/ollama/llama3:8b:streamGenerateContent",
+                chat("ollama/llama3:8b", true),
+            ),
+            (
+                "/gateway/gemini/v1beta/models/vectors:batchEmbedContents",
+                call(Dialect::GeminiEmbeddings, "vectors", None),
+            ),
+            ("/v1beta/models/chat:countTokens", What::CountTokens("chat")),
+            ("/v1beta/models/chat:predict", What::WrongMethod("GET")),
+            ("/v1beta/models/:generateContent", What::WrongMethod("GET")),
+        ] {
+            assert_eq!(what(&Method::POST, path), expected, "{path}");
+        }
+        let listed = find(&Method::GET, "/v1beta/models/chat");
+        assert_eq!(
+            (listed.what, listed.shape),
+            (What::Model("chat"), ErrorShape::Gemini)
+        );
+    }
+
+    #[test]
     fn a_trailing_slash_makes_no_difference() {
         assert_eq!(what(&Method::GET, "/api/2.0/endpoints/"), What::Endpoints);
         assert_eq!(what(&Method::GET, "/api/2.0/endpoints"), What::Endpoints);
@@ -302,7 +679,8 @@ mod tests {
             What::WrongMethod("POST")
         );
         assert_eq!(what(&Method::POST, "/v1/models"), What::WrongMethod("GET"));
-        assert_eq!(what(&Method::GET, "/v2/chat"), What::Unknown);
+        assert_eq!(what(&Method::GET, "/v2/chat"), What::WrongMethod("POST"));
+        assert_eq!(what(&Method::POST, "/v2/classify"), What::Unknown);
         assert_eq!(what(&Method::HEAD, "/healthz"), What::Health);
     }
 
@@ -320,5 +698,13 @@ mod tests {
             find(&Method::POST, "/gateway/nowhere").shape,
             ErrorShape::Mlflow
         );
+        assert_eq!(
+            find(&Method::POST, "/api/2.0/nowhere").shape,
+            ErrorShape::Mlflow
+        );
+        assert_eq!(find(&Method::POST, "/api/pull").shape, ErrorShape::Ollama);
+        for path in ["/v2/classify", "/v2/chat", "/v1/rerank", "/rerank"] {
+            assert_eq!(find(&Method::POST, path).shape, ErrorShape::Cohere);
+        }
     }
 }

@@ -110,6 +110,15 @@ impl Picture {
         }
     }
 
+    /// The one route that does something and that a caller may use, for calls that need not name a model.
+    pub(crate) fn only_route(&self, task: Task, caller: &Caller) -> Option<Arc<CompiledRoute>> {
+        let mut fit = self.routes_for(caller).filter(|route| route.task == task);
+        match (fit.next(), fit.next()) {
+            (Some(route), None) => self.routes.get(&route.name).cloned(),
+            _ => None,
+        }
+    }
+
     /// The route that `provider/model` stands for, for one task.
     fn direct_route(&self, model: &str, task: Task, caller: &Caller) -> Option<Arc<CompiledRoute>> {
         if self.snapshot.direct_use == DirectUse::Refused || !caller.may_use_everything() {

@@ -1,32 +1,120 @@
 //! A call on its way: the client's bytes, read no further than each step needs, and written for each target that is asked.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
 
 use bytes::Bytes;
+use http::Uri;
 use serde_json::{Map, Value};
 use tollgate_dialects::{
-    Call, CallForm, Edits, Head, HeadLimits, ModelEdit, ReadError, read_call, write_call,
+    Call, CallForm, Edits, Form, Head, HeadLimits, ModelEdit, ReadError, has_others_proof,
+    read_call, write_call,
 };
-use tollgate_domain::{Dialect, Endpoint, Limits, StreamUsage, Task};
-use tollgate_upstream::Lane;
+use tollgate_domain::{ChatInput, Dialect, Endpoint, Framing, Limits, Provider, StreamUsage, Task};
+use tollgate_upstream::{Lane, RequestBody, Rest, with_operation};
 
-use crate::{picture::CompiledRoute, refusal::Refusal};
+use crate::{picture::CompiledRoute, refusal::Refusal, upload::Upload};
 
 /// Fields that mean the same in every client's dialect: defaults for them are set before a translation, all others after it, in the
 /// provider's own words.
 const COMMON_FIELDS: [&str; 3] = ["max_tokens", "temperature", "top_p"];
+
+/// Fields of a call of responses that name what was stored before.
+const STORED_STATE: [&str; 2] = ["previous_response_id", "conversation"];
+
+/// An item of theirs that stands for a stored one, as the table calls it.
+const STORED_ITEM: &str = "input.item_reference";
+
+/// Where the name of the route is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Address<'a> {
+    /// In the body's `model`.
+    Body(Dialect),
+    /// In the body's `model`, of a call that asks something about a call.
+    Side {
+        /// What the client speaks.
+        dialect: Dialect,
+        /// What comes after the dialect's own path.
+        side: &'static str,
+    },
+    /// In the path; the route's task tells the dialect.
+    Path(&'a str),
+    /// In the body's `model`, or in that of a form.
+    Media {
+        /// What is asked for.
+        task: Task,
+        /// The last part of the address.
+        operation: &'static str,
+    },
+    /// In the path, in a dialect whose addresses name the model.
+    Named {
+        /// What the client speaks.
+        dialect: Dialect,
+        /// Percent-encoded, as it came.
+        name: &'a str,
+        /// Whether to stream, where the address says so.
+        stream: Option<bool>,
+        /// What is wanted of the model.
+        errand: Errand,
+    },
+}
+
+/// What is wanted of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Errand {
+    /// An answer.
+    Answer,
+    /// How many tokens the question has. Nobody but its own provider can tell.
+    CountTokens,
+}
 
 /// A call on its way.
 #[derive(Debug)]
 pub(crate) struct Question {
     /// What the client speaks.
     pub(crate) dialect: Dialect,
+    /// How streams are cut into events for the client.
+    pub(crate) framing: Framing,
+    /// What is wanted of the model.
+    pub(crate) errand: Errand,
     /// What the gateway needed to know of the body.
     pub(crate) head: Head,
+    /// What comes after the dialect's own path, where something is asked about a call.
+    side: Option<&'static str>,
     /// As the client sent it, or as the route's prompt made it anew.
     body: Bytes,
     route: Arc<CompiledRoute>,
     read: OnceLock<Call>,
+    media: Option<Media>,
+}
+
+/// What a call for media has besides.
+struct Media {
+    /// The last part of the address.
+    operation: &'static str,
+    /// The beginning of a form; without one the body is JSON.
+    form: Option<Form>,
+    /// What the client is still sending of it.
+    rest: Mutex<RestState>,
+}
+
+enum RestState {
+    /// There is none.
+    None,
+    /// Nobody got it yet.
+    Waiting(Rest),
+    /// A provider got it, and no other can.
+    Sent,
+}
+
+impl std::fmt::Debug for Media {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Media")
+            .field("operation", &self.operation)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A call as it goes to one target.
@@ -60,14 +148,75 @@ impl Question {
         head: Head,
         body: Bytes,
         route: Arc<CompiledRoute>,
+        errand: Errand,
     ) -> Self {
         Self {
             dialect,
+            framing: dialect.framing(),
+            errand,
             head,
+            side: None,
             body,
             route,
             read: OnceLock::new(),
+            media: None,
         }
+    }
+
+    /// Takes in a call for media: its body, or the beginning of its form.
+    pub(crate) fn media(
+        operation: &'static str,
+        head: Head,
+        upload: Upload,
+        route: Arc<CompiledRoute>,
+    ) -> Self {
+        let (form, rest) = upload.form.unzip();
+        let rest = rest.flatten().map_or(RestState::None, RestState::Waiting);
+        Self {
+            media: Some(Media {
+                operation,
+                form,
+                rest: Mutex::new(rest),
+            }),
+            ..Self::new(
+                Dialect::OpenaiMedia,
+                head,
+                upload.bytes,
+                route,
+                Errand::Answer,
+            )
+        }
+    }
+
+    /// The body to send, with what the client is still sending of it.
+    pub(crate) fn request_body(&self, bytes: Bytes) -> RequestBody {
+        let Some(media) = &self.media else {
+            return RequestBody::whole(bytes);
+        };
+        let mut rest = media.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *rest, RestState::None) {
+            RestState::Waiting(waiting) => {
+                *rest = RestState::Sent;
+                RequestBody::beginning(bytes, waiting)
+            }
+            other => {
+                *rest = other;
+                RequestBody::whole(bytes)
+            }
+        }
+    }
+
+    /// Whether a part of the body went to a provider and is not there any more, so that no other can be asked.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.media.as_ref().is_some_and(|media| {
+            let rest = media.rest.lock().unwrap_or_else(PoisonError::into_inner);
+            matches!(*rest, RestState::Sent)
+        })
+    }
+
+    /// Asks something about the call, if that is what the path says.
+    pub(crate) fn asking(self, side: Option<&'static str>) -> Self {
+        Self { side, ..self }
     }
 
     /// The route that was asked for.
@@ -93,50 +242,71 @@ impl Question {
     /// # Errors
     /// When the target cannot be asked this, or the body is not what the client's dialect wants.
     pub(crate) fn write_for(&self, lane: &Lane, limits: &Limits) -> Result<Outgoing, Refusal> {
+        if self.errand == Errand::CountTokens {
+            return self.write_count_for(lane);
+        }
         let task = self.route.route.task;
         let provider = lane.provider();
-        let endpoint = lane
-            .endpoint(task)
-            .cloned()
-            .ok_or_else(|| Refusal::NotServed {
-                target: lane.name().to_string(),
-                task: task.as_str(),
-            })?;
-        let model = provider.quirks.model_in_body.then(|| lane.model().as_ref());
-        let ask_usage = self.head.stream && provider.quirks.stream_usage == StreamUsage::Ask;
-        if endpoint.dialect == self.dialect {
-            let edits = Edits {
-                model: match (model, endpoint.dialect) {
-                    (_, Dialect::MlflowServing) => ModelEdit::Keep,
-                    (Some(model), _) => ModelEdit::Set(model),
-                    (None, _) => ModelEdit::Remove,
-                },
-                defaults: &[&self.route.route.params, &provider.params],
-                ask_usage,
-            };
-            return Ok(Outgoing {
-                body: edits.apply(&self.head, &self.body),
-                passes: Passes::Through,
-                dropped: Vec::new(),
-                streams: self.head.stream && task != Task::Predict,
-                endpoint,
-            });
+        let mut endpoint =
+            lane.endpoint(task, self.dialect)
+                .cloned()
+                .ok_or_else(|| Refusal::NotServed {
+                    target: lane.name().to_string(),
+                    task: task.as_str(),
+                })?;
+        if let Some(media) = &self.media {
+            return Ok(self.write_media_for(media, lane, endpoint));
         }
+        if let Some(side) = self.side {
+            endpoint = aside(endpoint, side)
+                .filter(|endpoint| endpoint.dialect == self.dialect)
+                .ok_or_else(|| Refusal::NotServed {
+                    target: lane.name().to_string(),
+                    task: side,
+                })?;
+        }
+        if endpoint.dialect == self.dialect {
+            return self.pass_to(lane, endpoint, limits);
+        }
+        if let Some(field) = self.stored_state() {
+            let target = lane.name().to_string();
+            return Err(Refusal::StoredState { field, target });
+        }
+        let model = provider.quirks.model_in_body.then(|| lane.model().as_ref());
         let form = CallForm {
             dialect: endpoint.dialect,
-            model,
+            model: match endpoint.dialect {
+                // What is written depends on the model, whether the body names it or not.
+                Dialect::AnthropicMessages | Dialect::GeminiGenerate => Some(lane.model()),
+                _ => model,
+            },
             stream_usage: provider.quirks.stream_usage,
             chat_input: provider.quirks.chat_input,
             drop_unsupported: self.route.route.drop_unsupported,
         };
-        let written = self
-            .with_common_defaults(&provider.params, limits, |call| write_call(call, &form))?
-            .map_err(|unsupported| Refusal::Unsupported {
-                fields: unsupported.fields,
-                target: lane.name().to_string(),
-            })?;
+        let call = self.read_with_defaults(&provider.params)?;
+        let refuse = |fields: Vec<String>| {
+            let target = lane.name().to_string();
+            match fields.iter().any(|field| field == STORED_ITEM) {
+                true => Refusal::StoredState {
+                    field: STORED_ITEM,
+                    target,
+                },
+                false => Refusal::Unsupported { fields, target },
+            }
+        };
+        let written = write_call(&call, &form).map_err(|unsupported| refuse(unsupported.fields))?;
+        if written.dropped.iter().any(|field| field == STORED_ITEM) {
+            return Err(refuse(written.dropped));
+        }
+        let body = self.with_other_defaults(&endpoint, written.body, provider, limits)?;
+        let endpoint = if endpoint.dialect == Dialect::GeminiEmbeddings {
+            for_body(endpoint, &scan(Dialect::GeminiEmbeddings, &body, limits)?)
+        } else {
+            endpoint
+        };
         Ok(Outgoing {
-            body: self.with_other_defaults(&endpoint, written.body, &provider.params, limits)?,
+            body,
             passes: Passes::Translated,
             dropped: written.dropped,
             streams: self.head.stream && endpoint.dialect != Dialect::MlflowServing,
@@ -144,58 +314,205 @@ impl Question {
         })
     }
 
-    /// Calls `write` with the call read, defaults for the common fields set.
-    fn with_common_defaults<T>(
+    /// The call as it came, but for the model and what the route and the provider set.
+    fn pass_to(
         &self,
-        params: &Map<String, Value>,
+        lane: &Lane,
+        endpoint: Endpoint,
         limits: &Limits,
-        write: impl FnOnce(&Call) -> T,
-    ) -> Result<T, Refusal> {
-        let route = pick(&self.route.route.params, |name| {
-            COMMON_FIELDS.contains(&name)
-        });
-        let provider = pick(params, |name| COMMON_FIELDS.contains(&name));
-        if route.is_empty() && provider.is_empty() {
-            let call = match self.read.get() {
-                Some(call) => call,
-                None => {
-                    let call = read_call(self.dialect, &self.body).map_err(Refusal::BodyInvalid)?;
-                    self.read.get_or_init(|| call)
-                }
-            };
-            return Ok(write(call));
-        }
+    ) -> Result<Outgoing, Refusal> {
+        let provider = lane.provider();
+        let model = provider.quirks.model_in_body.then(|| lane.model().as_ref());
+        let (head, body, dropped) = self.own_body(model, limits)?;
+        let named = model_name(lane);
+        let fields = texts(endpoint.fields);
         let edits = Edits {
-            model: ModelEdit::Keep,
-            defaults: &[&route, &provider],
-            ask_usage: false,
+            model: match (model, endpoint.dialect) {
+                (_, Dialect::MlflowServing) => ModelEdit::Keep,
+                (_, Dialect::GeminiGenerate) => ModelEdit::Remove,
+                (_, Dialect::GeminiEmbeddings) => ModelEdit::Inside {
+                    field: "requests",
+                    model: &named,
+                },
+                (Some(model), _) => ModelEdit::Set(model),
+                (None, _) => ModelEdit::Remove,
+            },
+            // What is asked about a call has no place for how to answer it.
+            defaults: if self.side.is_some() {
+                &[]
+            } else {
+                &[&self.route.route.params, &provider.params, &fields]
+            },
+            ask_usage: self.head.stream && provider.quirks.stream_usage == StreamUsage::Ask,
         };
-        let body = edits.apply(&self.head, &self.body);
-        scan(self.dialect, &body, limits)?;
-        Ok(write(
-            &read_call(self.dialect, &body).map_err(Refusal::BodyInvalid)?,
-        ))
+        let is_streamable = !matches!(self.route.route.task, Task::Predict | Task::Rerank);
+        Ok(Outgoing {
+            body: edits.apply(&head, &body),
+            passes: Passes::Through,
+            dropped,
+            streams: self.head.stream && is_streamable,
+            endpoint: for_body(endpoint, &self.head),
+        })
     }
 
-    /// Sets defaults for the fields that only the provider's dialect knows.
+    /// A call for pictures, speech and the like, which has one dialect only.
+    fn write_media_for(&self, media: &Media, lane: &Lane, endpoint: Endpoint) -> Outgoing {
+        let provider = lane.provider();
+        let body = match &media.form {
+            Some(form) => form.with_model(lane.model()),
+            None => Edits {
+                model: if provider.quirks.model_in_body {
+                    ModelEdit::Set(lane.model())
+                } else {
+                    ModelEdit::Remove
+                },
+                defaults: &[&self.route.route.params, &provider.params],
+                ask_usage: false,
+            }
+            .apply(&self.head, &self.body),
+        };
+        Outgoing {
+            body,
+            endpoint: Endpoint {
+                uri: with_operation(&endpoint.uri, media.operation),
+                ..endpoint
+            },
+            passes: Passes::Through,
+            dropped: Vec::new(),
+            streams: false,
+        }
+    }
+
+    /// Writes the question how many tokens the call has. It goes to a provider of the client's own dialect or to nobody: an estimate
+    /// would be taken for the truth.
+    fn write_count_for(&self, lane: &Lane) -> Result<Outgoing, Refusal> {
+        let not_served = || Refusal::NotServed {
+            target: lane.name().to_string(),
+            task: "countTokens",
+        };
+        let endpoint = lane
+            .endpoint(self.route.route.task, self.dialect)
+            .filter(|endpoint| endpoint.dialect == self.dialect && self.route.template.is_none())
+            .ok_or_else(not_served)?;
+        let named = model_name(lane);
+        let edits = Edits {
+            model: ModelEdit::Inside {
+                field: "generateContentRequest",
+                model: &named,
+            },
+            defaults: &[],
+            ask_usage: false,
+        };
+        Ok(Outgoing {
+            body: edits.apply(&self.head, &self.body),
+            endpoint: with_method(endpoint.clone(), "countTokens"),
+            passes: Passes::Through,
+            dropped: Vec::new(),
+            streams: false,
+        })
+    }
+
+    /// The body for a target that speaks the client's dialect: as it is, unless it holds what only another provider takes back.
+    fn own_body(
+        &self,
+        model: Option<&str>,
+        limits: &Limits,
+    ) -> Result<(Cow<'_, Head>, Bytes, Vec<String>), Refusal> {
+        if !has_others_proof(self.dialect, &self.body) {
+            return Ok((Cow::Borrowed(&self.head), self.body.clone(), Vec::new()));
+        }
+        let form = CallForm {
+            dialect: self.dialect,
+            model,
+            stream_usage: StreamUsage::Unasked,
+            chat_input: ChatInput::Messages,
+            drop_unsupported: true,
+        };
+        let call = self.read_with_defaults(&Map::new())?;
+        let written = write_call(&call, &form).map_err(|unsupported| Refusal::Unsupported {
+            fields: unsupported.fields,
+            target: self.dialect.as_str().to_owned(),
+        })?;
+        let head = scan(self.dialect, &written.body, limits)?;
+        Ok((Cow::Owned(head), written.body, written.dropped))
+    }
+
+    /// The field by which the call goes on from what was stored before. A store of the gateway's own would be asked here.
+    fn stored_state(&self) -> Option<&'static str> {
+        let is_set = |name: &&str| {
+            let range = self.head.field(name);
+            range.is_some_and(|range| &self.body[range] != b"null")
+        };
+        match self.dialect {
+            Dialect::OpenaiResponses => STORED_STATE.into_iter().find(is_set),
+            _ => None,
+        }
+    }
+
+    /// The call read, with defaults for the fields that every dialect knows.
+    fn read_with_defaults(&self, params: &Map<String, Value>) -> Result<Cow<'_, Call>, Refusal> {
+        let call = match self.read.get() {
+            Some(call) => call,
+            None => {
+                let call = self.read()?;
+                self.read.get_or_init(|| call)
+            }
+        };
+        let given = [&self.route.route.params, params];
+        let mut defaults = given
+            .iter()
+            .flat_map(|params| params.iter())
+            .filter(|(name, _)| COMMON_FIELDS.contains(&name.as_str()))
+            .peekable();
+        if defaults.peek().is_none() {
+            return Ok(Cow::Borrowed(call));
+        }
+        let mut call = call.clone();
+        for (name, value) in defaults {
+            call.set_default(name, value);
+        }
+        Ok(Cow::Owned(call))
+    }
+
+    fn read(&self) -> Result<Call, Refusal> {
+        let mut call = read_call(self.dialect, &self.body).map_err(Refusal::BodyInvalid)?;
+        // Some dialects say so in their address.
+        if let Call::Chat(chat) = &mut call {
+            chat.stream = self.head.stream;
+        }
+        Ok(call)
+    }
+
+    /// Sets defaults for the fields that only the provider's dialect knows, and takes the model out where the body must not name
+    /// it.
     fn with_other_defaults(
         &self,
         endpoint: &Endpoint,
         body: Bytes,
-        params: &Map<String, Value>,
+        provider: &Provider,
         limits: &Limits,
     ) -> Result<Bytes, Refusal> {
-        let route = pick(&self.route.route.params, |name| {
-            !COMMON_FIELDS.contains(&name)
-        });
-        let provider = pick(params, |name| !COMMON_FIELDS.contains(&name));
-        if route.is_empty() && provider.is_empty() || endpoint.dialect == Dialect::MlflowServing {
+        let others = |params| pick(params, |name| !COMMON_FIELDS.contains(&name));
+        let route = others(&self.route.route.params);
+        let providers = others(&provider.params);
+        let fields = texts(endpoint.fields);
+        let names_model =
+            provider.quirks.model_in_body || endpoint.dialect != Dialect::AnthropicMessages;
+        let is_done = names_model
+            && [&route, &providers, &fields]
+                .iter()
+                .all(|set| set.is_empty());
+        if is_done || endpoint.dialect == Dialect::MlflowServing {
             return Ok(body);
         }
         let head = scan(endpoint.dialect, &body, limits)?;
         let edits = Edits {
-            model: ModelEdit::Keep,
-            defaults: &[&route, &provider],
+            model: if names_model {
+                ModelEdit::Keep
+            } else {
+                ModelEdit::Remove
+            },
+            defaults: &[&route, &providers, &fields],
             ask_usage: false,
         };
         Ok(edits.apply(&head, &body))
@@ -210,24 +527,64 @@ pub(crate) fn scan(dialect: Dialect, body: &Bytes, limits: &Limits) -> Result<He
     Head::scan(dialect, body, limits).map_err(Refusal::BodyInvalid)
 }
 
+/// The endpoint at which something about a call is asked.
+fn aside(endpoint: Endpoint, side: &str) -> Option<Endpoint> {
+    let mut parts = endpoint.uri.clone().into_parts();
+    let path = format!("{}{side}", endpoint.uri.path());
+    let query = endpoint.uri.query();
+    let extended = query.map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
+    parts.path_and_query = Some(extended.parse().ok()?);
+    let uri = Uri::from_parts(parts).ok()?;
+    Some(Endpoint { uri, ..endpoint })
+}
+
 /// What a task's own client speaks where the path does not say: MLflow's invocations.
 pub(crate) fn dialect_of(task: Task) -> Dialect {
     match task {
         Task::Chat => Dialect::OpenaiChat,
         Task::Completions => Dialect::OpenaiCompletions,
         Task::Embeddings => Dialect::OpenaiEmbeddings,
+        Task::Rerank => Dialect::CohereRerank,
+        Task::Images | Task::Speech | Task::Transcriptions | Task::Moderations | Task::Realtime => {
+            Dialect::OpenaiMedia
+        }
         Task::Predict => Dialect::MlflowServing,
     }
 }
 
-/// What a dialect's clients ask for.
-pub(crate) fn task_of(dialect: Dialect) -> Task {
-    match dialect {
-        Dialect::OpenaiChat | Dialect::AnthropicMessages => Task::Chat,
-        Dialect::OpenaiCompletions => Task::Completions,
-        Dialect::OpenaiEmbeddings => Task::Embeddings,
-        Dialect::MlflowServing => Task::Predict,
+/// A model as Gemini's bodies name it.
+fn model_name(lane: &Lane) -> String {
+    format!("models/{}", lane.model())
+}
+
+/// Texts that a body has to hold.
+fn texts(fields: &[(&str, &str)]) -> Map<String, Value> {
+    let fields = fields.iter();
+    let fields = fields.map(|(name, value)| ((*name).to_owned(), Value::from(*value)));
+    fields.collect()
+}
+
+/// The address that a body belongs to: one text and several have different ones with Gemini.
+fn for_body(endpoint: Endpoint, head: &Head) -> Endpoint {
+    if endpoint.dialect == Dialect::GeminiEmbeddings && head.field("requests").is_none() {
+        with_method(endpoint, "embedContent")
+    } else {
+        endpoint
     }
+}
+
+/// An address of Google's with another method at its end.
+fn with_method(mut endpoint: Endpoint, method: &str) -> Endpoint {
+    let mut parts = endpoint.uri.clone().into_parts();
+    let path = endpoint.uri.path();
+    let (model, _) = path.rsplit_once(':').unwrap_or((path, ""));
+    let query = endpoint.uri.query().map(|query| format!("?{query}"));
+    let path = format!("{model}:{method}{}", query.unwrap_or_default());
+    if let Ok(path) = path.parse() {
+        parts.path_and_query = Some(path);
+        endpoint.uri = Uri::from_parts(parts).unwrap_or(endpoint.uri);
+    }
+    endpoint
 }
 
 fn pick(fields: &Map<String, Value>, wanted: impl Fn(&str) -> bool) -> Map<String, Value> {

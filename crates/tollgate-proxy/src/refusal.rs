@@ -36,6 +36,8 @@ pub(crate) enum Refusal {
     BodyMalformed { problem: String },
     /// The body is not what the dialect wants.
     BodyInvalid(ReadError),
+    /// The path wants a WebSocket.
+    UpgradeMissing,
     /// The body names no model.
     ModelMissing,
     /// Nothing of that name.
@@ -59,10 +61,14 @@ pub(crate) enum Refusal {
     Unresolved { text: String },
     /// The provider has no endpoint for this task.
     NotServed { target: String, task: &'static str },
+    /// The call goes on from what a provider has stored, and this target's provider cannot look there; the gateway stores nothing.
+    StoredState { field: &'static str, target: String },
     /// The provider answered with an error, which is passed on.
     Provider(Box<ProviderError>),
     /// Every key of the provider was refused by it.
     CredentialsExhausted { status: u16 },
+    /// There is no valid credential for the provider, and its issuer gives none.
+    CredentialMissing,
     /// Every key of the provider is waiting out a rate limit.
     RateLimited { retry_after: Duration },
     /// The provider could not be reached.
@@ -97,7 +103,7 @@ impl Refusal {
         };
         match self {
             Self::UnknownPath { path } => told(404, Kind::NotFound, "unknown_path", format!(
-                "there is no {path} here; the gateway answers at /v1/chat/completions, /v1/messages, /v1/completions, /v1/embeddings, \
+                "there is no {path} here; the gateway answers at /v1/chat/completions, /v1/responses, /v1/messages, /v1/completions, /v1/embeddings, \
                  /v1/models and /gateway/{{route}}/invocations").into()),
             Self::WrongMethod { wanted } => told(405, Kind::InvalidRequest, "method_not_allowed", format!("this path wants {wanted}").into()),
             Self::UrlTooLong { bytes_max } => told(414, Kind::InvalidRequest, "url_too_long", format!("the URL is longer than {bytes_max} bytes").into()),
@@ -114,6 +120,8 @@ impl Refusal {
                 format!("content-encoding `{encoding}` is not understood; send gzip, br, zstd or no encoding").into()),
             Self::BodyMalformed { problem } => told(400, Kind::InvalidRequest, "body_malformed", problem.clone().into()),
             Self::BodyInvalid(error) => Told { param: path_of(error), ..told(400, Kind::InvalidRequest, "invalid_request", error.to_string().into()) },
+            Self::UpgradeMissing => told(426, Kind::InvalidRequest, "upgrade_required",
+                "this path speaks over a WebSocket: send `Connection: Upgrade`, `Upgrade: websocket` and what goes with them".into()),
             Self::ModelMissing => Told { param: Some("model".into()), ..told(400, Kind::InvalidRequest, "model_missing",
                 "`model` is missing; GET /v1/models lists what it may be".into()) },
             Self::RouteUnknown { model, nearest } => Told { param: Some("model".into()), ..told(404, Kind::NotFound, "model_not_found",
@@ -131,6 +139,9 @@ impl Refusal {
             Self::PromptFailed { problem } => told(400, Kind::InvalidRequest, "prompt_failed", problem.clone().into()),
             Self::Unresolved { text } => told(503, Kind::Overloaded, "model_unresolved", text.clone().into()),
             Self::NotServed { target, task } => told(400, Kind::InvalidRequest, "not_served", format!("{target} does not serve {task}").into()),
+            Self::StoredState { field, target } => Told { param: Some((*field).into()), ..told(501, Kind::InvalidRequest, "stored_state_unsupported",
+                format!("`{field}` goes on from a stored answer, and the gateway keeps no stored state yet; {target} does not speak responses itself: \
+                    send the whole conversation in `input`, or use a route to a provider that does").into()) },
             Self::Provider(error) => Told {
                 status: error.status,
                 kind: error.kind,
@@ -140,6 +151,8 @@ impl Refusal {
             },
             Self::CredentialsExhausted { status } => told(502, Kind::Server, "upstream_credentials_exhausted",
                 format!("the provider refused the gateway's own credentials with {status}; your key is fine; whoever runs the gateway has to look at this").into()),
+            Self::CredentialMissing => told(503, Kind::Overloaded, "upstream_credential_missing",
+                "the gateway could not get a credential for the provider; your key is fine; try again".into()),
             Self::RateLimited { .. } => told(429, Kind::RateLimited, "upstream_rate_limited", "the provider asked for a pause; try again after it".into()),
             Self::Unreachable => told(502, Kind::Server, "upstream_unreachable", "the provider could not be reached; try again".into()),
             Self::TimedOut { after } => told(504, Kind::Server, "upstream_timeout", format!("the provider did not answer in time ({after}); try again").into()),

@@ -2,7 +2,6 @@
 //! target's place in the count of the busy.
 
 use std::{
-    convert::Infallible,
     future::Future,
     pin::Pin,
     task::{Context, Poll},
@@ -11,9 +10,11 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tollgate_domain::Timeouts;
 use tollgate_telemetry::Outcome;
+use tollgate_upstream::UpstreamBody;
 
 use crate::{
     account::Account,
@@ -38,7 +39,23 @@ enum Kind {
         account: Option<(Account, Outcome)>,
     },
     Stream(Box<StreamReply>),
+    Bytes(Box<BytesReply>),
 }
+
+/// Bytes on their way to the client, as they come.
+#[derive(Debug)]
+struct BytesReply {
+    body: UpstreamBody,
+    account: Account,
+    engaged: Engaged,
+    patience: Patience,
+    over: bool,
+}
+
+/// An answer that breaks off: the connection is closed, so that the client does not take it for whole.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("the provider's answer broke off")]
+pub struct BrokenAnswer;
 
 /// A stream on its way to the client.
 #[derive(Debug)]
@@ -92,7 +109,7 @@ impl ReplyBody {
             Kind::Whole { bytes, .. } => {
                 Self::accounted(bytes.unwrap_or_default(), account, outcome)
             }
-            Kind::Stream(stream) => Self(Kind::Stream(stream)),
+            kind @ (Kind::Stream(_) | Kind::Bytes(_)) => Self(kind),
         }
     }
 
@@ -103,14 +120,7 @@ impl ReplyBody {
         engaged: Engaged,
         timeouts: &Timeouts,
     ) -> Self {
-        let now = Instant::now();
-        let whole = engaged.started() + timeouts.whole;
-        let patience = Patience {
-            idle: timeouts.idle,
-            whole,
-            alarm: Box::pin(sleep_until((now + timeouts.idle).min(whole))),
-            waiting_since: None,
-        };
+        let patience = Patience::new(&engaged, timeouts);
         Self(Kind::Stream(Box::new(StreamReply {
             relay,
             account,
@@ -122,14 +132,32 @@ impl ReplyBody {
     }
 }
 
+impl ReplyBody {
+    /// Bytes that mean nothing to the gateway, as they come.
+    pub(crate) fn bytes(
+        body: UpstreamBody,
+        account: Account,
+        engaged: Engaged,
+        timeouts: &Timeouts,
+    ) -> Self {
+        Self(Kind::Bytes(Box::new(BytesReply {
+            patience: Patience::new(&engaged, timeouts),
+            body,
+            account,
+            engaged,
+            over: false,
+        })))
+    }
+}
+
 impl Body for ReplyBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = BrokenAnswer;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
         match &mut self.get_mut().0 {
             Kind::Whole { bytes, account } => {
                 if let Some((mut account, outcome)) = account.take() {
@@ -145,6 +173,9 @@ impl Body for ReplyBody {
             Kind::Stream(stream) => stream
                 .poll_bytes(context)
                 .map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Bytes(bytes) => bytes
+                .poll_bytes(context)
+                .map(|bytes| bytes.map(|bytes| bytes.map(Frame::data))),
         }
     }
 
@@ -163,7 +194,7 @@ impl Body for ReplyBody {
             Kind::Whole { bytes, .. } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Kind::Stream(_) => SizeHint::default(),
+            Kind::Stream(_) | Kind::Bytes(_) => SizeHint::default(),
         }
     }
 }
@@ -217,7 +248,9 @@ impl StreamReply {
     /// The end mark is among the bytes that go out next: the client will have the whole answer.
     fn complete(&mut self) {
         self.ending = Some(Outcome::Answered);
-        self.engaged = None;
+        if let Some(engaged) = self.engaged.take() {
+            engaged.succeeded();
+        }
         self.patience.trail();
     }
 
@@ -242,9 +275,60 @@ impl StreamReply {
     }
 }
 
+// === impl BytesReply ===
+
+impl BytesReply {
+    fn poll_bytes(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BrokenAnswer>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(polled) = Pin::new(&mut self.body).poll_frame(context) else {
+            let after = std::task::ready!(self.patience.poll_alarm(context));
+            return Poll::Ready(Some(Err(self.broken(&Break::Silent(after)))));
+        };
+        self.account.waited(self.patience.came());
+        Poll::Ready(match polled {
+            Some(Ok(frame)) => {
+                let data = frame.into_data().unwrap_or_default();
+                self.account.sent(&data);
+                Some(Ok(data))
+            }
+            Some(Err(failure)) => Some(Err(self.broken(&Break::Cut(Some(failure))))),
+            None => {
+                self.over = true;
+                self.engaged.succeeded();
+                self.account.close(Outcome::Answered);
+                None
+            }
+        })
+    }
+
+    fn broken(&mut self, how: &Break) -> BrokenAnswer {
+        self.over = true;
+        self.engaged.broke(how);
+        self.account.record.error_code = Some("stream_broken".into());
+        self.account.record.error_detail = Some(how.detail());
+        self.account.close(Outcome::Cut);
+        BrokenAnswer
+    }
+}
+
 // === impl Patience ===
 
 impl Patience {
+    fn new(engaged: &Engaged, timeouts: &Timeouts) -> Self {
+        let whole = engaged.started() + timeouts.whole;
+        Self {
+            idle: timeouts.idle,
+            whole,
+            alarm: Box::pin(sleep_until((Instant::now() + timeouts.idle).min(whole))),
+            waiting_since: None,
+        }
+    }
+
     /// Something came: the clock starts anew. Gives the time waited for it.
     fn came(&mut self) -> Duration {
         match self.waiting_since.take() {

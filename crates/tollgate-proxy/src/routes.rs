@@ -25,10 +25,17 @@ pub(crate) struct Tree {
 #[derive(Debug)]
 enum How {
     AsWritten,
-    InTurn(AtomicUsize),
+    InTurn(Turns),
     ByWeight(Option<Sticky>),
     LeastBusy,
     Fastest,
+}
+
+/// Whose turn it is: a round of indices, written down once.
+#[derive(Debug)]
+struct Turns {
+    round: Vec<usize>,
+    turn: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -60,7 +67,9 @@ impl Tree {
     pub(crate) fn build(strategy: &Strategy, lane: &impl Fn(&Target) -> Arc<Lane>) -> Self {
         let how = match strategy {
             Strategy::Single(_) | Strategy::Ordered(_) => How::AsWritten,
-            Strategy::RoundRobin(_) => How::InTurn(AtomicUsize::new(0)),
+            Strategy::RoundRobin(choices) => {
+                How::InTurn(Turns::new(choices.iter().map(Choice::weight)))
+            }
             Strategy::Ratio { sticky, .. } => How::ByWeight(sticky.clone()),
             Strategy::LeastBusy(_) => How::LeastBusy,
             Strategy::Fastest(_) => How::Fastest,
@@ -123,9 +132,11 @@ impl Tree {
         let mut order: Vec<usize> = (0..self.branches.len()).collect();
         match &self.how {
             How::AsWritten => {}
-            How::InTurn(turn) => {
-                let turn = turn.fetch_add(1, Ordering::Relaxed);
-                order.rotate_left(turn % self.branches.len().max(1));
+            How::InTurn(turns) => {
+                if let Some(first) = turns.next() {
+                    order.rotate_left(first);
+                }
+                self.last_without_weight(&mut order);
             }
             How::ByWeight(sticky) => {
                 let stickiness = sticky.as_ref().and(stickiness);
@@ -139,6 +150,7 @@ impl Tree {
                 // Among equals, by chance: the first written must not get all that comes at a quiet time.
                 fastrand::shuffle(&mut order);
                 order.sort_by(|&a, &b| self.branches[a].load().total_cmp(&self.branches[b].load()));
+                self.last_without_weight(&mut order);
             }
             How::Fastest => {
                 fastrand::shuffle(&mut order);
@@ -146,9 +158,66 @@ impl Tree {
                 order.sort_by_key(|&index| {
                     self.branches[index].first_token().unwrap_or(Duration::ZERO)
                 });
+                self.last_without_weight(&mut order);
             }
         }
         order
+    }
+
+    /// Who has no weight is only asked when the others fail.
+    fn last_without_weight(&self, order: &mut [usize]) {
+        order.sort_by_key(|&index| self.branches[index].weight == 0);
+    }
+}
+
+// === impl Turns ===
+
+/// Rounds that are kept written down have at most this many turns.
+const TURNS_MAX: u64 = 1_000;
+
+impl Turns {
+    fn new(weights: impl Iterator<Item = u32>) -> Self {
+        let weights: Vec<u64> = weights.map(u64::from).collect();
+        let divisor = weights.iter().copied().fold(0, greatest_common_divisor);
+        let total: u64 = weights.iter().sum::<u64>() / divisor.max(1);
+        // Weights so fine that the round would be too long are made coarser, and nobody's turn is lost.
+        let divisor = divisor.max(1) * total.div_ceil(TURNS_MAX).max(1);
+        let weights = weights.iter().map(|weight| weight.div_ceil(divisor));
+        Self {
+            round: spread(&weights.collect::<Vec<_>>()),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whose turn it is; nobody's where nobody has a weight.
+    fn next(&self) -> Option<usize> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.round.get(turn.checked_rem(self.round.len())?).copied()
+    }
+}
+
+/// A round in which each has as many turns as its weight says, spread evenly: at each turn everybody gains their weight, whoever has the
+/// most is next and pays the total.
+fn spread(weights: &[u64]) -> Vec<usize> {
+    let total: u64 = weights.iter().sum();
+    let mut gains = vec![0_i128; weights.len()];
+    let mut turn = || {
+        for (gain, weight) in gains.iter_mut().zip(weights) {
+            *gain += i128::from(*weight);
+        }
+        let most = gains.iter().copied().max()?;
+        let next = gains.iter().position(|gain| *gain == most)?;
+        gains[next] -= i128::from(total);
+        Some(next)
+    };
+    (0..total).map_while(|_| turn()).collect()
+}
+
+fn greatest_common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 {
+        a
+    } else {
+        greatest_common_divisor(b, a % b)
     }
 }
 
@@ -212,6 +281,21 @@ mod tests {
         }
         assert!((8_800..9_200).contains(&firsts[0]), "{firsts:?}");
         assert_eq!(firsts[2], 0);
+    }
+
+    #[test]
+    fn a_round_gives_each_its_turns_and_spreads_them() {
+        let round = |weights: &[u32]| Turns::new(weights.iter().copied()).round;
+        assert_eq!(round(&[1, 1, 1]), [0, 1, 2]);
+        assert_eq!(round(&[30, 10]), [0, 0, 1, 0]);
+        assert_eq!(round(&[2, 0, 1]), [0, 2, 0]);
+        assert!(round(&[0, 0]).is_empty());
+        let coarse = round(&[1_000_000, 1, 999_999]);
+        assert!(
+            coarse.len() <= 1_003 && coarse.contains(&1),
+            "{}",
+            coarse.len()
+        );
     }
 
     #[test]

@@ -4,12 +4,13 @@ mod stall;
 
 use std::{
     convert::Infallible,
+    error::Error,
     future::{Future, poll_fn},
     io,
     net::{SocketAddr, TcpListener as StdListener},
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -29,7 +30,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_domain::Limits;
 
-use stall::StallGuard;
+pub use stall::StallGuard;
 
 /// Connections that the kernel may hold until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -49,7 +50,7 @@ const HEAD_TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: app
 /// Answers requests.
 pub trait Handler: Clone + Send + Sync + 'static {
     /// The body of its answers.
-    type Body: Body<Data = Bytes, Error = Infallible> + Send + 'static;
+    type Body: Body<Data = Bytes, Error: Error + Send + Sync + 'static> + Send + 'static;
 
     /// Answers one request. Dropped when the client leaves.
     fn call(
@@ -57,6 +58,32 @@ pub trait Handler: Clone + Send + Sync + 'static {
         request: Request<Incoming>,
         client: SocketAddr,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+/// A client's socket.
+pub type ClientSocket = StallGuard<TcpStream>;
+
+type Continuation =
+    Box<dyn FnOnce(ClientSocket, Bytes) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// Rides in an answer of status 101: what is done with the connection once the answer is written.
+///
+/// It is done by the connection's own task, so that it is counted, and waited for when the gateway goes down.
+#[derive(Clone)]
+pub struct Upgrade(Arc<Mutex<Option<Continuation>>>);
+
+impl Upgrade {
+    /// `go_on` gets the socket, and what the client has sent on it already.
+    pub fn new<F: Future<Output = ()> + Send + 'static>(
+        go_on: impl FnOnce(ClientSocket, Bytes) -> F + Send + 'static,
+    ) -> Self {
+        let go_on: Continuation = Box::new(|socket, sent| Box::pin(go_on(socket, sent)));
+        Self(Arc::new(Mutex::new(Some(go_on))))
+    }
+
+    fn take(&self) -> Option<Continuation> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// How many connections are open, over all workers.
@@ -196,8 +223,16 @@ impl<H: Handler> Connection<H> {
             return; // The client has left already.
         }
         let (handler, client) = (&self.handler, self.client);
+        let upgrade = Mutex::new(None);
+        let chosen = &upgrade;
         let service = service_fn(move |request| {
-            Box::pin(async move { Ok::<_, Infallible>(handler.call(request, client).await) })
+            Box::pin(async move {
+                let response = handler.call(request, client).await;
+                if let Some(upgrade) = response.extensions().get::<Upgrade>() {
+                    *chosen.lock().unwrap_or_else(PoisonError::into_inner) = upgrade.take();
+                }
+                Ok::<_, Infallible>(response)
+            })
         });
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -220,6 +255,13 @@ impl<H: Handler> Connection<H> {
         .await;
         let parts = connection.into_parts();
         let mut stream = parts.io.into_inner();
+        let upgrade = upgrade
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let (Ok(()), Some(go_on)) = (&ended, upgrade) {
+            return go_on(stream, parts.read_buf).await;
+        }
         match ended {
             // A head that was begun and not finished; a connection that was merely idle is closed without a word.
             Err(error) if error.is_timeout() && !parts.read_buf.is_empty() => {

@@ -8,10 +8,10 @@ use std::{
 use bytes::Bytes;
 use http_body::Body;
 use tollgate_dialects::{
-    AnswerForm, ErrorKind, ProviderError, SseEvent, SseSplitter, StopReason, StreamEvent,
+    AnswerForm, ErrorKind, Frames, JsonArray, ProviderError, SseEvent, StopReason, StreamEvent,
     StreamReader, StreamWriter, Watch,
 };
-use tollgate_domain::{Dialect, StreamEnd, Usage};
+use tollgate_domain::{Dialect, Framing, StreamEnd, Usage};
 use tollgate_upstream::{Failure, UpstreamBody};
 
 /// Turns the bytes of a provider's stream into those of the client's, as they come.
@@ -30,7 +30,7 @@ enum Source {
     /// A provider's answer.
     Wire {
         body: UpstreamBody,
-        splitter: SseSplitter,
+        splitter: Frames,
     },
     /// A whole answer of a provider that does not stream, told as a stream.
     Told(std::vec::IntoIter<StreamEvent>),
@@ -123,7 +123,7 @@ impl Relay {
         Self::new(
             Source::Wire {
                 body,
-                splitter: SseSplitter::new(event_bytes_max),
+                splitter: Frames::new(dialect.framing(), event_bytes_max),
             },
             mode,
         )
@@ -145,7 +145,7 @@ impl Relay {
         Self::new(
             Source::Wire {
                 body,
-                splitter: SseSplitter::new(event_bytes_max),
+                splitter: Frames::new(dialect.framing(), event_bytes_max),
             },
             mode,
         )
@@ -169,6 +169,12 @@ impl Relay {
             facts: Facts::default(),
             phase: Phase::Flowing,
         }
+    }
+
+    /// Cuts into events for the client as it wants.
+    pub(crate) fn framed(mut self, framing: Framing) -> Self {
+        self.out.array = (framing == Framing::JsonArray).then(JsonArray::default);
+        self
     }
 
     /// What was told since the last call.
@@ -267,8 +273,7 @@ impl Relay {
                     self.out.push(&event.raw);
                 }
                 if seen.end {
-                    self.phase = Phase::Trailing;
-                    return Step::Complete;
+                    return self.complete();
                 }
                 Step::Went
             }
@@ -286,12 +291,11 @@ impl Relay {
         let Source::Wire { splitter, .. } = &mut self.source else {
             return Step::Over;
         };
-        if let Some(mut event) = splitter.finish() {
+        if let Some(event) = splitter.finish() {
             // Some providers leave out the last blank line; a piece of an event is something else.
             if !is_whole(&event.data) {
                 return self.broken(Break::Cut(None));
             }
-            event.raw = [&event.raw, &b"\n\n"[..]].concat().into();
             match self.event(&event) {
                 Step::Went => {}
                 end => return end,
@@ -303,8 +307,7 @@ impl Relay {
                     return self.broken(Break::Cut(None));
                 }
                 writer.write(&StreamEvent::End, self.out.buffer());
-                self.phase = Phase::Trailing;
-                Step::Complete
+                self.complete()
             }
             Mode::Translated { reader, events, .. } => {
                 reader.finish(events);
@@ -343,7 +346,7 @@ impl Relay {
         for event in events.drain(..) {
             match &event {
                 StreamEvent::Delta { .. } | StreamEvent::PartStart { .. } => {
-                    self.facts.content |= is_content(&event)
+                    self.facts.content |= event.is_content()
                 }
                 StreamEvent::Usage(usage)
                 | StreamEvent::Start {
@@ -362,10 +365,18 @@ impl Relay {
             writer.write(&event, self.out.buffer());
             if event == StreamEvent::End {
                 self.phase = Phase::Trailing;
+                self.out.is_complete = true;
                 return Step::Complete;
             }
         }
         Step::Went
+    }
+
+    /// The answer is whole.
+    fn complete(&mut self) -> Step {
+        self.phase = Phase::Trailing;
+        self.out.is_complete = true;
+        Step::Complete
     }
 
     fn broken(&mut self, how: Break) -> Step {
@@ -379,20 +390,6 @@ fn is_whole(data: &[u8]) -> bool {
     data.is_empty()
         || data.trim_ascii() == b"[DONE]"
         || serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
-}
-
-/// Whether a person would see something of it.
-fn is_content(event: &StreamEvent) -> bool {
-    match event {
-        StreamEvent::Delta { .. } => true,
-        StreamEvent::PartStart { start, .. } => !matches!(
-            start,
-            tollgate_dialects::PartStart::Text
-                | tollgate_dialects::PartStart::Reasoning
-                | tollgate_dialects::PartStart::Refusal
-        ),
-        _ => false,
-    }
 }
 
 // === impl Break ===
@@ -410,10 +407,25 @@ impl Break {
                 "upstream_unreadable",
                 "the provider's stream could not be understood; what came before is incomplete",
             ),
+            Self::Silent("whole_timeout") => gateway_error(
+                "upstream_timeout",
+                "the provider took longer than an answer may take; what came before is incomplete",
+            ),
             Self::Silent(_) => gateway_error(
                 "upstream_timeout",
                 "the provider fell silent; what came before is incomplete",
             ),
+        }
+    }
+
+    /// A stable word for logs and metrics.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Said { .. } => "error_in_stream",
+            Self::Cut(Some(failure)) => failure.kind().as_str(),
+            Self::Cut(None) => "cut",
+            Self::Unreadable(_) => "unreadable",
+            Self::Silent(after) => after,
         }
     }
 
@@ -446,6 +458,10 @@ pub(crate) fn gateway_error(code: &str, message: &str) -> ProviderError {
 struct Out {
     first: Option<Bytes>,
     more: Vec<u8>,
+    /// Events become the elements of an array.
+    array: Option<JsonArray>,
+    /// All events of the answer have come.
+    is_complete: bool,
 }
 
 impl Out {
@@ -465,6 +481,19 @@ impl Out {
     }
 
     fn take(&mut self) -> Option<Bytes> {
+        let bytes = self.take_events();
+        let Some(array) = &mut self.array else {
+            return bytes;
+        };
+        let mut told = Vec::new();
+        array.push(bytes.unwrap_or_default(), &mut told);
+        if self.is_complete {
+            array.close(&mut told);
+        }
+        (!told.is_empty()).then(|| Bytes::from(told))
+    }
+
+    fn take_events(&mut self) -> Option<Bytes> {
         match self.first.take() {
             Some(first) => Some(first),
             None if self.more.is_empty() => None,

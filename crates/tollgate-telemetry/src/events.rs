@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal, net::SocketAddr, sync::atomic::Ordering, time::Duration};
 
-use tollgate_domain::{Revision, TargetName};
+use tollgate_domain::{ProviderName, Revision, TargetName};
 use tracing_subscriber::EnvFilter;
 
 use crate::Telemetry;
@@ -134,6 +134,41 @@ impl TargetRecovered<'_> {
     pub fn emit(&self, telemetry: &Telemetry) {
         telemetry.metrics.cooling(self.target, false);
         tracing::info!(target_name = %self.target, "target answers again");
+    }
+}
+
+/// A provider's credential was renewed.
+#[derive(Clone, Copy, Debug)]
+pub struct CredentialRenewed<'a> {
+    /// Whose.
+    pub provider: &'a ProviderName,
+    /// How long the new one lasts, where it ends.
+    pub lifetime: Option<Duration>,
+}
+
+impl CredentialRenewed<'_> {
+    /// Writes the log and moves the metrics.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        telemetry.metrics.renewal(self.provider, true);
+        let seconds = self.lifetime.map(|lifetime| lifetime.as_secs());
+        tracing::info!(provider = %self.provider, seconds, "credential renewed");
+    }
+}
+
+/// A provider's credential could not be renewed; the old one stays until it expires.
+#[derive(Clone, Copy, Debug)]
+pub struct CredentialNotRenewed<'a> {
+    /// Whose.
+    pub provider: &'a ProviderName,
+    /// Why, without secrets.
+    pub problem: &'a str,
+}
+
+impl CredentialNotRenewed<'_> {
+    /// Writes the log and moves the metrics.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        telemetry.metrics.renewal(self.provider, false);
+        tracing::warn!(provider = %self.provider, problem = self.problem, "credential not renewed; the old one stays until it expires");
     }
 }
 

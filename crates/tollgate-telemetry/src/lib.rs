@@ -17,6 +17,8 @@ use std::{
     },
 };
 
+use tollgate_domain::TargetName;
+
 pub use call::{AttemptOutcome, AttemptRecord, CallContent, CallRecord, Outcome, Params};
 pub use call_log::{CallLog, LogWriter};
 use metrics::{Metrics, Shard};
@@ -70,6 +72,11 @@ impl Telemetry {
             shard: self.metrics.shard(worker),
             log: self.log.clone(),
         }
+    }
+
+    /// After a change of the configuration: whether a target is left alone now, and `None` where there is no such target any more.
+    pub fn review_targets(&self, is_cooling: impl Fn(&TargetName) -> Option<bool>) {
+        self.metrics.review_coolings(is_cooling);
     }
 
     /// All metrics, in the `OpenMetrics` text format.

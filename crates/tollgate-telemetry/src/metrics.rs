@@ -19,7 +19,7 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
-use tollgate_domain::{Revision, TargetName, Usage};
+use tollgate_domain::{ProviderName, Revision, TargetName, Usage};
 
 use crate::{CallRecord, Outcome};
 use families::{Family, Histogram, Labels};
@@ -41,6 +41,14 @@ pub(crate) struct Metrics {
     pub(crate) newest_taken: AtomicBool,
     revision: Mutex<Option<Revision>>,
     coolings: Mutex<HashMap<TargetName, Cooling>>,
+    renewals: Mutex<HashMap<ProviderName, Renewals>>,
+}
+
+/// Renewals of a provider's credential.
+#[derive(Clone, Copy, Debug, Default)]
+struct Renewals {
+    renewed: u64,
+    failed: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,6 +80,7 @@ impl Metrics {
             newest_taken: AtomicBool::new(true),
             revision: Mutex::new(None),
             coolings: Mutex::default(),
+            renewals: Mutex::default(),
         }
     }
 
@@ -90,6 +99,27 @@ impl Metrics {
             let cooling = coolings.entry(target.clone()).or_default();
             cooling.times += u64::from(now);
             cooling.now = now;
+        }
+    }
+
+    /// Takes over who is left alone now; `None` is said of targets that are no longer there.
+    pub(crate) fn review_coolings(&self, is_cooling: impl Fn(&TargetName) -> Option<bool>) {
+        let mut coolings = self.coolings.lock().unwrap_or_else(PoisonError::into_inner);
+        coolings.retain(|target, cooling| match is_cooling(target) {
+            Some(now) => {
+                cooling.now = now;
+                true
+            }
+            None => false,
+        });
+    }
+
+    pub(crate) fn renewal(&self, provider: &ProviderName, succeeded: bool) {
+        let mut all = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < families::SERIES_MAX || all.contains_key(provider) {
+            let renewals = all.entry(provider.clone()).or_default();
+            renewals.renewed += u64::from(succeeded);
+            renewals.failed += u64::from(!succeeded);
         }
     }
 
@@ -128,6 +158,13 @@ impl Metrics {
                 .iter()
                 .map(|(target, cooling)| (target.to_string(), *cooling))
                 .collect(),
+            renewals: self
+                .renewals
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .iter()
+                .map(|(provider, renewals)| (provider.to_string(), *renewals))
+                .collect(),
             log_lines_dropped,
         };
         let mut registry = Registry::default();
@@ -147,6 +184,7 @@ struct Totals {
     attempts: Family<u64, 3>,
     retries: Family<u64, 1>,
     tokens: Family<u64, 3>,
+    search_units: Family<u64, 2>,
     fields_dropped: Family<u64, 1>,
     gateway_duration: Family<Histogram, 1>,
     operation_duration: Family<Histogram, 4>,
@@ -227,6 +265,9 @@ impl Totals {
                 *self.tokens.entry([route, target.as_str(), class]) += tokens;
             }
         }
+        if let Some(units) = record.usage.search_units {
+            *self.search_units.entry([route, target.as_str()]) += units;
+        }
     }
 
     fn add(&mut self, other: &Self) {
@@ -236,6 +277,7 @@ impl Totals {
         self.attempts.add(&other.attempts, add);
         self.retries.add(&other.retries, add);
         self.tokens.add(&other.tokens, add);
+        self.search_units.add(&other.search_units, add);
         self.fields_dropped.add(&other.fields_dropped, add);
         self.gateway_duration
             .add(&other.gateway_duration, Histogram::add);
@@ -307,6 +349,7 @@ struct Scrape {
     newest_taken: bool,
     revision: String,
     coolings: Vec<(String, Cooling)>,
+    renewals: Vec<(String, Renewals)>,
     log_lines_dropped: u64,
 }
 
@@ -366,6 +409,18 @@ impl Collector for Scrape {
             ConstGauge::new(i64::from(cooling.now))
                 .encode(family.encode_family(&[("target", target.as_str())])?)?;
         }
+        let mut family = encoder.encode_descriptor(
+            "tollgate_credential_renewals",
+            "Renewals of providers' credentials, by how they went.",
+            None,
+            MetricType::Counter,
+        )?;
+        for (provider, renewals) in &self.renewals {
+            for (result, count) in [("renewed", renewals.renewed), ("failed", renewals.failed)] {
+                let labels = [("provider", provider.as_str()), ("result", result)];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
         counter(
             &mut encoder,
             "tollgate_log_lines_dropped",
@@ -418,6 +473,13 @@ impl Totals {
             "Tokens by class; the classes do not overlap.",
             ["route", "target", "class"],
             &self.tokens,
+        )?;
+        counters(
+            encoder,
+            "tollgate_search_units",
+            "Searches that were billed, of rerank calls.",
+            ["route", "target"],
+            &self.search_units,
         )?;
         counters(
             encoder,

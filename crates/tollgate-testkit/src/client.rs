@@ -120,8 +120,16 @@ pub async fn post(
 /// # Errors
 /// When there is no answer.
 pub async fn get(address: SocketAddr, path: &str) -> Result<Answer> {
+    get_with(address, path, &[]).await
+}
+
+/// The same with headers.
+///
+/// # Errors
+/// When there is no answer.
+pub async fn get_with(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
     timeout(PATIENCE, async {
-        whole(open(address, "GET", path, &[], Vec::new()).await?).await
+        whole(open(address, "GET", path, headers, Vec::new()).await?).await
     })
     .await
     .context("no answer in time")?
@@ -149,8 +157,10 @@ pub async fn open(
     let mut request = Request::builder()
         .method(method)
         .uri(path)
-        .header("host", address.to_string())
-        .header("content-type", "application/json");
+        .header("host", address.to_string());
+    if !headers.iter().any(|(name, _)| *name == "content-type") {
+        request = request.header("content-type", "application/json");
+    }
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

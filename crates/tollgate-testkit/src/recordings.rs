@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -48,6 +49,11 @@ impl Recording {
     /// The answer's body as bytes.
     pub fn response_bytes(&self) -> Vec<u8> {
         match &self.response_body {
+            Value::String(text)
+                if matches!(self.response_body_kind.as_str(), "eventstream" | "base64") =>
+            {
+                STANDARD.decode(text).unwrap_or_default()
+            }
             Value::String(text) => text.clone().into_bytes(),
             value => value.to_string().into_bytes(),
         }
@@ -58,6 +64,8 @@ impl Recording {
         match self.response_body_kind.as_str() {
             "sse" => "text/event-stream",
             "json" => "application/json",
+            "ndjson" => "application/x-ndjson",
+            "eventstream" => "application/vnd.amazon.eventstream",
             _ => "text/plain",
         }
     }

@@ -11,11 +11,13 @@ use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio::sync::Semaphore;
-use tollgate_dialects::{CallForm, Policy, read_call, read_error, rules, write_call};
+use tollgate_dialects::{
+    Call, CallForm, ErrorKind, Policy, Rule, field_named, read_call, read_error, rules, write_call,
+};
 use tollgate_domain::{ChatInput, Dialect, StreamUsage};
 
 use crate::{
-    client::{self, Answer},
+    client::Answer,
     meaning::difference,
     recordings::{self, Recording},
 };
@@ -27,6 +29,9 @@ const AT_ONCE: usize = 16;
 
 /// Failures that are shown.
 const SHOWN_MAX: usize = 25;
+
+/// Characters of a failure that are shown; answers may be long.
+const SHOWN_CHARS: usize = 600;
 
 /// How replays went.
 #[derive(Debug, Default)]
@@ -91,12 +96,14 @@ async fn replay_all(program: &Path, parts: Vec<Part>) -> Result<Counts> {
         running.push(tasks.spawn(async move {
             let _permit = gate.acquire().await;
             let part = &parts[index];
-            let mut verdicts = vec![("own", own_dialect(&stage, index, part).await)];
-            if let Some(other) = part.other_dialect() {
-                verdicts.push((
-                    other.as_str(),
-                    other_dialect(&stage, index, part, other).await,
-                ));
+            let mut verdicts = Vec::new();
+            for client in part.clients() {
+                verdicts.push(if client == part.dialect {
+                    ("own", own_dialect(&stage, index, part).await)
+                } else {
+                    let verdict = other_dialect(&stage, index, part, client).await;
+                    (client.as_str(), verdict)
+                });
             }
             (index, verdicts)
         }));
@@ -125,7 +132,16 @@ async fn own_dialect(stage: &Stage, index: usize, part: &Part) -> Verdict {
             answer.text()
         ));
     };
-    let bare = |value: &Value| without(value, &["model", "stream_options"]);
+    let bare = |value: &Value| {
+        let mut bare = without(value, &["model", "stream_options"]);
+        // Each of these names the model.
+        if let Some(Value::Array(requests)) = bare.get_mut("requests") {
+            requests
+                .iter_mut()
+                .for_each(|request| *request = without(request, &["model"]));
+        }
+        bare
+    };
     if let Some(difference) = difference(&bare(&received), &bare(&part.recording.request_body)) {
         return Verdict::Failed(format!("the request changed {difference}"));
     }
@@ -154,10 +170,11 @@ fn same_answer(part: &Part, answer: &Answer) -> Result<(), String> {
         ));
     }
     let said = recording.response_bytes();
-    if recording.response_body_kind != "sse" {
+    if !part.is_answered_by_stream() {
         if part.asks_for_stream() && part.dialect != Dialect::MlflowServing {
-            return gist::of_answer(part.dialect, &said).and_then(|said| {
-                gist::of_answer(part.dialect, &answer.body).and_then(|heard| said.compare(&heard))
+            return gist::of_answer(part.dialect, false, &said).and_then(|said| {
+                gist::of_answer(part.dialect, true, &answer.body)
+                    .and_then(|heard| said.compare(&heard))
             });
         }
         return if answer.body == said {
@@ -166,9 +183,9 @@ fn same_answer(part: &Part, answer: &Answer) -> Result<(), String> {
             Err("the answer's bytes changed".to_owned())
         };
     }
-    let said = client::events(&String::from_utf8_lossy(&said));
+    let said = part.events(&said);
     let said: Vec<&String> = said.iter().filter(|event| !part.is_hidden(event)).collect();
-    let heard = answer.events();
+    let heard = part.events(&answer.body);
     let complete = stage::is_complete(part, &said);
     let cut = if complete {
         said.len()
@@ -203,7 +220,7 @@ fn same_answer(part: &Part, answer: &Answer) -> Result<(), String> {
 fn same_error(part: &Part, answer: &Answer) -> Result<(), String> {
     let recording = &part.recording;
     let said = read_error(part.dialect, recording.status, &recording.response_bytes());
-    if recording.status == 401 {
+    if said.kind == ErrorKind::Authentication {
         return if answer.status == 502 {
             Ok(())
         } else {
@@ -230,17 +247,22 @@ fn same_error(part: &Part, answer: &Answer) -> Result<(), String> {
 async fn other_dialect(stage: &Stage, index: usize, part: &Part, other: Dialect) -> Verdict {
     let recording = &part.recording;
     let recorded = recording.request_body.to_string();
-    let Ok(call) = read_call(part.dialect, recorded.as_bytes()) else {
+    let Ok(mut call) = read_call(part.dialect, recorded.as_bytes()) else {
         return Verdict::Impossible;
     };
-    let form = |dialect, model| CallForm {
-        dialect,
-        model: Some(model),
+    // Some dialects say so in their address.
+    if let Call::Chat(chat) = &mut call {
+        chat.stream = part.asks_for_stream();
+    }
+    let route = part.route(other);
+    let form = CallForm {
+        dialect: other,
+        model: (!stage::is_named_by_address(other)).then_some(route.as_str()),
         chat_input: ChatInput::Messages,
         stream_usage: StreamUsage::Unasked,
         drop_unsupported: true,
     };
-    let Ok(written) = write_call(&call, &form(other, &part.route(other))) else {
+    let Ok(written) = write_call(&call, &form) else {
         return Verdict::Impossible;
     };
     let request: Value = serde_json::from_slice(&written.body).unwrap_or_default();
@@ -290,12 +312,23 @@ fn lost_in_call(
     let lost = CallGist::differences(&before, &after);
     let in_table = |field: &str| {
         rules().iter().any(|rule| {
-            ((rule.from, rule.to) == (own, other) || (rule.from, rule.to) == (other, own))
-                && gist::concerns(rule.field, field)
+            let concerns = match rule.field {
+                Some(about) => gist::concerns(about, field),
+                None => gist::extra_concerns(rule.name, field),
+            };
+            concerns
+                && ((rule.from, rule.to) == (own, other) || (rule.from, rule.to) == (other, own))
         })
     };
+    let concerns = |name: &str, field: &str| {
+        let about = field_named(own, name).or_else(|| field_named(other, name));
+        about.map_or_else(
+            || gist::extra_concerns(name, field),
+            |about| gist::concerns(about, field),
+        )
+    };
     for (field, problem) in &lost {
-        if !named.iter().any(|name| gist::concerns(name, field)) && !in_table(field) {
+        if !named.iter().any(|name| concerns(name, field)) && !in_table(field) {
             return Err(format!(
                 "{field} was lost on the way to {} and back: {problem} (named: {named:?})",
                 other.as_str()
@@ -311,30 +344,32 @@ fn answer_in_other(part: &Part, other: Dialect, answer: &Answer) -> Result<(), S
     if recording.status >= 400 {
         let said = read_error(part.dialect, recording.status, &recording.response_bytes());
         let heard = read_error(other, answer.status, &answer.body);
-        let expected = if recording.status == 401 {
-            502
-        } else {
-            said.status
-        };
+        let is_refused_key = said.kind == ErrorKind::Authentication;
+        let expected = if is_refused_key { 502 } else { said.status };
         if answer.status != expected {
             return Err(format!("status {} instead of {expected}", answer.status));
         }
-        return if recording.status == 401 || heard.message == said.message {
+        return if is_refused_key || heard.message == said.message {
             Ok(())
         } else {
             Err(format!("the error's text changed to {:?}", heard.message))
         };
     }
-    let said = gist::of_answer(part.dialect, &recording.response_bytes());
+    let streamed = part.asks_for_stream();
+    let said = gist::of_answer(
+        part.dialect,
+        part.is_answered_by_stream(),
+        &recording.response_bytes(),
+    );
     match said {
         // What was recorded is itself broken; the client must not take it for whole.
         Err(_) if answer.status >= 400 => Ok(()),
-        Err(_) => match gist::of_answer(other, &answer.body) {
+        Err(_) => match gist::of_answer(other, streamed, &answer.body) {
             Err(_) => Ok(()),
             Ok(_) => Err("a broken answer arrived as a whole one".to_owned()),
         },
         Ok(said) => {
-            let heard = gist::of_answer(other, &answer.body).map_err(|problem| {
+            let heard = gist::of_answer(other, streamed, &answer.body).map_err(|problem| {
                 format!("the answer cannot be read: {problem}: {}", answer.text())
             })?;
             AnswerGist::compare(&said, &heard)
@@ -385,55 +420,141 @@ impl Counts {
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for failure in self.failures.iter().take(SHOWN_MAX) {
-            writeln!(f, "{failure}")?;
+            let shown: String = failure.chars().take(SHOWN_CHARS).collect();
+            writeln!(f, "{shown}")?;
         }
         if self.failures.len() > SHOWN_MAX {
             writeln!(f, "... and {} more", self.failures.len() - SHOWN_MAX)?;
         }
-        writeln!(
-            f,
-            "| recorded | client | passed | passed, with losses named | cannot be asked | failed |"
-        )?;
-        writeln!(f, "|---|---|--:|--:|--:|--:|")?;
-        let mut total = Row::default();
-        for ((recorded, client), row) in &self.rows {
-            writeln!(
-                f,
-                "| {recorded} | {client} | {} | {} | {} | {} |",
-                row.passed, row.lossy, row.impossible, row.failed
-            )?;
-            total.passed += row.passed;
-            total.lossy += row.lossy;
-            total.impossible += row.impossible;
-            total.failed += row.failed;
+        let mut clients: Vec<&str> = self.rows.keys().map(|(_, client)| *client).collect();
+        clients.sort_unstable();
+        clients.dedup();
+        // Each in its own dialect first.
+        clients.sort_by_key(|client| *client != "own");
+        let heads: String = clients
+            .iter()
+            .map(|client| format!(" {client} |"))
+            .collect();
+        writeln!(f, "| recorded |{heads}")?;
+        writeln!(f, "|---|{}", "--:|".repeat(clients.len()))?;
+        let mut recorded: Vec<&String> = self.rows.keys().map(|(recorded, _)| recorded).collect();
+        recorded.dedup();
+        let mut totals: BTreeMap<&str, Row> = BTreeMap::new();
+        for recorded in recorded {
+            write!(f, "| {recorded} |")?;
+            for client in &clients {
+                let row = self.rows.get(&(recorded.clone(), *client));
+                write!(f, " {} |", row.map(Row::to_string).unwrap_or_default())?;
+                if let Some(row) = row {
+                    totals.entry(client).or_default().add(row);
+                }
+            }
+            writeln!(f)?;
         }
-        writeln!(
+        write!(f, "| **all** |")?;
+        for client in &clients {
+            write!(f, " {} |", totals.entry(client).or_default())?;
+        }
+        writeln!(f)
+    }
+}
+
+impl Row {
+    fn add(&mut self, other: &Self) {
+        self.passed += other.passed;
+        self.lossy += other.lossy;
+        self.impossible += other.impossible;
+        self.failed += other.failed;
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
             f,
-            "| **all** | | {} | {} | {} | {} |",
-            total.passed, total.lossy, total.impossible, total.failed
+            "{} / {} / {} / {}",
+            self.passed, self.lossy, self.impossible, self.failed
         )
     }
 }
 
-/// The table of what dialects cannot express, as Markdown.
+/// The table of what dialects cannot express, as Markdown: for each client's dialect what is done with its fields at each
+/// provider's, then how and why.
 pub fn rules_table() -> String {
     let mut text = String::new();
-    for pair in rules().chunk_by(|left, right| (left.from, left.to) == (right.from, right.to)) {
-        let [rule, ..] = pair else { continue };
-        text += &format!(
-            "\n## `{}` to `{}`\n\n",
-            rule.from.as_str(),
-            rule.to.as_str()
-        );
-        text += "| field | what is done | how, or why |\n|---|---|---|\n";
-        for rule in pair {
-            let (done, why) = match rule.policy {
-                Policy::Mapped(how) => ("mapped", how),
-                Policy::Dropped(why) => ("dropped", why),
-                Policy::Refused(why) => ("refused", why),
-            };
-            text += &format!("| `{}` | {done} | {why} |\n", rule.field);
-        }
+    for rules in rules().chunk_by(|left, right| left.from == right.from) {
+        text += &matrix(rules);
+    }
+    text += "\n# How, and why\n";
+    let mut targets: Vec<Dialect> = rules().iter().map(|rule| rule.to).collect();
+    targets.sort();
+    targets.dedup();
+    for to in targets {
+        text += &reasons(to);
     }
     text
+}
+
+/// What is done with the fields of one client's dialect.
+fn matrix(rules: &[Rule]) -> String {
+    let Some(first) = rules.first() else {
+        return String::new();
+    };
+    let mut targets: Vec<Dialect> = rules.iter().map(|rule| rule.to).collect();
+    targets.dedup();
+    let mut names: Vec<&str> = Vec::new();
+    for rule in rules {
+        if !names.contains(&rule.name) {
+            names.push(rule.name);
+        }
+    }
+    let heads: String = targets
+        .iter()
+        .map(|to| format!(" to `{}` |", to.as_str()))
+        .collect();
+    let mut text = format!(
+        "\n## Clients that speak `{}`\n\n| field |{heads}\n|---|",
+        first.from.as_str()
+    );
+    text += &"---|".repeat(targets.len());
+    text.push('\n');
+    for name in names {
+        text += &format!("| `{name}` |");
+        for to in &targets {
+            let rule = rules
+                .iter()
+                .find(|rule| rule.to == *to && rule.name == name);
+            text += &format!(" {} |", rule.map_or("", |rule| word(rule.policy)));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// How a provider's dialect does with each field, and why.
+fn reasons(to: Dialect) -> String {
+    let mut text = format!(
+        "\n## To `{}`\n\n| field | what is done | how, or why |\n|---|---|---|\n",
+        to.as_str()
+    );
+    let mut rows: Vec<(&str, &str, &str)> = Vec::new();
+    for rule in rules().iter().filter(|rule| rule.to == to) {
+        let (Policy::Mapped(why) | Policy::Dropped(why) | Policy::Refused(why)) = rule.policy;
+        let row = (rule.name, word(rule.policy), why);
+        if !rows.contains(&row) {
+            rows.push(row);
+        }
+    }
+    for (name, done, why) in rows {
+        text += &format!("| `{name}` | {done} | {why} |\n");
+    }
+    text
+}
+
+const fn word(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Mapped(_) => "mapped",
+        Policy::Dropped(_) => "dropped",
+        Policy::Refused(_) => "refused",
+    }
 }

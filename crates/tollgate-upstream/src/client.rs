@@ -9,11 +9,11 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body::{Body, Frame};
-use http_body_util::Full;
-use hyper::{body::Incoming, client::conn::http1::SendRequest};
+use hyper::{body::Incoming, client::conn::http1::SendRequest, upgrade::Upgraded};
 use rustls::RootCertStore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -21,8 +21,10 @@ use tollgate_domain::{Timeouts, Transport};
 
 use crate::{
     connect::{Connector, Origin},
+    decode::Decoder,
     demo::{self, DemoBody},
     failure::{Failure, FailureKind},
+    request_body::RequestBody,
 };
 
 /// What a worker's connections are bound by.
@@ -56,19 +58,20 @@ pub struct Upstream {
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<RequestBody>,
     since: Instant,
 }
 
 /// A request to a provider.
-#[derive(Clone)]
 pub struct UpstreamRequest {
+    /// `POST` for every call; issuers of credentials want others, too.
+    pub(crate) method: Method,
     /// The whole address.
     pub uri: Uri,
     /// All headers but `host` and `content-length`.
     pub headers: HeaderMap,
     /// The body.
-    pub body: Bytes,
+    pub body: RequestBody,
     /// How the provider is reached.
     pub(crate) transport: Transport,
 }
@@ -94,6 +97,7 @@ enum Source {
     Wire {
         body: Incoming,
         checkin: Option<Checkin>,
+        decoder: Option<Box<Decoder>>,
     },
     Demo(DemoBody),
 }
@@ -102,7 +106,7 @@ enum Source {
 struct Checkin {
     upstream: Weak<Upstream>,
     origin: Origin,
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<RequestBody>,
 }
 
 // === impl Upstream ===
@@ -128,7 +132,7 @@ impl Upstream {
         timeouts: &Timeouts,
     ) -> Result<UpstreamResponse, Failure> {
         if request.transport == Transport::Demo {
-            let (status, headers, body) = demo::answer(request.uri.path(), &request.body);
+            let (status, headers, body) = demo::answer(request.uri.path(), request.body.first());
             return Ok(UpstreamResponse {
                 status,
                 headers,
@@ -136,11 +140,14 @@ impl Upstream {
             });
         }
         let (origin, message) = into_message(request)?;
-        while let Some(mut sender) = self.take(&origin) {
+        // A body that the client sends only once gets a connection that is known to be open.
+        while let Some(again) = again(&message)
+            && let Some(mut sender) = self.take(&origin)
+        {
             if sender.ready().await.is_err() {
                 continue;
             }
-            match sender.send_request(message.clone()).await {
+            match sender.send_request(again).await {
                 Ok(response) => return Ok(self.received(response, origin, sender)),
                 // Closed by the provider just as it was taken: it has not answered, so a new connection may be asked.
                 Err(error) if !error.is_parse() => break,
@@ -155,6 +162,54 @@ impl Upstream {
         Ok(self.received(response, origin, sender))
     }
 
+    /// Asks for a WebSocket, on a connection of its own. `protocol` is what is to be spoken on it.
+    ///
+    /// # Errors
+    /// When no answer came. An answer that is no switch of protocols is given as it is.
+    pub async fn open_socket(
+        self: &Arc<Self>,
+        request: UpstreamRequest,
+        protocol: Option<&HeaderValue>,
+        timeouts: &Timeouts,
+    ) -> Result<Result<Upgraded, UpstreamResponse>, Failure> {
+        let (origin, mut message) = into_message(request)?;
+        *message.method_mut() = Method::GET;
+        *message.body_mut() = RequestBody::whole(Bytes::new());
+        let headers = message.headers_mut();
+        for name in [header::CONTENT_TYPE, header::ACCEPT] {
+            headers.remove(name);
+        }
+        let nonce: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
+        let nonce = HeaderValue::from_str(&STANDARD.encode(nonce))
+            .map_err(|error| Failure::new(FailureKind::Protocol, error))?;
+        headers.insert(header::SEC_WEBSOCKET_KEY, nonce);
+        for (name, value) in [
+            (header::CONNECTION, "Upgrade"),
+            (header::UPGRADE, "websocket"),
+            (header::SEC_WEBSOCKET_VERSION, "13"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        if let Some(protocol) = protocol {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol.clone());
+        }
+        let mut sender = self.connector.connect(&origin, timeouts.connect).await?;
+        let response = sender
+            .send_request(message)
+            .await
+            .map_err(Failure::before_head)?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Err(self.received(response, origin, sender)));
+        }
+        let upgraded = hyper::upgrade::on(response).await;
+        upgraded.map(Ok).map_err(Failure::in_body)
+    }
+
+    /// Where tasks belong that outlive a call: the drain waits for them.
+    pub fn tasks(&self) -> &TaskTracker {
+        self.connector.tasks()
+    }
+
     /// Closes the connections that wait; those in use close when their answers end.
     pub fn close_idle(&self) {
         self.idle().clear();
@@ -164,9 +219,10 @@ impl Upstream {
         self: &Arc<Self>,
         response: http::Response<Incoming>,
         origin: Origin,
-        sender: SendRequest<Full<Bytes>>,
+        sender: SendRequest<RequestBody>,
     ) -> UpstreamResponse {
         let (head, body) = response.into_parts();
+        let decoder = Decoder::for_answer(&head.headers).map(Box::new);
         let checkin = Some(Checkin {
             upstream: Arc::downgrade(self),
             origin,
@@ -175,12 +231,16 @@ impl Upstream {
         UpstreamResponse {
             status: head.status,
             headers: head.headers,
-            body: UpstreamBody(Source::Wire { body, checkin }),
+            body: UpstreamBody(Source::Wire {
+                body,
+                checkin,
+                decoder,
+            }),
         }
     }
 
     /// The connection that was used last, if it is still open.
-    fn take(&self, origin: &Origin) -> Option<SendRequest<Full<Bytes>>> {
+    fn take(&self, origin: &Origin) -> Option<SendRequest<RequestBody>> {
         let mut idle = self.idle();
         let kept = idle.get_mut(origin)?;
         let now = Instant::now();
@@ -214,8 +274,17 @@ impl Upstream {
     }
 }
 
+/// The same message once more, where its body can be sent twice.
+fn again(message: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    let mut again = Request::new(message.body().again()?);
+    *again.method_mut() = message.method().clone();
+    *again.uri_mut() = message.uri().clone();
+    *again.headers_mut() = message.headers().clone();
+    Some(again)
+}
+
 /// Turns an absolute address into an origin and a request for it.
-fn into_message(request: UpstreamRequest) -> Result<(Origin, Request<Full<Bytes>>), Failure> {
+fn into_message(request: UpstreamRequest) -> Result<(Origin, Request<RequestBody>), Failure> {
     let uri = &request.uri;
     let tls = uri.scheme_str() == Some("https");
     let authority = uri
@@ -227,12 +296,9 @@ fn into_message(request: UpstreamRequest) -> Result<(Origin, Request<Full<Bytes>
         host: authority.host().into(),
         port,
     };
-    let host = match authority.port() {
-        Some(port) => format!("{}:{port}", authority.host()),
-        None => authority.host().to_owned(),
-    };
-    let mut message = Request::new(Full::new(request.body));
-    *message.method_mut() = Method::POST;
+    let host = host_of(uri).ok_or_else(|| Failure::plain(FailureKind::Dns))?;
+    let mut message = Request::new(request.body);
+    *message.method_mut() = request.method;
     *message.uri_mut() = Uri::from(
         uri.path_and_query()
             .cloned()
@@ -245,13 +311,22 @@ fn into_message(request: UpstreamRequest) -> Result<(Origin, Request<Full<Bytes>
     Ok((origin, message))
 }
 
+/// The value of `host`.
+pub(crate) fn host_of(uri: &Uri) -> Option<String> {
+    let authority = uri.authority()?;
+    Some(match authority.port() {
+        Some(port) => format!("{}:{port}", authority.host()),
+        None => authority.host().to_owned(),
+    })
+}
+
 // === impl UpstreamRequest ===
 
 impl fmt::Debug for UpstreamRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The address may hold a key, and the body is the caller's.
         f.debug_struct("UpstreamRequest")
-            .field("body_bytes", &self.body.len())
+            .field("body", &self.body)
             .finish_non_exhaustive()
     }
 }
@@ -270,13 +345,25 @@ impl Body for UpstreamBody {
             Source::Demo(body) => body
                 .poll_data(context)
                 .map(|data| data.map(|data| Ok(Frame::data(data)))),
-            Source::Wire { body, checkin } => {
-                let polled = std::task::ready!(Pin::new(body).poll_frame(context));
-                match polled {
-                    Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
+            Source::Wire {
+                body,
+                checkin,
+                decoder,
+            } => loop {
+                if let Some(decoder) = decoder
+                    && let Some(unpacked) = decoder.next().transpose()
+                {
+                    return Poll::Ready(Some(unpacked.map(Frame::data)));
+                }
+                match std::task::ready!(Pin::new(&mut *body).poll_frame(context)) {
+                    Some(Ok(frame)) => match (&mut *decoder, frame.into_data()) {
+                        (Some(decoder), Ok(data)) => decoder.push(data),
+                        (None, Ok(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                        (_, Err(trailers)) => return Poll::Ready(Some(Ok(trailers))),
+                    },
                     Some(Err(error)) => {
                         *checkin = None;
-                        Poll::Ready(Some(Err(Failure::in_body(error))))
+                        return Poll::Ready(Some(Err(Failure::in_body(error))));
                     }
                     None => {
                         if let Some(checkin) = checkin.take()
@@ -284,10 +371,14 @@ impl Body for UpstreamBody {
                         {
                             upstream.put_back(checkin);
                         }
-                        Poll::Ready(None)
+                        let left = decoder.take().map(|decoder| decoder.finish()).transpose();
+                        return Poll::Ready(
+                            left.map(|left| left.filter(|left| !left.is_empty()).map(Frame::data))
+                                .transpose(),
+                        );
                     }
                 }
-            }
+            },
         }
     }
 }

@@ -7,8 +7,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
@@ -21,7 +19,10 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tokio_util::task::TaskTracker;
 
-use crate::failure::{Failure, FailureKind};
+use crate::{
+    failure::{Failure, FailureKind},
+    request_body::RequestBody,
+};
 
 /// Headers of an answer that are read; more are a protocol failure.
 const HEADERS_MAX: usize = 200;
@@ -55,12 +56,16 @@ impl Connector {
         }
     }
 
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.tracker
+    }
+
     /// Makes a connection that is ready for its first request, within a time.
     pub(crate) async fn connect(
         &self,
         origin: &Origin,
         within: Duration,
-    ) -> Result<SendRequest<Full<Bytes>>, Failure> {
+    ) -> Result<SendRequest<RequestBody>, Failure> {
         let deadline = Instant::now() + within;
         timeout_at(deadline, self.connect_by(origin, deadline))
             .await
@@ -71,7 +76,7 @@ impl Connector {
         &self,
         origin: &Origin,
         deadline: Instant,
-    ) -> Result<SendRequest<Full<Bytes>>, Failure> {
+    ) -> Result<SendRequest<RequestBody>, Failure> {
         let stream = tcp(origin, deadline).await?;
         stream.set_nodelay(true).map_err(Failure::connecting)?;
         if !origin.tls {
@@ -90,7 +95,7 @@ impl Connector {
     async fn handshake(
         &self,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    ) -> Result<SendRequest<Full<Bytes>>, Failure> {
+    ) -> Result<SendRequest<RequestBody>, Failure> {
         let (sender, connection) = http1::Builder::new()
             .max_headers(HEADERS_MAX)
             .max_buf_size(HEAD_BYTES_MAX)
@@ -99,7 +104,7 @@ impl Connector {
             .map_err(|error| Failure::new(FailureKind::Connect, error))?;
         self.tracker.spawn(async move {
             // How a connection ends is told to whoever waits for its answer.
-            let _end = connection.await;
+            let _end = connection.with_upgrades().await;
         });
         Ok(sender)
     }

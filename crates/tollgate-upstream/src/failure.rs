@@ -26,6 +26,10 @@ pub enum FailureKind {
     ClosedInBody,
     /// What came is not HTTP, or beyond its limits.
     Protocol,
+    /// The client did not send the rest of its request.
+    Request,
+    /// The answer is compressed, which nobody asked for, and cannot be unpacked.
+    Encoding,
 }
 
 impl FailureKind {
@@ -39,6 +43,8 @@ impl FailureKind {
             Self::ClosedBeforeHead => "closed_before_head",
             Self::ClosedInBody => "closed_in_body",
             Self::Protocol => "protocol",
+            Self::Request => "request",
+            Self::Encoding => "encoding",
         }
     }
 }
@@ -61,6 +67,8 @@ impl Failure {
     pub(crate) fn before_head(error: hyper::Error) -> Self {
         let kind = if error.is_parse() {
             FailureKind::Protocol
+        } else if error.is_user() {
+            FailureKind::Request
         } else {
             FailureKind::ClosedBeforeHead
         };
@@ -94,7 +102,10 @@ impl Failure {
 
     /// Whether an answer had begun.
     pub fn answer_began(&self) -> bool {
-        matches!(self.kind, FailureKind::ClosedInBody | FailureKind::Protocol)
+        matches!(
+            self.kind,
+            FailureKind::ClosedInBody | FailureKind::Protocol | FailureKind::Encoding
+        )
     }
 }
 
@@ -108,6 +119,8 @@ impl fmt::Display for Failure {
             FailureKind::ClosedBeforeHead => "the provider closed the connection before answering",
             FailureKind::ClosedInBody => "the provider closed the connection within its answer",
             FailureKind::Protocol => "what the provider sent is not HTTP",
+            FailureKind::Request => "the client did not send the rest of its request",
+            FailureKind::Encoding => "the provider's answer is compressed and cannot be unpacked",
         })
     }
 }

@@ -1,11 +1,12 @@
 //! Every target made ready: its address, its keys, its health.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Uri, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Method, Uri, header, uri::PathAndQuery};
 use tollgate_domain::{
-    Dialect, Endpoint, Provider, ProviderName, Snapshot, Target, TargetName, Task, Transport,
+    Auth, Dialect, Endpoint, Issuer, Provider, ProviderName, Snapshot, Target, TargetName, Task,
+    Transport,
 };
 
 use crate::{
@@ -13,15 +14,22 @@ use crate::{
     client::UpstreamRequest,
     health::Health,
     keys::{Credential, KeyRing, KeyState},
+    request_body::RequestBody,
+    tokens::{Material, Token, TokenFailure, TokenSource, sign},
 };
 
 /// Where the model's name belongs in an endpoint's address.
 const MODEL_PLACEHOLDER: &str = "%7Bmodel%7D";
 
+/// Where an operation's name belongs in the address of an endpoint for media.
+const OPERATION_PLACEHOLDER: &str = "%7Boperation%7D";
+
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("tollgate/", env!("CARGO_PKG_VERSION")));
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const ANY: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+/// Without the header, any compression would be welcome (RFC 9110, section 12.5.3).
+const PLAIN: HeaderValue = HeaderValue::from_static("identity");
 
 /// Every target of a configuration.
 #[derive(Debug)]
@@ -37,6 +45,8 @@ struct ProviderState {
     /// For the models that are asked for without a route.
     direct_keys: Arc<KeyRing>,
     budget: RetryBudget,
+    /// Where its credentials come from, where they expire.
+    tokens: Option<Arc<TokenSource>>,
     /// Of the models that are asked for without a route: they are the caller's choice and not known ahead.
     direct_health: Arc<Health>,
     headers: HeaderMap,
@@ -53,6 +63,19 @@ pub struct Lane {
     /// Providers limit rates by model, so that a key fares with each target by itself.
     keys: Arc<KeyRing>,
     health: Arc<Health>,
+}
+
+/// What a request is made of, apart from its credential.
+#[derive(Debug)]
+pub struct RequestParts<'a> {
+    /// Where it goes.
+    pub endpoint: &'a Endpoint,
+    /// Whether a stream is asked for.
+    pub streams: bool,
+    /// The body.
+    pub body: RequestBody,
+    /// The caller's headers that may go along.
+    pub forwarded: &'a HeaderMap,
 }
 
 // === impl Fleet ===
@@ -123,14 +146,25 @@ impl Fleet {
 
 impl ProviderState {
     fn build(provider: &Arc<Provider>, previous: Option<&Self>) -> Self {
-        let mut headers = HeaderMap::with_capacity(provider.headers.len() + 3);
+        let mut headers = HeaderMap::with_capacity(provider.headers.len() + 4);
         headers.insert(header::CONTENT_TYPE, JSON);
         headers.insert(header::ACCEPT, ANY);
+        headers.insert(header::ACCEPT_ENCODING, PLAIN);
         headers.insert(header::USER_AGENT, USER_AGENT);
         for (name, value) in &provider.headers {
             headers.insert(name.clone(), value.clone());
         }
+        let tokens = match &provider.auth {
+            Auth::Issued(issuer) => Some(
+                previous
+                    .and_then(|known| known.tokens.clone())
+                    .filter(|known| known.issuer() == &**issuer)
+                    .unwrap_or_else(|| Arc::new(TokenSource::new(Arc::clone(issuer)))),
+            ),
+            Auth::None | Auth::Header { .. } | Auth::Query { .. } => None,
+        };
         Self {
+            tokens,
             direct_keys: Arc::new(KeyRing::build(
                 &provider.keys,
                 &provider.auth,
@@ -174,11 +208,17 @@ impl Lane {
     ) -> Self {
         let endpoint = |endpoint: &Endpoint| Endpoint {
             uri: with_model(&endpoint.uri, model),
+            stream_uri: endpoint
+                .stream_uri
+                .as_ref()
+                .map(|uri| with_model(uri, model)),
             ..endpoint.clone()
         };
         Self {
             header: HeaderValue::from_str(name.as_str()).unwrap_or(HeaderValue::from_static("")),
-            endpoints: state.provider.endpoints.iter().map(endpoint).collect(),
+            endpoints: tollgate_domain::for_model(&state.provider.endpoints, model)
+                .map(endpoint)
+                .collect(),
             model: model.into(),
             state: Arc::clone(state),
             name,
@@ -212,6 +252,11 @@ impl Lane {
         &self.keys
     }
 
+    /// Where the provider's credentials come from, where they expire.
+    pub fn tokens(&self) -> Option<&Arc<TokenSource>> {
+        self.state.tokens.as_ref()
+    }
+
     /// The provider's retry budget.
     pub fn budget(&self) -> &RetryBudget {
         &self.state.budget
@@ -230,27 +275,24 @@ impl Lane {
         }
     }
 
-    /// Where a task is served, the model's name filled in; a text completion is served by a chat endpoint where there is no better one.
-    pub fn endpoint(&self, task: Task) -> Option<&Endpoint> {
-        let exact = self.endpoints.iter().find(|endpoint| endpoint.task == task);
-        exact.or_else(|| match task {
-            Task::Completions => self
-                .endpoints
-                .iter()
-                .find(|endpoint| endpoint.task == Task::Chat),
-            Task::Chat | Task::Embeddings | Task::Predict => None,
-        })
+    /// Where a task is served for a client, the model's name filled in.
+    pub fn endpoint(&self, task: Task, client: Dialect) -> Option<&Endpoint> {
+        tollgate_domain::serving(&self.endpoints, task, client)
     }
 
-    /// The request that carries a body to an endpoint, signed with a key. `forwarded` are the caller's headers that may go along.
+    /// The request that carries a body to an endpoint, with a key, or with a token where credentials expire. `forwarded` are the caller's
+    /// headers that may go along; `wall` is the time since 1970-01-01 UTC.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
     pub fn request(
         &self,
-        endpoint: &Endpoint,
+        parts: RequestParts<'_>,
         key: &KeyState,
-        body: Bytes,
-        forwarded: &HeaderMap,
-    ) -> UpstreamRequest {
-        let mut request = self.unsigned(endpoint, body, forwarded);
+        token: Option<&Token>,
+        wall: Duration,
+    ) -> Result<UpstreamRequest, TokenFailure> {
+        let mut request = self.unsigned(parts);
         match &key.credential {
             Credential::None => {}
             Credential::Header(name, value) => {
@@ -260,21 +302,48 @@ impl Lane {
                 request.uri = with_query(&request.uri, name, secret.expose())
             }
         }
-        request
+        match (token.map(Token::material), &self.state.provider.auth) {
+            (Some(Material::Bearer(value)), _) => {
+                request.headers.insert(header::AUTHORIZATION, value.clone());
+            }
+            (Some(Material::Keys(keys)), Auth::Issued(issuer)) => {
+                if let Issuer::Aws(aws) = &**issuer {
+                    sign(&mut request, keys, &aws.region, &aws.service, wall)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(request)
     }
 
     /// The same with the credential masked, to be shown.
-    pub fn masked_request(&self, endpoint: &Endpoint, forwarded: &HeaderMap) -> UpstreamRequest {
-        let mut request = self.unsigned(endpoint, Bytes::new(), forwarded);
+    pub fn masked_request(
+        &self,
+        endpoint: &Endpoint,
+        streams: bool,
+        forwarded: &HeaderMap,
+    ) -> UpstreamRequest {
+        let mut request = self.unsigned(RequestParts {
+            endpoint,
+            streams,
+            body: RequestBody::whole(Bytes::new()),
+            forwarded,
+        });
         match &self.state.provider.auth {
-            tollgate_domain::Auth::Header { name, prefix }
-                if !self.state.provider.keys.is_empty() =>
-            {
+            Auth::Issued(issuer) => {
+                let masked = match &**issuer {
+                    Issuer::Aws(_) => "AWS4-HMAC-SHA256 ***",
+                    Issuer::Google(_) | Issuer::Entra(_) => "Bearer ***",
+                };
+                let masked = HeaderValue::from_static(masked);
+                request.headers.insert(header::AUTHORIZATION, masked);
+            }
+            Auth::Header { name, prefix } if !self.state.provider.keys.is_empty() => {
                 let masked = HeaderValue::from_str(&format!("{prefix}***"))
                     .unwrap_or(HeaderValue::from_static("***"));
                 request.headers.insert(name.clone(), masked);
             }
-            tollgate_domain::Auth::Query { name } if !self.state.provider.keys.is_empty() => {
+            Auth::Query { name } if !self.state.provider.keys.is_empty() => {
                 request.uri = with_query(&request.uri, name, "***")
             }
             _ => {}
@@ -282,7 +351,13 @@ impl Lane {
         request
     }
 
-    fn unsigned(&self, endpoint: &Endpoint, body: Bytes, forwarded: &HeaderMap) -> UpstreamRequest {
+    fn unsigned(&self, parts: RequestParts<'_>) -> UpstreamRequest {
+        let RequestParts {
+            endpoint,
+            streams,
+            body,
+            forwarded,
+        } = parts;
         let mut headers = self.state.headers.clone();
         for (name, value) in forwarded {
             // Another language's features mean nothing here.
@@ -291,7 +366,11 @@ impl Lane {
             }
         }
         UpstreamRequest {
-            uri: endpoint.uri.clone(),
+            method: Method::POST,
+            uri: match &endpoint.stream_uri {
+                Some(uri) if streams => uri.clone(),
+                _ => endpoint.uri.clone(),
+            },
             headers,
             body,
             transport: self.state.provider.transport.clone(),
@@ -301,11 +380,20 @@ impl Lane {
 
 /// Fills the model's name into an address.
 fn with_model(uri: &Uri, model: &str) -> Uri {
+    filled_in(uri, MODEL_PLACEHOLDER, model)
+}
+
+/// Fills an operation of OpenAI's media (`generations`, `edits` ...) into an address.
+pub fn with_operation(uri: &Uri, operation: &str) -> Uri {
+    filled_in(uri, OPERATION_PLACEHOLDER, operation)
+}
+
+fn filled_in(uri: &Uri, placeholder: &str, value: &str) -> Uri {
     let text = uri.to_string();
-    if !text.contains(MODEL_PLACEHOLDER) {
+    if !text.contains(placeholder) {
         return uri.clone();
     }
-    text.replace(MODEL_PLACEHOLDER, &percent_encode(model))
+    text.replace(placeholder, &percent_encode(value))
         .parse()
         .unwrap_or_else(|_| uri.clone())
 }

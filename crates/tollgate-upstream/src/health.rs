@@ -87,7 +87,7 @@ impl Drop for Busy {
 // === impl Health ===
 
 impl Health {
-    /// Asks for a call to be let through. A [`Admission::Probe`] has to report back by `succeeded`, `failed` or `abandoned`.
+    /// Asks for a call to be let through. A [`Admission::Probe`] has to report back by `began`, `failed` or `abandoned`.
     pub fn admit(&self, now: Instant) -> Admission {
         let mut state = self.state();
         match state.circuit {
@@ -119,20 +119,16 @@ impl Health {
         }
     }
 
-    /// A call was answered; its first token came after this time.
-    pub fn succeeded(&self, now: Instant, first_token: Option<Duration>) -> Change {
+    /// The first content of an answer has come, after this time. That ends a cooling; whether the call went well is told by its end.
+    pub fn began(&self, now: Instant, first_token: Duration) -> Change {
         let mut state = self.state();
-        state.failures_in_a_row = 0;
-        state.remember(now, true);
-        if let Some(newest) = first_token {
-            let average = match state.first_token {
-                Some((measured_at, average)) if now < measured_at + FIRST_TOKEN_LIFE => {
-                    average.mul_f64(1.0 - FIRST_TOKEN_WEIGHT) + newest.mul_f64(FIRST_TOKEN_WEIGHT)
-                }
-                _ => newest,
-            };
-            state.first_token = Some((now, average));
-        }
+        let average = match state.first_token {
+            Some((measured_at, average)) if now < measured_at + FIRST_TOKEN_LIFE => {
+                average.mul_f64(1.0 - FIRST_TOKEN_WEIGHT) + first_token.mul_f64(FIRST_TOKEN_WEIGHT)
+            }
+            _ => first_token,
+        };
+        state.first_token = Some((now, average));
         match std::mem::take(&mut state.circuit) {
             Circuit::Closed => Change::None,
             Circuit::Open { .. } | Circuit::HalfOpen { .. } => {
@@ -140,6 +136,13 @@ impl Health {
                 Change::Recovered
             }
         }
+    }
+
+    /// A call was answered to its end.
+    pub fn succeeded(&self, now: Instant) {
+        let mut state = self.state();
+        state.failures_in_a_row = 0;
+        state.remember(now, true);
     }
 
     /// A call failed through the target's own fault.
@@ -238,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_in_a_row_open_the_circuit_and_one_success_closes_it() {
+    fn failures_in_a_row_open_the_circuit_and_one_answer_closes_it() {
         let now = Instant::now();
         let health = Health::default();
         health.failed(now);
@@ -253,8 +256,20 @@ mod tests {
             matches!(health.admit(later), Admission::Cooling { .. }),
             "one probe at a time"
         );
-        assert_eq!(health.succeeded(later, None), Change::Recovered);
+        assert_eq!(health.began(later, SECOND), Change::Recovered);
         assert_eq!(health.admit(later), Admission::Ready);
+    }
+
+    #[test]
+    fn answers_that_begin_and_break_are_failures() {
+        let now = Instant::now();
+        let health = Health::default();
+        for _ in 0..FAILURES_IN_A_ROW {
+            assert!(!health.is_cooling(now));
+            assert_eq!(health.began(now, SECOND), Change::None);
+            health.failed(now);
+        }
+        assert!(health.is_cooling(now));
     }
 
     #[test]
@@ -295,19 +310,19 @@ mod tests {
         let health = Health::default();
         for good in [true, false, false, true, false] {
             if good {
-                health.succeeded(now, None)
+                health.succeeded(now);
             } else {
-                health.failed(now)
-            };
+                health.failed(now);
+            }
         }
         assert!(health.is_cooling(now));
         let long_ago = Health::default();
         for good in [true, false, false, true] {
             if good {
-                long_ago.succeeded(now, None)
+                long_ago.succeeded(now);
             } else {
-                long_ago.failed(now)
-            };
+                long_ago.failed(now);
+            }
         }
         long_ago.failed(now + 2 * WINDOW);
         assert!(
@@ -320,8 +335,8 @@ mod tests {
     fn the_time_to_first_token_decays() {
         let now = Instant::now();
         let health = Health::default();
-        health.succeeded(now, Some(SECOND));
-        health.succeeded(now, Some(2 * SECOND));
+        health.began(now, SECOND);
+        health.began(now, 2 * SECOND);
         let average = health.first_token(now).unwrap();
         assert!(average > SECOND && average < 2 * SECOND, "{average:?}");
         assert_eq!(health.first_token(now + FIRST_TOKEN_LIFE), None);

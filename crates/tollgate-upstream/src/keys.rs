@@ -1,7 +1,7 @@
 //! A provider's keys: which one goes with the next call, and which are left alone for a while.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -41,10 +41,35 @@ pub(crate) enum Credential {
     Query(Arc<str>, tollgate_domain::Secret),
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Fare {
-    away_until: Option<Instant>,
+    away: Option<Away>,
     rate_limits_in_a_row: u32,
+}
+
+/// A key that is left alone.
+#[derive(Clone, Copy, Debug)]
+struct Away {
+    until: Instant,
+    /// The status with which the provider refused it; `None` where it waits out a rate limit.
+    refused: Option<u16>,
+}
+
+/// Why there is no key to go with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoKey {
+    /// All that were not tried wait out a rate limit; the first of them is back then.
+    Waiting {
+        /// When.
+        until: Instant,
+    },
+    /// The provider refused them.
+    Refused {
+        /// With this status.
+        status: u16,
+    },
+    /// All were tried.
+    Tried,
 }
 
 // === impl KeyRing ===
@@ -66,16 +91,7 @@ impl KeyRing {
             });
             let state = KeyState::new(key.ordinal, key.weight, fingerprint, credential(key, auth));
             if let Some(known) = known {
-                let away_until = known
-                    .state
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .away_until;
-                state
-                    .state
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .away_until = away_until;
+                *state.fare() = *known.fare();
             }
             Arc::new(state)
         };
@@ -87,24 +103,18 @@ impl KeyRing {
     /// A key that is not left alone and not among those tried, by weight.
     ///
     /// # Errors
-    /// When there is none: the time when the first of them is tried again.
-    pub fn pick(&self, now: Instant, tried: &[usize]) -> Result<Arc<KeyState>, Instant> {
+    /// When there is none: why.
+    pub fn pick(&self, now: Instant, tried: &[usize]) -> Result<Arc<KeyState>, NoKey> {
+        let fit = |key: &&Arc<KeyState>| !tried.contains(&key.ordinal) && key.away(now).is_none();
         if let [only] = self.keys.as_slice() {
-            return match only.away_until(now) {
-                None if !tried.contains(&only.ordinal) => Ok(Arc::clone(only)),
-                away => Err(away.unwrap_or(now)),
+            return match fit(&only) {
+                true => Ok(Arc::clone(only)),
+                false => Err(self.no_key(now, tried)),
             };
         }
-        let fit =
-            |key: &&Arc<KeyState>| !tried.contains(&key.ordinal) && key.away_until(now).is_none();
         let total: u32 = self.keys.iter().filter(fit).map(|key| key.weight).sum();
         if total == 0 {
-            return Err(self
-                .keys
-                .iter()
-                .filter_map(|key| key.away_until(now))
-                .min()
-                .unwrap_or(now));
+            return Err(self.no_key(now, tried));
         }
         let mut draw = fastrand::u32(0..total);
         for key in self.keys.iter().filter(fit) {
@@ -113,7 +123,21 @@ impl KeyRing {
                 Some(rest) => draw = rest,
             }
         }
-        Err(now)
+        Err(self.no_key(now, tried))
+    }
+
+    /// A rate limit passes by itself, so it is told before a refusal.
+    fn no_key(&self, now: Instant, tried: &[usize]) -> NoKey {
+        let untried = self.keys.iter().filter(|key| !tried.contains(&key.ordinal));
+        let away: Vec<Away> = untried.filter_map(|key| key.away(now)).collect();
+        let waiting = away.iter().filter(|away| away.refused.is_none());
+        match waiting.map(|away| away.until).min() {
+            Some(until) => NoKey::Waiting { until },
+            None => away
+                .iter()
+                .find_map(|away| away.refused)
+                .map_or(NoKey::Tried, |status| NoKey::Refused { status }),
+        }
     }
 }
 
@@ -137,47 +161,45 @@ impl KeyState {
 
     /// The provider took it.
     pub fn succeeded(&self) {
-        let mut fare = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        fare.rate_limits_in_a_row = 0;
-        fare.away_until = None;
+        *self.fare() = Fare::default();
     }
 
-    /// The provider refused it: wrong, without money, without rights.
-    pub fn refused(&self, now: Instant) {
+    /// The provider refused it with this status: wrong, without money, without rights.
+    pub fn refused(&self, now: Instant, status: u16) {
         // A provider without keys refuses the caller's address or the model, and leaving "the key" alone would leave it alone for all.
         if self.ordinal > 0 {
-            self.leave_alone(now + REFUSED_FOR);
+            self.fare().away = Some(Away {
+                until: now + REFUSED_FOR,
+                refused: Some(status),
+            });
         }
     }
 
     /// It ran into a rate limit; the provider may say for how long.
     pub fn rate_limited(&self, now: Instant, retry_after: Option<Duration>) {
-        let mut fare = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fare = self.fare();
         let doubled = RATE_LIMITED_FIRST * 2_u32.saturating_pow(fare.rate_limits_in_a_row.min(8));
         fare.rate_limits_in_a_row = fare.rate_limits_in_a_row.saturating_add(1);
         let pause = retry_after.unwrap_or_else(|| doubled.min(RATE_LIMITED_LONGEST));
-        fare.away_until = Some(now + pause);
+        fare.away = Some(Away {
+            until: now + pause,
+            refused: None,
+        });
     }
 
-    fn leave_alone(&self, until: Instant) {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .away_until = Some(until);
+    fn away(&self, now: Instant) -> Option<Away> {
+        self.fare().away.filter(|away| now < away.until)
     }
 
-    fn away_until(&self, now: Instant) -> Option<Instant> {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .away_until
-            .filter(|until| now < *until)
+    fn fare(&self) -> MutexGuard<'_, Fare> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn credential(key: &ProviderKey, auth: &Auth) -> Credential {
     match auth {
-        Auth::None => Credential::None,
+        // Tokens are no keys.
+        Auth::None | Auth::Issued(_) => Credential::None,
         Auth::Query { name } => Credential::Query(Arc::clone(name), key.secret.clone()),
         Auth::Header { name, prefix } => {
             match HeaderValue::from_str(&format!("{prefix}{}", key.secret.expose())) {
@@ -238,9 +260,12 @@ mod tests {
     fn a_dead_key_is_passed_over() {
         let (ring, now) = (ring(&[1, 1]), Instant::now());
         let dead = ring.pick(now, &[2]).unwrap();
-        dead.refused(now);
+        dead.refused(now, 401);
         assert!((0..50).all(|_| ring.pick(now, &[]).unwrap().ordinal() == 2));
-        assert_eq!(ring.pick(now, &[2]).unwrap_err(), now + REFUSED_FOR);
+        assert_eq!(
+            ring.pick(now, &[2]).unwrap_err(),
+            NoKey::Refused { status: 401 }
+        );
         assert!(ring.pick(now + REFUSED_FOR, &[2]).is_ok());
     }
 
@@ -251,7 +276,9 @@ mod tests {
         key.rate_limited(now, Some(Duration::from_secs(7)));
         assert_eq!(
             ring.pick(now, &[]).unwrap_err(),
-            now + Duration::from_secs(7)
+            NoKey::Waiting {
+                until: now + Duration::from_secs(7)
+            }
         );
         key.succeeded();
         assert!(ring.pick(now, &[]).is_ok());
@@ -265,7 +292,28 @@ mod tests {
         key.rate_limited(now, None);
         assert_eq!(
             ring.pick(now, &[]).unwrap_err(),
-            now + Duration::from_secs(2)
+            NoKey::Waiting {
+                until: now + Duration::from_secs(2)
+            }
+        );
+    }
+
+    #[test]
+    fn a_rate_limit_is_told_before_a_refusal() {
+        let (ring, now) = (ring(&[1, 1]), Instant::now());
+        ring.pick(now, &[2]).unwrap().refused(now, 402);
+        let second = ring.pick(now, &[]).unwrap();
+        assert_eq!(
+            ring.pick(now, &[1, 2]).unwrap_err(),
+            NoKey::Tried,
+            "both were tried"
+        );
+        second.rate_limited(now, Some(Duration::from_secs(3)));
+        assert_eq!(
+            ring.pick(now, &[]).unwrap_err(),
+            NoKey::Waiting {
+                until: now + Duration::from_secs(3)
+            }
         );
     }
 
@@ -273,7 +321,7 @@ mod tests {
     fn a_key_keeps_its_state_over_a_reload() {
         let now = Instant::now();
         let before = ring(&[1, 1]);
-        before.pick(now, &[2]).unwrap().refused(now);
+        before.pick(now, &[2]).unwrap().refused(now, 401);
         let keys: Vec<_> = (0..2)
             .map(|index| {
                 Arc::new(ProviderKey {

@@ -1,22 +1,28 @@
 //! The way out: the only room that opens connections to providers.
 //!
 //! [`Fleet`] holds every target made ready ([`Lane`]) with its [`Health`] and its provider's keys ([`KeyRing`]); [`Upstream`] is
-//! one worker's connections. Which target is asked, and what follows from a failure, is decided elsewhere.
+//! one worker's connections;
+//! [`TokenSource`] keeps credentials that expire. Which target is asked, and what follows from a failure, is decided elsewhere.
 
 pub mod providers;
 
 mod budget;
 mod client;
 mod connect;
+mod decode;
 mod demo;
 mod failure;
 mod fleet;
 mod health;
 mod keys;
+mod request_body;
+mod tokens;
 
 pub use budget::RetryBudget;
 pub use client::{Upstream, UpstreamBody, UpstreamRequest, UpstreamResponse, UpstreamSettings};
 pub use failure::{Failure, FailureKind};
-pub use fleet::{Fleet, Lane};
+pub use fleet::{Fleet, Lane, RequestParts, with_operation};
 pub use health::{Admission, Busy, Change, Health};
-pub use keys::{KeyRing, KeyState};
+pub use keys::{KeyRing, KeyState, NoKey};
+pub use request_body::{RequestBody, Rest, RestError};
+pub use tokens::{Look, Renewal, Settling, Token, TokenFailure, TokenSource, is_private_key};

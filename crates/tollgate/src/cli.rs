@@ -7,6 +7,7 @@ mod completions;
 mod explain;
 mod keys;
 mod output;
+mod providers;
 mod schema;
 mod serve;
 
@@ -57,6 +58,8 @@ enum Command {
         #[command(subcommand)]
         command: keys::Command,
     },
+    /// List the kinds of providers that a configuration may name, and what each can do.
+    Providers(providers::Arguments),
     /// Print completions for a shell.
     ///
     /// For example: `tollgate completions bash > /etc/bash_completion.d/tollgate`
@@ -99,13 +102,14 @@ struct MlflowArguments {
 }
 
 /// Runs the command that the arguments ask for.
-pub(crate) fn run() -> ExitCode {
+pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Schema => schema::run(),
         Command::Key { command } => keys::run(&command),
+        Command::Providers(arguments) => providers::run(&arguments),
         Command::Completions { shell } => completions::run(shell, &mut command()),
         Command::Version => output::line(concat!("tollgate ", env!("CARGO_PKG_VERSION"))),
         Command::Gateway {

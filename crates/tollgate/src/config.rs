@@ -25,6 +25,7 @@ mod yaml;
 mod tests;
 
 use std::{
+    collections::HashSet,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -34,7 +35,7 @@ use thiserror::Error;
 use tollgate_domain::Snapshot;
 
 pub(crate) use diagnostics::{Diagnostic, Diagnostics};
-pub(crate) use environment::{Environment, ProcessEnvironment, colours_wanted};
+pub(crate) use environment::{Environment, NoOutside, ProcessEnvironment, colours_wanted};
 pub(crate) use watch::Watch;
 pub(crate) use written::{LogFormat, LogLevel, Runtime};
 
@@ -155,8 +156,9 @@ pub(crate) fn load_text(
     let mut problems = Problems::default();
     let schema = written::schema();
     let Some(document) = yaml::parse(text, &mut problems) else {
-        let is_known = |key: &str| schema_names(&schema, key);
-        problems.mask_spans(secrets::spans_in_broken_text(text, &is_known));
+        let mut known = HashSet::new();
+        collect_keys(&schema, &mut known);
+        problems.mask_spans(secrets::spans_in_broken_text(text, &known));
         return Err(Diagnostics::new(problems.finish(name, text, &[])));
     };
     let mut root = document.root;
@@ -253,6 +255,7 @@ fn read_sections(
     let context = Context {
         now: environment.now(),
         check_template,
+        environment,
     };
     Some(resolve::resolve(&file, At::root(root), &context, problems))
 }
@@ -294,15 +297,20 @@ fn assemble(
     }
 }
 
-/// Whether a key is known somewhere in the configuration.
-fn schema_names(schema: &serde_json::Value, key: &str) -> bool {
+/// The keys that are known anywhere in the configuration.
+fn collect_keys<'a>(schema: &'a serde_json::Value, keys: &mut HashSet<&'a str>) {
     match schema {
-        serde_json::Value::Object(object) => object.iter().any(|(name, below)| {
-            let here = name == "properties"
-                && below.as_object().is_some_and(|keys| keys.contains_key(key));
-            here || schema_names(below, key)
-        }),
-        serde_json::Value::Array(items) => items.iter().any(|item| schema_names(item, key)),
-        _ => false,
+        serde_json::Value::Object(object) => {
+            for (name, below) in object {
+                let here = below.as_object().filter(|_| name == "properties");
+                keys.extend(
+                    here.into_iter()
+                        .flat_map(|here| here.keys().map(String::as_str)),
+                );
+                collect_keys(below, keys);
+            }
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| collect_keys(item, keys)),
+        _ => {}
     }
 }

@@ -1,8 +1,4 @@
-//! Tollgate: a gateway between applications and the AI services that they call. Arguments → command.
-
-mod app;
-mod cli;
-mod config;
+//! Tollgate: a gateway between applications and the AI services that they call.
 
 use std::process::ExitCode;
 
@@ -10,5 +6,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    cli::run()
+    tollgate::run()
 }

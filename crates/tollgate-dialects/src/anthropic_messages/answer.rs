@@ -89,7 +89,7 @@ pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
     match answer {
         Answer::Chat(answer) => to_bytes(&Value::Object(write_message(answer, form))),
         // No such answer is given to a call of this dialect.
-        Answer::Embedding(_) => to_bytes(&json!({})),
+        Answer::Embedding(_) | Answer::Rerank(_) => to_bytes(&json!({})),
         Answer::Predict(value) => to_bytes(value),
     }
 }

@@ -2,7 +2,7 @@
 
 /// A model's family and generation, as its name tells them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Model {
+pub(crate) struct Model {
     family: Family,
     /// `None` where the name does not tell: an alias, or a model of another maker behind the same dialect.
     generation: Option<(u32, u32)>,
@@ -19,7 +19,7 @@ enum Family {
 
 impl Model {
     /// Reads a name: `claude-3-5-haiku-20241022`, `claude-opus-4-8`, `us.anthropic.claude-sonnet-4-5-20250929-v1:0`.
-    pub(super) fn named(name: &str) -> Self {
+    pub(crate) fn named(name: &str) -> Self {
         let words = name.split(|sign: char| !sign.is_ascii_alphanumeric());
         let words: Vec<&str> = words.skip_while(|word| *word != "claude").collect();
         // Dates have eight digits.
@@ -44,13 +44,13 @@ impl Model {
 
     /// Whether it lets its sampling be changed: `temperature`, `top_p`, `top_k`
     /// (<https://platform.claude.com/docs/en/models/opus-5-5/migration-guide>, read 2026-11).
-    pub(super) fn takes_sampling(self) -> bool {
+    pub(crate) fn takes_sampling(self) -> bool {
         self.generation.is_none() || self.is_before((4, 7))
     }
 
     /// Whether it takes `output_config.effort` (<https://platform.claude.com/docs/en/build-with-claude/effort>, read
     /// 2026-11).
-    pub(super) fn knows_effort(self) -> bool {
+    pub(crate) fn knows_effort(self) -> bool {
         let first = match self.family {
             Family::Opus => (4, 5),
             Family::Sonnet | Family::Other => (4, 6),
@@ -62,7 +62,7 @@ impl Model {
     /// What switches its thinking off; `None` where nothing does, and little effort comes closest
     /// (<https://platform.claude.com/docs/en/models/opus-5-5/migration-guide> and
     /// <https://platform.claude.com/docs/en/models/sonnet-5-5/whats-new-sonnet-5-5>, read 2026-11).
-    pub(super) fn thinking_off(self) -> Option<&'static str> {
+    pub(crate) fn thinking_off(self) -> Option<&'static str> {
         match (self.family, self.generation) {
             (Family::Sonnet, Some((5, 5..) | (6.., _))) => Some("between_tools"),
             (Family::Opus, Some((5, 5..) | (6.., _))) | (Family::Other, Some((5.., _))) => None,
@@ -70,7 +70,8 @@ impl Model {
         }
     }
 
-    fn is_before(self, generation: (u32, u32)) -> bool {
+    /// Whether its name tells an earlier generation.
+    pub(crate) fn is_before(self, generation: (u32, u32)) -> bool {
         self.generation.is_some_and(|own| own < generation)
     }
 }

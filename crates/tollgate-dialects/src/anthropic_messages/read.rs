@@ -33,7 +33,7 @@ pub(crate) fn read_call(body: &[u8]) -> Result<Call, ReadError> {
         logprobs: None,
         top_logprobs: None,
         response_format,
-        reasoning: read_reasoning(&mut fields, effort)?,
+        reasoning: read_thinking(&mut fields, effort)?,
         user: read_user(&mut fields)?,
         service_tier: fields.text("service_tier")?,
         stream: fields.flag("stream")?.unwrap_or(false),
@@ -301,7 +301,8 @@ fn read_effort(word: String) -> ReasoningEffort {
     }
 }
 
-fn read_reasoning(
+/// Takes `thinking`.
+pub(crate) fn read_thinking(
     fields: &mut Fields,
     effort: Option<ReasoningEffort>,
 ) -> Result<Option<Reasoning>, ReadError> {

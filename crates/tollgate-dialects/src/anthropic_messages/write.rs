@@ -1,7 +1,6 @@
 //! From our shapes into Anthropic's: calls.
 //!
-//! What a call of another dialect holds and this one cannot say is told to [`Gaps`] by its name in OpenAI's dialect, from which
-//! all such calls come.
+//! What a call of another dialect holds and this one cannot say is told to [`Gaps`].
 
 mod messages;
 
@@ -12,12 +11,13 @@ use tollgate_domain::Dialect;
 
 use super::models::Model;
 use crate::{
-    Call, CallForm, ChatCall, Gaps, Reasoning, ReasoningEffort, ResponseFormat, Tool, ToolChoice,
-    ToolKind, Unsupported, Written, json::put, openai_chat::to_bytes, openai_completions,
+    Call, CallForm, ChatCall, Field, Gaps, Reasoning, ReasoningEffort, ResponseFormat, Tool,
+    ToolChoice, ToolKind, Unsupported, Written, fields::Place, json::put, openai_chat::to_bytes,
+    openai_completions,
 };
 
 /// What stands for OpenAI's `json_object`, which Anthropic has no switch for.
-const JSON_INSTRUCTION: &str = "Answer with one JSON object and nothing else.";
+pub(crate) const JSON_INSTRUCTION: &str = "Answer with one JSON object and nothing else.";
 
 /// Writes a call for a provider.
 pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupported> {
@@ -26,8 +26,7 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
     let call = match call {
         Call::Chat(call) => Cow::Borrowed(&**call),
         Call::Completion(call) => Cow::Owned(openai_completions::to_chat(call, &mut gaps)?),
-        Call::Embedding(_) => return Err(Unsupported::field("input")),
-        Call::Predict(_) => return Err(Unsupported::field("inputs")),
+        other => return Err(Unsupported::call(other)),
     };
     let body = CallWriter {
         call: &call,
@@ -66,7 +65,7 @@ impl CallWriter<'_> {
         }
         put(&mut body, "service_tier", self.service_tier());
         put(&mut body, "stream", call.stream.then_some(true));
-        self.extra(&call.extra.fields, "", &mut body);
+        self.extra(&call.extra.fields, Place::Body, &mut body);
         if let Some(user) = &call.user {
             member(&mut body, "metadata").insert("user_id".to_owned(), json!(user));
         }
@@ -74,14 +73,14 @@ impl CallWriter<'_> {
     }
 
     /// Fields that nothing models: back into their own dialect, else a gap each.
-    fn extra(&mut self, extra: &Map<String, Value>, path: &str, into: &mut Map<String, Value>) {
+    fn extra(&mut self, extra: &Map<String, Value>, place: Place, into: &mut Map<String, Value>) {
         for (name, value) in extra {
             match (into.get_mut(name), value) {
                 _ if !self.own && says_nothing(name, value) => {}
-                _ if !self.own && path.is_empty() && is_thinking(name, value) => {
+                _ if !self.own && place == Place::Body && is_thinking(name, value) => {
                     into.insert(name.clone(), value.clone());
                 }
-                _ if !self.own => self.gaps.left_out(&format!("{path}{name}")),
+                _ if !self.own => self.gaps.left_out_extra(place, name),
                 // Of these, a part is modelled.
                 (Some(Value::Object(there)), Value::Object(more)) => there.extend(more.clone()),
                 _ => {
@@ -102,7 +101,7 @@ impl CallWriter<'_> {
             stop.retain(|text| !text.trim().is_empty());
         }
         if stop.len() < self.call.stop.len() {
-            self.gaps.left_out("stop");
+            self.gaps.left_out(Field::Stop);
         }
         (!stop.is_empty()).then_some(stop)
     }
@@ -114,35 +113,38 @@ impl CallWriter<'_> {
         let temperature = call.temperature.filter(|value| !is_default(value));
         let top_p = call.top_p.filter(|value| !is_default(value));
         let takes_sampling = self.own || self.model.takes_sampling();
-        for (name, value) in [("temperature", temperature), ("top_p", top_p)] {
+        for (field, name, value) in [
+            (Field::Temperature, "temperature", temperature),
+            (Field::TopP, "top_p", top_p),
+        ] {
             match value {
                 // OpenAI's temperatures go up to 2.
                 Some(value) if !takes_sampling || value > 1.0 && !self.own => {
-                    self.gaps.left_out(name);
+                    self.gaps.left_out(field);
                 }
                 value => put(body, name, value),
             }
         }
         put(body, "top_k", call.top_k);
-        for (name, is_set) in [
+        for (field, is_set) in [
             (
-                "frequency_penalty",
+                Field::FrequencyPenalty,
                 call.frequency_penalty.is_some_and(|penalty| penalty != 0.0),
             ),
             (
-                "presence_penalty",
+                Field::PresencePenalty,
                 call.presence_penalty.is_some_and(|penalty| penalty != 0.0),
             ),
-            ("seed", call.seed.is_some()),
-            ("n", call.n.is_some_and(|n| n != 1)),
-            ("logprobs", call.logprobs == Some(true)),
+            (Field::Seed, call.seed.is_some()),
+            (Field::N, call.n.is_some_and(|n| n != 1)),
+            (Field::Logprobs, call.logprobs == Some(true)),
             (
-                "top_logprobs",
+                Field::TopLogprobs,
                 call.top_logprobs.is_some_and(|count| count > 0),
             ),
         ] {
             if is_set {
-                self.gaps.left_out(name);
+                self.gaps.left_out(field);
             }
         }
     }
@@ -155,40 +157,17 @@ impl CallWriter<'_> {
                 json!({"type": "json_schema", "schema": schema})
             }
             Some(ResponseFormat::Foreign(format)) if self.own => format.clone(),
-            Some(ResponseFormat::Foreign(_)) => return self.gaps.left_out("response_format"),
+            Some(ResponseFormat::Foreign(_)) => return self.gaps.left_out(Field::ResponseFormat),
         };
         member(body, "output_config").insert("format".to_owned(), format);
     }
 
     fn reasoning(&mut self, reasoning: &Reasoning, body: &mut Map<String, Value>) {
-        let mut effort = reasoning.effort.as_ref();
-        let thinking = match (reasoning.enabled, reasoning.budget_tokens) {
-            _ if effort == Some(&ReasoningEffort::None) => match self.model.thinking_off() {
-                Some(off) => {
-                    effort = None;
-                    Some(json!({"type": off}))
-                }
-                None => None,
-            },
-            (Some(false), _) => Some(json!({"type": "disabled"})),
-            (Some(true), _) if reasoning.adaptive => Some(json!({"type": "adaptive"})),
-            (_, Some(budget)) => Some(json!({"type": "enabled", "budget_tokens": budget})),
-            (Some(true), None) => Some(json!({"type": "enabled"})),
-            (None, None) => None,
-        };
+        let (thinking, effort) = write_thinking(reasoning, self.model, self.own, self.gaps);
         put(body, "thinking", thinking);
-        let Some(effort) = effort else { return };
-        let word = match effort {
-            ReasoningEffort::Other(word) if self.own => word,
-            _ if !self.own && !self.model.knows_effort() => {
-                return self.gaps.left_out("reasoning_effort");
-            }
-            ReasoningEffort::None | ReasoningEffort::Minimal | ReasoningEffort::Low => "low",
-            ReasoningEffort::Medium => "medium",
-            // Not every model knows the words above it.
-            ReasoningEffort::High | ReasoningEffort::Other(_) => "high",
-        };
-        member(body, "output_config").insert("effort".to_owned(), json!(word));
+        if let Some(effort) = effort {
+            member(body, "output_config").insert("effort".to_owned(), json!(effort));
+        }
     }
 
     fn service_tier(&mut self) -> Option<&str> {
@@ -197,7 +176,7 @@ impl CallWriter<'_> {
             "auto" => Some("auto"),
             "default" => Some("standard_only"),
             _ => {
-                self.gaps.left_out("service_tier");
+                self.gaps.left_out(Field::ServiceTier);
                 None
             }
         }
@@ -223,11 +202,11 @@ impl CallWriter<'_> {
             ToolKind::Foreign => {
                 let kind = tool.extra.get("type").and_then(Value::as_str);
                 let kind = kind.unwrap_or(&tool.name);
-                self.gaps.left_out(&format!("tools.{kind}"));
+                self.gaps.left_out_extra(Place::Tool, kind);
                 return None;
             }
             ToolKind::Custom => {
-                self.gaps.left_out("tools.custom");
+                self.gaps.left_out(Field::CustomTool);
                 return None;
             }
         }
@@ -238,7 +217,7 @@ impl CallWriter<'_> {
         let strict = tool.strict.filter(|strict| self.own || *strict);
         put(&mut written, "strict", strict);
         put(&mut written, "cache_control", tool.cache_control.clone());
-        self.extra(&tool.extra, "tools.", &mut written);
+        self.extra(&tool.extra, Place::Tool, &mut written);
         Some(Value::Object(written))
     }
 
@@ -263,7 +242,7 @@ impl CallWriter<'_> {
             Some(ToolChoice::Function(name)) => Some(json!({"type": "tool", "name": name})),
             Some(ToolChoice::Foreign(value)) if self.own => Some(value.clone()),
             Some(ToolChoice::Foreign(_)) => {
-                self.gaps.left_out("tool_choice");
+                self.gaps.left_out(Field::ToolChoice);
                 None
             }
         };
@@ -281,8 +260,47 @@ impl CallWriter<'_> {
     }
 }
 
+/// `thinking`, and the word for the effort. `own`: what the client wrote stays as it is.
+pub(crate) fn write_thinking<'a>(
+    reasoning: &'a Reasoning,
+    model: Model,
+    own: bool,
+    gaps: &mut Gaps,
+) -> (Option<Value>, Option<&'a str>) {
+    let mut effort = reasoning.effort.as_ref();
+    let thinking = match (reasoning.enabled, reasoning.budget_tokens) {
+        _ if effort == Some(&ReasoningEffort::None) => match model.thinking_off() {
+            Some(off) => {
+                effort = None;
+                Some(json!({"type": off}))
+            }
+            None => None,
+        },
+        (Some(false), _) => Some(json!({"type": "disabled"})),
+        (Some(true), _) if reasoning.adaptive => Some(json!({"type": "adaptive"})),
+        (_, Some(budget)) => Some(json!({"type": "enabled", "budget_tokens": budget})),
+        (Some(true), None) => Some(json!({"type": "enabled"})),
+        (None, None) => None,
+    };
+    let word = match effort {
+        None => None,
+        Some(ReasoningEffort::Other(word)) if own => Some(word.as_str()),
+        Some(_) if !own && !model.knows_effort() => {
+            gaps.left_out(Field::ReasoningEffort);
+            None
+        }
+        Some(ReasoningEffort::None | ReasoningEffort::Minimal | ReasoningEffort::Low) => {
+            Some("low")
+        }
+        Some(ReasoningEffort::Medium) => Some("medium"),
+        // Not every model knows the words above it.
+        Some(ReasoningEffort::High | ReasoningEffort::Other(_)) => Some("high"),
+    };
+    (thinking, word)
+}
+
 /// Whether a field of OpenAI's asks for nothing that would not be done anyway.
-fn says_nothing(name: &str, value: &Value) -> bool {
+pub(crate) fn says_nothing(name: &str, value: &Value) -> bool {
     match name {
         "logit_bias" => value.as_object().is_some_and(Map::is_empty),
         "modalities" => *value == json!(["text"]),
@@ -293,7 +311,7 @@ fn says_nothing(name: &str, value: &Value) -> bool {
 
 /// Whether a field is Anthropic's `thinking`, which OpenAI's clients may add to what they send
 /// (<https://platform.claude.com/docs/en/api/openai-sdk>, read 2026-11). Other providers switch theirs on without a budget.
-fn is_thinking(name: &str, value: &Value) -> bool {
+pub(crate) fn is_thinking(name: &str, value: &Value) -> bool {
     let is_whole = || match value["type"].as_str() {
         Some("enabled") => value["budget_tokens"].is_u64(),
         Some("adaptive" | "disabled") => true,
@@ -303,7 +321,7 @@ fn is_thinking(name: &str, value: &Value) -> bool {
 }
 
 /// Arguments as the object that they are; `None` where they are none. Some models write nothing, or null, for no arguments.
-pub(super) fn parse_arguments(text: &str) -> Option<Value> {
+pub(crate) fn parse_arguments(text: &str) -> Option<Value> {
     match text.trim() {
         "" | "null" => Some(json!({})),
         text => serde_json::from_str(text).ok().filter(Value::is_object),
@@ -312,12 +330,15 @@ pub(super) fn parse_arguments(text: &str) -> Option<Value> {
 
 /// What stands for arguments that are no object: all of them under a name of ours, so that nothing is lost and nobody takes it
 /// for what was asked.
-pub(super) fn invalid_arguments(text: &str) -> Value {
+pub(crate) fn invalid_arguments(text: &str) -> Value {
     json!({"_invalid_arguments": text})
 }
 
 /// A member of a body that is an object, made where it is not there.
-fn member<'a>(body: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<String, Value> {
+pub(crate) fn member<'a>(
+    body: &'a mut Map<String, Value>,
+    name: &str,
+) -> &'a mut Map<String, Value> {
     let value = body.entry(name).or_insert_with(|| json!({}));
     if !value.is_object() {
         *value = json!({});
@@ -325,7 +346,7 @@ fn member<'a>(body: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<Strin
     value.as_object_mut().expect("made an object just now")
 }
 
-pub(super) fn to_map(value: Value) -> Map<String, Value> {
+pub(crate) fn to_map(value: Value) -> Map<String, Value> {
     if let Value::Object(map) = value {
         map
     } else {

@@ -109,7 +109,9 @@ fn kind_of_word(word: &str) -> Option<ErrorKind> {
         | "BadRequestError"
         | "BAD_REQUEST"
         | "INVALID_ARGUMENT"
-        | "INVALID_PARAMETER_VALUE" => ErrorKind::InvalidRequest,
+        | "INVALID_PARAMETER_VALUE"
+        | "context_length_exceeded"
+        | "invalid_prompt" => ErrorKind::InvalidRequest,
         "authentication_error"
         | "invalid_api_key"
         | "wrong_api_key"
@@ -158,6 +160,8 @@ fn code(dialect: Dialect, error: &Value) -> Option<String> {
 fn message(error: &Value) -> Option<String> {
     let names = [
         "message",
+        // AWS has both.
+        "Message",
         "error",
         "detail",
         "title",

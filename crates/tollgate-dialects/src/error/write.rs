@@ -17,6 +17,13 @@ pub(crate) fn write(shape: ErrorShape, report: &ErrorReport<'_>) -> Bytes {
             "code": report.code,
         }}),
         ErrorShape::Anthropic => anthropic(report),
+        ErrorShape::Gemini => gemini(report),
+        ErrorShape::Cohere => json!({
+            "id": report.request_id,
+            "message": report.message,
+            "code": report.code,
+        }),
+        ErrorShape::Ollama => json!({"error": report.message, "code": report.code}),
         ErrorShape::Mlflow => json!({
             "detail": report.message,
             "error_code": mlflow_code(report.kind),
@@ -43,6 +50,37 @@ fn anthropic(report: &ErrorReport<'_>) -> Value {
     let request_id = Some(report.request_id).filter(|id| !id.is_empty());
     put(&mut body, "request_id", request_id);
     Value::Object(body)
+}
+
+/// Google's form (<https://cloud.google.com/apis/design/errors>, read 2026-11): a code of ours is the reason among the details.
+fn gemini(report: &ErrorReport<'_>) -> Value {
+    let mut error = json!({
+        "code": report.status,
+        "message": report.message,
+        "status": gemini_status(report.kind),
+    });
+    if let Some(code) = report.code {
+        error["details"] = json!([{
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": code,
+            "domain": "tollgate",
+        }]);
+    }
+    json!({"error": error})
+}
+
+/// Google's word for a kind.
+fn gemini_status(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::InvalidRequest | ErrorKind::TooLarge => "INVALID_ARGUMENT",
+        ErrorKind::Authentication => "UNAUTHENTICATED",
+        ErrorKind::Permission => "PERMISSION_DENIED",
+        ErrorKind::NotFound => "NOT_FOUND",
+        ErrorKind::Timeout => "DEADLINE_EXCEEDED",
+        ErrorKind::Billing | ErrorKind::RateLimited => "RESOURCE_EXHAUSTED",
+        ErrorKind::Overloaded => "UNAVAILABLE",
+        ErrorKind::Server => "INTERNAL",
+    }
 }
 
 /// OpenAI's word for a kind (<https://platform.openai.com/docs/guides/error-codes>, read 2026-11, and recorded calls).

@@ -178,6 +178,22 @@ fn the_model_is_removed_with_its_comma() {
 }
 
 #[test]
+fn a_default_has_the_name_that_the_dialect_has_for_it() {
+    let (one, other) = (map(json!({"top_p": 0.5})), map(json!({"top_p": 0.1})));
+    for (body, expected) in [
+        (r#"{"k": 1}"#, r#"{"k": 1,"p":0.5}"#),
+        (r#"{"p": 1}"#, r#"{"p": 1}"#),
+    ] {
+        let head = scan(Dialect::CohereChat, body).unwrap();
+        let edits = Edits {
+            defaults: &[&one, &other],
+            ..NOTHING
+        };
+        assert_eq!(edits.apply(&head, &Bytes::from(body)), expected);
+    }
+}
+
+#[test]
 fn defaults_fill_gaps_only_and_the_first_map_wins() {
     let first = map(json!({"temperature": 0.5, "max_tokens": 10, "model": "no", "stream": true}));
     let second = map(json!({"temperature": 0.9, "top_p": 0.1, "max_completion_tokens": 20}));
@@ -285,4 +301,103 @@ proptest! {
     fn no_bytes_make_it_panic(body in prop::collection::vec(prop_oneof![Just(b'{'), Just(b'"'), Just(b'\\'), Just(b':'), Just(b','), Just(b'}'), any::<u8>()], 0..40)) {
         drop(Head::scan(Dialect::OpenaiChat, &Bytes::from(body), LIMITS));
     }
+}
+
+#[test]
+fn defaults_go_into_the_object_that_a_dialect_has_for_them() {
+    let edits = |body: Value, defaults: Value| {
+        let body = Bytes::from(body.to_string());
+        let head = Head::scan(Dialect::OllamaChat, &body, HeadLimits { depth_max: 9 }).unwrap();
+        let defaults = defaults.as_object().unwrap().clone();
+        let edits = Edits {
+            model: ModelEdit::Keep,
+            defaults: &[&defaults],
+            ask_usage: true,
+        };
+        serde_json::from_slice::<Value>(&edits.apply(&head, &body)).unwrap()
+    };
+    let defaults = json!({"max_tokens": 9, "temperature": 0.5, "keep_alive": "1h", "options": {"num_ctx": 4096, "top_k": 5}});
+    assert_eq!(
+        edits(
+            json!({"options": {"temperature": 1, "top_k": 2}}),
+            defaults.clone()
+        ),
+        json!({"options": {"temperature": 1, "top_k": 2, "num_predict": 9, "num_ctx": 4096}, "keep_alive": "1h"})
+    );
+    assert_eq!(
+        edits(json!({"options": null}), json!({"top_p": 0.1})),
+        json!({"options": {"top_p": 0.1}})
+    );
+    // What is no object is the provider's to judge.
+    assert_eq!(edits(json!({"options": 7}), defaults)["options"], 7);
+    assert_eq!(
+        edits(json!({"model": "m"}), json!({})),
+        json!({"model": "m"})
+    );
+}
+
+#[test]
+fn geminis_sampling_has_an_object_of_its_own() {
+    let defaults = json!({"max_tokens": 9, "temperature": 0.5, "safetySettings": []});
+    let defaults = defaults.as_object().unwrap();
+    let object =
+        json!({"generationConfig": {"temperature": 1, "thinkingConfig": {"thinkingBudget": 0}}});
+    let object = object.as_object().unwrap();
+    let edited = |body: &str| {
+        let body = Bytes::from(body.to_owned());
+        let limits = HeadLimits { depth_max: 32 };
+        let head = Head::scan(Dialect::GeminiGenerate, &body, limits).unwrap();
+        let edits = Edits {
+            model: ModelEdit::Remove,
+            defaults: &[defaults, object],
+            ask_usage: false,
+        };
+        let edited = edits.apply(&head, &body);
+        serde_json::from_slice::<Value>(&edited).unwrap()
+    };
+    for (body, expected) in [
+        (
+            r#"{"contents": []}"#,
+            json!({"contents": [], "generationConfig": {"maxOutputTokens": 9, "temperature": 0.5, "thinkingConfig": {"thinkingBudget": 0}}, "safetySettings": []}),
+        ),
+        (
+            r#"{"generation_config": {"max_output_tokens": 5, "temperature": null}, "safetySettings": [1]}"#,
+            json!({"generation_config": {"max_output_tokens": 5, "temperature": 0.5, "thinkingConfig": {"thinkingBudget": 0}}, "safetySettings": [1]}),
+        ),
+        (
+            r#"{"model": "models/x", "generationConfig": {"maxOutputTokens": 5, "temperature": 0, "thinkingConfig": 1}, "safetySettings": []}"#,
+            json!({"generationConfig": {"maxOutputTokens": 5, "temperature": 0, "thinkingConfig": 1}, "safetySettings": []}),
+        ),
+    ] {
+        assert_eq!(edited(body), expected, "{body}");
+    }
+}
+
+#[test]
+fn a_model_is_named_where_its_dialect_names_it() {
+    let edited = |body: &str, field| {
+        let body = Bytes::from(body.to_owned());
+        let limits = HeadLimits { depth_max: 32 };
+        let head = Head::scan(Dialect::GeminiEmbeddings, &body, limits).unwrap();
+        let edits = Edits {
+            model: ModelEdit::Inside {
+                field,
+                model: "models/m",
+            },
+            defaults: &[],
+            ask_usage: false,
+        };
+        String::from_utf8(edits.apply(&head, &body).to_vec()).unwrap()
+    };
+    assert_eq!(
+        edited(
+            r#"{"requests": [{"model":"models/route","content":1},{"content":2}]}"#,
+            "requests"
+        ),
+        r#"{"requests": [{"model":"models/m","content":1},{"content":2,"model":"models/m"}]}"#
+    );
+    assert_eq!(
+        edited(r#"{"model":"models/route","content":1}"#, "requests"),
+        r#"{"content":1}"#
+    );
 }

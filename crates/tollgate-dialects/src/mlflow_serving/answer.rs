@@ -6,7 +6,7 @@ use tollgate_domain::{Dialect, Task};
 
 use crate::{
     Answer, AnswerChoice, AnswerForm, ChatAnswer, EmbeddingAnswer, Extra, Part, ReadError, Stop,
-    StopReason, Vector,
+    StopReason, Vector, cohere_rerank,
     openai_chat::{self, to_bytes},
     openai_embeddings,
 };
@@ -21,8 +21,13 @@ const TEXT_FIELDS: [&str; 6] = [
     "candidates",
 ];
 
+/// Reads a score.
+pub(crate) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> {
+    read_answer_to(Task::Predict, body)
+}
+
 /// Reads a provider's whole answer to a task.
-pub(crate) fn read_answer(task: Task, body: &[u8]) -> Result<Answer, ReadError> {
+pub(crate) fn read_answer_to(task: Task, body: &[u8]) -> Result<Answer, ReadError> {
     let value: Value =
         serde_json::from_slice(body).map_err(|error| ReadError::Json(error.to_string()))?;
     match task {
@@ -33,6 +38,12 @@ pub(crate) fn read_answer(task: Task, body: &[u8]) -> Result<Answer, ReadError> 
         Task::Chat | Task::Completions => read_texts(&value),
         Task::Embeddings if value["data"].is_array() => openai_embeddings::read_answer(body),
         Task::Embeddings => read_vectors(&value),
+        Task::Rerank
+        | Task::Images
+        | Task::Speech
+        | Task::Transcriptions
+        | Task::Moderations
+        | Task::Realtime => Err(ReadError::shape("predictions", "are no answer to this")),
     }
 }
 
@@ -112,5 +123,6 @@ pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
         Answer::Predict(value) => to_bytes(value),
         Answer::Chat(_) => openai_chat::write_answer(answer, form),
         Answer::Embedding(_) => openai_embeddings::write_answer(answer, form),
+        Answer::Rerank(_) => cohere_rerank::write_answer(answer, form),
     }
 }

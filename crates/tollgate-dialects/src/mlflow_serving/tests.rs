@@ -22,7 +22,7 @@ fn chat(body: Value) -> Call {
 }
 
 fn read(task: Task, body: Value) -> Result<Answer, ReadError> {
-    read_answer(task, body.to_string().as_bytes())
+    read_answer_to(task, body.to_string().as_bytes())
 }
 
 #[test]

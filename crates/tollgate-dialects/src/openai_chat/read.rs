@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tollgate_domain::Dialect;
 
-use super::wire::{ReasoningDetail, WireUsage, seconds, stop_reason};
+use super::wire::{ReasoningDetail, WireUsage, seconds, short, stop_reason};
 use crate::{
     Answer, AnswerChoice, Call, ChatAnswer, ChatCall, Extra, MediaSource, Message, Part, PartKind,
     ReadError, Reasoning, ReasoningEffort, ResponseFormat, Role, Stop, Tool, ToolChoice, ToolKind,
@@ -265,7 +265,7 @@ fn read_file(fields: &mut Fields) -> Result<PartKind, ReadError> {
 }
 
 /// An address, or what a base64 `data:` address holds.
-fn read_url(url: String) -> MediaSource {
+pub(crate) fn read_url(url: String) -> MediaSource {
     let held = url
         .strip_prefix("data:")
         .and_then(|rest| rest.split_once(','));
@@ -381,7 +381,7 @@ fn read_function_call(mut fields: Fields, id: String) -> Result<Part, ReadError>
 }
 
 /// Arguments as text; some providers give the object itself.
-fn read_arguments(value: Option<Value>) -> String {
+pub(crate) fn read_arguments(value: Option<Value>) -> String {
     match value {
         None => String::new(),
         Some(Value::String(text)) => text,
@@ -404,7 +404,8 @@ fn read_tools(fields: &mut Fields) -> Result<Vec<Tool>, ReadError> {
     Ok(tools)
 }
 
-fn read_tool(path: String, value: Value) -> Result<Tool, ReadError> {
+/// A tool in the form that other dialects have taken over.
+pub(crate) fn read_tool(path: String, value: Value) -> Result<Tool, ReadError> {
     let member = match value.get("type").and_then(Value::as_str) {
         Some("function") => "function",
         Some("custom") => "custom",
@@ -520,7 +521,7 @@ fn read_json_schema(value: &Value) -> Option<ResponseFormat> {
     fields.rest().is_empty().then_some(format)
 }
 
-fn read_reasoning_effort(word: String) -> Reasoning {
+pub(crate) fn read_reasoning_effort(word: String) -> Reasoning {
     let effort = match word.as_str() {
         "none" => ReasoningEffort::None,
         "minimal" => ReasoningEffort::Minimal,
@@ -558,8 +559,8 @@ fn name_tool_calls(answer: &mut ChatAnswer) {
 }
 
 /// An id for a tool call to which the provider gave none: the same for the same answer, another for every other.
-pub(super) fn tool_call_id(answer_id: &str, choice: u32, part: usize) -> String {
-    format!("call_{answer_id}_{choice}_{part}")
+pub(crate) fn tool_call_id(answer_id: &str, choice: u32, part: usize) -> String {
+    format!("call_{}_{choice}_{part}", short(answer_id))
 }
 
 /// Reads an answer of chat or of text completions, which differ in their choices only.
@@ -605,7 +606,7 @@ pub(crate) fn read_answer_with(
 }
 
 /// A text; empty for anything else. An answer is not refused for a strange id.
-fn loose_text(fields: &mut Fields, name: &str) -> String {
+pub(crate) fn loose_text(fields: &mut Fields, name: &str) -> String {
     match fields.any(name) {
         Some(Value::String(text)) => text,
         _ => String::new(),

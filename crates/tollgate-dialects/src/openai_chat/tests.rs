@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     Answer, AnswerForm, Call, CallForm, ChatCall, Delta, Extra, MediaSource, Message, Part,
     PartKind, PartStart, Reasoning, Role, SseSplitter, Stop, StopReason, StreamEvent,
-    StreamReader as Reader, ToolKind, Unsupported,
+    StreamReader as Reader, ToolKind, Unsupported, translate::WriteEvents,
 };
 
 // === calls ===
@@ -542,6 +542,72 @@ fn every_choice_has_its_own_role_and_numbers() {
         assert_eq!(frame["choices"][0]["index"], choice);
         assert_eq!(frame["choices"][0]["delta"]["role"], "assistant");
         assert_eq!(frame["choices"][0]["delta"]["tool_calls"][0]["index"], 0);
+    }
+}
+
+/// Every chunk repeated them: a long one made a few bytes of the provider's into as many as it was long.
+#[test]
+fn a_long_id_is_not_repeated_in_full() {
+    let long = "é".repeat(100_000);
+    let start = StreamEvent::Start {
+        id: long.clone(),
+        model: long.clone(),
+        created: None,
+        usage: None,
+    };
+    let said = Stop::new(StopReason::EndTurn);
+    let stop = StreamEvent::Stop {
+        choice: 0,
+        stop: said,
+    };
+    for frame in frames(&[start, stop], false) {
+        for name in ["id", "model"] {
+            let written = frame[name].as_str().unwrap();
+            assert!(written.len() <= 256 && long.starts_with(written));
+        }
+    }
+
+    let call = json!({"choices": [{"index": 0, "delta": {"tool_calls": [{"function": {"name": "f"}}]}}], "id": long});
+    for event in read(&[call]) {
+        if let StreamEvent::PartStart {
+            start: PartStart::ToolCall { id, .. },
+            ..
+        } = event
+        {
+            assert!(id.len() < 300, "{} bytes", id.len());
+        }
+    }
+}
+
+#[test]
+fn arguments_find_their_call_among_other_parts() {
+    let call = |id: u32| PartStart::ToolCall {
+        id: id.to_string(),
+        name: "f".into(),
+    };
+    let mut events = Vec::new();
+    for number in 0..100 {
+        events.extend(part(0, 2 * number, PartStart::Text, Vec::new()));
+        events.extend(part(0, 2 * number + 1, call(number), Vec::new()));
+    }
+    for number in (0..100).rev() {
+        events.push(StreamEvent::Delta {
+            choice: 0,
+            part: 2 * number + 1,
+            delta: Delta::Arguments(number.to_string()),
+        });
+    }
+    let frames = frames(&events, false);
+    let calls = deltas(&frames)
+        .into_iter()
+        .map(|delta| &delta["tool_calls"][0]);
+    let pieces: Vec<&Value> = calls.filter(|call| call["id"].is_null()).collect();
+    assert_eq!(pieces.len(), 100);
+    for piece in pieces {
+        assert_eq!(
+            piece["index"].to_string(),
+            piece["function"]["arguments"].as_str().unwrap()
+        );
     }
 }
 

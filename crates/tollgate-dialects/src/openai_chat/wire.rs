@@ -14,6 +14,9 @@ use crate::{ProviderError, SseEvent, StopReason, error::read_in_stream};
 /// The end mark of a stream.
 const DONE: &[u8] = b"[DONE]";
 
+/// Most bytes of a name that is repeated many times.
+const REPEATED_BYTES_MAX: usize = 256;
+
 /// A text, borrowed where it has no escapes.
 #[derive(Deserialize)]
 pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
@@ -211,6 +214,12 @@ pub(crate) fn text_of(raw: &RawValue) -> Cow<'_, str> {
     }
 }
 
+/// The beginning of a name that is going to be repeated many times. No provider was seen to give one that is longer.
+pub(crate) fn short(name: &str) -> &str {
+    let end = name.floor_char_boundary(REPEATED_BYTES_MAX);
+    name.get(..end).unwrap_or(name)
+}
+
 /// A date in seconds since 1970, whichever kind of number it is.
 pub(crate) fn seconds(value: &Value) -> Option<i64> {
     #[expect(
@@ -294,6 +303,11 @@ struct Details {
 pub(crate) struct Count(Option<u64>);
 
 impl Count {
+    /// As it is.
+    pub(crate) fn get(self) -> Option<u64> {
+        self.0
+    }
+
     /// As a place in a list.
     pub(crate) fn index(self) -> Option<u32> {
         self.0.and_then(|count| u32::try_from(count).ok())
@@ -344,8 +358,21 @@ impl WireUsage {
             output: rest,
             output_reasoning,
             output_audio,
+            search_units: None,
         };
         (usage != Usage::default()).then_some(usage)
+    }
+
+    /// The same of a call that generates nothing: where the sum alone is told, it is the input.
+    pub(crate) fn into_input_usage(self) -> Option<Usage> {
+        let total = self.total_tokens.0;
+        let of_total = || {
+            Some(Usage {
+                input: Some(total?),
+                ..Usage::default()
+            })
+        };
+        self.into_usage().or_else(of_total)
     }
 }
 

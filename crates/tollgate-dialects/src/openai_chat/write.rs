@@ -1,10 +1,6 @@
 //! From our shapes into OpenAI's: calls and whole answers.
 //!
-//! What a call of another dialect holds and this one cannot say is told to [`Gaps`] by its name in that dialect. For
-//! Anthropic's calls those are: `cache_control`, `is_error`, `thinking` (a budget becomes an effort), `top_k`,
-//! `messages.content.{thinking, redacted_thinking, citations}`, `messages.content.{image, document}.source` (uploaded
-//! files, documents behind an address), `messages.content.TYPE` for other blocks, `messages.content.document.FIELD`,
-//! `tools.TYPE`, `tools.FIELD`, and top-level fields as they are.
+//! What a call of another dialect holds and this one cannot say is told to [`Gaps`].
 
 use std::borrow::Cow;
 
@@ -17,9 +13,14 @@ use super::{
     wire::{finish_reason, write_usage},
 };
 use crate::{
-    Answer, AnswerChoice, AnswerForm, Call, CallForm, ChatAnswer, ChatCall, Gaps, MediaSource,
-    Message, Part, PartKind, Reasoning, ReasoningEffort, ResponseFormat, Role, StopReason, Tool,
-    ToolChoice, ToolKind, Unsupported, Written, json::put, openai_completions, openai_embeddings,
+    Answer, AnswerChoice, AnswerForm, Call, CallForm, ChatAnswer, ChatCall, Field, Gaps,
+    MediaSource, Message, Part, PartKind, Reasoning, ReasoningEffort, ResponseFormat, Role,
+    StopReason, Tool, ToolChoice, ToolKind, Unsupported, Written, cohere_rerank,
+    fields::Place,
+    gemini_generate::geminis_signature,
+    json::put,
+    openai_completions, openai_embeddings,
+    openai_responses::{chat_custom_format, chat_tool_choice},
 };
 
 // === calls ===
@@ -31,22 +32,14 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
     let call = match call {
         Call::Chat(call) => Cow::Borrowed(&**call),
         Call::Completion(call) => Cow::Owned(openai_completions::to_chat(call, &mut gaps)?),
-        Call::Embedding(_) => {
-            return Err(Unsupported {
-                fields: vec!["input".to_owned()],
-            });
-        }
-        Call::Predict(_) => {
-            return Err(Unsupported {
-                fields: vec!["inputs".to_owned()],
-            });
-        }
+        other => return Err(Unsupported::call(other)),
     };
     // Chat and text completions have their other fields in common.
     let own = matches!(from, Dialect::OpenaiChat | Dialect::OpenaiCompletions);
     let body = CallWriter {
         call: &call,
         own,
+        is_responses: from == Dialect::OpenaiResponses,
         gaps: &mut gaps,
     }
     .write(form);
@@ -60,6 +53,8 @@ struct CallWriter<'a> {
     call: &'a ChatCall,
     /// The call came in this dialect, so that what nothing models may go back into it.
     own: bool,
+    /// It came in OpenAI's other dialect, which has much in common with this one.
+    is_responses: bool,
     gaps: &'a mut Gaps,
 }
 
@@ -76,7 +71,7 @@ impl CallWriter<'_> {
         if self.own {
             put(&mut body, "top_k", call.top_k);
         } else if call.top_k.is_some() {
-            self.gaps.left_out("top_k");
+            self.gaps.left_out(Field::TopK);
         }
         put(&mut body, "frequency_penalty", call.frequency_penalty);
         put(&mut body, "presence_penalty", call.presence_penalty);
@@ -93,19 +88,19 @@ impl CallWriter<'_> {
         put(&mut body, "reasoning_effort", self.reasoning_effort());
         put(&mut body, "user", call.user.clone());
         put(&mut body, "service_tier", self.service_tier());
-        self.extra(&call.extra.fields, "", &mut body);
+        self.extra(&call.extra.fields, Place::Body, &mut body);
         let asks_usage = form.stream_usage == StreamUsage::Ask || self.own && call.include_usage;
         write_stream_options(call.stream, asks_usage, &mut body);
         body
     }
 
     /// Fields that nothing models: back into their own dialect, else a gap each.
-    fn extra(&mut self, extra: &Map<String, Value>, path: &str, into: &mut Map<String, Value>) {
+    fn extra(&mut self, extra: &Map<String, Value>, place: Place, into: &mut Map<String, Value>) {
         for (name, value) in extra {
             if self.own {
                 into.insert(name.clone(), value.clone());
-            } else {
-                self.gaps.left_out(&format!("{path}{name}"));
+            } else if !(self.is_responses && name == "store" && *value == json!(false)) {
+                self.gaps.left_out_extra(place, name);
             }
         }
     }
@@ -113,7 +108,7 @@ impl CallWriter<'_> {
     fn cache_control(&mut self, cache_control: Option<&Value>, into: &mut Map<String, Value>) {
         match cache_control {
             Some(value) if self.own => put(into, "cache_control", Some(value.clone())),
-            Some(_) => self.gaps.left_out("cache_control"),
+            Some(_) => self.gaps.left_out(Field::CacheControl),
             None => {}
         }
     }
@@ -153,9 +148,16 @@ impl CallWriter<'_> {
     fn message(&mut self, role: &str, message: &Message, content: Value) -> Value {
         let mut written = Map::new();
         put(&mut written, "role", Some(role));
-        put(&mut written, "name", message.name.clone());
+        // That of a tool is known by the call that it answers, and not every provider takes it there.
+        let name = message.name.as_ref();
+        put(
+            &mut written,
+            "name",
+            name.filter(|_| self.own || message.role != Role::Tool)
+                .cloned(),
+        );
         written.insert("content".to_owned(), content);
-        self.extra(&message.extra, "messages.", &mut written);
+        self.extra(&message.extra, Place::Message, &mut written);
         Value::Object(written)
     }
 
@@ -172,10 +174,8 @@ impl CallWriter<'_> {
                 PartKind::ToolCall { .. } => tool_calls.push(self.tool_call(part)),
                 PartKind::Refusal { text } => refusal = Some(text.clone()),
                 PartKind::Reasoning { .. } | PartKind::RedactedReasoning { .. } if as_it_came => {}
-                PartKind::Reasoning { .. } => self.gaps.left_out("messages.content.thinking"),
-                PartKind::RedactedReasoning { .. } => {
-                    self.gaps.left_out("messages.content.redacted_thinking")
-                }
+                PartKind::Reasoning { .. } => self.gaps.left_out(Field::Reasoning),
+                PartKind::RedactedReasoning { .. } => self.gaps.left_out(Field::RedactedReasoning),
                 _ => content.extend(self.part(part)),
             }
         }
@@ -208,7 +208,7 @@ impl CallWriter<'_> {
         };
         let mut written = tool_call(id, name, arguments, *kind);
         self.cache_control(part.cache_control.as_ref(), &mut written);
-        self.extra(&part.extra, "messages.content.tool_use.", &mut written);
+        self.extra(&part.extra, Place::ToolCall, &mut written);
         Value::Object(written)
     }
 
@@ -228,11 +228,11 @@ impl CallWriter<'_> {
                 continue;
             };
             if *is_error == Some(true) {
-                self.gaps.left_out("is_error");
+                self.gaps.left_out(Field::IsError);
             }
             let mut ignored = Map::new();
             self.cache_control(part.cache_control.as_ref(), &mut ignored);
-            self.extra(&part.extra, "messages.content.tool_result.", &mut ignored);
+            self.extra(&part.extra, Place::ToolResult, &mut ignored);
             let content = self.content(content);
             let (texts, media) = content
                 .into_iter()
@@ -255,7 +255,7 @@ impl CallWriter<'_> {
         let mut written = match &part.kind {
             PartKind::Text { text, citations } => {
                 if !citations.is_empty() {
-                    self.gaps.left_out("messages.content.citations");
+                    self.gaps.left_out(Field::Citations);
                 }
                 text_part(text)
             }
@@ -271,24 +271,24 @@ impl CallWriter<'_> {
                     .get("type")
                     .and_then(Value::as_str)
                     .unwrap_or("unknown");
-                self.gaps.left_out(&format!("messages.content.{kind}"));
+                self.gaps.left_out_extra(Place::Content, kind);
                 return None;
             }
             PartKind::ToolCall { .. }
             | PartKind::ToolResult { .. }
             | PartKind::Reasoning { .. }
             | PartKind::RedactedReasoning { .. } => {
-                self.gaps.left_out("messages.content");
+                self.gaps.left_out(Field::MisplacedPart);
                 return None;
             }
         };
         self.cache_control(part.cache_control.as_ref(), &mut written);
-        let path = if matches!(part.kind, PartKind::Document { .. }) {
-            "messages.content.document."
+        let place = if matches!(part.kind, PartKind::Document { .. }) {
+            Place::Document
         } else {
-            "messages.content."
+            Place::Content
         };
-        self.extra(&part.extra, path, &mut written);
+        self.extra(&part.extra, place, &mut written);
         Some(Value::Object(written))
     }
 
@@ -297,7 +297,7 @@ impl CallWriter<'_> {
             MediaSource::Base64 { media_type, data } => data_url(media_type, "image/png", data),
             MediaSource::Url(url) => url.clone(),
             MediaSource::Text { .. } | MediaSource::FileId(_) | MediaSource::Foreign(_) => {
-                self.gaps.left_out("messages.content.image.source");
+                self.gaps.left_out(Field::Image);
                 return None;
             }
         };
@@ -320,11 +320,13 @@ impl CallWriter<'_> {
                 let text = name.map_or_else(|| data.clone(), |name| format!("{name}\n\n{data}"));
                 return Some(text_part(&text));
             }
-            MediaSource::FileId(id) if self.own => json!({"filename": name, "file_id": id}),
+            MediaSource::FileId(id) if self.own || self.is_responses => {
+                json!({"filename": name, "file_id": id})
+            }
             // OpenAI takes no addresses; some providers of its dialect do.
             MediaSource::Url(url) if self.own => json!({"filename": name, "file_data": url}),
             MediaSource::FileId(_) | MediaSource::Url(_) | MediaSource::Foreign(_) => {
-                self.gaps.left_out("messages.content.document.source");
+                self.gaps.left_out(Field::Document);
                 return None;
             }
         };
@@ -360,7 +362,7 @@ impl CallWriter<'_> {
                     .get("type")
                     .and_then(Value::as_str)
                     .unwrap_or(&tool.name);
-                self.gaps.left_out(&format!("tools.{kind}"));
+                self.gaps.left_out_extra(Place::Tool, kind);
                 return None;
             }
         };
@@ -371,7 +373,16 @@ impl CallWriter<'_> {
         put(&mut inner, "strict", tool.strict);
         let mut written = to_map(json!({"type": member}));
         self.cache_control(tool.cache_control.as_ref(), &mut written);
-        self.extra(&tool.extra, "tools.", &mut written);
+        let mut extra = tool.extra.clone();
+        if self.is_responses && tool.kind == ToolKind::Custom {
+            let format = extra.shift_remove("format");
+            put(
+                &mut inner,
+                "format",
+                format.as_ref().map(chat_custom_format),
+            );
+        }
+        self.extra(&extra, Place::Tool, &mut written);
         if let Some(Value::Object(rest)) = written.remove(member) {
             inner.extend(rest);
         }
@@ -386,9 +397,12 @@ impl CallWriter<'_> {
             ToolChoice::Required => json!("required"),
             ToolChoice::Function(name) => json!({"type": "function", "function": {"name": name}}),
             ToolChoice::Foreign(value) if self.own => value.clone(),
-            ToolChoice::Foreign(_) => {
-                self.gaps.left_out("tool_choice");
-                return None;
+            ToolChoice::Foreign(value) => {
+                let choice = self.is_responses.then(|| chat_tool_choice(value)).flatten();
+                if choice.is_none() {
+                    self.gaps.left_out(Field::ToolChoice);
+                }
+                return choice;
             }
         })
     }
@@ -417,7 +431,7 @@ impl CallWriter<'_> {
             }
             ResponseFormat::Foreign(value) if self.own => value.clone(),
             ResponseFormat::Foreign(_) => {
-                self.gaps.left_out("output_config.format");
+                self.gaps.left_out(Field::ResponseFormat);
                 return None;
             }
         })
@@ -430,13 +444,11 @@ impl CallWriter<'_> {
             ..
         } = self.call.reasoning.as_ref()?;
         if budget_tokens.is_some() {
-            self.gaps.left_out("thinking");
+            self.gaps.left_out(Field::ReasoningBudget);
         }
         Some(match (effort, budget_tokens) {
-            (Some(effort), _) => effort_word(effort, self.own).to_owned(),
-            (None, Some(0..4096)) => "low".to_owned(),
-            (None, Some(4096..16384)) => "medium".to_owned(),
-            (None, Some(16384..)) => "high".to_owned(),
+            (Some(effort), _) => effort_word(effort, self.own || self.is_responses).to_owned(),
+            (None, Some(budget)) => effort_for_budget(*budget).to_owned(),
             (None, None) => return None,
         })
     }
@@ -486,7 +498,16 @@ fn max_tokens_name(model: Option<&str>) -> &'static str {
     }
 }
 
-fn effort_word(effort: &ReasoningEffort, own: bool) -> &str {
+/// The effort that stands for a budget of tokens.
+pub(crate) fn effort_for_budget(budget_tokens: u64) -> &'static str {
+    match budget_tokens {
+        0..4096 => "low",
+        4096..16384 => "medium",
+        16384.. => "high",
+    }
+}
+
+pub(crate) fn effort_word(effort: &ReasoningEffort, own: bool) -> &str {
     match effort {
         ReasoningEffort::None => "none",
         ReasoningEffort::Minimal => "minimal",
@@ -520,7 +541,7 @@ fn text_part(text: &str) -> Map<String, Value> {
     to_map(json!({"type": "text", "text": text}))
 }
 
-fn data_url(media_type: &str, otherwise: &str, data: &str) -> String {
+pub(crate) fn data_url(media_type: &str, otherwise: &str, data: &str) -> String {
     let media_type = if media_type.is_empty() {
         otherwise
     } else {
@@ -529,7 +550,7 @@ fn data_url(media_type: &str, otherwise: &str, data: &str) -> String {
     format!("data:{media_type};base64,{data}")
 }
 
-fn to_map(value: Value) -> Map<String, Value> {
+pub(crate) fn to_map(value: Value) -> Map<String, Value> {
     if let Value::Object(map) = value {
         map
     } else {
@@ -557,6 +578,7 @@ pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
             ))
         }
         Answer::Embedding(_) => openai_embeddings::write_answer(answer, form),
+        Answer::Rerank(_) => cohere_rerank::write_answer(answer, form),
         Answer::Predict(value) => to_bytes(value),
     }
 }
@@ -685,6 +707,8 @@ struct Said {
     reasoning_details: Vec<Value>,
     tool_calls: Vec<Value>,
     annotations: Vec<Value>,
+    /// Gemini's proof of what comes next.
+    signature: Option<String>,
 }
 
 impl Said {
@@ -711,6 +735,7 @@ impl Said {
                 self.reasoning_details.push(Value::Object(detail));
             }
             PartKind::RedactedReasoning { data } => {
+                self.signature = geminis_signature(data).map(str::to_owned);
                 let index = self.reasoning_details.len();
                 self.reasoning_details
                     .push(json!({"type": "reasoning.encrypted", "data": data, "index": index}));
@@ -722,6 +747,8 @@ impl Said {
                 kind,
             } => {
                 let mut call = tool_call(id, name, arguments, *kind);
+                let signature = self.signature.take();
+                put(&mut call, "extra_content", signature.map(extra_content));
                 if own {
                     call.extend(part.extra.clone());
                 }
@@ -748,16 +775,36 @@ fn tool_call(id: &str, name: &str, arguments: &str, kind: ToolKind) -> Map<Strin
     })
 }
 
+/// A proof of Gemini's that a tool call has to bring back, where Google's own OpenAI-compatible address has it
+/// (<https://ai.google.dev/gemini-api/docs/openai>, read 2026-11).
+pub(super) fn extra_content(signature: impl Into<Value>) -> Value {
+    json!({"google": {"thought_signature": signature.into()}})
+}
+
 /// A list that has something in it.
 fn some(list: Vec<Value>) -> Option<Vec<Value>> {
     (!list.is_empty()).then_some(list)
 }
 
-/// An Anthropic citation as OpenAI's `url_citation` of the text from `start` to `end`, in characters; `None` where it has no
-/// address, as those of documents.
+/// An Anthropic citation as OpenAI's `url_citation` of the text from `start` to `end`, in characters, or of the range within it that
+/// the citation names; `None` where it has no address, as those of documents.
 pub(super) fn annotation(citation: &Value, start: usize, end: usize) -> Option<Value> {
-    let url = citation.get("url")?.as_str()?;
+    // Search results are known by their source, which may be an address.
+    let source = || {
+        let source = citation.get("source")?.as_str()?;
+        source.starts_with("http").then_some(source)
+    };
+    let url = citation.get("url").and_then(Value::as_str);
+    let url = url.or_else(source)?;
     let title = citation.get("title").and_then(Value::as_str).unwrap_or(url);
+    // Gemini tells which characters of the text are meant.
+    let at = |name: &str| {
+        let at = usize::try_from(citation.get(name)?.as_u64()?).ok()?;
+        Some(start.saturating_add(at).min(end))
+    };
+    let (start, end) = at("start_index")
+        .zip(at("end_index"))
+        .unwrap_or((start, end));
     Some(
         json!({"type": "url_citation", "url_citation": {"url": url, "title": title, "start_index": start, "end_index": end}}),
     )

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::{
     AnswerForm, Delta, StreamEvent,
     openai_chat::{Frame, finish_reason},
+    translate::WriteEvents,
 };
 
 /// Writes the chunks of a stream.
@@ -22,15 +23,9 @@ struct ChoiceOut<'a> {
     finish_reason: Option<&'static str>,
 }
 
-impl StreamWriter {
-    pub(crate) fn new(form: &AnswerForm<'_>) -> Self {
-        Self {
-            frame: Frame::new("text_completion", form),
-        }
-    }
-
+impl WriteEvents for StreamWriter {
     /// Appends what an event is in this dialect. Of a chat model's stream, what is not text has no place here.
-    pub(crate) fn write(&mut self, event: &StreamEvent, out: &mut Vec<u8>) {
+    fn write(&mut self, event: &StreamEvent, out: &mut Vec<u8>) {
         let nothing = ChoiceOut {
             text: "",
             index: 0,
@@ -61,5 +56,13 @@ impl StreamWriter {
             _ => return self.frame.write(event, out),
         };
         self.frame.chunk(&[choice], out);
+    }
+}
+
+impl StreamWriter {
+    pub(crate) fn new(form: &AnswerForm<'_>) -> Self {
+        Self {
+            frame: Frame::new("text_completion", form),
+        }
     }
 }

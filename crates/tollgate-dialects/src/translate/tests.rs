@@ -9,13 +9,22 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{Glance, SseSplitter, Watch, glance};
+use crate::{Frames, Glance, Watch, glance};
 
-const DIALECTS: [(Dialect, Task); 5] = [
+const DIALECTS: [(Dialect, Task); 14] = [
     (Dialect::OpenaiChat, Task::Chat),
+    (Dialect::OpenaiResponses, Task::Chat),
     (Dialect::OpenaiCompletions, Task::Completions),
     (Dialect::OpenaiEmbeddings, Task::Embeddings),
     (Dialect::AnthropicMessages, Task::Chat),
+    (Dialect::OllamaChat, Task::Chat),
+    (Dialect::OllamaGenerate, Task::Completions),
+    (Dialect::OllamaEmbeddings, Task::Embeddings),
+    (Dialect::GeminiGenerate, Task::Chat),
+    (Dialect::GeminiEmbeddings, Task::Embeddings),
+    (Dialect::CohereChat, Task::Chat),
+    (Dialect::CohereEmbeddings, Task::Embeddings),
+    (Dialect::CohereRerank, Task::Rerank),
     (Dialect::MlflowServing, Task::Predict),
 ];
 
@@ -95,11 +104,21 @@ impl Fixture {
     }
 }
 
+/// How a dialect's streams end.
+fn end_of(dialect: Dialect) -> StreamEnd {
+    match dialect {
+        Dialect::GeminiGenerate => StreamEnd::Finish,
+        _ => StreamEnd::Mark,
+    }
+}
+
 /// A body without what says nothing: nulls, defaults that are written out, and other names for the same.
 fn bare(mut value: Value) -> Value {
     strip(&mut value);
+    strip_geminis(&mut value, "");
     if let Value::Object(body) = &mut value {
-        body.retain(|_, value| *value != json!([]));
+        bare_items(body);
+        body.retain(|_, value| ![json!([]), json!({}), json!("")].contains(value));
         if let Some(cap) = body.remove("max_completion_tokens") {
             body.insert("max_tokens".to_owned(), cap);
         }
@@ -112,17 +131,50 @@ fn bare(mut value: Value) -> Value {
         if let Some(choice) = body.remove("function_call") {
             body.insert("tool_choice".to_owned(), choice);
         }
+        // Cohere takes it in either case.
+        if let Some(Value::String(choice)) = body.get_mut("tool_choice") {
+            choice.make_ascii_lowercase();
+        }
     }
     value
+}
+
+/// Items of responses without what goes without saying.
+fn bare_items(body: &mut serde_json::Map<String, Value>) {
+    if body.get("messages").is_some() {
+        return;
+    }
+    if let Some(Value::String(text)) = body.get("input") {
+        let item = json!({"role": "user", "content": text});
+        body.insert("input".to_owned(), json!([item]));
+    }
+    for item in body
+        .get_mut("input")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        let Value::Object(item) = item else { continue };
+        if item.get("type") == Some(&json!("message")) {
+            item.remove("type");
+        }
+        for part in item
+            .get_mut("content")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            if let Value::Object(part) = part {
+                part.retain(|_, value| *value != json!([]));
+            }
+        }
+    }
 }
 
 fn strip(value: &mut Value) {
     match value {
         Value::Object(members) => {
             members.values_mut().for_each(strip);
-            members.retain(|name, value| {
-                !(value.is_null() || name == "stream" && *value == json!(false))
-            });
             for name in ["content", "system"] {
                 if let Some(Value::Array(parts)) = members.get(name)
                     && let [Value::Object(part)] = parts.as_slice()
@@ -133,9 +185,48 @@ fn strip(value: &mut Value) {
                     members.insert(name.to_owned(), text);
                 }
             }
+            members.retain(|name, value| {
+                let is_default =
+                    name == "stream" && *value == json!(false) || name == "content" && *value == "";
+                !(value.is_null() || is_default)
+            });
         }
         Value::Array(items) => items.iter_mut().for_each(strip),
         Value::Number(number) if number.as_f64() == Some(0.0) => *value = json!(0),
+        _ => {}
+    }
+}
+
+/// The same of Gemini's: it has two languages for schemas, and defaults that its clients write out.
+fn strip_geminis(value: &mut Value, name: &str) {
+    match value {
+        Value::Object(members) => {
+            if name == "systemInstruction" || name == "content" {
+                members.remove("role");
+            }
+            for (ours, theirs) in [
+                ("parameters", "parametersJsonSchema"),
+                ("responseSchema", "responseJsonSchema"),
+            ] {
+                if let Some(schema) = members.remove(theirs) {
+                    members.insert(ours.to_owned(), schema);
+                }
+            }
+            members
+                .iter_mut()
+                .for_each(|(name, value)| strip_geminis(value, name));
+            members.retain(|name, value| {
+                let is_default = match name.as_str() {
+                    "thought" => *value == json!(false),
+                    "responseModalities" => *value == json!(["TEXT"]),
+                    "generationConfig" => *value == json!({}),
+                    _ => false,
+                };
+                !is_default
+            });
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| strip_geminis(item, "")),
+        Value::String(word) if name == "type" => *word = word.to_ascii_lowercase(),
         _ => {}
     }
 }
@@ -203,12 +294,17 @@ fn a_glance_agrees_with_the_reader() {
                     .stop
                     .as_ref()
                     .map(|stop| stop.reason.clone()),
-                model: Some(answer.model),
+                model: told(answer.model),
                 error: None,
             },
             Answer::Embedding(answer) => Glance {
                 usage: answer.usage,
-                model: Some(answer.model),
+                model: told(answer.model),
+                ..Glance::default()
+            },
+            Answer::Rerank(answer) => Glance {
+                usage: answer.usage,
+                model: told(answer.model),
                 ..Glance::default()
             },
             Answer::Predict(_) => Glance::default(),
@@ -217,13 +313,19 @@ fn a_glance_agrees_with_the_reader() {
     }
 }
 
+/// A name that was told at all.
+fn told(name: String) -> Option<String> {
+    (!name.is_empty()).then_some(name)
+}
+
 /// Everything that a stream tells, and what its end came to.
 fn read_stream(
     dialect: Dialect,
     chunks: &[&[u8]],
     end: StreamEnd,
 ) -> Result<(Vec<StreamEvent>, Finish), ReadError> {
-    let (mut splitter, mut reader) = (SseSplitter::new(1 << 20), StreamReader::new(dialect, end));
+    let mut splitter = Frames::new(dialect.framing(), 1 << 20);
+    let mut reader = StreamReader::new(dialect, end);
     let mut told = Vec::new();
     for chunk in chunks {
         splitter.push(Bytes::copy_from_slice(chunk));
@@ -249,13 +351,18 @@ fn write_stream(form: &AnswerForm<'_>, told: &[StreamEvent]) -> Vec<u8> {
 #[test]
 fn streams_mean_the_same_when_written_again() {
     for (fixture, stream) in streams() {
-        let (told, finish) =
-            read_stream(fixture.dialect, &[stream.as_bytes()], StreamEnd::Mark).unwrap();
+        let (told, finish) = read_stream(
+            fixture.dialect,
+            &[stream.as_bytes()],
+            end_of(fixture.dialect),
+        )
+        .unwrap();
         assert_eq!(finish, Finish::Complete, "{}", fixture.name);
         let lines: Vec<String> = told.iter().map(|event| format!("{event:?}")).collect();
         fixture.snapshot("stream", &lines.join("\n"));
         let written = write_stream(&fixture.answer_form(), &told);
-        let (again, _) = read_stream(fixture.dialect, &[&written], StreamEnd::Mark).unwrap();
+        let (again, _) =
+            read_stream(fixture.dialect, &[&written], end_of(fixture.dialect)).unwrap();
         assert_eq!(merged(again), merged(told), "{}", fixture.name);
     }
 }
@@ -290,10 +397,10 @@ fn merged(told: Vec<StreamEvent>) -> (Vec<StreamEvent>, Option<tollgate_domain::
 #[test]
 fn a_watch_agrees_with_the_reader() {
     for (fixture, stream) in streams() {
-        let mut splitter = SseSplitter::new(1 << 20);
+        let mut splitter = Frames::new(fixture.dialect.framing(), 1 << 20);
         splitter.push(Bytes::from(stream));
-        let mut watch = Watch::new(fixture.dialect, StreamEnd::Mark);
-        let mut reader = StreamReader::new(fixture.dialect, StreamEnd::Mark);
+        let mut watch = Watch::new(fixture.dialect, end_of(fixture.dialect));
+        let mut reader = StreamReader::new(fixture.dialect, end_of(fixture.dialect));
         let (mut seen_stop, mut told_stop) = (None, None);
         while let Some(event) = splitter.next().unwrap() {
             let mut told = Vec::new();
@@ -327,10 +434,16 @@ fn a_watch_agrees_with_the_reader() {
                 _ => None,
             }));
         }
-        assert_eq!(seen_stop, told_stop, "{}", fixture.name);
+        let mut told = Vec::new();
+        let finish = reader.finish(&mut told);
+        let last_stop = told.into_iter().find_map(|event| match event {
+            StreamEvent::Stop { stop, .. } => Some(stop.reason),
+            _ => None,
+        });
+        assert_eq!(seen_stop, told_stop.or(last_stop), "{}", fixture.name);
         assert_eq!(
             watch.complete(),
-            reader.finish(&mut Vec::new()) == Finish::Complete,
+            finish == Finish::Complete,
             "{}",
             fixture.name
         );
@@ -343,7 +456,7 @@ fn is_content(event: &StreamEvent, dialect: Dialect) -> bool {
         StreamEvent::Delta {
             delta: Delta::Signature(_) | Delta::Citation(_),
             ..
-        } => dialect == Dialect::OpenaiChat,
+        } => dialect != Dialect::AnthropicMessages,
         StreamEvent::Delta { .. } => true,
         StreamEvent::PartStart { start, .. } => !matches!(
             start,
@@ -356,21 +469,40 @@ fn is_content(event: &StreamEvent, dialect: Dialect) -> bool {
 
 /// Where a stream's end mark is whole.
 fn end_mark(stream: &str) -> Option<usize> {
+    for mark in [
+        "\"type\":\"response.completed\"",
+        "\"type\":\"response.incomplete\"",
+    ] {
+        if let Some(start) = stream.find(mark) {
+            return Some(start + stream.get(start..)?.find('\n')?);
+        }
+    }
     let after = |mark: &str| Some(stream.find(mark)? + mark.len());
     let brace = |at: usize| Some(at + stream.get(at..)?.find('}')? + 1);
-    after("data: [DONE]").or_else(|| after("data: {\"type\":\"message_stop\"").and_then(brace))
+    let line = |at: usize| Some(at + stream.get(at..)?.find("}\n")? + 1);
+    // Gemini has none: the last chunk is the end.
+    let last = || {
+        let end = stream.trim_end().len();
+        stream.contains("\"finishReason\"").then_some(end)
+    };
+    after("data: [DONE]")
+        .or_else(|| after("data: {\"type\":\"message_stop\"").and_then(brace))
+        .or_else(|| after("\"done\":true").and_then(line))
+        .or_else(last)
 }
 
 #[test]
 fn a_stream_cut_anywhere_has_no_end_and_one_split_anywhere_has_one() {
     for (fixture, stream) in streams() {
         let bytes = stream.as_bytes();
-        let (whole, _) = read_stream(fixture.dialect, &[bytes], StreamEnd::Mark).unwrap();
+        let (whole, _) = read_stream(fixture.dialect, &[bytes], end_of(fixture.dialect)).unwrap();
         let end_mark = end_mark(&stream).filter(|_| whole.contains(&StreamEvent::End));
         for cut in 0..=bytes.len() {
             let (first, second) = bytes.split_at(cut);
             // An event that is cut in the middle cannot be read, which is no end either.
-            if let Ok((told, finish)) = read_stream(fixture.dialect, &[first], StreamEnd::Mark) {
+            if let Ok((told, finish)) =
+                read_stream(fixture.dialect, &[first], end_of(fixture.dialect))
+            {
                 let ends = told
                     .iter()
                     .filter(|event| **event == StreamEvent::End)
@@ -392,7 +524,7 @@ fn a_stream_cut_anywhere_has_no_end_and_one_split_anywhere_has_one() {
                 );
             }
             let (told, _) =
-                read_stream(fixture.dialect, &[first, second], StreamEnd::Mark).unwrap();
+                read_stream(fixture.dialect, &[first, second], end_of(fixture.dialect)).unwrap();
             assert_eq!(told, whole, "{} split at {cut}", fixture.name);
         }
     }
@@ -416,7 +548,8 @@ fn a_whole_answer_can_be_told_as_a_stream() {
             continue;
         };
         let written = write_stream(&fixture.answer_form(), &told);
-        let (again, finish) = read_stream(fixture.dialect, &[&written], StreamEnd::Mark).unwrap();
+        let (again, finish) =
+            read_stream(fixture.dialect, &[&written], end_of(fixture.dialect)).unwrap();
         assert_eq!(finish, Finish::Complete, "{}", fixture.name);
         assert_eq!(merged(again).1, answer.usage, "{}", fixture.name);
         for choice in &answer.choices {
@@ -555,20 +688,20 @@ proptest! {
         if let Some(stream) = fixture.content["stream"].as_str() {
             let lines: Vec<&str> = stream
                 .lines()
-                .filter_map(|line| line.strip_prefix("data: "))
-                .filter(|data| *data != "[DONE]")
+                .map(|line| line.strip_prefix("data: ").unwrap_or(line))
+                .filter(|data| data.starts_with('{'))
                 .collect();
             let mut event: Value = serde_json::from_str(place.get::<&str>(&lines)).unwrap();
             put_in(&mut event, place, value.clone());
             let stream = stream.replace(place.get::<&str>(&lines), &event.to_string());
-            if let Ok((told, _)) = read_stream(fixture.dialect, &[stream.as_bytes()], StreamEnd::Mark) {
+            if let Ok((told, _)) = read_stream(fixture.dialect, &[stream.as_bytes()], end_of(fixture.dialect)) {
                 drop(write_stream(&fixture.answer_form(), &told));
             }
         }
         let mut chunk = json!({"id": "1", "choices": [{"index": 0, "delta": {"content": "a", "tool_calls": [{"index": 0}]}}]});
         put_in(&mut chunk, place, value);
         let chunk = format!("data: {chunk}\n\ndata: [DONE]\n\n");
-        if let Ok((told, finish)) = read_stream(fixture.dialect, &[chunk.as_bytes()], StreamEnd::Mark) {
+        if let Ok((told, finish)) = read_stream(fixture.dialect, &[chunk.as_bytes()], end_of(fixture.dialect)) {
             prop_assert_eq!(finish, Finish::Complete);
             drop(write_stream(&fixture.answer_form(), &told));
         }

@@ -15,7 +15,7 @@ use tokio::{
 
 /// A socket whose writes may not wait for ever. The alarm is set only while a write waits.
 #[derive(Debug)]
-pub(super) struct StallGuard<S> {
+pub struct StallGuard<S> {
     inner: S,
     patience: Duration,
     alarm: Option<Pin<Box<Sleep>>>,

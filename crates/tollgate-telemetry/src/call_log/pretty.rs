@@ -3,7 +3,7 @@
 use std::{fmt::Write, time::Duration};
 
 use super::{json::outcome, moment};
-use crate::{AttemptOutcome, CallRecord};
+use crate::{AttemptOutcome, CallRecord, Outcome, Params};
 
 pub(super) fn format(record: &CallRecord, line: &mut Vec<u8>) {
     let mut text = String::with_capacity(160);
@@ -32,8 +32,11 @@ fn write_line(record: &CallRecord, text: &mut String) -> std::fmt::Result {
     if let Some(key) = &record.key {
         write!(text, "  key {key}")?;
     }
+    if record.outcome != Outcome::Answered {
+        write!(text, "  {}", outcome(record.outcome))?;
+    }
     if let Some(code) = &record.error_code {
-        write!(text, "  {} {code}", outcome(record.outcome))?;
+        write!(text, " {code}")?;
     }
     for attempt in record
         .attempts
@@ -48,7 +51,33 @@ fn write_line(record: &CallRecord, text: &mut String) -> std::fmt::Result {
             milliseconds(attempt.duration)
         )?;
     }
-    write!(text, "  {}", record.request_id)
+    write_params(&record.params, text)?;
+    if !record.dropped.is_empty() {
+        write!(text, "  dropped {}", record.dropped.join(", "))?;
+    }
+    write!(text, "  {}  {}", record.client_address, record.request_id)?;
+    if let Some(content) = &record.content {
+        // Quoted, so that content can neither end the line nor look like another one.
+        write!(
+            text,
+            "  request {:?}  response {:?}",
+            content.request, content.response
+        )?;
+    }
+    Ok(())
+}
+
+fn write_params(params: &Params, text: &mut String) -> std::fmt::Result {
+    if let Some(temperature) = params.temperature {
+        write!(text, "  temperature {temperature}")?;
+    }
+    if let Some(top_p) = params.top_p {
+        write!(text, "  top_p {top_p}")?;
+    }
+    if let Some(max_tokens) = params.max_tokens {
+        write!(text, "  max_tokens {max_tokens}")?;
+    }
+    Ok(())
 }
 
 fn milliseconds(duration: Duration) -> String {

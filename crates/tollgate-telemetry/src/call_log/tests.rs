@@ -109,6 +109,27 @@ fn content_is_told_only_where_it_was_kept() {
     );
 }
 
+#[test]
+fn people_are_told_content_within_the_line_and_who_left() {
+    let record = CallRecord {
+        outcome: Outcome::ClientGone,
+        content: Some(CallContent {
+            request: "one\ntwo".to_owned(),
+            response: "tell".to_owned(),
+        }),
+        ..record()
+    };
+    let mut line = Vec::new();
+    pretty::format(&record, &mut line);
+    let line = String::from_utf8(line).unwrap();
+    assert!(
+        line.contains("client_gone")
+            && line.ends_with(r#"request "one\ntwo"  response "tell""#)
+            && !line.contains('\n'),
+        "{line}"
+    );
+}
+
 /// A log that is held up until it is let go.
 #[derive(Clone, Default)]
 struct Out {

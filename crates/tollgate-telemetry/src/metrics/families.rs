@@ -88,7 +88,7 @@ impl Histogram {
         mut encoder: MetricEncoder<'_>,
         bounds: &[f64],
     ) -> std::fmt::Result {
-        let bounds = bounds.iter().copied().chain([f64::MAX]);
+        let bounds = bounds.iter().copied().chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds.zip(self.counts.iter().copied()).collect();
         encoder.encode_histogram::<prometheus_client::encoding::NoLabelSet>(
             self.sum,

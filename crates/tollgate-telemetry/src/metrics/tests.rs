@@ -38,6 +38,11 @@ fn full_scrape() -> String {
         failure: "server",
     }
     .emit(&telemetry);
+    crate::events::CredentialNotRenewed {
+        provider: &ProviderName::from("bedrock"),
+        problem: "no luck",
+    }
+    .emit(&telemetry);
     telemetry.encode()
 }
 
@@ -55,6 +60,18 @@ fn shards_are_summed() {
     assert!(text.contains(r#"gen_ai_client_token_usage_count{gen_ai_operation_name="chat",gen_ai_provider_name="anthropic",gen_ai_request_model="claude",gen_ai_token_type="input"} 3"#), "{text}");
     drop(in_flight);
     assert!(telemetry.encode().contains("tollgate_requests_in_flight 0"));
+}
+
+#[test]
+fn searches_are_counted_where_they_are_told() {
+    let telemetry = telemetry(1);
+    telemetry.witness(0).record(record());
+    assert!(!telemetry.encode().contains("tollgate_search_units_total{"));
+    let mut searched = record();
+    searched.usage.search_units = Some(2);
+    telemetry.witness(0).record(searched);
+    let line = r#"tollgate_search_units_total{route="chat",target="anthropic/claude"} 2"#;
+    assert!(telemetry.encode().contains(line));
 }
 
 #[test]
@@ -79,6 +96,17 @@ fn a_histogram_counts_at_its_bounds() {
         format!("{other:?}"),
         "Histogram { counts: [2, 1, 1], sum: 102.0 }"
     );
+}
+
+#[test]
+fn a_histogram_ends_with_the_bucket_that_quantiles_need() {
+    let scrape = full_scrape();
+    let lines_with = |text: &str| scrape.lines().filter(|line| line.contains(text)).count();
+    assert!(lines_with("_bucket{le=\"+Inf\"") > 0);
+    let series = scrape
+        .lines()
+        .filter(|line| line.split(['{', ' ']).next().unwrap().ends_with("_count"));
+    assert_eq!(lines_with("_bucket{le=\"+Inf\""), series.count());
 }
 
 /// Names as they appear in text: words that begin like one of ours.

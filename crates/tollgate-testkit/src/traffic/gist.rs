@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 use tollgate_dialects::{
-    Answer, Call, ChatCall, Delta, Message, PartKind, PartStart, ResponseFormat, Role, SseSplitter,
-    StopReason, StreamEvent, StreamReader, ToolChoice, ToolKind, read_answer, read_call,
+    Answer, AnswerForm, Call, ChatCall, Delta, EmbeddingAnswer, Field, Frames, Message, PartKind,
+    PartStart, ResponseFormat, Role, StopReason, StreamEvent, StreamReader, ToolChoice, ToolKind,
+    read_answer, read_call, write_answer,
 };
-use tollgate_domain::{Dialect, StreamEnd, Task, Usage};
+use tollgate_domain::{Dialect, StreamEnd, Usage};
 
 use crate::meaning::difference;
 
@@ -18,6 +19,8 @@ pub(super) struct AnswerGist {
     text: String,
     reasoning: String,
     tool_calls: Vec<Value>,
+    /// Vectors or ranks.
+    values: Vec<Value>,
     stop: Option<&'static str>,
     /// The model declined, which not every dialect tells from an end.
     refused: bool,
@@ -27,11 +30,46 @@ pub(super) struct AnswerGist {
 /// Bytes of one event; recordings hold pictures.
 const EVENT_BYTES_MAX: usize = 64 << 20;
 
-/// The gist of a chat call.
+/// The gist of a call.
 pub(super) fn of_call(dialect: Dialect, body: &[u8]) -> Result<CallGist, String> {
     match read_call(dialect, body).map_err(|error| format!("the call cannot be read: {error}"))? {
         Call::Chat(call) => Ok(CallGist(fields(&call))),
-        _ => Err("not a chat".to_owned()),
+        Call::Completion(call) => Ok(CallGist(vec![
+            ("prompt", json!(format!("{:?}", call.prompt))),
+            (
+                "suffix",
+                json!(call.suffix.filter(|suffix| !suffix.is_empty())),
+            ),
+            ("max_tokens", json!(call.max_tokens)),
+            ("temperature", json!(call.temperature)),
+            ("top_p", json!(call.top_p)),
+            ("stop", json!(call.stop)),
+            ("seed", json!(call.seed)),
+            ("n", json!(call.n.filter(|n| *n != 1))),
+            ("frequency_penalty", json!(call.frequency_penalty)),
+            ("presence_penalty", json!(call.presence_penalty)),
+            ("user", json!(call.user)),
+        ])),
+        Call::Embedding(call) => Ok(CallGist(vec![
+            (
+                "input",
+                match &call.input {
+                    tollgate_dialects::EmbeddingInput::Text(text) => json!([text]),
+                    tollgate_dialects::EmbeddingInput::Texts(texts) => json!(texts),
+                    tollgate_dialects::EmbeddingInput::Tokens(tokens) => tokens.clone(),
+                },
+            ),
+            ("dimensions", json!(call.dimensions)),
+            ("input_type", json!(call.input_type)),
+            ("truncate", json!(call.truncate)),
+            ("user", json!(call.user)),
+        ])),
+        Call::Rerank(call) => Ok(CallGist(vec![
+            ("query", json!(call.query)),
+            ("documents", json!(call.documents)),
+            ("top_n", json!(call.top_n)),
+        ])),
+        Call::Predict(_) => Err("a score has no gist".to_owned()),
     }
 }
 
@@ -170,22 +208,45 @@ fn response_format(call: &ChatCall) -> Value {
     }
 }
 
-/// Whether a field that a table or a header names is about a field of the gist.
-pub(super) fn concerns(name: &str, field: &str) -> bool {
+/// Whether a field of our form is about a field of the gist.
+pub(super) fn concerns(about: Field, field: &str) -> bool {
+    let name = match about {
+        Field::System | Field::SystemMidway => return matches!(field, "system" | "messages"),
+        Field::Messages
+        | Field::SpeakerName
+        | Field::CacheControl
+        | Field::Image
+        | Field::ImageDetail
+        | Field::Audio
+        | Field::Document
+        | Field::Citations
+        | Field::Refusal
+        | Field::Reasoning
+        | Field::RedactedReasoning
+        | Field::ToolArguments
+        | Field::ToolCallId
+        | Field::CustomToolCall
+        | Field::ToolResult
+        | Field::ToolResultMedia
+        | Field::IsError
+        | Field::MisplacedPart => return matches!(field, "messages" | "system"),
+        Field::Tools | Field::CustomTool | Field::ToolStrict | Field::ToolSchema => "tools",
+        Field::ReasoningEffort | Field::ReasoningBudget => "reasoning",
+        Field::InputTokens => "input",
+        other => other.plain_name(),
+    };
+    name == field
+}
+
+/// Whether a field that our form does not model, by its name in a client's dialect, is about a field of the gist.
+pub(super) fn extra_concerns(name: &str, field: &str) -> bool {
     let about = match name.split(['.', '[']).next().unwrap_or(name) {
-        "max_completion_tokens" => "max_tokens",
-        "stop_sequences" => "stop",
-        "functions" => "tools",
-        "function_call" | "disable_parallel_tool_use" => "tool_choice",
-        "metadata" | "safety_identifier" => "user",
-        "output_config" | "output_format" => "response_format",
-        "thinking" | "reasoning_effort" => "reasoning",
-        "content" | "message" => "messages",
+        "contents" | "input" => "messages",
+        "metadata" => "user",
+        "thinking" | "output_config" => "reasoning",
         other => other,
     };
-    about == field
-        || (name.contains("effort") && field == "reasoning")
-        || (name.starts_with("messages") && field == "system")
+    about == field || about == "messages" && field == "system"
 }
 
 // === impl CallGist ===
@@ -200,41 +261,84 @@ impl CallGist {
     }
 }
 
-/// The gist of a chat answer, whole or streamed. A stream that does not come to its end has none.
-pub(super) fn of_answer(dialect: Dialect, body: &[u8]) -> Result<AnswerGist, String> {
-    if body.trim_ascii_start().starts_with(b"{") {
-        return match read_answer(dialect, Task::Chat, body).map_err(|error| error.to_string())? {
-            Answer::Chat(answer) => {
-                let choice = answer.choices.first().ok_or("no choices")?;
-                let mut gist = AnswerGist::new();
-                for part in &choice.content {
-                    match &part.kind {
-                        PartKind::Text { text, .. } => gist.text.push_str(text),
-                        PartKind::Refusal { text } => {
-                            gist.refused = true;
-                            gist.text.push_str(text);
-                        }
-                        PartKind::Reasoning { text, .. } => gist.reasoning.push_str(text),
-                        PartKind::ToolCall {
-                            name, arguments, ..
-                        } => gist
-                            .tool_calls
-                            .push(json!({"name": name, "arguments": arguments_of(arguments)})),
-                        _ => {}
-                    }
-                }
-                gist.stop = choice.stop.as_ref().map(|stop| word(&stop.reason));
-                gist.usage = answer.usage.unwrap_or_default();
-                Ok(gist)
-            }
-            _ => Err("not a chat".to_owned()),
-        };
+/// The gist of an answer, whole or streamed. A stream that does not come to its end has none.
+pub(super) fn of_answer(
+    dialect: Dialect,
+    streamed: bool,
+    body: &[u8],
+) -> Result<AnswerGist, String> {
+    if streamed {
+        return of_stream(dialect, body);
     }
-    of_stream(dialect, body)
+    let mut gist = AnswerGist::new();
+    let answer = read_answer(dialect, dialect.task(), body).map_err(|error| error.to_string())?;
+    match answer {
+        Answer::Chat(answer) => {
+            let choice = answer.choices.first().ok_or("no choices")?;
+            for part in &choice.content {
+                match &part.kind {
+                    PartKind::Text { text, .. } => gist.text.push_str(text),
+                    PartKind::Refusal { text } => {
+                        gist.refused = true;
+                        gist.text.push_str(text);
+                    }
+                    PartKind::Reasoning { text, .. } => gist.reasoning.push_str(text),
+                    PartKind::ToolCall {
+                        name, arguments, ..
+                    } => gist
+                        .tool_calls
+                        .push(json!({"name": name, "arguments": arguments_of(arguments)})),
+                    _ => {}
+                }
+            }
+            gist.stop = choice.stop.as_ref().map(|stop| word(&stop.reason));
+            gist.usage = answer.usage.unwrap_or_default();
+        }
+        Answer::Embedding(answer) => {
+            gist.values = numbers(&answer);
+            gist.usage = answer.usage.unwrap_or_default();
+            // Nothing is generated; some say so, and others say nothing.
+            gist.usage.output = None;
+        }
+        Answer::Rerank(answer) => {
+            let results = answer.results.iter();
+            gist.values = results
+                .map(|result| json!([result.index, result.score]))
+                .collect();
+            gist.usage = answer.usage.unwrap_or_default();
+        }
+        Answer::Predict(_) => return Err("a score has no gist".to_owned()),
+    }
+    Ok(gist)
+}
+
+/// The vectors as numbers: not every dialect knows base64.
+fn numbers(answer: &EmbeddingAnswer) -> Vec<Value> {
+    let form = AnswerForm {
+        dialect: Dialect::OpenaiEmbeddings,
+        fallback_id: "",
+        fallback_model: "",
+        created: 0,
+        include_usage: false,
+        base64_vectors: false,
+    };
+    let written = write_answer(&Answer::Embedding(Box::new(answer.clone())), &form);
+    let written: Value = serde_json::from_slice(&written).unwrap_or_default();
+    let vectors = written["data"].as_array().into_iter().flatten();
+    vectors.map(|vector| single(&vector["embedding"])).collect()
+}
+
+/// None of the numbers has more digits than an `f32`.
+#[expect(clippy::cast_possible_truncation, reason = "that is what is compared")]
+fn single(vector: &Value) -> Value {
+    let numbers = vector.as_array().into_iter().flatten();
+    let numbers = numbers.filter_map(Value::as_f64);
+    let numbers: Vec<f32> = numbers.map(|number| number as f32).collect();
+    json!(numbers)
 }
 
 fn of_stream(dialect: Dialect, body: &[u8]) -> Result<AnswerGist, String> {
-    let mut splitter = SseSplitter::new(EVENT_BYTES_MAX);
+    let mut splitter = Frames::new(dialect.framing(), EVENT_BYTES_MAX);
     let mut reader = StreamReader::new(dialect, StreamEnd::Finish);
     let mut events = Vec::new();
     splitter.push(bytes::Bytes::copy_from_slice(body));
@@ -319,6 +423,7 @@ impl AnswerGist {
             text: String::new(),
             reasoning: String::new(),
             tool_calls: Vec::new(),
+            values: Vec::new(),
             stop: None,
             refused: false,
             usage: Usage::default(),
@@ -354,6 +459,7 @@ impl AnswerGist {
             &json!(self.tool_calls),
             &json!(heard.tool_calls),
         )?;
+        same("the values", &json!(self.values), &json!(heard.values))?;
         if self.stop.is_some() && !self.refused {
             same(
                 "the stop reason",
@@ -362,16 +468,23 @@ impl AnswerGist {
             )?;
         }
         if heard.usage.total().is_some() && self.usage.total().is_some() {
-            same(
-                "input tokens",
-                &json!(self.usage.input_total()),
-                &json!(heard.usage.input_total()),
-            )?;
-            same(
-                "output tokens",
-                &json!(self.usage.output_total()),
-                &json!(heard.usage.output_total()),
-            )?;
+            for (what, said, heard) in [
+                (
+                    "input tokens",
+                    self.usage.input_total(),
+                    heard.usage.input_total(),
+                ),
+                (
+                    "output tokens",
+                    self.usage.output_total(),
+                    heard.usage.output_total(),
+                ),
+            ] {
+                // Some dialects insist on a total, and have 0 where nothing was told.
+                if said.is_some() || heard != Some(0) {
+                    same(what, &json!(said), &json!(heard))?;
+                }
+            }
         }
         Ok(())
     }

@@ -9,8 +9,9 @@ use std::{
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use tollgate_domain::Dialect;
+use tollgate_domain::{Dialect, Framing, Task};
 
+use super::gist;
 use crate::{
     Received, Reply, ScriptedProvider, TestGateway,
     client::{self, Answer},
@@ -44,36 +45,93 @@ const KINDS: &[&str] = &[
     "databricks",
 ];
 
+/// Dialects that the gateway speaks.
+const SPOKEN: &[Dialect] = &[
+    Dialect::OpenaiChat,
+    Dialect::OpenaiResponses,
+    Dialect::OpenaiCompletions,
+    Dialect::OpenaiEmbeddings,
+    Dialect::AnthropicMessages,
+    Dialect::OllamaChat,
+    Dialect::OllamaGenerate,
+    Dialect::OllamaEmbeddings,
+    Dialect::GeminiGenerate,
+    Dialect::GeminiEmbeddings,
+    Dialect::CohereChat,
+    Dialect::CohereEmbeddings,
+    Dialect::CohereRerank,
+    Dialect::VoyageEmbeddings,
+    Dialect::VoyageRerank,
+    Dialect::MlflowServing,
+    Dialect::BedrockConverse,
+    Dialect::BedrockEmbeddings,
+];
+
+/// The dialect of a recording, by its provider's endpoint and what the body holds.
+fn dialect_of(recording: &Recording) -> Option<Dialect> {
+    let body = &recording.request_body;
+    let dialect = match (recording.endpoint.as_str(), recording.provider.as_str()) {
+        ("chat" | "openai_compat_chat", _) if body["messages"].is_array() => Dialect::OpenaiChat,
+        ("responses" | "mantle_responses", _) if !body["input"].is_null() => {
+            Dialect::OpenaiResponses
+        }
+        ("completions", provider) if provider != "replicate" && !body["prompt"].is_null() => {
+            Dialect::OpenaiCompletions
+        }
+        ("embeddings", "voyage") if !body["input"].is_null() => Dialect::VoyageEmbeddings,
+        ("rerank", "voyage") => Dialect::VoyageRerank,
+        ("embeddings" | "openai_compat_embeddings", _) if !body["input"].is_null() => {
+            Dialect::OpenaiEmbeddings
+        }
+        ("messages" | "openai_compat_messages", _) => Dialect::AnthropicMessages,
+        // Claude on Vertex AI.
+        ("rawPredict" | "streamRawPredict", _) if body["messages"].is_array() => {
+            Dialect::AnthropicMessages
+        }
+        ("generateContent" | "streamGenerateContent", _) => Dialect::GeminiGenerate,
+        ("embedContent" | "batchEmbedContents", _) => Dialect::GeminiEmbeddings,
+        ("chat_v2", _) => Dialect::CohereChat,
+        ("embed_v2", _) => Dialect::CohereEmbeddings,
+        ("rerank", provider) if provider != "bedrock" => Dialect::CohereRerank,
+        ("native_chat", _) => Dialect::OllamaChat,
+        ("native_generate", _) => Dialect::OllamaGenerate,
+        ("native_embed", _) => Dialect::OllamaEmbeddings,
+        ("converse" | "converse_stream", _) => Dialect::BedrockConverse,
+        ("invoke", "bedrock") if recording.url_path.contains("embed") => Dialect::BedrockEmbeddings,
+        ("invocations", "mlflow") => Dialect::MlflowServing,
+        _ => return None,
+    };
+    SPOKEN.contains(&dialect).then_some(dialect)
+}
+
 impl Part {
     /// Takes a recording, if the gateway speaks its language.
     pub(super) fn of(recording: Recording) -> Option<Self> {
-        let body = &recording.request_body;
-        let dialect = match recording.endpoint.as_str() {
-            "chat" | "openai_compat_chat" if body["messages"].is_array() => Dialect::OpenaiChat,
-            "completions" if recording.provider != "replicate" && !body["prompt"].is_null() => {
-                Dialect::OpenaiCompletions
-            }
-            "embeddings" | "openai_compat_embeddings"
-                if recording.provider != "voyage" && !body["input"].is_null() =>
-            {
-                Dialect::OpenaiEmbeddings
-            }
-            "messages" | "openai_compat_messages" => Dialect::AnthropicMessages,
-            "invocations" if recording.provider == "mlflow" => Dialect::MlflowServing,
-            _ => return None,
-        };
+        let dialect = dialect_of(&recording)?;
         if recording.request_body_kind != "json"
-            || !body.is_object()
+            || !recording.request_body.is_object()
             || !matches!(
                 recording.response_body_kind.as_str(),
-                "json" | "sse" | "text"
+                "json" | "sse" | "ndjson" | "eventstream" | "text"
             )
         {
             return None;
         }
         let spoken = |kind: &&&str| **kind == recording.provider;
         let kind = match dialect {
+            Dialect::AnthropicMessages | Dialect::GeminiGenerate
+                if recording.provider == "vertex" =>
+            {
+                "vertex"
+            }
             Dialect::AnthropicMessages => "anthropic",
+            // A kind that serves nothing else, so that other clients are answered there as well.
+            Dialect::OpenaiResponses => "custom",
+            Dialect::GeminiGenerate | Dialect::GeminiEmbeddings => "gemini",
+            Dialect::CohereChat | Dialect::CohereEmbeddings | Dialect::CohereRerank => "cohere",
+            Dialect::OllamaChat | Dialect::OllamaGenerate | Dialect::OllamaEmbeddings => "ollama",
+            Dialect::BedrockConverse | Dialect::BedrockEmbeddings => "bedrock",
+            Dialect::VoyageEmbeddings | Dialect::VoyageRerank => "voyage",
             _ if recording.provider == "anthropic" => "custom",
             _ => KINDS.iter().find(spoken).copied().unwrap_or("custom"),
         };
@@ -87,9 +145,45 @@ impl Part {
         part.route = if is_trouble {
             format!("only-{}", part.recording.id)
         } else {
-            format!("{kind}-{}", dialect.as_str())
+            format!("{kind}-{}{}", dialect.as_str(), part.suffix())
         };
         Some(part)
+    }
+
+    /// The kind of provider that plays it for a client. Some kinds serve chats in two dialects, of which the client's own would be
+    /// taken.
+    fn kind_for(&self, client: Dialect) -> &'static str {
+        let is_own = client == self.dialect;
+        match (self.kind, client) {
+            ("ollama", _) if !is_own => "custom",
+            ("openai" | "deepseek" | "openrouter", Dialect::OpenaiResponses) if !is_own => "custom",
+            _ => self.kind,
+        }
+    }
+
+    /// What the provider calls the model, where the call is written differently for different models.
+    fn model(&self) -> &str {
+        match self.dialect {
+            Dialect::BedrockConverse | Dialect::BedrockEmbeddings => {
+                self.recording.model.as_deref().unwrap_or("m")
+            }
+            _ => "m",
+        }
+    }
+
+    /// Tells routes to different models apart.
+    fn suffix(&self) -> String {
+        let sign = |sign: char| {
+            if sign.is_ascii_alphanumeric() {
+                sign
+            } else {
+                '-'
+            }
+        };
+        match self.model() {
+            "m" => String::new(),
+            model => format!("-{}", model.chars().map(sign).collect::<String>()),
+        }
     }
 
     /// The name of its route for a client.
@@ -98,23 +192,20 @@ impl Part {
     }
 
     /// The dialects in which it is asked.
-    fn clients(&self) -> impl Iterator<Item = Dialect> {
-        std::iter::once(self.dialect).chain(self.other_dialect())
-    }
-
-    /// The other dialect in which a client could have asked this.
-    pub(super) fn other_dialect(&self) -> Option<Dialect> {
-        match self.dialect {
-            Dialect::OpenaiChat => Some(Dialect::AnthropicMessages),
-            Dialect::AnthropicMessages => Some(Dialect::OpenaiChat),
-            Dialect::OpenaiCompletions | Dialect::OpenaiEmbeddings | Dialect::MlflowServing => None,
-        }
+    pub(super) fn clients(&self) -> impl Iterator<Item = Dialect> {
+        let own = self.dialect;
+        let task = own.task();
+        SPOKEN
+            .iter()
+            .copied()
+            .filter(move |client| client.is_spoken_by_clients())
+            .filter(move |client| *client == own || client.task() == task && task != Task::Predict)
     }
 
     /// The recorded request, with the route in the model's place.
     pub(super) fn request_for_client(&self) -> Value {
         let mut request = self.recording.request_body.clone();
-        if self.dialect != Dialect::MlflowServing {
+        if !is_named_by_address(self.dialect) {
             request["model"] = json!(self.route(self.dialect));
         }
         request
@@ -122,11 +213,46 @@ impl Part {
 
     /// Whether the client asked for a stream.
     pub(super) fn asks_for_stream(&self) -> bool {
-        self.recording.request_body["stream"] == true
+        let asked = &self.recording.request_body["stream"];
+        match self.dialect {
+            Dialect::GeminiGenerate | Dialect::BedrockConverse => self.recording.streaming,
+            Dialect::OllamaChat | Dialect::OllamaGenerate => asked != false,
+            _ => asked == true,
+        }
     }
 
-    /// Whether an event tells usage alone, and the client did not ask for it.
+    /// Whether it was answered with a stream.
+    pub(super) fn is_answered_by_stream(&self) -> bool {
+        matches!(
+            self.recording.response_body_kind.as_str(),
+            "sse" | "eventstream"
+        ) || self.recording.response_body_kind == "ndjson" && self.asks_for_stream()
+    }
+
+    /// The events of a stream in its dialect, as texts.
+    pub(super) fn events(&self, body: &[u8]) -> Vec<String> {
+        let text = String::from_utf8_lossy(body);
+        match self.dialect.framing() {
+            Framing::Sse | Framing::JsonArray => client::events(&text),
+            Framing::JsonLines => text
+                .lines()
+                .filter(|line| !line.trim().is_empty())
+                .map(str::to_owned)
+                .collect(),
+            // Providers alone speak it.
+            Framing::AwsFrames => Vec::new(),
+        }
+    }
+
+    /// Whether an event tells usage alone, and the client did not ask for it; or is an end mark of another dialect.
     pub(super) fn is_hidden(&self, event: &str) -> bool {
+        if self.dialect == Dialect::OpenaiResponses && event.trim() == "[DONE]" {
+            return self
+                .recording
+                .response_body
+                .to_string()
+                .contains("response.completed");
+        }
         let asked = self.recording.request_body["stream_options"]["include_usage"] == true;
         let chat = matches!(
             self.dialect,
@@ -144,21 +270,19 @@ impl Part {
 
     /// Whether the answer is an error, holds one, or breaks off.
     pub(super) fn tells_trouble(&self) -> bool {
+        let body = String::from_utf8_lossy(&self.recording.response_bytes()).into_owned();
+        let mut errors = body.split("\"error\":").skip(1);
         self.recording.status >= 400
-            || self
-                .recording
-                .response_bytes()
-                .windows(8)
-                .any(|bytes| bytes == b"\"error\":")
+            || errors.any(|error| !error.trim_start().starts_with("null"))
             || !self.is_whole()
     }
 
     /// Whether a streamed answer comes to its proper end.
     fn is_whole(&self) -> bool {
-        if self.recording.response_body_kind != "sse" {
+        if !self.is_answered_by_stream() {
             return true;
         }
-        let events = client::events(&String::from_utf8_lossy(&self.recording.response_bytes()));
+        let events = self.events(&self.recording.response_bytes());
         is_complete(self, &events.iter().collect::<Vec<_>>())
     }
 }
@@ -176,6 +300,14 @@ pub(super) fn is_complete(part: &Part, events: &[&String]) -> bool {
         Dialect::AnthropicMessages => events
             .iter()
             .any(|event| event.contains("\"message_stop\"")),
+        Dialect::OpenaiResponses
+        | Dialect::GeminiGenerate
+        | Dialect::CohereChat
+        | Dialect::OllamaChat
+        | Dialect::OllamaGenerate
+        | Dialect::BedrockConverse => {
+            gist::of_answer(part.dialect, true, &part.recording.response_bytes()).is_ok()
+        }
         _ => {
             let marked = events.iter().any(|event| event.trim() == "[DONE]");
             let finished = || {
@@ -191,6 +323,18 @@ pub(super) fn is_complete(part: &Part, events: &[&String]) -> bool {
                 ) && finished())
         }
     }
+}
+
+/// Whether a dialect's addresses name the model, so that its bodies do not.
+pub(super) fn is_named_by_address(dialect: Dialect) -> bool {
+    matches!(
+        dialect,
+        Dialect::GeminiGenerate
+            | Dialect::GeminiEmbeddings
+            | Dialect::BedrockConverse
+            | Dialect::BedrockEmbeddings
+            | Dialect::MlflowServing
+    )
 }
 
 /// A gateway between clients and a provider that answers as recorded.
@@ -223,7 +367,7 @@ impl Stage {
                 recording.content_type(),
                 recording.response_bytes(),
             );
-            if recording.response_body_kind == "sse" {
+            if part.is_answered_by_stream() {
                 reply.dripped(700, std::time::Duration::from_micros(10))
             } else {
                 reply
@@ -250,12 +394,36 @@ impl Stage {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&index);
+        let route = part.route(client);
+        let streams = part.asks_for_stream();
         let path = match client {
             Dialect::OpenaiChat => "/v1/chat/completions".to_owned(),
+            Dialect::OpenaiResponses => "/v1/responses".to_owned(),
             Dialect::OpenaiCompletions => "/v1/completions".to_owned(),
             Dialect::OpenaiEmbeddings => "/v1/embeddings".to_owned(),
             Dialect::AnthropicMessages => "/v1/messages".to_owned(),
-            Dialect::MlflowServing => format!("/gateway/{}/invocations", part.route(client)),
+            Dialect::GeminiGenerate if streams => {
+                format!("/v1beta/models/{route}:streamGenerateContent?alt=sse")
+            }
+            Dialect::GeminiGenerate => format!("/v1beta/models/{route}:generateContent"),
+            Dialect::GeminiEmbeddings if request["requests"].is_array() => {
+                format!("/v1beta/models/{route}:batchEmbedContents")
+            }
+            Dialect::GeminiEmbeddings => format!("/v1beta/models/{route}:embedContent"),
+            Dialect::CohereChat => "/v2/chat".to_owned(),
+            Dialect::CohereEmbeddings => "/v2/embed".to_owned(),
+            Dialect::CohereRerank => "/v2/rerank".to_owned(),
+            Dialect::OllamaChat => "/api/chat".to_owned(),
+            Dialect::OllamaGenerate => "/api/generate".to_owned(),
+            Dialect::OllamaEmbeddings => "/api/embed".to_owned(),
+            Dialect::MlflowServing => format!("/gateway/{route}/invocations"),
+            Dialect::BedrockConverse
+            | Dialect::BedrockEmbeddings
+            | Dialect::VoyageEmbeddings
+            | Dialect::VoyageRerank
+            | Dialect::OpenaiMedia => {
+                anyhow::bail!("no client speaks it")
+            }
         };
         let trace = format!("00-{:032x}-00000000000000ff-01", index + 1);
         client::post(
@@ -288,49 +456,56 @@ fn configuration(parts: &[Part], url: &str) -> String {
     let mut providers = String::from("providers:\n");
     let mut routes = String::from("routes:\n");
     let mut seen = std::collections::HashSet::new();
-    let routes_of = |part: &'_ Part| {
-        part.clients()
-            .map(|client| part.route(client))
-            .collect::<Vec<_>>()
-    };
-    for (part, name) in parts
+    for (part, client) in parts
         .iter()
-        .flat_map(|part| routes_of(part).into_iter().map(move |name| (part, name)))
+        .flat_map(|part| part.clients().map(move |client| (part, client)))
     {
+        let name = part.route(client);
         if !seen.insert(name.clone()) {
             continue;
         }
-        let kind = part.kind;
+        let kind = part.kind_for(client);
         let address = match (part.dialect, kind) {
-            (Dialect::AnthropicMessages, _) | (_, "perplexity") => {
+            (_, "vertex") => {
+                format!("base_url: \"{url}\", api_key: k, project: p, location: global")
+            }
+            (Dialect::AnthropicMessages, _)
+            | (_, "perplexity" | "gemini" | "cohere" | "bedrock") => {
                 format!("base_url: \"{url}\", api_key: k")
             }
             (Dialect::MlflowServing, _) => format!("model_server_url: \"{url}\""),
-            (_, "custom") => format!("base_url: \"{url}/v1\", stream_end: finish"),
+            (_, "ollama") => format!("base_url: \"{url}\""),
+            (Dialect::OllamaChat | Dialect::OllamaGenerate | Dialect::OllamaEmbeddings, _) => {
+                format!("base_url: \"{url}\", dialect: ollama")
+            }
+            (Dialect::OpenaiResponses, _) => {
+                format!("base_url: \"{url}/v1\", dialect: openai_responses")
+            }
+            (_, "custom") if part.kind == "custom" => {
+                format!("base_url: \"{url}/v1\", stream_end: finish")
+            }
             _ => format!("base_url: \"{url}/v1\", api_key: k"),
         };
-        let task = match part.dialect {
-            Dialect::OpenaiChat | Dialect::AnthropicMessages => "llm/v1/chat",
-            Dialect::OpenaiCompletions => "llm/v1/completions",
-            Dialect::OpenaiEmbeddings => "llm/v1/embeddings",
-            Dialect::MlflowServing => "ml/v1/predict",
-        };
+        let task = part.dialect.task().as_str();
         // Writing to a string cannot fail.
-        let paths = if part.dialect == Dialect::OpenaiChat
-            || part.dialect == Dialect::AnthropicMessages
-            || part.dialect == Dialect::MlflowServing
-        {
-            ""
-        } else {
-            ", paths: {completions: /completions, embeddings: /embeddings}"
+        let paths = match part.dialect {
+            Dialect::OpenaiCompletions | Dialect::OpenaiEmbeddings => {
+                ", paths: {completions: /completions, embeddings: /embeddings}"
+            }
+            _ => "",
         };
         let _written = writeln!(
             providers,
             "  - {{name: \"{name}\", type: {kind}, {address}{paths}}}"
         );
+        // Vertex AI tells by the model which language is spoken.
+        let model = match (part.dialect, kind) {
+            (Dialect::AnthropicMessages, "vertex") => "claude",
+            _ => part.model(),
+        };
         let _written = writeln!(
             routes,
-            "  - {{name: \"{name}\", route_type: {task}, drop_unsupported: true, retries: {{per_target: 0, attempts_max: 1}}, model: {{provider: \"{name}\", name: m}}}}"
+            "  - {{name: \"{name}\", route_type: {task}, drop_unsupported: true, retries: {{per_target: 0, attempts_max: 1}}, model: {{provider: \"{name}\", name: \"{model}\"}}}}"
         );
     }
     format!("log: {{calls: false}}\n{providers}{routes}")

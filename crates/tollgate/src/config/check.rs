@@ -4,6 +4,8 @@
 //! What is wrong is reported and taken out of the tree, or made [`Content::Unknown`] where a key stays of interest, so
 //! that the rest can be looked at in the same run. What is left always fits the types of [`super::written`].
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::{
@@ -154,7 +156,7 @@ impl<'a> Checker<'a> {
         let Content::Map(entries) = &mut node.content else {
             return Fit::Out;
         };
-        let written: Vec<String> = entries.iter().map(|entry| entry.key.clone()).collect();
+        let written: HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
         let mut present = Vec::new();
         entries.retain_mut(|entry| {
             if keys.properties.is_some() && matches!(entry.value.content, Content::Null) {
@@ -167,7 +169,7 @@ impl<'a> Checker<'a> {
                 self.report_unknown_key(entry, &keys);
                 // The key that was meant is not missing, too.
                 return match diagnostics::did_you_mean(&entry.key, keys.names()) {
-                    Some(meant) if !written.iter().any(|key| key == meant) => {
+                    Some(meant) if !written.contains(meant) => {
                         present.push(meant.to_owned());
                         entry.key = meant.to_owned();
                         entry.value.content = Content::Unknown;

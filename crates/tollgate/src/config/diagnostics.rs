@@ -13,6 +13,16 @@ use super::{
     tree::{Content, Filled, Node, Span},
 };
 
+/// Most mistakes that are shown: whoever has more has probably given another file than was meant.
+const SHOWN_MAX: usize = 200;
+
+/// Words that are longer are not compared with others, which takes time.
+const COMPARED_BYTES_MAX: usize = 100;
+
+/// Most known words that are looked through for the one that was meant, and most that are told.
+const COMPARED_MAX: usize = 1000;
+const TOLD_MAX: usize = 50;
+
 /// Something about a configuration that the operator should know.
 #[derive(Clone, Debug)]
 pub(crate) struct Diagnostic {
@@ -225,6 +235,11 @@ impl Problems {
 
     /// All that was collected, in the order of the file's lines. `comments` are left out of what is shown.
     pub(crate) fn finish(mut self, name: &str, text: &str, comments: &[Span]) -> Vec<Diagnostic> {
+        let severity = if self.has_errors() {
+            Severity::Error
+        } else {
+            Severity::Warning
+        };
         let source = Arc::new(Source::new(name, text, self.masks, comments));
         for item in &mut self.items {
             item.go_to_block_line(text);
@@ -233,10 +248,16 @@ impl Problems {
             .sort_by_key(|item| (item.span.start, item.span.end));
         self.items
             .dedup_by(|a, b| a.span == b.span && a.message == b.message);
-        self.items
-            .into_iter()
-            .map(|item| item.finish(&source))
-            .collect()
+        let more = self.items.len().saturating_sub(SHOWN_MAX);
+        let shown = self.items.into_iter().take(SHOWN_MAX);
+        let mut diagnostics: Vec<Diagnostic> = shown.map(|item| item.finish(&source)).collect();
+        if more > 0 {
+            diagnostics.push(Diagnostic {
+                severity,
+                ..Diagnostic::of_file(name, &format!("{more} more are not shown"))
+            });
+        }
+        diagnostics
     }
 }
 
@@ -482,12 +503,18 @@ pub(crate) fn did_you_mean<'a>(
 ) -> Option<&'a str> {
     const LIKENESS_MIN: f64 = 0.75;
     let fold = |word: &str| word.to_lowercase().replace('-', "_");
+    let is_short = |word: &str| word.len() <= COMPARED_BYTES_MAX;
+    if !is_short(written) {
+        return None;
+    }
     let written = fold(written);
     known
         .into_iter()
+        .take(COMPARED_MAX)
+        .filter(|word| is_short(word))
         .map(|word| (strsim::jaro_winkler(&written, &fold(word)), word))
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
-        .max_by(|(left, _), (right, _)| left.total_cmp(right))
+        .max_by(|left, right| left.0.total_cmp(&right.0).then(left.1.cmp(right.1)))
         .map(|(_, word)| word)
 }
 
@@ -500,12 +527,14 @@ pub(crate) fn suggestion<'a>(
     if let Some(word) = did_you_mean(written, known.clone()) {
         return format!("did you mean `{word}`?");
     }
-    let mut known: Vec<&str> = known.into_iter().collect();
+    let mut known: Vec<&str> = known.into_iter().take(COMPARED_MAX).collect();
     if known.is_empty() {
         return format!("{what}: none yet");
     }
     known.sort_unstable();
-    format!("{what}: {}", list(&known))
+    let more = if known.len() > TOLD_MAX { ", …" } else { "" };
+    known.truncate(TOLD_MAX);
+    format!("{what}: {}{more}", list(&known))
 }
 
 /// Words between backticks with commas.

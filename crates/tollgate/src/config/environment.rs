@@ -63,6 +63,24 @@ impl Environment for ProcessEnvironment {
     }
 }
 
+/// Stands in where a configuration may not reach anything: variables are all set to the same word, and there are no files.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoOutside;
+
+impl Environment for NoOutside {
+    fn variable(&self, _: &str) -> Option<String> {
+        Some("word".to_owned())
+    }
+
+    fn read(&self, _: &Path) -> io::Result<String> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
 /// Whether what is written to standard error may have colours: it goes to a terminal, and `NO_COLOR`
 /// (<https://no-color.org>) is not set.
 pub(crate) fn colours_wanted() -> bool {

@@ -6,6 +6,10 @@
 
 mod mlflow;
 
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+
 use super::{
     diagnostics::{self, Problems, quoted},
     tree::{Content, Entry, Node, Span},
@@ -21,43 +25,43 @@ pub(crate) fn rewrite(root: &mut Node, filler: &mut Filler<'_>, problems: &mut P
     let is_mlflow = root.entry("endpoints").is_some();
     let endpoints = take_list(root, "endpoints", problems);
     let routes = take_list(root, "routes", problems);
+    let own = provider_names(root);
     let mut rewriter = Rewriter {
-        providers: provider_names(root),
+        taken: own.clone(),
+        own,
         anonymous: Vec::new(),
+        names: HashMap::new(),
+        ordinals: HashMap::new(),
         filler,
         problems,
     };
 
-    let mut rewritten = Vec::new();
+    let mut rewritten = Rewritten::default();
     for endpoint in endpoints.items {
-        rewritten.extend(rewriter.endpoint(endpoint, EndpointForm::Current));
+        rewritten.add(rewriter.endpoint(endpoint, EndpointForm::Current));
     }
     let mut splits = Vec::new();
     for route in routes.items {
         if is_split(&route) {
             splits.push(route);
-        } else if is_endpoint_before_2_9(&route, &rewriter.providers) {
-            rewritten.extend(rewriter.endpoint(route, EndpointForm::Before2_9));
+        } else if is_endpoint_before_2_9(&route, &rewriter.own) {
+            rewritten.add(rewriter.endpoint(route, EndpointForm::Before2_9));
         } else {
-            rewritten.push(rewriter.route(route));
+            rewritten.add(Some(rewriter.route(route)));
         }
     }
     for split in splits {
         let route = rewriter.split(split, &rewritten);
-        rewritten.extend(route);
+        rewritten.add(route);
     }
     let anonymous = rewriter.anonymous;
     if is_mlflow {
         warn_unknown_sections(root, problems);
     }
-    put_list(
-        root,
-        "providers",
-        anonymous.into_iter().map(|known| known.node).collect(),
-    );
-    if !rewritten.is_empty() || routes.was_written {
+    put_list(root, "providers", anonymous);
+    if !rewritten.routes.is_empty() || routes.was_written {
         let span = routes.key_span.or(endpoints.key_span).unwrap_or(0..0);
-        let list = Node::new(Content::List(rewritten), span.clone());
+        let list = Node::new(Content::List(rewritten.routes), span.clone());
         root.push("routes", span, list);
     }
 }
@@ -65,20 +69,25 @@ pub(crate) fn rewrite(root: &mut Node, filler: &mut Filler<'_>, problems: &mut P
 /// Turns parts of other forms into parts of ours.
 struct Rewriter<'a, 'b> {
     /// The names of the file's own providers.
-    providers: Vec<String>,
-    /// Providers made from endpoints' configurations.
-    anonymous: Vec<AnonymousProvider>,
+    own: HashSet<String>,
+    /// Providers that endpoints describe without naming them.
+    anonymous: Vec<Node>,
+    /// Their names, by kind and configuration: what makes one the same as another.
+    names: HashMap<(String, Value), String>,
+    /// The names of all providers.
+    taken: HashSet<String>,
+    /// The last number that was put after a kind to make a name.
+    ordinals: HashMap<String, usize>,
     filler: &'a mut Filler<'b>,
     problems: &'a mut Problems,
 }
 
-/// A provider that an endpoint describes without naming it.
-struct AnonymousProvider {
-    node: Node,
-    name: String,
-    kind: String,
-    /// What makes it the same as another one.
-    config: serde_json::Value,
+/// Routes of ours, in the order in which they are written.
+#[derive(Default)]
+struct Rewritten {
+    routes: Vec<Node>,
+    /// By name, the first where two have the same.
+    places: HashMap<String, usize>,
 }
 
 /// A list taken out of the root.
@@ -135,7 +144,7 @@ fn put_list(root: &mut Node, key: &str, items: Vec<Node>) {
     root.push(key, span.clone(), Node::new(Content::List(items), span));
 }
 
-fn provider_names(root: &Node) -> Vec<String> {
+fn provider_names(root: &Node) -> HashSet<String> {
     let providers = root.value("providers").and_then(Node::as_list);
     let names = providers.into_iter().flatten().filter_map(|provider| {
         let name = provider.value("name")?.as_text()?;
@@ -150,12 +159,12 @@ fn is_split(route: &Node) -> bool {
 }
 
 /// Whether a route brings a provider of its own, as before MLflow 2.9.
-fn is_endpoint_before_2_9(route: &Node, providers: &[String]) -> bool {
+fn is_endpoint_before_2_9(route: &Node, providers: &HashSet<String>) -> bool {
     let Some(model) = route.value("model") else {
         return false;
     };
     let provider = model.value("provider").and_then(Node::as_text);
-    let is_named = provider.is_some_and(|name| providers.iter().any(|known| known == name));
+    let is_named = provider.is_some_and(|name| providers.contains(name));
     model.entry("config").is_some() && !is_named
 }
 
@@ -230,7 +239,7 @@ impl Rewriter<'_, '_> {
             .map(|provider| provider.span.clone());
         let name = choice.value("provider").and_then(Node::as_text);
         if let (Some("demo"), Some(span)) = (name, span)
-            && !self.providers.iter().any(|known| known == "demo")
+            && !self.own.contains("demo")
         {
             self.add_provider("demo", Node::new(Content::Map(Vec::new()), span));
         }
@@ -250,35 +259,42 @@ impl Rewriter<'_, '_> {
 
     /// Adds a provider for a configuration, unless there is one for it, and returns its name.
     fn add_provider(&mut self, kind: &str, mut node: Node) -> String {
-        let config = node.to_json();
-        let known = self
-            .anonymous
-            .iter()
-            .find(|known| known.kind == kind && known.config == config);
-        if let Some(known) = known {
-            return known.name.clone();
+        let same = (kind.to_owned(), node.to_json());
+        if let Some(name) = self.names.get(&same) {
+            return name.clone();
         }
         let mut name = kind.to_owned();
-        let mut ordinal = 1;
-        let is_taken = |name: &str| {
-            let own = self.providers.iter().any(|known| known == name);
-            own || self.anonymous.iter().any(|known| known.name == name)
-        };
-        while is_taken(&name) {
-            ordinal += 1;
+        let ordinal = self.ordinals.entry(kind.to_owned()).or_insert(1);
+        while !self.taken.insert(name.clone()) {
+            *ordinal += 1;
             name = format!("{kind}-{ordinal}");
         }
         let span = node.span.clone();
         node.push("name", span.clone(), Node::text(&name, span.clone()));
         node.push("type", span.clone(), Node::text(kind, span));
-        self.anonymous.push(AnonymousProvider {
-            node,
-            name: name.clone(),
-            kind: kind.to_owned(),
-            config,
-        });
+        self.anonymous.push(node);
+        self.names.insert(same, name.clone());
         name
     }
+}
+
+impl Rewritten {
+    fn add(&mut self, route: Option<Node>) {
+        let Some(route) = route else { return };
+        if let Some(name) = name_of(&route) {
+            let place = self.routes.len();
+            self.places.entry(name.to_owned()).or_insert(place);
+        }
+        self.routes.push(route);
+    }
+
+    fn named(&self, name: &str) -> Option<&Node> {
+        self.routes.get(*self.places.get(name)?)
+    }
+}
+
+fn name_of(route: &Node) -> Option<&str> {
+    route.value("name")?.as_text()
 }
 
 /// Says that a name is not among the known ones.

@@ -4,6 +4,7 @@
 //! when there was none.
 
 mod addresses;
+mod credentials;
 mod keys;
 mod prompts;
 mod providers;
@@ -21,8 +22,8 @@ use tollgate_domain::{
 };
 
 use super::{
-    LogSettings, ServerSettings, TemplateCheck, WorkerCount, diagnostics::Problems, tree::At,
-    written,
+    Environment, LogSettings, ServerSettings, TemplateCheck, WorkerCount, diagnostics::Problems,
+    tree::At, written,
 };
 
 pub(crate) use keys::parse_expiry;
@@ -37,6 +38,8 @@ pub(crate) struct Context<'a> {
     pub(crate) now: Duration,
     /// Says what is wrong with a prompt template.
     pub(crate) check_template: TemplateCheck<'a>,
+    /// Where AWS's keys may be.
+    pub(crate) environment: &'a dyn Environment,
 }
 
 /// A file's sections, resolved.
@@ -60,7 +63,12 @@ pub(crate) fn resolve(
     problems: &mut Problems,
 ) -> Sections {
     let server = server(&file.server, at.key("server"), problems);
-    let providers = providers::resolve(&file.providers, at.key("providers"), problems);
+    let providers = providers::resolve(
+        &file.providers,
+        at.key("providers"),
+        context.environment,
+        problems,
+    );
     let routes = routes::resolve(
         &file.routes,
         at.key("routes"),

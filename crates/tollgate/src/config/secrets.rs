@@ -3,6 +3,8 @@
 //! Mistakes are shown with the lines that they are in. Literal credentials in those lines become `***`; references
 //! (`{{ env.X }}`, `$X`, `file:PATH`) stay, since they give nothing away. Comments are left out.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::{
@@ -31,6 +33,7 @@ pub(crate) fn is_secret_key(key: &str) -> bool {
         "passwd",
         "password",
         "secret",
+        "service_account",
         "token",
     ];
     const ENDINGS: &[&str] = &[
@@ -205,7 +208,7 @@ fn collect(node: &Node, naming: Naming, spans: &mut Vec<Span>) {
 
 /// What to hide in a text that is not YAML, where the tree cannot tell what is a credential: on each line
 /// everything but a known, harmless key and its value.
-pub(crate) fn spans_in_broken_text(text: &str, is_known_key: &dyn Fn(&str) -> bool) -> Vec<Span> {
+pub(crate) fn spans_in_broken_text(text: &str, known_keys: &HashSet<&str>) -> Vec<Span> {
     let mut spans = Vec::new();
     let mut start = 0;
     for line in text.split_inclusive('\n') {
@@ -213,12 +216,12 @@ pub(crate) fn spans_in_broken_text(text: &str, is_known_key: &dyn Fn(&str) -> bo
         let bare = content.trim_start_matches([' ', '\t', '-', '{', '[']);
         let indent = content.len() - bare.len();
         let visible = match bare.split_once(':') {
-            Some((key, value)) if is_known_key(key) && !is_secret_key(key) => {
+            Some((key, value)) if known_keys.contains(key) && !is_secret_key(key) => {
                 let harmless = !is_secret_header(value)
                     && !value.split([' ', '"', '\'']).any(looks_like_secret);
                 indent + if harmless { bare.len() } else { key.len() + 1 }
             }
-            Some((key, _)) if is_known_key(key) => indent + key.len() + 1,
+            Some((key, _)) if known_keys.contains(key) => indent + key.len() + 1,
             _ => indent,
         };
         let visible = content

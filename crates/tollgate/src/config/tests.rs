@@ -106,7 +106,7 @@ fn address(resolved: &Resolved, route: &str) -> String {
     let targets = route.strategy.targets();
     let provider = &resolved.snapshot.providers[&targets[0].provider];
     provider
-        .endpoint(route.task)
+        .endpoint(route.task, tollgate_domain::Dialect::OpenaiChat)
         .expect("served")
         .uri
         .to_string()
@@ -148,7 +148,7 @@ fn mlflow_s_file_runs_unchanged() {
     );
     assert_eq!(
         address(&resolved, "local-embeddings"),
-        "http://127.0.0.1:11434/v1/embeddings"
+        "http://127.0.0.1:11434/api/embed"
     );
 }
 
@@ -172,7 +172,10 @@ fn the_full_example_is_understood() {
     let in_house = &resolved.snapshot.providers["in-house"];
     assert_eq!(in_house.keys[0].secret.expose(), "from-a-file");
     let azure = resolved.snapshot.providers["azure"]
-        .endpoint(tollgate_domain::Task::Chat)
+        .endpoint(
+            tollgate_domain::Task::Chat,
+            tollgate_domain::Dialect::OpenaiChat,
+        )
         .expect("serves chat");
     assert_eq!(
         azure.uri.to_string(),
@@ -189,6 +192,118 @@ fn the_full_example_is_understood() {
         resolved.snapshot.limits,
         tollgate_domain::Limits::default(),
         "the example shows what is usual"
+    );
+}
+
+/// Who issues a provider's credentials, where `AUTH` and the environment say.
+fn issuer(auth: &str, variables: &[(&'static str, &'static str)]) -> tollgate_domain::Issuer {
+    let text = format!("direct_use: true\nproviders: [{{name: a, type: bedrock, {auth}}}]\n");
+    let mut environment = environment();
+    environment.variables.extend(variables.iter().copied());
+    environment.files.insert(
+        "/home/me/.aws/credentials",
+        "# mine\n[default]\naws_access_key_id = AKIDEFAULT\naws_secret_access_key=s1\n\n[work]\naws_access_key_id=AKIWORK\naws_secret_access_key=s2\naws_session_token=t2\n",
+    );
+    let loaded = load_text("t", &text, Path::new("/etc"), &environment, &check_template);
+    let resolved = loaded.unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
+    match &resolved.snapshot.providers["a"].auth {
+        tollgate_domain::Auth::Issued(issuer) => (**issuer).clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn awss_keys_are_looked_for_in_the_order_of_its_tools() {
+    use tollgate_domain::{AwsSource, Issuer};
+    const HOME: (&str, &str) = ("HOME", "/home/me");
+    const CONTAINER: (&str, &str) = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/x");
+    const IDENTITY: [(&str, &str); 2] = [
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/token"),
+        ("AWS_ROLE_ARN", "arn:aws:iam::1:role/r"),
+    ];
+    const VARIABLES: [(&str, &str); 2] = [
+        ("AWS_ACCESS_KEY_ID", "AKIENV"),
+        ("AWS_SECRET_ACCESS_KEY", "s"),
+    ];
+    let found = |auth: &str, variables: &[&[(&'static str, &'static str)]]| {
+        let Issuer::Aws(aws) = issuer(auth, &variables.concat()) else {
+            panic!("AWS");
+        };
+        assert_eq!((&*aws.region, &*aws.service), ("us-east-1", "bedrock"));
+        match aws.source {
+            AwsSource::Keys(keys) => keys.id.to_string(),
+            AwsSource::WebIdentity { endpoint, .. } | AwsSource::Container { endpoint, .. } => {
+                endpoint.to_string()
+            }
+            AwsSource::Instance { endpoint } => format!("instance {endpoint}"),
+        }
+    };
+    let region = "region: us-east-1";
+    let all = [&VARIABLES[..], &IDENTITY, &[HOME, CONTAINER]];
+    assert_eq!(found(region, &all), "AKIENV");
+    assert_eq!(
+        found(region, &all[1..]),
+        "https://sts.us-east-1.amazonaws.com/"
+    );
+    assert_eq!(found(region, &all[2..]), "AKIDEFAULT");
+    let profile = ("AWS_PROFILE", "work");
+    assert_eq!(found(region, &[&[HOME, profile]]), "AKIWORK");
+    assert_eq!(found(region, &[&[CONTAINER]]), "http://169.254.170.2/v2/x");
+    assert_eq!(found(region, &[]), "instance http://169.254.169.254/");
+    let variable = [("AWS_REGION", "us-east-1")];
+    assert_eq!(
+        found("base_url: \"http://b\"", &[&variable]),
+        "instance http://169.254.169.254/"
+    );
+    let given =
+        "region: us-east-1, auth: {aws: {aws_access_key_id: AKIGIVEN, aws_secret_access_key: x}}";
+    assert_eq!(found(given, &all), "AKIGIVEN");
+    let profile = "region: us-east-1, auth: {aws: {profile: work}}";
+    assert_eq!(found(profile, &all), "AKIWORK");
+}
+
+#[test]
+fn issuers_have_their_usual_addresses() {
+    use tollgate_domain::{GoogleIssuer, Issuer};
+    let base = "base_url: \"https://x.example\"";
+    let entra = issuer(
+        &format!(
+            "{base}, auth: {{entra: {{tenant: contoso.com, client_id: app, client_secret: $OPENAI_API_KEY}}}}"
+        ),
+        &[],
+    );
+    let Issuer::Entra(entra) = entra else {
+        panic!("Entra");
+    };
+    assert_eq!(
+        entra.endpoint.to_string(),
+        "https://login.microsoftonline.com/contoso.com/oauth2/v2.0/token"
+    );
+    assert_eq!(
+        &*entra.scope,
+        "https://cognitiveservices.azure.com/.default"
+    );
+    assert_eq!(entra.client_secret.expose(), "sk-from-the-environment");
+    let google = issuer(&format!("{base}, auth: {{google: {{}}}}"), &[]);
+    let Issuer::Google(GoogleIssuer::Metadata { endpoint }) = google else {
+        panic!("Google");
+    };
+    assert_eq!(
+        endpoint.to_string(),
+        "http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token"
+    );
+}
+
+#[test]
+fn mlflows_keys_of_bedrock_are_understood() {
+    let text = "endpoints:\n  - name: chat\n    endpoint_type: llm/v1/chat\n    model:\n      provider: bedrock\n      name: amazon.nova-lite-v1:0\n      config: {aws_config: {aws_region: us-west-2, aws_access_key_id: AKI1, aws_secret_access_key: s}}\n";
+    let resolved = resolved(text);
+    assert_eq!(warnings(&resolved), "");
+    let provider = resolved.snapshot.providers.values().next().expect("one");
+    assert!(format!("{:?}", provider.auth).contains("us-west-2"));
+    assert_eq!(
+        address(&resolved, "chat"),
+        "https://bedrock-runtime.us-west-2.amazonaws.com/model/%7Bmodel%7D/converse"
     );
 }
 
@@ -490,10 +605,20 @@ mistakes! {
     provider_with_two_kinds_of_keys: provider!("    type: openai\n    api_key: aaaa\n    api_keys: [bbbb]\n");
     provider_key_with_a_line_end: provider!("    type: openai\n    api_key: \"aaaa\\nbbbb\"\n");
     provider_of_unknown_kind: provider!("    type: opneai\n");
-    provider_not_spoken_yet: provider!("    type: bedrock\n");
+    bedrock_without_region: provider!("    type: bedrock\n    api_key: aaaa\n");
+    region_that_is_none: provider!("    type: bedrock\n    api_key: aaaa\n    region: \"us-east-1.evil.example/\"\n");
+    half_a_pair_of_aws_keys: provider!("    type: bedrock\n    region: us-east-1\n    auth: {aws: {aws_secret_access_key: hunter2}}\n");
+    aws_profile_that_is_not_there: provider!("    type: bedrock\n    region: us-east-1\n    auth: {aws: {profile: nobody}}\n");
+    key_beside_an_issuer: provider!("    type: bedrock\n    region: us-east-1\n    api_key: aaaa\n    auth: aws\n");
+    service_account_that_is_none: provider!("    type: custom\n    base_url: http://a\n    auth: {google: {service_account: \"hunter2\"}}\n");
+    entra_without_secret: provider!("    type: custom\n    base_url: http://a\n    auth: {entra: {tenant: t, client_id: c}}\n");
+    provider_not_spoken_yet: provider!("    type: ai21labs\n");
     provider_name_with_a_slash: "direct_use: true\nproviders: [{name: a/b, type: demo}]\n";
     provider_twice: "direct_use: true\nproviders: [{name: a, type: demo}, {name: a, type: demo}]\n";
     provider_without_address: provider!("    type: azure\n    api_key: $AZURE_API_KEY\n");
+    vertex_without_project_and_location: provider!("    type: vertex\n    api_key: $OPENAI_API_KEY\n");
+    vertex_of_a_place_that_is_none: provider!("    type: vertex\n    api_key: $OPENAI_API_KEY\n    project: p\n    location: us/central1\n");
+    project_of_another_kind: provider!("    type: gemini\n    api_key: $OPENAI_API_KEY\n    project: p\n");
     provider_with_two_addresses: provider!("    type: custom\n    base_url: http://a\n    api_base: http://b\n");
     address_without_scheme: provider!("    type: custom\n    base_url: localhost:8000/v1\n");
     address_with_password: provider!("    type: custom\n    base_url: https://user:hunter2@example.com\n");
@@ -530,7 +655,7 @@ mistakes! {
     key_of_unknown_route: "direct_use: true\nkeys:\n  - {name: k, hash: \"sha256:0000000000000000000000000000000000000000000000000000000000000000\", routes: [chat]}\n";
     key_twice_in_the_list: "direct_use: true\nkeys:\n  - {name: k, hash: \"sha256:0000000000000000000000000000000000000000000000000000000000000000\"}\n  - {name: k, hash: \"sha256:0000000000000000000000000000000000000000000000000000000000000000\"}\n";
     key_with_a_wrong_date: "direct_use: true\nkeys:\n  - {name: k, hash: \"sha256:0000000000000000000000000000000000000000000000000000000000000000\", expires: next week}\n";
-    mlflow_kind_not_spoken_yet: "endpoints:\n  - {name: a, endpoint_type: llm/v1/chat, model: {provider: cohere, name: m, config: {cohere_api_key: $OPENAI_API_KEY}}}\n";
+    mlflow_kind_not_spoken_yet: "endpoints:\n  - {name: a, endpoint_type: llm/v1/chat, model: {provider: ai21labs, name: m, config: {ai21labs_api_key: $OPENAI_API_KEY}}}\n";
     mlflow_without_type: "endpoints:\n  - {name: a, model: {provider: openai, name: m, config: {openai_api_key: $OPENAI_API_KEY}}}\n";
     mlflow_unset_variable: "endpoints:\n  - {name: a, endpoint_type: llm/v1/chat, model: {provider: openai, name: m, config: {openai_api_key: $NOT_THERE}}}\n";
     mlflow_percentages: "endpoints:\n  - {name: a, endpoint_type: llm/v1/chat, model: {provider: ollama, name: m}}\nroutes:\n  - {name: s, task_type: llm/v1/chat, destinations: [{name: a, traffic_percentage: 80}, {name: a, traffic_percentage: 30}]}\n";
@@ -656,6 +781,78 @@ proptest! {
             prop_assert!(!shown.contains("cannot be read"), "the schema and the types differ: {shown}");
         }
     }
+}
+
+// === files that are far too large ===
+
+/// Each of them was shown with the whole file looked through again.
+#[test]
+fn of_very_many_mistakes_the_first_are_shown() {
+    let text: String = (0..5000)
+        .map(|number| format!("key_{number}: 1\n"))
+        .collect();
+    let diagnostics = load(&text).expect_err("no key is known");
+    assert_eq!(diagnostics.iter().count(), 201);
+    let shown = diagnostics.to_string();
+    assert!(shown.contains("`key_0`"), "{shown}");
+    assert!(
+        shown.ends_with("tollgate.yaml: 4800 more are not shown"),
+        "{shown}"
+    );
+}
+
+/// The search for a free name began anew for each.
+#[test]
+fn any_number_of_endpoints_get_providers_of_their_own() {
+    const COUNT: usize = 2000;
+    let mut text = "endpoints:\n".to_owned();
+    for number in 0..COUNT {
+        text.push_str(&format!(
+            "  - {{name: e{number}, endpoint_type: llm/v1/chat, model: {{provider: openai, name: m, config: {{openai_api_key: k{number}}}}}}}\n"
+        ));
+    }
+    let resolved = resolved(&text);
+    assert_eq!(resolved.snapshot.providers.len(), COUNT);
+    assert_eq!(targets(&resolved, "e0"), ["openai/m"]);
+    assert_eq!(targets(&resolved, "e1999"), ["openai-2000/m"]);
+}
+
+/// Each was searched for among all of them, and no request could hold them.
+#[test]
+fn very_many_headers_are_refused() {
+    let mut text = "providers:\n  - name: p\n    type: demo\n    headers:\n".to_owned();
+    text.extend((0..65).map(|number| format!("      x-{number}: a\n")));
+    let shown = refused(&text);
+    assert!(shown.contains("there are 65 headers"), "{shown}");
+}
+
+/// Each destination copied it.
+#[test]
+fn a_very_long_model_is_not_repeated() {
+    let text = format!(
+        "endpoints:\n  - {{name: e, endpoint_type: llm/v1/chat, model: {{provider: demo, name: {}}}}}\n\
+         routes:\n  - {{name: s, task_type: llm/v1/chat, destinations: [{{name: e, traffic_percentage: 100}}]}}\n",
+        "m".repeat(10_000)
+    );
+    let shown = refused(&text);
+    assert!(shown.contains("too long to be repeated"), "{shown}");
+}
+
+/// Known words come in any order; which of two that are as much alike was told changed from run to run.
+#[test]
+fn the_word_that_was_meant_is_always_the_same() {
+    let meant = |words: [&'static str; 3]| diagnostics::did_you_mean("route_x", words);
+    assert_eq!(meant(["route_a", "route_c", "route_b"]), Some("route_c"));
+    assert_eq!(meant(["route_c", "route_b", "route_a"]), Some("route_c"));
+}
+
+#[test]
+fn of_very_many_known_words_some_are_told() {
+    let names: Vec<String> = (0..5000).map(|number| format!("n{number}")).collect();
+    let told = diagnostics::suggestion("x", names.iter().map(String::as_str), "the routes");
+    assert!(told.len() < 1000 && told.ends_with(", …"), "{told}");
+    let long = "x".repeat(1 << 20);
+    assert_eq!(diagnostics::did_you_mean(&long, [long.as_str()]), None);
 }
 
 /// Pieces that configuration files are made of.

@@ -159,6 +159,20 @@ impl Node {
             .map_or_else(|| self.span.clone(), |entry| entry.key_span.clone())
     }
 
+    /// How much it is to copy: its nodes, a long text counting as many.
+    pub(crate) fn weight(&self) -> usize {
+        const NODE_BYTES: usize = 64;
+        1 + match &self.content {
+            Content::Text(text) => text.value.len() / NODE_BYTES,
+            Content::List(items) => items.iter().map(Self::weight).sum(),
+            Content::Map(entries) => entries
+                .iter()
+                .map(|entry| entry.key.len() / NODE_BYTES + entry.value.weight())
+                .sum(),
+            Content::Null | Content::Bool(_) | Content::Number(_) | Content::Unknown => 0,
+        }
+    }
+
     /// What kind of value it is, in words.
     pub(crate) fn kind(&self) -> &'static str {
         match &self.content {

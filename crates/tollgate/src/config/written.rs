@@ -5,6 +5,7 @@
 //! absent is `required` in the schema, which [`super::check`] holds the file against. Nothing that holds credentials
 //! is `Debug`.
 
+mod credentials;
 mod keys;
 mod providers;
 mod routes;
@@ -18,6 +19,7 @@ use serde_json::Value;
 
 use super::units;
 
+pub(crate) use credentials::{AuthAws, AuthEntra, AuthGoogle, Aws, Entra, Google};
 pub(crate) use keys::{Key, KeyRoutes};
 pub(crate) use providers::{
     ApiKey, Auth, AuthRule, ChatInput, CustomDialect, Provider, StreamEnd, StreamUsage, Timeouts,

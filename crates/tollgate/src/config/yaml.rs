@@ -15,7 +15,8 @@ use super::{
     tree::{Content, Entry, Filled, Node, Span, Text, TextStyle},
 };
 
-/// Aliases may repeat what is written; no more nodes than this come out, however they are nested.
+/// Aliases may repeat what is written; no more nodes than this come out, however they are nested, and no more text than would
+/// weigh as much.
 const NODES_MAX: usize = 200_000;
 
 /// A file's tree, and where its comments are.
@@ -70,6 +71,25 @@ struct Builder<'a, 'p> {
     anchors: HashMap<usize, Node>,
     nodes: usize,
     problems: &'p mut Problems,
+}
+
+/// The entries of a map that is being read.
+#[derive(Default)]
+struct Entries {
+    list: Vec<Entry>,
+    places: HashMap<String, usize>,
+}
+
+impl Entries {
+    /// Adds an entry, unless there is one of its key: then gives it back, with the place of that key.
+    fn add(&mut self, entry: Entry) -> Result<(), (Entry, Span)> {
+        if let Some(place) = self.places.get(&entry.key) {
+            return Err((entry, self.list[*place].key_span.clone()));
+        }
+        self.places.insert(entry.key.clone(), self.list.len());
+        self.list.push(entry);
+        Ok(())
+    }
 }
 
 impl<'a> Builder<'a, '_> {
@@ -134,7 +154,7 @@ impl<'a> Builder<'a, '_> {
                 .error(span.clone(), "this alias stands inside of what it repeats");
             return Ok(Node::new(Content::Unknown, span));
         };
-        self.nodes += count(node);
+        self.nodes += node.weight();
         if self.nodes > NODES_MAX {
             return Err(Stop::TooLarge);
         }
@@ -157,7 +177,7 @@ impl<'a> Builder<'a, '_> {
     }
 
     fn map(&mut self, mut span: Span) -> Result<Node, Stop> {
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries = Entries::default();
         let mut merged = Vec::new();
         let mut braces = false;
         loop {
@@ -187,34 +207,33 @@ impl<'a> Builder<'a, '_> {
         for value in merged {
             self.merge(&mut entries, value);
         }
-        Ok(Node::new(Content::Map(entries), span))
+        Ok(Node::new(Content::Map(entries.list), span))
     }
 
-    fn add(&mut self, entries: &mut Vec<Entry>, key: String, key_span: Span, value: Node) {
-        if let Some(first) = entries.iter().find(|entry| entry.key == key) {
-            self.problems.mask(&value);
-            self.problems
-                .error(key_span, format!("`{key}` is written twice"))
-                .label("the second time")
-                .related(first.key_span.clone(), "the first time")
-                .help("remove one of the two");
-            return;
-        }
-        entries.push(Entry {
+    fn add(&mut self, entries: &mut Entries, key: String, key_span: Span, value: Node) {
+        let entry = Entry {
             key,
             key_span,
             value,
-        });
+        };
+        let Err((entry, first)) = entries.add(entry) else {
+            return;
+        };
+        self.problems.mask(&entry.value);
+        self.problems
+            .error(entry.key_span, format!("`{}` is written twice", entry.key))
+            .label("the second time")
+            .related(first, "the first time")
+            .help("remove one of the two");
     }
 
     /// `<<: *name` or `<<: [*one, *two]`: what is written out wins, then the earlier one.
-    fn merge(&mut self, entries: &mut Vec<Entry>, value: Node) {
+    fn merge(&mut self, entries: &mut Entries, value: Node) {
         match value.content {
             Content::Map(theirs) => {
                 for entry in theirs {
-                    if !entries.iter().any(|mine| mine.key == entry.key) {
-                        entries.push(entry);
-                    }
+                    // One that is there already stays.
+                    entries.add(entry).ok();
                 }
             }
             Content::List(items) => items.into_iter().for_each(|item| self.merge(entries, item)),
@@ -247,15 +266,6 @@ fn byte_span(text: &str, span: &EventSpan) -> Span {
         .get(start..end)
         .map_or(end, |slice| start + slice.trim_end().len());
     start..trimmed
-}
-
-fn count(node: &Node) -> usize {
-    let below: usize = match &node.content {
-        Content::List(items) => items.iter().map(count).sum(),
-        Content::Map(entries) => entries.iter().map(|entry| count(&entry.value)).sum(),
-        _ => 0,
-    };
-    1 + below
 }
 
 fn key_text(event: &Event<'_>) -> Option<String> {
@@ -423,6 +433,14 @@ mod tests {
             let below = vec![format!("*a{}", level - 1); 9].join(", ");
             text.push_str(&format!("a{level}: &a{level} [{below}]\n"));
         }
+        let (_, told) = read(&text);
+        assert_eq!(told, "a.yaml:1:1: error: the configuration is too large");
+    }
+
+    #[test]
+    fn aliases_of_a_long_text_cannot_blow_up() {
+        let long = "x".repeat(1 << 20);
+        let text = format!("a: &a {long}\nb: [{}]\n", "*a, ".repeat(100));
         let (_, told) = read(&text);
         assert_eq!(told, "a.yaml:1:1: error: the configuration is too large");
     }

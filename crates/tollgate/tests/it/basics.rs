@@ -1,7 +1,7 @@
 //! One call to one provider.
 
 use serde_json::json;
-use tollgate_testkit::{Reply, ScriptedProvider};
+use tollgate_testkit::{Reply, ScriptedProvider, client};
 
 use crate::stage::{
     TWO_PROVIDERS, anthropic_answer, anthropic_events, chat, chat_stream, gateway, nobody,
@@ -169,4 +169,68 @@ async fn streams_are_translated_as_they_come() {
             && text.ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn names_in_paths_are_understood_as_clients_write_them() {
+    let openai = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
+    let configuration = TWO_PROVIDERS.replace("name: gpt,", "name: gpt, aliases: [vendor/gpt],");
+    let gateway = gateway(
+        &configuration,
+        &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)],
+    )
+    .await;
+    for path in ["/v1/models/vendor/gpt", "/v1/models/vendor%2Fgpt"] {
+        assert_eq!(gateway.get(path).await.json()["id"], "vendor/gpt");
+    }
+    let call = json!({"messages": [{"role": "user", "content": "Hi"}]});
+    let answer = gateway
+        .post("/gateway/vendor%2Fgpt/invocations", &call)
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let unknown = gateway.get("/v1/models/vendor%2Fother").await.text();
+    assert!(unknown.contains("`vendor/other`"), "{unknown}");
+}
+
+#[tokio::test]
+async fn who_lists_models_is_told_errors_in_their_own_dialect() {
+    let gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &nobody().await), ("ANTHROPIC", &nobody().await)],
+    )
+    .await;
+    let version = [("anthropic-version", "2023-06-01")];
+    let path = "/v1/models/nobody";
+    let answer = client::get_with(gateway.address(), path, &version)
+        .await
+        .unwrap();
+    assert_eq!(answer.json()["error"]["type"], "not_found_error");
+    let answer = gateway.get(path).await;
+    assert_eq!(answer.json()["error"]["code"], "model_not_found");
+}
+
+#[tokio::test]
+async fn tokens_are_counted_by_those_who_know_and_by_nobody_else() {
+    let anthropic = ScriptedProvider::always(Reply::json(200, &json!({"input_tokens": 14}))).await;
+    let configuration =
+        TWO_PROVIDERS.replace("{name: claude,", "{name: claude, params: {max_tokens: 9},");
+    let providers = [("OPENAI", &nobody().await), ("ANTHROPIC", &anthropic)];
+    let gateway = gateway(&configuration, &providers).await;
+    let mut call = chat("claude");
+    let answer = gateway.post("/v1/messages/count_tokens", &call).await;
+    assert_eq!(
+        (answer.status, answer.json()),
+        (200, json!({"input_tokens": 14}))
+    );
+    let sent = anthropic.received().remove(0);
+    call["model"] = json!("claude-sonnet-4-5");
+    assert_eq!(
+        (sent.path.as_str(), sent.json()),
+        ("/v1/messages/count_tokens", call)
+    );
+    let answer = gateway
+        .post("/v1/messages/count_tokens", &chat("gpt"))
+        .await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.json()["type"], "error");
 }

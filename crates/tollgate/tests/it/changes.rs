@@ -82,6 +82,36 @@ async fn a_broken_file_keeps_the_old_configuration_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_target_that_is_gone_is_no_longer_said_to_be_left_alone() {
+    let openai = nobody().await;
+    let gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &openai), ("ANTHROPIC", &openai)],
+    )
+    .await;
+    for _ in 0..3 {
+        gateway.post("/v1/chat/completions", &chat("gpt")).await;
+    }
+    let cooling = "tollgate_target_cooling{target=\"openai/gpt-4o-mini\"}";
+    let metrics = gateway.get("/metrics").await.text();
+    assert!(metrics.contains(&format!("{cooling} 1")), "{metrics}");
+
+    let other_model = TWO_PROVIDERS
+        .replace("gpt-4o-mini", "gpt-5")
+        .replace("OPENAI", &openai.url())
+        .replace("ANTHROPIC", &openai.url());
+    gateway.write_configuration(&other_model);
+    gateway.signal("HUP");
+    for _ in 0..100 {
+        if !gateway.get("/metrics").await.text().contains(cooling) {
+            return;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    panic!("still told after the change:\n{}", gateway.output());
+}
+
+#[tokio::test]
 async fn no_request_is_lost_while_the_file_changes() {
     let openai = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
     let configuration = format!("log: {{calls: false}}\n{TWO_PROVIDERS}");

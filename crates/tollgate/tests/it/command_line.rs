@@ -93,3 +93,17 @@ fn without_keys_only_this_machine_is_served() {
         "{output:?}"
     );
 }
+
+#[test]
+fn providers_are_listed_for_people_and_for_scripts() {
+    let text = tollgate(&["providers"]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    for word in ["anthropic", "x-api-key", "https://api.cohere.com"] {
+        assert!(text.contains(word), "{word} in {text}");
+    }
+    let output = tollgate(&["providers", "--json", "gemini"]);
+    let listed: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(listed[0]["name"], "gemini");
+    assert_eq!(listed[0]["endpoints"][0]["dialect"], "gemini_generate");
+    assert_eq!(listed.as_array().map(Vec::len), Some(1));
+}

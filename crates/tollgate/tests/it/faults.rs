@@ -1,8 +1,10 @@
 //! Providers that fail, and who is asked then.
 
-use std::time::Duration;
+use std::{io::Write, time::Duration};
 
+use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
+use tokio::time::{sleep, timeout};
 use tollgate_testkit::{Ending, Reply, ScriptedProvider};
 
 use crate::stage::{
@@ -286,4 +288,141 @@ async fn nobody_there_is_told_quickly_and_without_an_address() {
         (502, &json!("upstream_unreachable"))
     );
     assert!(!answer.text().contains("127.0.0.1"));
+}
+
+#[tokio::test]
+async fn answers_that_come_compressed_unasked_are_unpacked() {
+    let gzip = |status, content_type: &str, plain: &str| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(plain.as_bytes()).unwrap();
+        Reply::body(status, content_type, encoder.finish().unwrap())
+            .header("content-encoding", "gzip")
+    };
+    let openai = ScriptedProvider::in_turn(vec![
+        gzip(200, "application/json", &openai_answer("Hello").to_string()),
+        gzip(
+            200,
+            "text/event-stream",
+            &openai_events(&["Hel", "lo"]).concat(),
+        )
+        .dripped(7, Duration::from_millis(1)),
+        gzip(
+            400,
+            "application/json",
+            &json!({"error": {"message": "too hot"}}).to_string(),
+        ),
+        Reply::json(400, &json!({})).header("content-encoding", "unheard-of"),
+    ])
+    .await;
+    let gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)],
+    )
+    .await;
+    let path = "/v1/chat/completions";
+    let answer = gateway.post(path, &chat("gpt")).await;
+    assert_eq!(answer.json()["choices"][0]["message"]["content"], "Hello");
+    let events = gateway.post(path, &chat_stream("gpt")).await.events();
+    assert!(events[1].contains("\"Hel\""), "{events:?}");
+    assert_eq!(events.last().map(String::as_str), Some("[DONE]"));
+    let refused = gateway.post(path, &chat("gpt")).await;
+    assert_eq!(refused.json()["error"]["message"], "too hot");
+    let unread = gateway.post(path, &chat("gpt")).await;
+    assert_eq!(unread.status, 400, "the status can be told all the same");
+    assert_eq!(
+        openai.received()[0].header("accept-encoding"),
+        Some("identity")
+    );
+}
+
+#[tokio::test]
+async fn an_error_told_with_status_200_is_an_error_for_every_client() {
+    let said = json!({"error": {"message": "no capacity", "type": "server_error", "code": 503}});
+    let openai = ScriptedProvider::always(Reply::json(200, &said)).await;
+    let gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)],
+    )
+    .await;
+    let mut call = chat("gpt");
+    call["max_tokens"] = json!(9);
+    for stream in [false, true] {
+        call["stream"] = json!(stream);
+        for path in ["/v1/messages", "/v1/chat/completions"] {
+            let answer = gateway.post(path, &call).await;
+            assert_eq!(
+                answer.json()["error"]["message"],
+                "no capacity",
+                "{path}, streamed: {stream}: {}",
+                answer.text()
+            );
+            assert!(answer.status >= 500);
+        }
+    }
+}
+
+#[tokio::test]
+async fn failed_calls_say_of_which_route_and_target_they_are() {
+    let openai = ScriptedProvider::always(error(400)).await;
+    let gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)],
+    )
+    .await;
+    let answer = gateway.post("/v1/chat/completions", &chat("gpt")).await;
+    assert_eq!(
+        (
+            answer.header("x-tollgate-route"),
+            answer.header("x-tollgate-target")
+        ),
+        ("gpt", "openai/gpt-4o-mini")
+    );
+}
+
+#[tokio::test]
+async fn streams_that_break_count_against_their_target_where_it_can_be_seen() {
+    let cut = Reply::stream(openai_events(&["Hel", "lo"])).only(420, Ending::Cut);
+    let openai = ScriptedProvider::always(cut.paced(Duration::from_millis(20))).await;
+    let gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)],
+    )
+    .await;
+    for _ in 0..3 {
+        let answer = gateway
+            .post("/v1/chat/completions", &chat_stream("gpt"))
+            .await;
+        assert!(answer.text().contains("upstream_cut"), "{}", answer.text());
+    }
+    let metrics = gateway.get("/metrics").await.text();
+    assert!(
+        metrics.contains("tollgate_target_cooldowns_total{target=\"openai/gpt-4o-mini\"} 1"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn a_probe_whose_client_leaves_makes_room_for_the_next() {
+    let openai = ScriptedProvider::in_turn(vec![
+        error(503),
+        error(503),
+        error(503),
+        Reply::hang(),
+        Reply::json(200, &openai_answer("back")),
+    ])
+    .await;
+    let anthropic = ScriptedProvider::always(Reply::json(200, &anthropic_answer("Salve"))).await;
+    let patient = ORDERED.replace("first_token: 300ms", "first_token: 20s");
+    let gateway = gateway(&patient, &[("OPENAI", &openai), ("ANTHROPIC", &anthropic)]).await;
+    let call = chat("safe");
+    for _ in 0..4 {
+        gateway.post("/v1/chat/completions", &call).await;
+    }
+    assert_eq!(openai.received().len(), 3, "it is left alone");
+    sleep(Duration::from_secs(6)).await;
+    let probe = gateway.post("/v1/chat/completions", &call);
+    assert!(timeout(Duration::from_millis(500), probe).await.is_err());
+    assert!(openai.wait_for_disconnect().await);
+    let answer = gateway.post("/v1/chat/completions", &call).await;
+    assert_eq!(answer.header("x-tollgate-target"), "openai/gpt");
 }

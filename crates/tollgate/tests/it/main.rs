@@ -3,11 +3,20 @@
 mod stage;
 
 mod basics;
+mod bedrock;
 mod callers;
 mod changes;
+mod cohere;
 mod command_line;
+mod credentials;
 mod faults;
+mod gemini;
+mod media;
 mod mlflow;
+mod ollama;
 mod prompts;
+mod provider_keys;
+mod realtime;
+mod responses;
 mod routing;
 mod streams;

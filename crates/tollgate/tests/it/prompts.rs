@@ -1,9 +1,9 @@
 //! Prompt templates on routes, the article's own file among them.
 
 use serde_json::json;
-use tollgate_testkit::{Reply, ScriptedProvider, TestGateway};
+use tollgate_testkit::{Received, Reply, ScriptedProvider, TestGateway};
 
-use crate::stage::{chat, gateway, openai_answer, program};
+use crate::stage::{anthropic_answer, chat, gateway, openai_answer, program};
 
 #[tokio::test]
 async fn the_articles_file_starts_as_it_stands() {
@@ -96,5 +96,63 @@ async fn a_prompt_takes_the_place_of_what_was_sent() {
             &answer.json()["error"]["param"]
         ),
         (400, &json!("variables_missing"), &json!("input.language"))
+    );
+}
+
+const MORE_PROMPTS: &str = r#"
+providers:
+  - {name: p, type: openai, base_url: "OPENAI/v1", api_key: k}
+  - {name: a, type: anthropic, base_url: "ANTHROPIC", api_key: k}
+routes:
+  - {name: optional, model: {provider: p, name: m}, prompt_template: "Speak {{ input.language or 'English' }}{% if input.tone %} in a {{ input.tone }} tone{% endif %}."}
+  - name: kind
+    model: {provider: a, name: m}
+    prompt_template:
+      - {role: system, content: "You are {{ input.mood }}."}
+      - "{{ input.messages }}"
+"#;
+
+#[tokio::test]
+async fn a_prompt_may_ask_whether_there_is_something() {
+    let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("x"))).await;
+    let gateway = gateway(
+        MORE_PROMPTS,
+        &[("OPENAI", &provider), ("ANTHROPIC", &provider)],
+    )
+    .await;
+    let answer = gateway
+        .post("/v1/chat/completions", &chat("optional"))
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(
+        provider.received()[0].json()["messages"][0]["content"],
+        "Speak English."
+    );
+}
+
+#[tokio::test]
+async fn system_messages_are_where_anthropic_has_them() {
+    let provider = ScriptedProvider::always(Reply::json(200, &anthropic_answer("x"))).await;
+    let gateway = gateway(
+        MORE_PROMPTS,
+        &[("OPENAI", &provider), ("ANTHROPIC", &provider)],
+    )
+    .await;
+    let mut call = chat("kind");
+    (call["max_tokens"], call["mood"]) = (json!(9), json!("kind"));
+    gateway.post("/v1/messages", &call).await;
+    call["system"] = json!("Be brief.");
+    gateway.post("/v1/messages", &call).await;
+
+    let block = |text: &str| json!({"type": "text", "text": text});
+    let asked: Vec<_> = provider.received().iter().map(Received::json).collect();
+    assert_eq!(asked[0]["system"], json!([block("You are kind.")]));
+    assert_eq!(
+        asked[1]["system"],
+        json!([block("You are kind."), block("Be brief.")])
+    );
+    assert_eq!(
+        asked[1]["messages"],
+        json!([{"role": "user", "content": "Hi"}])
     );
 }

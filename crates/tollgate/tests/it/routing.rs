@@ -16,6 +16,9 @@ routes:
   - {name: sticky, model: {strategy: {type: ratio, sticky: {header: x-user}, models: [{provider: p, name: a, weight: 1}, {provider: p, name: b, weight: 1}]}}}
   - {name: busy, model: {strategy: {type: least_busy, models: [{provider: p, name: slow}, {provider: p, name: b}]}}}
   - {name: fast, model: {strategy: {type: fastest, models: [{provider: p, name: slow}, {provider: p, name: b}]}}}
+  - {name: weighted, model: {strategy: {type: round_robin, models: [{provider: p, name: a, weight: 3}, {provider: p, name: b}, {provider: p, name: c, weight: 0}]}}}
+  - {name: spare, model: {strategy: {type: least_busy, models: [{provider: p, name: a}, {provider: p, name: c, weight: 0}]}}}
+  - {name: sparest, model: {strategy: {type: fastest, models: [{provider: p, name: a}, {provider: p, name: c, weight: 0}]}}}
   - name: nested
     model:
       strategy:
@@ -70,6 +73,14 @@ async fn calls_land_where_the_strategy_says() {
             ("p/c".to_owned(), 3)
         ])
     );
+    assert_eq!(
+        answers(&gateway, "weighted", 8, &[]).await,
+        HashMap::from([("p/a".to_owned(), 6), ("p/b".to_owned(), 2)])
+    );
+    for route in ["spare", "sparest"] {
+        let answers = answers(&gateway, route, 8, &[]).await;
+        assert_eq!(answers, HashMap::from([("p/a".to_owned(), 8)]), "{route}");
+    }
     let split = answers(&gateway, "split", 300, &[]).await;
     assert!(
         (240..=296).contains(&split["p/a"]) && !split.contains_key("p/c"),

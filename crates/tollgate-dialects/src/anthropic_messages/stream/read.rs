@@ -10,6 +10,7 @@ use super::super::wire::{WireUsage, stop_reason};
 use crate::{
     Delta, PartStart, ReadError, SseEvent, Stop, StreamEvent,
     openai_chat::{Text, parse},
+    translate::ReadEvents,
 };
 
 /// Most blocks that are open at once: what a reader remembers of a stream has a bound.
@@ -103,13 +104,8 @@ struct WireDelta<'a> {
 
 // === impl StreamReader ===
 
-impl StreamReader {
-    /// Reads one event.
-    pub(crate) fn read(
-        &mut self,
-        event: &SseEvent,
-        out: &mut Vec<StreamEvent>,
-    ) -> Result<(), ReadError> {
+impl ReadEvents for StreamReader {
+    fn read(&mut self, event: &SseEvent, out: &mut Vec<StreamEvent>) -> Result<(), ReadError> {
         if event.data.trim_ascii().is_empty() {
             return Ok(());
         }
@@ -136,11 +132,12 @@ impl StreamReader {
         Ok(())
     }
 
-    /// Whether the answer has ended, for all that its end mark is still to come.
-    pub(crate) fn is_finished(&self) -> bool {
+    fn is_finished(&self) -> bool {
         self.stopped
     }
+}
 
+impl StreamReader {
     fn start(&mut self, message: Option<&WireMessage<'_>>, out: &mut Vec<StreamEvent>) {
         let text = |raw: Option<&RawValue>| raw.and_then(parse::<String>).unwrap_or_default();
         out.push(StreamEvent::Start {

@@ -7,7 +7,7 @@ use tollgate_domain::{ErrorShape, Usage};
 use super::super::wire::{message_id, stop_word, write_usage};
 use crate::{
     AnswerForm, Delta, ErrorKind, ErrorReport, PartStart, ProviderError, Stop, StopReason,
-    StreamEvent,
+    StreamEvent, translate::WriteEvents,
 };
 
 /// Writes the events of a stream.
@@ -61,25 +61,9 @@ enum DeltaOut<'a> {
 
 // === impl StreamWriter ===
 
-impl StreamWriter {
-    /// For a client.
-    pub(crate) fn new(form: &AnswerForm<'_>) -> Self {
-        Self {
-            fallback_id: form.fallback_id.to_owned(),
-            fallback_model: form.fallback_model.to_owned(),
-            started: false,
-            over: false,
-            blocks: 0,
-            open: None,
-            usage: Usage::default(),
-            stop: None,
-            has_tool_call: false,
-            has_refusal: false,
-        }
-    }
-
+impl WriteEvents for StreamWriter {
     /// Appends what an event is in this dialect.
-    pub(crate) fn write(&mut self, event: &StreamEvent, out: &mut Vec<u8>) {
+    fn write(&mut self, event: &StreamEvent, out: &mut Vec<u8>) {
         if self.over {
             return;
         }
@@ -114,6 +98,24 @@ impl StreamWriter {
             | StreamEvent::Stop { .. }
             | StreamEvent::Logprobs { .. }
             | StreamEvent::Foreign(_) => {}
+        }
+    }
+}
+
+impl StreamWriter {
+    /// For a client.
+    pub(crate) fn new(form: &AnswerForm<'_>) -> Self {
+        Self {
+            fallback_id: form.fallback_id.to_owned(),
+            fallback_model: form.fallback_model.to_owned(),
+            started: false,
+            over: false,
+            blocks: 0,
+            open: None,
+            usage: Usage::default(),
+            stop: None,
+            has_tool_call: false,
+            has_refusal: false,
         }
     }
 

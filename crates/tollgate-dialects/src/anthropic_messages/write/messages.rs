@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::{CallWriter, JSON_INSTRUCTION, invalid_arguments, parse_arguments, to_map};
 use crate::{
-    MediaSource, Message, Part, PartKind, ResponseFormat, Role, ToolKind, json::put,
-    openai_chat::REASONING_FIELDS,
+    Field, MediaSource, Message, Part, PartKind, ResponseFormat, Role, ToolKind, fields::Place,
+    gemini_generate::geminis_signature, json::put, openai_chat::REASONING_FIELDS,
+    openai_responses::is_proof,
 };
 
 /// What one speaker says in a row.
@@ -49,7 +50,7 @@ impl CallWriter<'_> {
             // Its own calls say so to models that take it.
             Role::System | Role::Developer if self.own => "system",
             Role::System | Role::Developer => {
-                self.gaps.left_out("messages.system");
+                self.gaps.left_out(Field::SystemMidway);
                 return system.extend(blocks);
             }
             Role::User | Role::Tool => "user",
@@ -71,13 +72,13 @@ impl CallWriter<'_> {
 
     fn blocks(&mut self, message: &Message) -> Vec<Value> {
         if message.name.is_some() && message.role != Role::Tool {
-            self.gaps.left_out("messages.name");
+            self.gaps.left_out(Field::SpeakerName);
         }
         if !self.own {
             let names = message.extra.keys().map(String::as_str);
             // Reasoning is among the parts as well.
             for name in names.filter(|name| !REASONING_FIELDS.contains(name)) {
-                self.gaps.left_out(&format!("messages.{name}"));
+                self.gaps.left_out_extra(Place::Message, name);
             }
         }
         let parts = message.content.iter();
@@ -86,7 +87,7 @@ impl CallWriter<'_> {
 
     /// A block; `None` where it cannot be written, or says nothing: Anthropic refuses empty texts.
     fn block(&mut self, part: &Part) -> Option<Value> {
-        let mut path = "messages.content.";
+        let mut place = Place::Content;
         let mut block = match &part.kind {
             PartKind::Text { text, .. } | PartKind::Refusal { text }
                 if !self.own && text.trim().is_empty() =>
@@ -106,11 +107,11 @@ impl CallWriter<'_> {
             PartKind::Refusal { text } => to_map(json!({"type": "text", "text": text})),
             PartKind::Image { source, detail } => {
                 if detail.is_some() {
-                    self.gaps.left_out("messages.content.image_url.detail");
+                    self.gaps.left_out(Field::ImageDetail);
                 }
                 self.image(source)?
             }
-            PartKind::Audio { .. } => return self.none("messages.content.input_audio"),
+            PartKind::Audio { .. } => return self.none(Field::Audio),
             PartKind::Document { source, name } => self.document(source, name.as_deref())?,
             PartKind::ToolCall {
                 id,
@@ -118,7 +119,7 @@ impl CallWriter<'_> {
                 arguments,
                 kind,
             } => {
-                path = "messages.tool_calls.";
+                place = Place::ToolCall;
                 to_map(self.tool_use(id, name, arguments, *kind))
             }
             PartKind::ToolResult {
@@ -127,30 +128,45 @@ impl CallWriter<'_> {
                 is_error,
             } => self.tool_result(call_id, content, *is_error),
             PartKind::Reasoning {
+                signature: Some(proof),
+                ..
+            } if is_proof(proof) => return self.none(Field::Reasoning),
+            PartKind::RedactedReasoning { data } if is_proof(data) => {
+                return self.none(Field::RedactedReasoning);
+            }
+            PartKind::Reasoning {
                 text,
                 signature: Some(signature),
-            } => to_map(json!({"type": "thinking", "thinking": text, "signature": signature})),
+            } if self.own || geminis_signature(signature).is_none() => {
+                to_map(json!({"type": "thinking", "thinking": text, "signature": signature}))
+            }
             PartKind::Reasoning {
                 text,
                 signature: None,
             } if self.own => to_map(json!({"type": "thinking", "thinking": text})),
-            PartKind::Reasoning { .. } => return self.none("messages.reasoning_content"),
+            PartKind::Reasoning { .. } => return self.none(Field::Reasoning),
+            PartKind::RedactedReasoning { data }
+                if !self.own && geminis_signature(data).is_some() =>
+            {
+                return self.none(Field::RedactedReasoning);
+            }
             PartKind::RedactedReasoning { data } => {
                 to_map(json!({"type": "redacted_thinking", "data": data}))
             }
             PartKind::Foreign { value } if self.own => return Some(value.clone()),
             PartKind::Foreign { value } => {
                 let kind = value["type"].as_str().unwrap_or("unknown");
-                return self.none(&format!("messages.content.{kind}"));
+                self.gaps.left_out_extra(Place::Content, kind);
+                return None;
             }
         };
         put(&mut block, "cache_control", part.cache_control.clone());
-        self.extra(&part.extra, path, &mut block);
+        self.extra(&part.extra, place, &mut block);
         Some(Value::Object(block))
     }
 
     /// Reports a gap where something is left out.
-    fn none<T>(&mut self, field: &str) -> Option<T> {
+    fn none<T>(&mut self, field: Field) -> Option<T> {
         self.gaps.left_out(field);
         None
     }
@@ -160,13 +176,13 @@ impl CallWriter<'_> {
             MediaSource::Base64 { media_type, data } => {
                 base64_source(media_type, "image/png", data)
             }
-            other => self.source(other, "messages.content.image_url")?,
+            other => self.source(other, Field::Image)?,
         };
         Some(to_map(json!({"type": "image", "source": source})))
     }
 
     fn document(&mut self, source: &MediaSource, name: Option<&str>) -> Option<Map<String, Value>> {
-        const FIELD: &str = "messages.content.file";
+        const FIELD: Field = Field::Document;
         let source = match source {
             MediaSource::Base64 { media_type, data } if self.own => {
                 base64_source(media_type, "application/pdf", data)
@@ -191,7 +207,7 @@ impl CallWriter<'_> {
     }
 
     /// A source that is not in place.
-    fn source(&mut self, source: &MediaSource, field: &str) -> Option<Value> {
+    fn source(&mut self, source: &MediaSource, field: Field) -> Option<Value> {
         match source {
             // What stays a `data:` address is none of base64.
             MediaSource::Url(url) if self.own || !url.starts_with("data:") => {
@@ -213,10 +229,8 @@ impl CallWriter<'_> {
             None if self.own => serde_json::from_str(arguments).unwrap_or_default(),
             _ => {
                 self.gaps.left_out(match kind {
-                    ToolKind::Custom => "messages.tool_calls.custom",
-                    ToolKind::Function | ToolKind::Foreign => {
-                        "messages.tool_calls.function.arguments"
-                    }
+                    ToolKind::Custom => Field::CustomToolCall,
+                    ToolKind::Function | ToolKind::Foreign => Field::ToolArguments,
                 });
                 invalid_arguments(arguments)
             }

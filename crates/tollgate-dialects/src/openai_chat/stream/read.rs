@@ -9,7 +9,9 @@ use super::super::{
         parse, read_event, seconds, stop_reason, text_of,
     },
 };
-use crate::{Delta, PartStart, ReadError, SseEvent, Stop, StopReason, StreamEvent};
+use crate::{
+    Delta, PartStart, ReadError, SseEvent, Stop, StopReason, StreamEvent, translate::ReadEvents,
+};
 
 /// Most choices of one answer, and most tool calls of one choice: what a reader remembers of a stream has a bound.
 const PIECES_MAX: usize = 1024;
@@ -52,13 +54,8 @@ struct ToolCallState {
 
 // === impl StreamReader ===
 
-impl StreamReader {
-    /// Reads one event.
-    pub(crate) fn read(
-        &mut self,
-        event: &SseEvent,
-        out: &mut Vec<StreamEvent>,
-    ) -> Result<(), ReadError> {
+impl ReadEvents for StreamReader {
+    fn read(&mut self, event: &SseEvent, out: &mut Vec<StreamEvent>) -> Result<(), ReadError> {
         let chunk = match read_event(event).map_err(|error| ReadError::Json(error.to_string()))? {
             Told::Chunk(chunk) => chunk,
             Told::Nothing => return Ok(()),
@@ -85,20 +82,20 @@ impl StreamReader {
         Ok(())
     }
 
-    /// Whether choices have begun and every one of them has ended.
-    pub(crate) fn is_finished(&self) -> bool {
+    fn is_finished(&self) -> bool {
         !self.choices.is_empty() && self.choices.iter().all(|choice| choice.stop.is_some())
     }
 
-    /// Tells that the answer is complete.
-    pub(crate) fn end(&mut self, out: &mut Vec<StreamEvent>) {
+    fn end(&mut self, out: &mut Vec<StreamEvent>) {
         self.start(None, out);
         for choice in &mut self.choices {
             choice.end(out);
         }
         out.push(StreamEvent::End);
     }
+}
 
+impl StreamReader {
     /// Tells that the answer begins, if it was not told yet. Its first event says whose it is.
     fn start(&mut self, event: Option<&SseEvent>, out: &mut Vec<StreamEvent>) {
         if std::mem::replace(&mut self.started, true) {

@@ -1,22 +1,26 @@
 //! [`StreamEvent`]s in, chunks out.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Serialize;
 use serde_json::Value;
 use tollgate_domain::{ErrorShape, Usage};
 
 use super::super::{
-    wire::{ReasoningDetail, finish_reason, write_usage},
-    write::annotation,
+    wire::{ReasoningDetail, finish_reason, short, write_usage},
+    write::{annotation, extra_content},
 };
-use crate::{AnswerForm, Delta, ErrorReport, PartStart, ProviderError, StreamEvent};
+use crate::{
+    AnswerForm, Delta, ErrorReport, PartStart, ProviderError, StreamEvent,
+    gemini_generate::geminis_signature, translate::WriteEvents,
+};
 
 /// Writes the chunks of a stream.
 #[derive(Debug)]
 pub(crate) struct StreamWriter {
     frame: Frame,
-    choices: Vec<ChoiceOut>,
+    /// By their numbers; a whole answer that is told as a stream may have any number of them.
+    choices: BTreeMap<u32, ChoiceOut>,
 }
 
 /// What the chunks of chat and of text completions share.
@@ -33,9 +37,8 @@ pub(crate) struct Frame {
 /// What has been written of a choice.
 #[derive(Debug, Default)]
 struct ChoiceOut {
-    index: u32,
     has_role: bool,
-    /// How many tool calls have begun, and which parts they are.
+    /// Which parts are tool calls, in the order in which they have begun.
     tool_calls: Vec<u32>,
     /// How many parts of reasoning have begun.
     reasonings: u32,
@@ -46,6 +49,8 @@ struct ChoiceOut {
     /// Where the current text began, and its citations; they are written at its end, when their range is known.
     cited_from: usize,
     citations: Vec<Value>,
+    /// Gemini's proof of what comes next.
+    signature: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -99,6 +104,8 @@ struct ToolCallOut<'a> {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
     function: FunctionOut<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_content: Option<Value>,
 }
 
 #[derive(Serialize)]
@@ -110,16 +117,9 @@ struct FunctionOut<'a> {
 
 // === impl StreamWriter ===
 
-impl StreamWriter {
-    pub(crate) fn new(form: &AnswerForm<'_>) -> Self {
-        Self {
-            frame: Frame::new("chat.completion.chunk", form),
-            choices: Vec::new(),
-        }
-    }
-
+impl WriteEvents for StreamWriter {
     /// Appends what an event is in this dialect; many are nothing.
-    pub(crate) fn write(&mut self, event: &StreamEvent, out: &mut Vec<u8>) {
+    fn write(&mut self, event: &StreamEvent, out: &mut Vec<u8>) {
         match event {
             StreamEvent::PartStart {
                 choice,
@@ -160,6 +160,15 @@ impl StreamWriter {
             | StreamEvent::End => self.frame.write(event, out),
         }
     }
+}
+
+impl StreamWriter {
+    pub(crate) fn new(form: &AnswerForm<'_>) -> Self {
+        Self {
+            frame: Frame::new("chat.completion.chunk", form),
+            choices: BTreeMap::new(),
+        }
+    }
 
     fn part_start(&mut self, choice: u32, part: u32, start: &PartStart, out: &mut Vec<u8>) {
         let state = self.state(choice);
@@ -168,6 +177,7 @@ impl StreamWriter {
             PartStart::Reasoning => state.reasonings += 1,
             PartStart::RedactedReasoning { data } => {
                 state.reasonings += 1;
+                state.signature = geminis_signature(data).map(str::to_owned);
                 let detail = state.reasoning_detail("reasoning.encrypted", |detail| {
                     detail.data = Some(Cow::Borrowed(data))
                 });
@@ -194,6 +204,7 @@ impl StreamWriter {
                     id: Some(id),
                     kind: Some("function"),
                     function,
+                    extra_content: state.signature.take().map(extra_content),
                 };
                 self.chunk(
                     choice,
@@ -234,7 +245,8 @@ impl StreamWriter {
                 chunk.reasoning_details = Some([detail]);
             }
             Delta::Arguments(arguments) => {
-                let Some(index) = state.tool_calls.iter().position(|call| *call == part) else {
+                // Parts are numbered in the order in which they begin.
+                let Ok(index) = state.tool_calls.binary_search(&part) else {
                     return;
                 };
                 let function = FunctionOut {
@@ -246,6 +258,7 @@ impl StreamWriter {
                     id: None,
                     kind: None,
                     function,
+                    extra_content: None,
                 }]);
             }
             Delta::Citation(citation) => {
@@ -301,18 +314,7 @@ impl StreamWriter {
     }
 
     fn state(&mut self, index: u32) -> &mut ChoiceOut {
-        let position = self
-            .choices
-            .iter()
-            .position(|state| state.index == index)
-            .unwrap_or_else(|| {
-                self.choices.push(ChoiceOut {
-                    index,
-                    ..ChoiceOut::default()
-                });
-                self.choices.len() - 1
-            });
-        &mut self.choices[position]
+        self.choices.entry(index).or_default()
     }
 }
 
@@ -371,11 +373,12 @@ impl Frame {
     }
 
     fn start(&mut self, id: &str, model: &str, created: Option<i64>, usage: Option<&Usage>) {
+        // Every chunk repeats both, so that long ones would cost their length each time.
         if !id.is_empty() {
-            id.clone_into(&mut self.id);
+            short(id).clone_into(&mut self.id);
         }
         if !model.is_empty() {
-            model.clone_into(&mut self.model);
+            short(model).clone_into(&mut self.model);
         }
         self.created = created.unwrap_or(self.created);
         self.usage = usage.copied();

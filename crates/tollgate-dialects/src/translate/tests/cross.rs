@@ -5,10 +5,21 @@ use super::*;
 use crate::Part;
 
 const OPENAI: Dialect = Dialect::OpenaiChat;
+const RESPONSES: Dialect = Dialect::OpenaiResponses;
 const ANTHROPIC: Dialect = Dialect::AnthropicMessages;
+const GEMINI: Dialect = Dialect::GeminiGenerate;
+const COHERE: Dialect = Dialect::CohereChat;
+const CONVERSE: Dialect = Dialect::BedrockConverse;
 
 /// The dialects of chats, and a model to ask in each.
-const CHATS: [(Dialect, &str); 2] = [(OPENAI, "gpt-5"), (ANTHROPIC, "claude-sonnet-4-5")];
+const CHATS: [(Dialect, &str); 6] = [
+    (OPENAI, "gpt-5"),
+    (RESPONSES, "gpt-5"),
+    (ANTHROPIC, "claude-sonnet-4-5"),
+    (Dialect::OllamaChat, "gpt-oss:20b"),
+    (GEMINI, "gemini-3-flash"),
+    (COHERE, "command-a-plus-05-2026"),
+];
 
 fn call_form(dialect: Dialect, model: &str, drop_unsupported: bool) -> CallForm<'_> {
     CallForm {
@@ -50,7 +61,8 @@ fn recordings_in_the_other_dialect() {
                 text += &format!("\n\n# Answer\n{written:#}");
             }
             if let Some(stream) = fixture.content["stream"].as_str() {
-                let read = read_stream(fixture.dialect, &[stream.as_bytes()], StreamEnd::Mark);
+                let end = end_of(fixture.dialect);
+                let read = read_stream(fixture.dialect, &[stream.as_bytes()], end);
                 let written = write_stream(&answer_form(*dialect), &read.unwrap().0);
                 text += &format!("\n\n# Stream\n{}", String::from_utf8(written).unwrap());
             }
@@ -182,6 +194,20 @@ fn calls() -> impl Strategy<Value = Common> {
 }
 
 impl Common {
+    fn for_cohere(mut self) -> Self {
+        for asked in self.turns.iter_mut().flat_map(|turn| &mut turn.asked) {
+            if let Asked::Document(name) = asked {
+                *asked = Asked::Text(name.clone());
+            }
+        }
+        Self {
+            serial: false,
+            user: None,
+            choice: self.choice % 3,
+            ..self
+        }
+    }
+
     fn openai(&self) -> Value {
         let mut messages = Vec::new();
         messages.extend(
@@ -230,6 +256,26 @@ impl Common {
             call["stream_options"] = json!({"include_usage": true});
         }
         self.settings(call, "stop", |user| ("user", json!(user)))
+    }
+
+    /// The same without what Converse cannot say.
+    fn for_converse(mut self) -> Self {
+        (self.user, self.stream) = (None, false);
+        if self.choice == 1 {
+            self.choice = 0;
+        }
+        if self.tools.is_empty() {
+            self.tools
+                .push(("f".to_owned(), None, json!({"type": "object"})));
+        }
+        for asked in self.turns.iter_mut().flat_map(|turn| &mut turn.asked) {
+            match asked {
+                Asked::PictureAt(_) => *asked = Asked::Picture,
+                Asked::Document(name) => "document".clone_into(name),
+                Asked::Text(_) | Asked::Picture => {}
+            }
+        }
+        self
     }
 
     fn anthropic(&self) -> Value {
@@ -358,6 +404,22 @@ fn alone(parts: Vec<Value>) -> Value {
     }
 }
 
+/// Gives every document the same name.
+fn name_documents(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for name in ["filename", "title"] {
+                if members.contains_key(name) {
+                    members.insert(name.to_owned(), json!("document"));
+                }
+            }
+            members.values_mut().for_each(name_documents);
+        }
+        Value::Array(items) => items.iter_mut().for_each(name_documents),
+        _ => {}
+    }
+}
+
 fn bare_nulls(mut value: Value) -> Value {
     strip(&mut value);
     value
@@ -420,12 +482,160 @@ fn answers() -> impl Strategy<Value = Value> {
     )
 }
 
+/// A call of OpenAI's as far as Gemini can say it: it names no files, wants nobody's name, and what it does anyway it is not told.
+fn as_gemini_says_it(mut call: Value) -> Value {
+    for message in call["messages"].as_array_mut().into_iter().flatten() {
+        let parts = message.get_mut("content").and_then(Value::as_array_mut);
+        for part in parts.into_iter().flatten() {
+            if let Some(file) = part.get_mut("file") {
+                file["filename"] = json!("document.pdf");
+            }
+        }
+    }
+    if let Value::Object(members) = &mut call {
+        for name in ["user", "parallel_tool_calls", "stream", "stream_options"] {
+            members.shift_remove(name);
+        }
+        if members.get("tool_choice") == Some(&json!("auto")) {
+            members.shift_remove("tool_choice");
+        }
+    }
+    call
+}
+
 proptest! {
+    #[test]
+    fn openais_call_comes_back_from_gemini_as_it_went(call in calls()) {
+        let call = as_gemini_says_it(call.openai());
+        let there = translated(OPENAI, GEMINI, "gemini-2.5-flash", &call);
+        prop_assert_eq!(translated(GEMINI, OPENAI, "gpt-5", &there), call);
+        // In its own language nothing changes.
+        prop_assert_eq!(translated(GEMINI, GEMINI, "gemini-2.5-flash", &there), there);
+    }
+
+    #[test]
+    fn anthropics_answer_comes_back_from_gemini_as_it_went(body in answers()) {
+        let answer = read_answer(ANTHROPIC, Task::Chat, body.to_string().as_bytes()).unwrap();
+        let there = write_answer(&answer, &answer_form(GEMINI));
+        let there = read_answer(GEMINI, Task::Chat, &there).unwrap();
+        let (Answer::Chat(said_there), Answer::Chat(answer)) = (&there, &answer) else { panic!("a chat") };
+        prop_assert_eq!(said(&said_there.choices[0]), said(&answer.choices[0]));
+        prop_assert_eq!(said_there.usage, answer.usage);
+        let back = parse(&write_answer(&there, &answer_form(ANTHROPIC)));
+        prop_assert_eq!(back, body);
+    }
+
     #[test]
     fn openais_call_comes_back_as_it_went(call in calls()) {
         let there = translated(OPENAI, ANTHROPIC, "claude-sonnet-4-5", &call.openai());
         prop_assert_eq!(&there, &call.anthropic());
         prop_assert_eq!(translated(ANTHROPIC, OPENAI, "gpt-5", &there), call.openai());
+    }
+
+    /// But for what responses cannot say, and for what goes without saying elsewhere.
+    #[test]
+    fn a_chat_comes_back_from_responses_as_it_went(call in calls(), anthropic in any::<bool>()) {
+        let call = Common { stop: Vec::new(), max_tokens: call.max_tokens.max(16), ..call };
+        let (dialect, model, original) = if anthropic {
+            (ANTHROPIC, "claude-sonnet-4-5", call.anthropic())
+        } else {
+            (OPENAI, "gpt-5", call.openai())
+        };
+        let there = translated(dialect, RESPONSES, "gpt-5", &original);
+        prop_assert_eq!(&there["store"], &json!(false));
+        let mut back = read_call(RESPONSES, there.to_string().as_bytes()).unwrap();
+        if let Call::Chat(back) = &mut back {
+            back.extra.fields.clear();
+            back.tools.iter_mut().for_each(|tool| tool.strict = None);
+            for part in back.messages.iter_mut().flat_map(|message| &mut message.content) {
+                if let PartKind::Image { detail, .. } = &mut part.kind {
+                    *detail = None;
+                }
+            }
+        }
+        let written = write_call(&back, &call_form(dialect, model, false)).unwrap();
+        prop_assert_eq!(written.dropped, Vec::<String>::new());
+        prop_assert_eq!(bare_nulls(parse(&written.body)), original);
+        let again = translated(RESPONSES, RESPONSES, "gpt-5", &there);
+        prop_assert_eq!(again, there);
+    }
+
+    /// Reasoning keeps its proof on the way to a client of responses and back, whole and streamed.
+    #[test]
+    fn an_answer_told_in_responses_goes_back_as_it_came(body in answers(), streamed in any::<bool>()) {
+        let answer = read_answer(ANTHROPIC, Task::Chat, body.to_string().as_bytes()).unwrap();
+        let form = answer_form(RESPONSES);
+        let response = if streamed {
+            let written = write_stream(&form, &stream_of(answer.clone()));
+            let last = String::from_utf8(written).unwrap();
+            let last = last.lines().rfind(|line| line.starts_with("data: ")).unwrap().to_owned();
+            parse(&last.as_bytes()[6..])["response"].clone()
+        } else {
+            parse(&write_answer(&answer, &form))
+        };
+        let Answer::Chat(answer) = answer else { panic!("a chat") };
+        prop_assert_eq!(read_answer(RESPONSES, Task::Chat, response.to_string().as_bytes()).map(|told| {
+            let Answer::Chat(told) = told else { panic!("a chat") };
+            (said(&told.choices[0]), told.usage.map(|usage| usage.total()))
+        }).unwrap(), (said(&answer.choices[0]), answer.usage.map(|usage| usage.total())));
+
+        let mut input = vec![json!({"role": "user", "content": "Hi"})];
+        input.extend(response["output"].as_array().unwrap().clone());
+        let next = json!({"model": "m", "input": input});
+        let next = read_call(RESPONSES, next.to_string().as_bytes()).unwrap();
+        let written = write_call(&next, &call_form(ANTHROPIC, "claude-sonnet-4-5", false)).unwrap();
+        prop_assert_eq!(written.dropped, Vec::<String>::new());
+        let content = body["content"].as_array().unwrap();
+        let sent = parse(&written.body)["messages"].as_array().unwrap().get(1).cloned();
+        let expected = (!content.is_empty()).then(|| json!({"role": "assistant", "content": alone(content.clone())}));
+        prop_assert_eq!(sent, expected);
+    }
+
+    /// What both can say: of Cohere's neither the user, nor files, nor whether tools are called one by one.
+    #[test]
+    fn openais_call_comes_back_from_cohere(call in calls()) {
+        let call = call.for_cohere();
+        let mut openai = call.openai();
+        let there = translated(OPENAI, COHERE, "command-a-plus-05-2026", &openai);
+        // What the model does anyway has no word there.
+        if openai["tool_choice"] == "auto" {
+            openai.as_object_mut().unwrap().remove("tool_choice");
+        }
+        prop_assert_eq!(translated(COHERE, OPENAI, "gpt-5", &there), openai);
+    }
+
+    #[test]
+    fn an_answer_comes_back_from_cohere_without_its_proofs(body in answers(), streams in any::<bool>()) {
+        let answer = read_answer(ANTHROPIC, Task::Chat, body.to_string().as_bytes()).unwrap();
+        let Answer::Chat(said_first) = answer.clone() else { panic!("a chat") };
+        let (heard, usage) = if streams {
+            let written = write_stream(&answer_form(COHERE), &stream_of(answer));
+            let (told, finish) = read_stream(COHERE, &[&written], StreamEnd::Mark).unwrap();
+            prop_assert_eq!(finish, Finish::Complete);
+            (collected(&told), merged(told).1)
+        } else {
+            let written = write_answer(&answer, &answer_form(COHERE));
+            let Answer::Chat(heard) = read_answer(COHERE, Task::Chat, &written).unwrap() else { panic!("a chat") };
+            (said(&heard.choices[0]), heard.usage)
+        };
+        prop_assert_eq!(without_proofs(heard), without_proofs(said(&said_first.choices[0])));
+        let totals = |usage: Option<tollgate_domain::Usage>| usage.map(|usage| (usage.input_total(), usage.output_total()));
+        prop_assert_eq!(totals(usage), totals(said_first.usage));
+    }
+
+    /// But for what the table names: addresses of pictures, the user, a choice of no tool, names of documents.
+    #[test]
+    fn a_call_comes_back_from_converse_as_it_went(call in calls()) {
+        let call = call.for_converse();
+        for (client, model, body) in [
+            (OPENAI, "gpt-5", call.openai()),
+            (ANTHROPIC, "claude-sonnet-4-5", call.anthropic()),
+        ] {
+            let there = translated(client, CONVERSE, "anthropic.claude-sonnet-4-5-v1:0", &body);
+            let mut back = translated(CONVERSE, client, model, &there);
+            name_documents(&mut back);
+            prop_assert_eq!(back, body);
+        }
     }
 
     #[test]
@@ -444,16 +654,24 @@ proptest! {
 
     /// Whole answers told as streams in either dialect, and read from there.
     #[test]
-    fn an_answer_says_the_same_as_a_stream(body in answers(), writes_openai in any::<bool>()) {
-        let dialect = if writes_openai { OPENAI } else { ANTHROPIC };
+    fn an_answer_says_the_same_as_a_stream(body in answers(), dialect in prop::sample::select(&[OPENAI, RESPONSES, ANTHROPIC, GEMINI][..])) {
         let answer = read_answer(ANTHROPIC, Task::Chat, body.to_string().as_bytes()).unwrap();
         let written = write_stream(&answer_form(dialect), &stream_of(answer.clone()));
-        let (told, finish) = read_stream(dialect, &[&written], StreamEnd::Mark).unwrap();
+        let (told, finish) = read_stream(dialect, &[&written], end_of(dialect)).unwrap();
         prop_assert_eq!(finish, Finish::Complete);
         let Answer::Chat(answer) = answer else { panic!("a chat") };
         prop_assert_eq!(collected(&told), said(&answer.choices[0]));
         prop_assert_eq!(merged(told).1, answer.usage);
     }
+}
+
+fn without_proofs(said: Vec<(&'static str, String)>) -> Vec<(&'static str, String)> {
+    let said = said.into_iter().filter(|(kind, _)| *kind != "redacted");
+    said.map(|(kind, text)| match text.split_once('|') {
+        Some((text, _)) if kind == "reasoning" => (kind, text.to_owned()),
+        _ => (kind, text),
+    })
+    .collect()
 }
 
 /// What a stream says, part by part.

@@ -4,12 +4,15 @@
 use serde_json::Number;
 use tollgate_upstream::providers::find;
 
-use super::{Rewriter, drop_limit, report_unknown_name, warn_unknown_key};
+use super::{Rewriter, Rewritten, drop_limit, name_of, report_unknown_name, warn_unknown_key};
 use crate::config::{
     diagnostics::{quoted, quoted_node},
     kinds,
     tree::{Content, Entry, Filled, Node, Span},
 };
+
+/// How much the model of an endpoint may be, since each destination copies it.
+const MODEL_WEIGHT_MAX: usize = 100;
 
 /// Where an endpoint stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,12 +30,15 @@ const CONFIG_KEYS: &[(&str, Meaning)] = &[
     ("anthropic_api_key", Meaning::Key),
     ("mistral_api_key", Meaning::Key),
     ("togetherai_api_key", Meaning::Key),
+    ("gemini_api_key", Meaning::Key),
     ("token", Meaning::Key),
     ("api_base", Meaning::Setting("base_url")),
     ("openai_api_base", Meaning::Setting("base_url")),
     ("anthropic_api_base", Meaning::Setting("base_url")),
     ("model_server_url", Meaning::Setting("base_url")),
     ("host", Meaning::Setting("base_url")),
+    ("vertex_project", Meaning::Setting("project")),
+    ("vertex_location", Meaning::Setting("location")),
     ("openai_api_version", Meaning::Setting("api_version")),
     ("openai_deployment_name", Meaning::Setting("deployment")),
     (
@@ -41,6 +47,7 @@ const CONFIG_KEYS: &[(&str, Meaning)] = &[
     ),
     ("anthropic_version", Meaning::Header("anthropic-version")),
     ("openai_api_type", Meaning::OpenaiType),
+    ("aws_config", Meaning::Aws),
 ];
 
 /// What a key of a provider's configuration is for.
@@ -54,6 +61,8 @@ enum Meaning {
     Header(&'static str),
     /// Whether it is Azure's OpenAI, and how to sign in there.
     OpenaiType,
+    /// Bedrock's region, and the keys that requests are signed with.
+    Aws,
 }
 
 impl Rewriter<'_, '_> {
@@ -169,6 +178,11 @@ impl Rewriter<'_, '_> {
             self.settings(config, &mut settings);
         }
         settings.put_headers();
+        // What MLflow takes where none is given.
+        if settings.kind == "vertex" && settings.node.entry("location").is_none() {
+            let value = Node::text("global", kind.span.clone());
+            settings.put("location", kind.span.clone(), value);
+        }
         Some(self.add_provider(settings.kind, settings.node))
     }
 
@@ -207,6 +221,7 @@ impl Rewriter<'_, '_> {
                     ..entry
                 }),
                 Some(Meaning::OpenaiType) => self.openai_type(&entry, settings),
+                Some(Meaning::Aws) => self.aws_config(entry, settings),
             }
         }
     }
@@ -252,8 +267,48 @@ impl Rewriter<'_, '_> {
         }
     }
 
+    /// AWS's region and keys. Where there are none, they are found as AWS's own tools find them.
+    fn aws_config(&mut self, entry: Entry, settings: &mut Settings) {
+        let Entry {
+            key_span,
+            value: mut node,
+            ..
+        } = entry;
+        if !self.is_map(&node, "`aws_config`") {
+            return;
+        }
+        let span = node.span.clone();
+        if let Some(region) = node.take("aws_region") {
+            settings.put("region", region.key_span, region.value);
+        }
+        if let Some(role) = node.take("aws_role_arn") {
+            self.problems
+                .error(role.key_span, "assuming a role is not supported yet")
+                .help("give keys, or let the platform assume the role (web identity, container, instance)");
+            return;
+        }
+        let known = [
+            "aws_access_key_id",
+            "aws_secret_access_key",
+            "aws_session_token",
+        ];
+        let keys: Vec<Entry> = known.iter().filter_map(|key| node.take(key)).collect();
+        for entry in node.entries() {
+            warn_unknown_key(entry, known, self.problems);
+        }
+        if keys.is_empty() {
+            return;
+        }
+        let aws = Entry {
+            key: "aws".to_owned(),
+            key_span: key_span.clone(),
+            value: Node::new(Content::Map(keys), span.clone()),
+        };
+        settings.put("auth", key_span, Node::new(Content::Map(vec![aws]), span));
+    }
+
     /// A traffic split → a route of ours that chooses by weight among the endpoints' models.
-    pub(crate) fn split(&mut self, mut split: Node, routes: &[Node]) -> Option<Node> {
+    pub(crate) fn split(&mut self, mut split: Node, routes: &Rewritten) -> Option<Node> {
         let span = split.span.clone();
         let mut entries = Vec::new();
         entries.extend(split.take("name"));
@@ -316,7 +371,7 @@ impl Rewriter<'_, '_> {
         destinations: Option<Entry>,
         task: Option<&Entry>,
         split: &Node,
-        routes: &[Node],
+        routes: &Rewritten,
     ) -> Option<Node> {
         let Some(Entry {
             key_span, value, ..
@@ -381,7 +436,7 @@ impl Rewriter<'_, '_> {
         item: &Node,
         task: Option<&Entry>,
         weight: u64,
-        routes: &[Node],
+        routes: &Rewritten,
     ) -> Option<Node> {
         if !self.is_map(item, "a destination") {
             return None;
@@ -396,9 +451,8 @@ impl Rewriter<'_, '_> {
             return None;
         };
         let text = self.text(name, "`name`")?.to_owned();
-        let endpoint = routes.iter().find(|route| name_of(route) == Some(&text));
-        let Some(endpoint) = endpoint else {
-            let known = routes.iter().filter_map(name_of);
+        let Some(endpoint) = routes.named(&text) else {
+            let known = routes.routes.iter().filter_map(name_of);
             report_unknown_name("endpoint", &text, name.span.clone(), known, self.problems);
             return None;
         };
@@ -406,6 +460,15 @@ impl Rewriter<'_, '_> {
         let model = endpoint.value("model")?;
         if matches!(model.content, Content::Unknown) {
             return None; // the mistake in it has been reported
+        }
+        if model.weight() > MODEL_WEIGHT_MAX {
+            self.problems
+                .error(
+                    name.span.clone(),
+                    format!("the model of {} is too long to be repeated", quoted(&text)),
+                )
+                .help("shorten its name, or its tags");
+            return None;
         }
         if model.entry("strategy").is_some() {
             self.problems
@@ -484,8 +547,4 @@ impl Settings {
         let headers = Node::new(Content::Map(headers), span.clone());
         self.node.push("headers", span, headers);
     }
-}
-
-fn name_of(route: &Node) -> Option<&str> {
-    route.value("name")?.as_text()
 }

@@ -23,6 +23,7 @@ pub(crate) enum Address {
 }
 
 /// A base URL in its parts.
+#[derive(Clone)]
 pub(crate) struct Base {
     /// Scheme, host and port.
     origin: String,
@@ -69,6 +70,12 @@ pub(crate) fn address(
     if let Some(base) = kind.base_url.and_then(|url| Base::parse(url).ok()) {
         return Address::At(base);
     }
+    if kind.name == "vertex" {
+        return vertex(written);
+    }
+    if let (Some(url), Some(region)) = (kind.regional_url, &written.region) {
+        return regional(url, region, at, problems);
+    }
     if let Some(uri) = &written.model_uri {
         return unresolved(uri, written, at, problems);
     }
@@ -80,6 +87,10 @@ pub(crate) fn address(
         "azure" => (
             "an `azure` provider needs an address",
             "give `base_url`, such as `https://RESOURCE.openai.azure.com`",
+        ),
+        "bedrock" => (
+            "a `bedrock` provider needs a region",
+            "give `region`, such as `us-east-1`, or a `base_url`",
         ),
         "databricks" => (
             "a `databricks` provider needs an address",
@@ -95,6 +106,87 @@ pub(crate) fn address(
         .label("`base_url` is missing")
         .help(help);
     Address::Wrong
+}
+
+/// Where Vertex AI is, by its location
+/// (<https://docs.cloud.google.com/vertex-ai/generative-ai/docs/learn/locations>, read 2026-11). One that is missing is reported
+/// with the paths, which need it as well.
+fn vertex(written: &written::Provider) -> Address {
+    let host = match written.location.as_deref().map(str::trim) {
+        None | Some("") => return Address::Wrong,
+        Some("global") => "aiplatform.googleapis.com".to_owned(),
+        Some(region @ ("us" | "eu")) => format!("aiplatform.{region}.rep.googleapis.com"),
+        Some(location) => format!("{location}-aiplatform.googleapis.com"),
+    };
+    Base::parse(&format!("https://{host}")).map_or(Address::Wrong, Address::At)
+}
+
+/// Reports what the addresses of Vertex AI need and the operator has not given.
+pub(crate) fn report_missing_places(
+    kind: &Kind,
+    written: &written::Provider,
+    at: At<'_>,
+    problems: &mut Problems,
+) {
+    if kind.name != "vertex" {
+        return;
+    }
+    for (key, given, such_as) in [
+        (
+            "project",
+            &written.project,
+            "the id of your project in Google Cloud",
+        ),
+        (
+            "location",
+            &written.location,
+            "a place such as `us-central1` or `global`",
+        ),
+    ] {
+        let is_plain = |text: &str| {
+            let is_fit = |sign: char| sign.is_ascii_alphanumeric() || "-_.:".contains(sign);
+            !text.is_empty() && text.chars().all(is_fit)
+        };
+        match given.as_deref() {
+            // What is written but could not be filled in has been reported.
+            None if at.has(key) => {}
+            None => {
+                problems
+                    .error(at.span(), format!("a `vertex` provider needs a `{key}`"))
+                    .label(format!("`{key}` is missing"))
+                    .help(format!("give `{key}`: {such_as}"));
+            }
+            Some(text) if !is_plain(text.trim()) => {
+                problems
+                    .error(
+                        at.key(key).span(),
+                        format!("this is no `{key}` of Google Cloud"),
+                    )
+                    .help(format!("give {such_as}"));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// The address of a region. It becomes part of a host's name, so that it may hold nothing else.
+fn regional(url: &str, region: &str, at: At<'_>, problems: &mut Problems) -> Address {
+    let is_region = !region.is_empty()
+        && region
+            .chars()
+            .all(|sign| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '-');
+    match Base::parse(&url.replace("{region}", region)) {
+        Ok(base) if is_region => Address::At(base),
+        _ => {
+            problems
+                .error(
+                    at.key("region").span(),
+                    format!("{} is no region", quoted_node(at.key("region").node())),
+                )
+                .help("such as `us-east-1`");
+            Address::Wrong
+        }
+    }
 }
 
 /// A model of the registry: where it is served is not known.
@@ -139,46 +231,70 @@ pub(crate) fn endpoints(
     at: At<'_>,
     problems: &mut Problems,
 ) -> Vec<Endpoint> {
-    let overrides = [
+    report_secret_parameters(written, at, problems);
+    let paths = at.key("paths");
+    let mut endpoints = Vec::new();
+    for (task, key, path) in [
         (Task::Chat, "chat", &written.paths.chat),
         (Task::Completions, "completions", &written.paths.completions),
         (Task::Embeddings, "embeddings", &written.paths.embeddings),
+        (Task::Rerank, "rerank", &written.paths.rerank),
+        (Task::Images, "images", &written.paths.images),
+        (Task::Speech, "speech", &written.paths.speech),
+        (
+            Task::Transcriptions,
+            "transcriptions",
+            &written.paths.transcriptions,
+        ),
+        (Task::Moderations, "moderations", &written.paths.moderations),
+        (Task::Realtime, "realtime", &written.paths.realtime),
         (Task::Predict, "predict", &written.paths.predict),
-    ];
-    report_secret_parameters(written, at, problems);
-    let mut endpoints = Vec::new();
-    for (task, key, path) in overrides {
-        let known = kind.endpoint(task).copied();
-        let place = at.key("paths").key(key);
-        let Some(endpoint) = known.or_else(|| path.as_ref().and_then(|_| usual_endpoint(task)))
-        else {
-            if path.is_some() {
-                problems
-                    .error(
-                        place.key_span(),
-                        format!("a provider of this kind has no `{key}`"),
-                    )
-                    .help("a `custom` provider with `dialect: mlflow` serves `predict`");
-            }
-            continue;
-        };
-        let text = match path {
-            Some(path) => base.with_path(path),
-            None => base.with_usual_path(kind, &endpoint),
-        };
-        match finish_uri(&text, written) {
-            Ok(uri) => endpoints.push(Endpoint {
-                task,
-                dialect: endpoint.dialect,
-                uri,
-            }),
-            Err(why) => {
-                let place = if path.is_some() {
-                    place
-                } else {
-                    at.key("base_url")
-                };
-                problems.error(place.span(), format!("this address cannot be used: {why}"));
+    ] {
+        let mut known: Vec<KindEndpoint> = kind.serving(task).copied().collect();
+        if known.is_empty() && path.is_some() {
+            known.extend(usual_endpoint(task));
+        }
+        if known.is_empty() && path.is_some() {
+            problems
+                .error(
+                    paths.key(key).key_span(),
+                    format!("a provider of this kind has no `{key}`"),
+                )
+                .help("a `custom` provider with `dialect: mlflow` serves `predict`");
+        }
+        for (index, endpoint) in known.iter().enumerate() {
+            // A path that the operator gives is that of the usual endpoint.
+            let path = path.as_deref().filter(|_| index == 0);
+            let place = match path {
+                Some(_) => paths.key(key),
+                None => at.key("base_url"),
+            };
+            let finish = |text: String| {
+                finish_uri(&text, written)
+                    .map_err(|why| (place, format!("this address cannot be used: {why}")))
+            };
+            let usual = || finish(base.with_usual_path(kind, endpoint.path));
+            let uri = path.map_or_else(usual, |path| finish(base.with_path(path)));
+            let stream_path = (task == Task::Chat)
+                .then_some(written.paths.chat_stream.as_deref())
+                .flatten();
+            let stream_uri = match (stream_path, endpoint.stream_path) {
+                (Some(path), Some(_)) => Some(finish(base.with_path(path))),
+                (None, Some(path)) => Some(finish(base.with_usual_path(kind, path))),
+                (_, None) => None,
+            };
+            match uri.and_then(|uri| Ok((uri, stream_uri.transpose()?))) {
+                Ok((uri, stream_uri)) => endpoints.push(Endpoint {
+                    task,
+                    dialect: endpoint.dialect,
+                    uri,
+                    stream_uri,
+                    models: endpoint.models,
+                    fields: endpoint.fields,
+                }),
+                Err((place, why)) => {
+                    problems.error(place.span(), why);
+                }
             }
         }
     }
@@ -206,9 +322,13 @@ fn report_secret_parameters(written: &written::Provider, at: At<'_>, problems: &
     }
 }
 
-/// What a host with OpenAI's API has beside what its kind's row lists.
+/// What a host with OpenAI's API has beside what its kind's row lists. Documents are put in order as Cohere does.
 fn usual_endpoint(task: Task) -> Option<KindEndpoint> {
-    find("openai").and_then(|kind| kind.endpoint(task)).copied()
+    ["openai", "cohere"]
+        .into_iter()
+        .filter_map(find)
+        .find_map(|kind| kind.serving(task).next())
+        .copied()
 }
 
 pub(crate) fn unresolved_endpoints(kind: &Kind) -> Vec<Endpoint> {
@@ -216,6 +336,9 @@ pub(crate) fn unresolved_endpoints(kind: &Kind) -> Vec<Endpoint> {
         task: endpoint.task,
         dialect: endpoint.dialect,
         uri: Uri::from_static("http://unresolved.invalid/invocations"),
+        stream_uri: None,
+        models: endpoint.models,
+        fields: endpoint.fields,
     });
     endpoints.collect()
 }
@@ -226,7 +349,17 @@ fn finish_uri(text: &str, written: &written::Provider) -> Result<Uri, String> {
         .deployment
         .as_deref()
         .map_or_else(|| "%7Bmodel%7D".to_owned(), percent_encode);
-    let mut text = text.replace("{model}", &model);
+    let mut text = text
+        .replace("{model}", &model)
+        .replace("{operation}", "%7Boperation%7D");
+    for (place, given) in [
+        ("{project}", &written.project),
+        ("{location}", &written.location),
+    ] {
+        if let Some(given) = given {
+            text = text.replace(place, given.trim());
+        }
+    }
     if let Some(name) = secrets::secret_parameter(&text) {
         return Err(format!(
             "its parameter `{name}` looks like a credential, which belongs under `api_key`, with `auth: {{query: {name}}}`"
@@ -300,13 +433,23 @@ impl Base {
 
     /// The address of one of a kind's endpoints. A bare host gets the kind's version path first, as in the base
     /// URLs of the official clients; a version that both parts name is named once.
-    fn with_usual_path(&self, kind: &Kind, endpoint: &KindEndpoint) -> String {
-        let prefix = if self.path.is_empty() && endpoint_is_unversioned(endpoint) {
+    fn with_usual_path(&self, kind: &Kind, path: &str) -> String {
+        if path.starts_with("/api/")
+            && let Some(root) = self.path.strip_suffix("/v1")
+        {
+            // The base URL is that of OpenAI's clients; this language lives beside it.
+            let beside = Self {
+                path: root.to_owned(),
+                ..self.clone()
+            };
+            return beside.join(path);
+        }
+        let prefix = if self.path.is_empty() && is_unversioned(path) {
             kind.version_path
         } else {
             ""
         };
-        self.join(&format!("{prefix}{}", endpoint.path))
+        self.join(&format!("{prefix}{path}"))
     }
 
     /// The address of a path that the operator gave, or the whole address that was given instead.
@@ -319,9 +462,13 @@ impl Base {
     }
 
     fn join(&self, path: &str) -> String {
-        let path = match path.strip_prefix("/v1/") {
-            Some(rest) if self.path.ends_with("/v1") => format!("/{rest}"),
-            _ => path.to_owned(),
+        // What both parts name is named once.
+        let version = path.split('/').nth(1).unwrap_or_default();
+        let path = match path.strip_prefix(&format!("/{version}")) {
+            Some(rest) if rest.starts_with('/') && self.path.ends_with(&format!("/{version}")) => {
+                rest
+            }
+            _ => path,
         };
         let mut text = format!("{}{}{path}", self.origin, self.path);
         if let Some(query) = &self.query {
@@ -332,8 +479,11 @@ impl Base {
     }
 }
 
-fn endpoint_is_unversioned(endpoint: &KindEndpoint) -> bool {
-    !endpoint.path.starts_with("/v1/")
+/// Whether a path leaves the version to the base URL.
+fn is_unversioned(path: &str) -> bool {
+    !["/v1/", "/v2/", "/v1beta/", "/api/"]
+        .iter()
+        .any(|version| path.starts_with(version))
 }
 
 #[cfg(test)]
@@ -342,10 +492,10 @@ mod tests {
 
     fn address(kind: &str, base: &str) -> String {
         let kind = find(kind).expect("known");
-        let endpoint = kind.endpoint(Task::Chat).expect("serves chat");
+        let endpoint = kind.serving(Task::Chat).next().expect("serves chat");
         Base::parse(base)
             .expect("an address")
-            .with_usual_path(kind, endpoint)
+            .with_usual_path(kind, endpoint.path)
     }
 
     #[test]
@@ -382,6 +532,21 @@ mod tests {
                 "https://a.b/serving-endpoints/chat/completions",
             ),
             ("mlflow", "http://a:5001", "http://a:5001/invocations"),
+            ("ollama", "http://a:11434", "http://a:11434/api/chat"),
+            ("ollama", "http://a:11434/v1/", "http://a:11434/api/chat"),
+            ("ollama", "https://a.b/x/v1", "https://a.b/x/api/chat"),
+            ("cohere", "https://a.b", "https://a.b/v2/chat"),
+            ("cohere", "https://a.b/v2/", "https://a.b/v2/chat"),
+            (
+                "gemini",
+                "https://a.b",
+                "https://a.b/v1beta/models/{model}:generateContent",
+            ),
+            (
+                "gemini",
+                "https://a.b/v1",
+                "https://a.b/v1/models/{model}:generateContent",
+            ),
             (
                 "openai",
                 "https://a.b/v1?x=1",
@@ -389,6 +554,54 @@ mod tests {
             ),
         ] {
             assert_eq!(address(kind, base), whole);
+        }
+    }
+
+    #[test]
+    fn ollamas_copy_of_openais_language_is_found_with_and_without_its_version() {
+        let kind = find("ollama").expect("known");
+        let path = "/v1/chat/completions";
+        assert!(
+            kind.serving(Task::Chat)
+                .any(|endpoint| endpoint.path == path)
+        );
+        for base in ["http://a:1", "http://a:1/", "http://a:1/v1"] {
+            let base = Base::parse(base).expect("an address");
+            assert_eq!(
+                base.with_usual_path(kind, path),
+                "http://a:1/v1/chat/completions"
+            );
+        }
+    }
+
+    #[test]
+    fn vertex_ai_is_where_its_location_says() {
+        for (location, host) in [
+            ("global", "https://aiplatform.googleapis.com"),
+            (
+                "us-central1",
+                "https://us-central1-aiplatform.googleapis.com",
+            ),
+            ("eu", "https://aiplatform.eu.rep.googleapis.com"),
+        ] {
+            let written = written::Provider {
+                project: Some("p-1".to_owned()),
+                location: Some(location.to_owned()),
+                ..written::Provider::default()
+            };
+            let Address::At(base) = vertex(&written) else {
+                panic!("no address for {location}");
+            };
+            let kind = find("vertex").expect("known");
+            let endpoints = kind.serving(Task::Chat);
+            let paths = endpoints.map(|endpoint| base.with_usual_path(kind, endpoint.path));
+            let uris = paths.map(|path| finish_uri(&path, &written).expect("a URI").to_string());
+            let place = format!("{host}/v1/projects/p-1/locations/{location}/publishers");
+            let expected = [
+                format!("{place}/google/models/%7Bmodel%7D:generateContent"),
+                format!("{place}/anthropic/models/%7Bmodel%7D:rawPredict"),
+            ];
+            assert_eq!(uris.collect::<Vec<_>>(), expected);
         }
     }
 

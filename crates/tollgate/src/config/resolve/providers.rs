@@ -1,7 +1,7 @@
 //! Providers: what their kind says, and what the operator changed.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -12,38 +12,44 @@ use tollgate_domain::{
     Timeouts, Transport,
 };
 use tollgate_upstream::providers::{
-    AZURE_DEPLOYMENTS, CUSTOM_ANTHROPIC, KeyNeed, Kind, Reach, SignIn, find,
+    AZURE_DEPLOYMENTS, CUSTOM_ANTHROPIC, CUSTOM_COHERE, CUSTOM_GEMINI, CUSTOM_OLLAMA,
+    CUSTOM_RESPONSES, KeyNeed, Kind, Reach, SignIn, find,
 };
 
 use super::{
     addresses::{self, Address},
-    is_plain_name,
+    credentials, is_plain_name,
     routes::Routes,
 };
 use crate::config::{
     diagnostics::{Problems, quoted, quoted_node},
+    environment::Environment,
     kinds, secrets,
     tree::At,
     written,
 };
+
+/// Most headers that a provider may be given: servers take a hundred or so.
+const HEADERS_MAX: usize = 64;
 
 /// The providers of a file.
 pub(crate) struct Providers {
     /// Those without mistakes.
     pub(crate) resolved: HashMap<ProviderName, Arc<Provider>>,
     /// The names of all of them, so that a mistake in one is not taken for its absence.
-    pub(crate) names: Vec<String>,
+    pub(crate) names: BTreeSet<String>,
 }
 
 /// Resolves the list of providers.
 pub(crate) fn resolve(
     written: &[written::Provider],
     at: At<'_>,
+    environment: &dyn Environment,
     problems: &mut Problems,
 ) -> Providers {
     let mut providers = Providers {
         resolved: HashMap::new(),
-        names: Vec::new(),
+        names: BTreeSet::new(),
     };
     for (index, written) in written.iter().enumerate() {
         let at = at.item(index);
@@ -68,8 +74,8 @@ pub(crate) fn resolve(
                 )
                 .help("give each a name of its own");
         }
-        providers.names.push(name.clone());
-        if let Some(provider) = provider(name, written, at, problems) {
+        providers.names.insert(name.clone());
+        if let Some(provider) = provider(name, written, at, environment, problems) {
             providers
                 .resolved
                 .insert(provider.name.clone(), Arc::new(provider));
@@ -108,11 +114,17 @@ fn provider(
     name: &str,
     written: &written::Provider,
     at: At<'_>,
+    environment: &dyn Environment,
     problems: &mut Problems,
 ) -> Option<Provider> {
     let kind = kind(written, at, problems)?;
     report_foreign_settings(kind, written, at, problems);
-    let auth = auth(kind, written, at, problems);
+    let signs = kind.sign_in == SignIn::AwsOrBearer;
+    let auth = match credentials::issuer(written, signs, at, environment, problems) {
+        Some(issuer) => Auth::Issued(Arc::new(issuer)),
+        None => auth(kind, written, at, problems),
+    };
+    addresses::report_missing_places(kind, written, at, problems);
     let address = addresses::address(kind, written, at, problems);
     let keys = keys(kind, &auth, &address, written, at, problems);
     let endpoints = match &address {
@@ -149,6 +161,10 @@ fn kind(written: &written::Provider, at: At<'_>, problems: &mut Problems) -> Opt
         return Some(match (kind.name, written.dialect) {
             ("azure", _) if deployments => &AZURE_DEPLOYMENTS,
             ("custom", Some(written::CustomDialect::Anthropic)) => &CUSTOM_ANTHROPIC,
+            ("custom", Some(written::CustomDialect::Ollama)) => &CUSTOM_OLLAMA,
+            ("custom", Some(written::CustomDialect::Gemini)) => &CUSTOM_GEMINI,
+            ("custom", Some(written::CustomDialect::OpenaiResponses)) => &CUSTOM_RESPONSES,
+            ("custom", Some(written::CustomDialect::Cohere)) => &CUSTOM_COHERE,
             ("custom", Some(written::CustomDialect::Mlflow)) => find("mlflow").unwrap_or(kind),
             _ => kind,
         });
@@ -167,8 +183,15 @@ fn report_foreign_settings(
     let is_custom = written.kind.as_deref().and_then(find).map(|kind| kind.name) == Some("custom");
     let is_mlflow = kind.name == "mlflow";
     let is_azure = kind.name == "azure";
+    let is_vertex = kind.name == "vertex";
     for (key, present, fits, owner) in [
         ("dialect", written.dialect.is_some(), is_custom, "custom"),
+        (
+            "region",
+            written.region.is_some(),
+            kind.regional_url.is_some(),
+            "bedrock",
+        ),
         (
             "model_uri",
             written.model_uri.is_some(),
@@ -199,6 +222,8 @@ fn report_foreign_settings(
             is_azure,
             "azure",
         ),
+        ("project", written.project.is_some(), is_vertex, "vertex"),
+        ("location", written.location.is_some(), is_vertex, "vertex"),
     ] {
         if present && !fits {
             problems
@@ -219,7 +244,7 @@ fn auth(kind: &Kind, written: &written::Provider, at: At<'_>, problems: &mut Pro
     };
     match &written.auth {
         None => match kind.sign_in {
-            SignIn::Bearer => bearer(),
+            SignIn::Bearer | SignIn::AwsOrBearer => bearer(),
             SignIn::Header(name) => Auth::Header {
                 name: HeaderName::from_static(name),
                 prefix: "".into(),
@@ -227,6 +252,13 @@ fn auth(kind: &Kind, written: &written::Provider, at: At<'_>, problems: &mut Pro
         },
         Some(written::Auth::Rule(written::AuthRule::Bearer)) => bearer(),
         Some(written::Auth::Rule(written::AuthRule::None)) => Auth::None,
+        // A mistake in it has been reported.
+        Some(
+            written::Auth::Rule(written::AuthRule::Aws)
+            | written::Auth::Aws(_)
+            | written::Auth::Google(_)
+            | written::Auth::Entra(_),
+        ) => Auth::None,
         Some(written::Auth::Header(header)) => {
             let Some(written) = &header.header else {
                 return Auth::None; // a mistake in it has been reported
@@ -314,7 +346,7 @@ fn keys(
     // A key whose value could not be found is written, though it is not here any more.
     let is_written = at.has("api_key") || at.has("api_keys");
     let is_wanted = kind.key == KeyNeed::Required && matches!(address, Address::At(_));
-    if is_wanted && !is_written && *auth != Auth::None {
+    if is_wanted && !is_written && !matches!(auth, Auth::None | Auth::Issued(_)) {
         problems
             .error(
                 at.span(),
@@ -339,6 +371,15 @@ fn headers(
             HeaderValue::from_static(value),
         );
         headers.insert((*name).to_owned(), pair);
+    }
+    if written.headers.len() > HEADERS_MAX {
+        problems
+            .error(
+                at.key("headers").key_span(),
+                format!("there are {} headers", written.headers.len()),
+            )
+            .help(format!("a request takes at most {HEADERS_MAX} of them"));
+        return Vec::new();
     }
     for (name, value) in &written.headers {
         let at = at.key("headers").key(name);

@@ -1,7 +1,7 @@
 //! Routes: what clients may ask for, and who may answer.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -26,7 +26,7 @@ pub(crate) struct Routes {
     /// By name and by alias.
     pub(crate) by_name: HashMap<RouteName, Arc<Route>>,
     /// Every name and alias → the route's name, those of routes with mistakes too.
-    pub(crate) names: HashMap<String, String>,
+    pub(crate) names: BTreeMap<String, String>,
     /// The names of providers that some route uses.
     pub(crate) providers_used: HashSet<String>,
 }
@@ -42,7 +42,7 @@ pub(crate) fn resolve(
     let mut routes = Routes {
         resolved: Vec::new(),
         by_name: HashMap::new(),
-        names: HashMap::new(),
+        names: BTreeMap::new(),
         providers_used: HashSet::new(),
     };
     let mut places: HashMap<String, Span> = HashMap::new();
@@ -355,7 +355,7 @@ impl Resolver<'_> {
 
     fn report_unserved(&mut self, provider: &Provider, at: At<'_>) {
         // Without endpoints, a mistake in the provider's address has been reported.
-        if provider.endpoint(self.task).is_some() || provider.endpoints.is_empty() {
+        if provider.serves(self.task) || provider.endpoints.is_empty() {
             return;
         }
         let served: Vec<&str> = provider

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::Wait;
+use super::{AuthAws, AuthEntra, AuthGoogle, Wait};
 
 /// A service that answers, and how it is reached.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -15,7 +15,7 @@ use super::Wait;
 pub(crate) struct Provider {
     /// What routes call it. Letters, digits, `_`, `.` and `-`.
     pub(crate) name: Option<String>,
-    /// What kind of service it is: `openai`, `azure`, `anthropic`, `mlflow`, `demo`, `custom`, or a host that speaks
+    /// What kind of service it is: `openai`, `azure`, `anthropic`, `gemini`, `vertex`, `bedrock`, `mlflow`, `demo`, `custom`, or a host that speaks
     /// OpenAI's language, such as `mistral`, `groq`, `ollama` or `vllm`.
     #[serde(rename = "type")]
     pub(crate) kind: Option<String>,
@@ -27,6 +27,8 @@ pub(crate) struct Provider {
     pub(crate) base_url: Option<String>,
     /// Another word for `base_url`.
     pub(crate) api_base: Option<String>,
+    /// For `type: bedrock`: the region, such as `eu-central-1`, which tells the address.
+    pub(crate) region: Option<String>,
     /// For `type: mlflow`: where `mlflow models serve` runs. Another word for `base_url`.
     pub(crate) model_server_url: Option<String>,
     /// For `type: mlflow`: a model of the registry, `models:/NAME/VERSION`.
@@ -37,6 +39,10 @@ pub(crate) struct Provider {
     pub(crate) api_version: Option<String>,
     /// For `type: azure` with `api_version`: the deployment to call, whatever the model.
     pub(crate) deployment: Option<String>,
+    /// For `type: vertex`: the project of Google Cloud.
+    pub(crate) project: Option<String>,
+    /// For `type: vertex`: the location, such as `us-central1` or `global`.
+    pub(crate) location: Option<String>,
     /// How the credential is sent, where that is not as usual for this kind.
     pub(crate) auth: Option<Auth>,
     /// Headers to send with every request.
@@ -94,6 +100,12 @@ pub(crate) enum Auth {
     Header(AuthHeader),
     /// In the query.
     Query(AuthQuery),
+    /// As AWS's signature.
+    Aws(AuthAws),
+    /// As Google's access token.
+    Google(AuthGoogle),
+    /// As Entra's access token.
+    Entra(AuthEntra),
 }
 
 /// A known rule for credentials.
@@ -104,6 +116,8 @@ pub(crate) enum AuthRule {
     Bearer,
     /// No credential is sent.
     None,
+    /// Requests are signed with the keys that AWS's own tools would find.
+    Aws,
 }
 
 /// A credential in a header.
@@ -133,10 +147,24 @@ pub(crate) struct AuthQuery {
 pub(crate) struct Paths {
     /// For `llm/v1/chat`.
     pub(crate) chat: Option<String>,
+    /// For streams of `llm/v1/chat`, where a provider of this kind has an address of its own for them.
+    pub(crate) chat_stream: Option<String>,
     /// For `llm/v1/completions`.
     pub(crate) completions: Option<String>,
     /// For `llm/v1/embeddings`.
     pub(crate) embeddings: Option<String>,
+    /// For `llm/v1/rerank`.
+    pub(crate) rerank: Option<String>,
+    /// For `llm/v1/images`; `{operation}` stands for `generations`, `edits` or `variations`.
+    pub(crate) images: Option<String>,
+    /// For `llm/v1/speech`.
+    pub(crate) speech: Option<String>,
+    /// For `llm/v1/transcriptions`; `{operation}` stands for `transcriptions` or `translations`.
+    pub(crate) transcriptions: Option<String>,
+    /// For `llm/v1/moderations`.
+    pub(crate) moderations: Option<String>,
+    /// For `llm/v1/realtime`, with `{model}` in its query.
+    pub(crate) realtime: Option<String>,
     /// For `ml/v1/predict`.
     pub(crate) predict: Option<String>,
 }
@@ -147,8 +175,16 @@ pub(crate) struct Paths {
 pub(crate) enum CustomDialect {
     /// OpenAI's chat, completions and embeddings.
     Openai,
+    /// OpenAI's responses alone.
+    OpenaiResponses,
     /// Anthropic's messages.
     Anthropic,
+    /// Ollama's chat, completions and embeddings.
+    Ollama,
+    /// Gemini's `generateContent` and `batchEmbedContents`.
+    Gemini,
+    /// Cohere's chat, embeddings and rerank.
+    Cohere,
     /// `POST /invocations`, as `mlflow models serve` answers it.
     Mlflow,
 }

@@ -42,6 +42,24 @@ pub(crate) enum RouteType {
     /// Texts to vectors.
     #[serde(rename = "llm/v1/embeddings")]
     Embeddings,
+    /// Documents to put in the order of their relevance.
+    #[serde(rename = "llm/v1/rerank")]
+    Rerank,
+    /// Pictures to make or to change.
+    #[serde(rename = "llm/v1/images")]
+    Images,
+    /// Text to sound.
+    #[serde(rename = "llm/v1/speech")]
+    Speech,
+    /// Sound to text.
+    #[serde(rename = "llm/v1/transcriptions")]
+    Transcriptions,
+    /// Texts and pictures to judge.
+    #[serde(rename = "llm/v1/moderations")]
+    Moderations,
+    /// Talks over a WebSocket.
+    #[serde(rename = "llm/v1/realtime")]
+    Realtime,
     /// A model that is not a language model.
     #[serde(rename = "ml/v1/predict")]
     Predict,
@@ -186,6 +204,12 @@ impl From<RouteType> for Task {
             RouteType::Chat => Self::Chat,
             RouteType::Completions => Self::Completions,
             RouteType::Embeddings => Self::Embeddings,
+            RouteType::Rerank => Self::Rerank,
+            RouteType::Images => Self::Images,
+            RouteType::Speech => Self::Speech,
+            RouteType::Transcriptions => Self::Transcriptions,
+            RouteType::Moderations => Self::Moderations,
+            RouteType::Realtime => Self::Realtime,
             RouteType::Predict => Self::Predict,
         }
     }

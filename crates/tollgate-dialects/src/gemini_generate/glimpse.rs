@@ -1,0 +1,123 @@
+//! What can be seen of a chunk without reading it: enough to look on at a stream that passes through.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tollgate_domain::Usage;
+
+use super::wire::{WireUsage, stop_reason};
+use crate::{
+    StopReason,
+    openai_chat::{Count, Text, parse},
+};
+
+/// What a chunk shows.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Glimpse {
+    /// A person would see something of it.
+    pub(crate) content: bool,
+    /// What was used so far.
+    pub(crate) usage: Option<Usage>,
+    /// The candidates that it holds something of, and why they end where they do.
+    pub(crate) candidates: Vec<(u32, Option<StopReason>)>,
+    /// The provider failed.
+    pub(crate) is_error: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ChunkGlimpse<'a> {
+    #[serde(borrow, default)]
+    candidates: Option<Vec<CandidateGlimpse<'a>>>,
+    #[serde(borrow, default)]
+    prompt_feedback: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    usage_metadata: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CandidateGlimpse<'a> {
+    #[serde(default)]
+    index: Count,
+    #[serde(borrow, default)]
+    content: Option<ContentGlimpse<'a>>,
+    #[serde(borrow, default)]
+    finish_reason: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct ContentGlimpse<'a> {
+    #[serde(borrow, default)]
+    parts: Option<Vec<BTreeMap<String, &'a RawValue>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FeedbackGlimpse<'a> {
+    #[serde(borrow, default)]
+    block_reason: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    block_reason_message: Option<Text<'a>>,
+}
+
+impl Glimpse {
+    /// Looks at a chunk; `None` where it is none. `called`: whether a function was called so far, which tells what an end means.
+    pub(crate) fn of(data: &[u8], called: &mut bool) -> Option<Self> {
+        let chunk: ChunkGlimpse<'_> = serde_json::from_slice(data).ok()?;
+        let mut glimpse = Self {
+            is_error: chunk.error.is_some(),
+            usage: chunk
+                .usage_metadata
+                .and_then(parse::<WireUsage>)
+                .and_then(WireUsage::into_usage),
+            ..Self::default()
+        };
+        for candidate in chunk.candidates.iter().flatten() {
+            let parts = candidate.content.as_ref();
+            let parts = parts.and_then(|content| content.parts.as_deref());
+            for (name, value) in parts.unwrap_or_default().iter().flatten() {
+                glimpse.content |= is_content(name, value);
+                *called |= name == "functionCall";
+            }
+            let word = candidate.finish_reason.map(word);
+            let stop = word.and_then(|word| stop_reason(word, *called));
+            let index = candidate.index.index().unwrap_or(0);
+            glimpse.candidates.push((index, stop));
+        }
+        let feedback = chunk.prompt_feedback.and_then(parse::<FeedbackGlimpse<'_>>);
+        if let Some(feedback) = feedback
+            && feedback.block_reason.is_some_and(is_block)
+        {
+            glimpse.content |= feedback.block_reason_message.is_some();
+            glimpse
+                .candidates
+                .push((0, Some(StopReason::ContentFilter)));
+        }
+        Some(glimpse)
+    }
+}
+
+/// A word of an enum, or its number.
+pub(super) fn word(raw: &RawValue) -> &str {
+    raw.get().trim_matches('"')
+}
+
+/// Whether a prompt was blocked for this reason.
+pub(super) fn is_block(reason: &RawValue) -> bool {
+    !matches!(
+        word(reason),
+        "" | "0" | "null" | "BLOCK_REASON_UNSPECIFIED" | "BLOCKED_REASON_UNSPECIFIED"
+    )
+}
+
+fn is_content(name: &str, value: &RawValue) -> bool {
+    match name {
+        "thought" | "thoughtSignature" => false,
+        "text" => !matches!(value.get(), "\"\"" | "null"),
+        _ => value.get() != "null",
+    }
+}

@@ -1,0 +1,179 @@
+//! Credentials that expire: got once, renewed early, kept while they last.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use tokio_util::task::TaskTracker;
+use tollgate_testkit::{Received, Reply, ScriptedProvider, TestGateway};
+
+use crate::stage::{chat, gateway, openai_answer, program};
+
+const CONFIGURATION: &str = r#"
+providers:
+  - name: azure
+    type: azure
+    base_url: "OPENAI/openai/v1"
+    auth: {entra: {tenant: contoso, client_id: app, client_secret: s3cret-of-the-app, authority: "ISSUER"}}
+routes:
+  - {name: gpt, retries: {per_target: 0, attempts_max: 1}, model: {provider: azure, name: gpt-4o-mini}}
+"#;
+
+fn token(text: &str, seconds: u64) -> Value {
+    json!({"token_type": "Bearer", "access_token": text, "expires_in": seconds})
+}
+
+async fn provider() -> ScriptedProvider {
+    ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await
+}
+
+async fn status(gateway: &TestGateway) -> u16 {
+    gateway
+        .post("/v1/chat/completions", &chat("gpt"))
+        .await
+        .status
+}
+
+/// The credentials that the provider was shown.
+fn shown(provider: &ScriptedProvider) -> Vec<String> {
+    let received = provider.received();
+    let shown = |request: &Received| request.header("authorization").unwrap_or("none").to_owned();
+    received.iter().map(shown).collect()
+}
+
+#[tokio::test]
+async fn a_hundred_callers_get_one_token() {
+    let slow = Reply::json(200, &token("t1", 3600)).after(Duration::from_millis(100));
+    let (issuer, provider) = (ScriptedProvider::always(slow).await, provider().await);
+    let gateway = gateway(CONFIGURATION, &[("OPENAI", &provider), ("ISSUER", &issuer)]).await;
+    let (gateway, tasks) = (Arc::new(gateway), TaskTracker::new());
+    let callers: Vec<_> = (0..100)
+        .map(|_| {
+            let gateway = Arc::clone(&gateway);
+            tasks.spawn(async move { status(&gateway).await })
+        })
+        .collect();
+    for caller in callers {
+        assert_eq!(caller.await.unwrap(), 200);
+    }
+    assert_eq!(issuer.received().len(), 1);
+    assert_eq!(issuer.received()[0].path, "/contoso/oauth2/v2.0/token");
+    let shown = shown(&provider);
+    assert_eq!(shown.len(), 100);
+    assert!(shown.iter().all(|shown| shown == "Bearer t1"));
+    assert!(!gateway.output().contains("s3cret-of-the-app"));
+    let metrics = gateway.get("/metrics").await.text();
+    assert!(
+        metrics
+            .contains(r#"tollgate_credential_renewals_total{provider="azure",result="renewed"} 1"#),
+        "{metrics}"
+    );
+}
+
+/// A token that lasts seven seconds can be used for two, and is renewed within them.
+#[tokio::test]
+async fn a_token_is_renewed_early_and_kept_when_that_fails() {
+    let issuer = ScriptedProvider::in_turn(vec![
+        Reply::json(200, &token("t1", 7)),
+        Reply::json(200, &token("t2", 10)),
+        Reply::json(503, &json!({"error": "temporarily_unavailable"})),
+    ])
+    .await;
+    let provider = provider().await;
+    let gateway = gateway(CONFIGURATION, &[("OPENAI", &provider), ("ISSUER", &issuer)]).await;
+    // Calls keep coming; none of them fails while either token lasts, and then all do.
+    let mut statuses = Vec::new();
+    for _ in 0..90 {
+        statuses.push(status(&gateway).await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let served = statuses.iter().take_while(|status| **status == 200).count();
+    assert!(served >= 55, "{statuses:?}");
+    assert!(
+        statuses[served..].iter().all(|status| *status == 503),
+        "{statuses:?}"
+    );
+    assert!(served < statuses.len(), "the second token ends, too");
+    let mut shown = shown(&provider);
+    shown.dedup();
+    assert_eq!(shown, ["Bearer t1", "Bearer t2"]);
+    assert!(
+        gateway.output().contains("credential not renewed"),
+        "{}",
+        gateway.output()
+    );
+    let metrics = gateway.get("/metrics").await.text();
+    assert!(
+        metrics
+            .contains(r#"tollgate_credential_renewals_total{provider="azure",result="renewed"} 2"#),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn without_a_token_the_client_is_told_whose_fault_it_is() {
+    let issuer =
+        ScriptedProvider::always(Reply::json(401, &json!({"error": "invalid_client"}))).await;
+    let provider = provider().await;
+    let gateway = gateway(CONFIGURATION, &[("OPENAI", &provider), ("ISSUER", &issuer)]).await;
+    let heard = gateway.post("/v1/chat/completions", &chat("gpt")).await;
+    assert_eq!(
+        (heard.status, &heard.json()["error"]["code"]),
+        (503, &json!("upstream_credential_missing"))
+    );
+    // The issuer is not asked again for each call.
+    for _ in 0..20 {
+        assert_eq!(status(&gateway).await, 503);
+    }
+    assert!(issuer.received().len() <= 3, "{}", issuer.received().len());
+    assert!(provider.received().is_empty());
+    assert!(
+        gateway.output().contains("invalid_client"),
+        "{}",
+        gateway.output()
+    );
+    let line = gateway.calls();
+    assert!(
+        line.iter()
+            .all(|line| !line.to_string().contains("s3cret-of-the-app"))
+    );
+}
+
+/// AWS's own chain: the environment, then a container's endpoint.
+#[tokio::test]
+async fn awss_keys_are_found_where_its_tools_find_them() {
+    let answer = json!({"output": {"message": {"role": "assistant", "content": [{"text": "Hello"}]}}, "stopReason": "end_turn", "usage": {}});
+    let provider = ScriptedProvider::always(Reply::json(200, &answer)).await;
+    let keys = json!({"AccessKeyId": "ASIACONTAINER", "SecretAccessKey": "s", "Token": "t", "Expiration": "2199-01-01T00:00:00Z"});
+    let container = ScriptedProvider::always(Reply::json(200, &keys)).await;
+    let configuration = format!(
+        "providers: [{{name: aws, type: bedrock, base_url: \"{}\", region: us-west-2}}]\nroutes: [{{name: gpt, model: {{provider: aws, name: amazon.nova-lite-v1:0}}}}]\n",
+        provider.url()
+    );
+    let endpoint = format!("{}/v1/credentials", container.url());
+    for (environment, id) in [
+        (
+            vec![
+                ("AWS_ACCESS_KEY_ID", "AKIAENV"),
+                ("AWS_SECRET_ACCESS_KEY", "s"),
+            ],
+            "AKIAENV",
+        ),
+        (
+            vec![
+                ("AWS_CONTAINER_CREDENTIALS_FULL_URI", endpoint.as_str()),
+                ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "pod"),
+            ],
+            "ASIACONTAINER",
+        ),
+    ] {
+        let gateway = TestGateway::start_with(program(), &configuration, &environment).await;
+        assert_eq!(status(&gateway).await, 200, "{}", gateway.output());
+        let shown = shown(&provider).pop().unwrap();
+        assert!(
+            shown.starts_with(&format!("AWS4-HMAC-SHA256 Credential={id}/")),
+            "{shown}"
+        );
+        assert!(shown.contains("/us-west-2/bedrock/"), "{shown}");
+    }
+    assert_eq!(container.received()[0].header("authorization"), Some("pod"));
+}
