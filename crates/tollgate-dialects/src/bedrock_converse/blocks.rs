@@ -9,6 +9,19 @@ use crate::{MediaSource, Part, PartKind, ReadError, ToolKind, json::Fields};
 /// What encrypted reasoning begins with that is no text in Anthropic's form; Bedrock's own form of it follows.
 const NO_TEXT: &str = "bedrock:";
 
+/// Kinds of blocks that we model.
+const KINDS: [&str; 9] = [
+    "text",
+    "toolUse",
+    "toolResult",
+    "reasoningContent",
+    "citationsContent",
+    "image",
+    "document",
+    "audio",
+    "cachePoint",
+];
+
 /// Reads a list of blocks. A `cachePoint` is told by what stands before it.
 pub(super) fn read_blocks(fields: &mut Fields, name: &str) -> Result<Vec<Part>, ReadError> {
     let path = fields.path(name);
@@ -19,14 +32,13 @@ pub(super) fn read_blocks(fields: &mut Fields, name: &str) -> Result<Vec<Part>, 
             return Err(ReadError::shape(path, "must be an object"));
         };
         members.retain(|_, value| !value.is_null());
-        let Some((kind, content)) = members.iter().next() else {
+        // A block has one member; should it have more, what it is counts.
+        let kind = KINDS.iter().find(|kind| members.contains_key(**kind));
+        let kind = kind.map(|kind| (*kind).to_owned());
+        let Some(kind) = kind.or_else(|| members.keys().next().cloned()) else {
             continue;
         };
-        if members.len() > 1 {
-            parts.push(foreign(Value::Object(members)));
-            continue;
-        }
-        let (kind, content) = (kind.clone(), content.clone());
+        let content = members.shift_remove(&kind).unwrap_or_default();
         match (kind.as_str(), parts.last_mut()) {
             ("cachePoint", Some(last)) if last.cache_control.is_none() => {
                 last.cache_control = Some(cache_control(&content));

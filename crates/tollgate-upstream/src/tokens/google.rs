@@ -88,7 +88,7 @@ pub fn is_private_key(pem: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use aws_lc_rs::{
         encoding::{AsDer, Pkcs8V1Der},
         rsa::KeySize,
@@ -98,8 +98,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn an_assertion_can_be_verified() {
+    /// A key made on the spot, also as PEM.
+    pub(in super::super) fn private_key() -> (RsaKeyPair, String) {
         let key = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
         let der: &[u8] = der.as_ref();
@@ -107,6 +107,12 @@ mod tests {
             "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
             STANDARD.encode(der)
         );
+        (key, pem)
+    }
+
+    #[test]
+    fn an_assertion_can_be_verified() {
+        let (key, pem) = private_key();
         assert!(is_private_key(&pem));
         let claims = json!({"iss": "a@example.com"});
         let token = assertion(&pem, Some("k1"), &claims).unwrap();

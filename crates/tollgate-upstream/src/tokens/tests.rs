@@ -277,6 +277,45 @@ async fn googles_metadata_server_is_asked() {
     assert_eq!(received[0].header("metadata-flavor"), Some("Google"));
 }
 
+#[tokio::test]
+async fn a_service_account_signs_for_its_token() {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    let server = ScriptedProvider::always(Reply::json(
+        200,
+        &json!({"access_token": "sa", "expires_in": 3599, "token_type": "Bearer"}),
+    ))
+    .await;
+    let endpoint = format!("{}/token", server.url());
+    let issuer = Issuer::Google(GoogleIssuer::ServiceAccount {
+        email: "a@example.com".into(),
+        key_id: Some("k1".into()),
+        private_key: Secret::new(google::tests::private_key().1),
+        endpoint: endpoint.parse().unwrap(),
+        scope: "https://www.googleapis.com/auth/cloud-platform".into(),
+    });
+    assert_eq!(bearer(&issued(issuer).await.unwrap().0), "Bearer sa");
+    let body = String::from_utf8(server.received()[0].body.clone()).unwrap();
+    let (start, assertion) = body.split_once("&assertion=").unwrap();
+    assert_eq!(
+        start,
+        "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant%2Dtype%3Ajwt%2Dbearer"
+    );
+    let claims = assertion.split("%2E").nth(1).unwrap();
+    let claims = claims.replace("%5F", "_").replace("%2D", "-");
+    let claims: serde_json::Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    assert_eq!(
+        claims,
+        json!({
+            "iss": "a@example.com",
+            "scope": "https://www.googleapis.com/auth/cloud-platform",
+            "aud": endpoint,
+            "iat": WALL.as_secs(),
+            "exp": WALL.as_secs() + 3600,
+        })
+    );
+}
+
 fn aws(source: AwsSource) -> Issuer {
     Issuer::Aws(AwsIssuer {
         region: "us-east-1".into(),
