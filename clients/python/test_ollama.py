@@ -80,7 +80,7 @@ def test_list_and_show(client):
     assert raised.value.status_code == 404
 
 
-@pytest.mark.parametrize(("model", "status"), [("openai/picky", 400), ("anthropic/picky", 400), ("openai/rate-limited", 429), ("nobody", 404)])
+@pytest.mark.parametrize(("model", "status"), [("openai/picky", 400), ("anthropic/picky", 400), ("openai-limited/rate-limited", 429), ("nobody", 404)])
 def test_errors(client, model, status):
     with pytest.raises(ollama.ResponseError) as raised:
         client.chat(model=model, messages=HI)
