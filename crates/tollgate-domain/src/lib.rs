@@ -4,6 +4,7 @@
 //! [`Snapshot`] is the picture that one request is decided from; the other modules are its parts,
 //! and the facts that a call leaves behind ([`Usage`]).
 
+mod accents;
 mod dialect;
 mod ids;
 mod keys;
@@ -14,13 +15,14 @@ mod secret;
 mod snapshot;
 mod usage;
 
+pub use accents::{Accent, Otherwise, ReasoningBack, ThinkingSwitch, ToolCallIds, Turns};
 pub use dialect::{Dialect, ErrorShape, Framing, Task};
 pub use ids::{KeyName, ProviderName, Revision, RouteName, TargetName};
 pub use keys::{Key, KeyHash, KeyHashError, RouteAccess};
 pub use limits::Limits;
 pub use providers::{
     Auth, ChatInput, Endpoint, Provider, ProviderKey, Quirks, StreamEnd, StreamUsage, Timeouts,
-    Transport, serving,
+    Transport, VectorBytes, serving,
 };
 pub use routes::{Choice, Prompt, PromptMessage, Retries, Route, Sticky, Strategy, Target};
 pub use secret::Secret;

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use tokio::time::{Instant, sleep, timeout_at};
 use tollgate_dialects::{
-    Answer, AnswerForm, ErrorKind, ProviderError, glance, read_answer, read_error, stream_of,
-    write_answer,
+    Answer, AnswerForm, ErrorKind, ProviderError, error_within, glance, read_answer, read_error,
+    stream_of, write_answer,
 };
-use tollgate_domain::{Limits, Task};
+use tollgate_domain::{Limits, Task, VectorBytes};
 use tollgate_telemetry::{
     AttemptOutcome, AttemptRecord,
     events::{TargetCooling, TargetRecovered},
@@ -460,8 +460,16 @@ impl Run<'_> {
             }
             return Ok(Reply::Whole(bytes));
         }
-        let answer = read_answer(dialect, task, &bytes)
+        if let Some(error) = error_within(dialect, &bytes) {
+            return Err(Miss::Said(error));
+        }
+        let mut answer = read_answer(dialect, task, &bytes)
             .map_err(|error| Miss::Unreadable(error.to_string()))?;
+        if let Answer::Embedding(answer) = &mut answer
+            && lane.provider().quirks.vector_bytes == VectorBytes::Integers
+        {
+            answer.read_integers();
+        }
         self.note_answer(&answer);
         let form = self.answer_form(lane);
         if self.question.head.stream {

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use tollgate_dialects::{
-    Call, CallForm, Edits, Head, HeadLimits, ModelEdit, ReadError, read_call, write_call,
+    Call, CallForm, Edits, Head, HeadLimits, ModelEdit, ReadError, read_call, write_call_in,
 };
 use tollgate_domain::{Dialect, Endpoint, Limits, StreamUsage, Task};
 use tollgate_upstream::Lane;
@@ -151,10 +151,12 @@ impl Question {
             drop_unsupported: self.route.route.drop_unsupported,
         };
         let call = self.read_with_defaults(&provider.params)?;
-        let written = write_call(&call, &form).map_err(|unsupported| Refusal::Unsupported {
-            fields: unsupported.fields,
-            target: lane.name().to_string(),
-        })?;
+        let accent = &provider.quirks.accent;
+        let written =
+            write_call_in(accent, &call, &form).map_err(|unsupported| Refusal::Unsupported {
+                fields: unsupported.fields,
+                target: lane.name().to_string(),
+            })?;
         Ok(Outgoing {
             body: self.with_other_defaults(&endpoint, written.body, &provider.params, limits)?,
             passes: Passes::Translated,

@@ -352,9 +352,13 @@ fn a_watch_agrees_with_the_reader() {
 fn is_content(event: &StreamEvent, dialect: Dialect) -> bool {
     match event {
         StreamEvent::Delta {
-            delta: Delta::Signature(_) | Delta::Citation(_),
+            delta: Delta::Signature(_),
             ..
         } => dialect == Dialect::OpenaiChat,
+        StreamEvent::Delta {
+            delta: Delta::Citation(_),
+            ..
+        } => false,
         StreamEvent::Delta { .. } => true,
         StreamEvent::PartStart { start, .. } => !matches!(
             start,
