@@ -4,10 +4,12 @@ use std::fs;
 
 use anyhow::{Result, bail};
 use tollgate_testkit::traffic;
+use tollgate_upstream::providers;
 
 use crate::project::root;
 
 const PAGE: &str = "docs/translation.md";
+const PROVIDERS: &str = "docs/providers.md";
 const HEAD: &str = "\
 # Translation: what arrives, and what cannot
 
@@ -24,20 +26,25 @@ A field that neither this page nor the gateway knows is refused: nobody can say 
 This page is made by `cargo xtask docs`.
 ";
 
-/// Writes the page. `counts` are those of the traffic that was just replayed.
+/// Writes the pages. `counts` are those of the traffic that was just replayed.
 pub(crate) fn write(counts: &str) -> Result<()> {
     let page = format!(
         "{HEAD}{}\n## Recorded traffic\n\nEach recorded call is replayed in its own dialect and, where it is a chat, as a client of the other chat dialect would have made it. What reaches\nthe provider is compared with the recorded request, what reaches the client with the recorded answer.\n\n{counts}",
         traffic::rules_table()
     );
+    fs::write(root().join(PROVIDERS), providers::page())?;
     Ok(fs::write(root().join(PAGE), page)?)
 }
 
-/// Fails when the page's table is not the code's.
+/// Fails when the pages are not what the code says.
 pub(crate) fn check() -> Result<()> {
     let page = fs::read_to_string(root().join(PAGE)).unwrap_or_default();
     if !page.contains(&traffic::rules_table()) {
         bail!("{PAGE} is not what the code says: run `cargo xtask docs`");
+    }
+    let page = fs::read_to_string(root().join(PROVIDERS)).unwrap_or_default();
+    if page != providers::page() {
+        bail!("{PROVIDERS} is not what the code says: run `cargo xtask docs`");
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ const EDGES: &[(&str, &str)] = &[
     ("tollgate-testkit", "tollgate-domain"),
     ("tollgate-upstream", "tollgate-domain"),
     ("xtask", "tollgate-testkit"),
+    ("xtask", "tollgate-upstream"),
 ];
 
 pub(crate) fn tidy() -> Result<()> {

@@ -7,7 +7,18 @@
 //! Facts come from each provider's documentation, named in the row and read in 2026-11, and from recorded
 //! traffic.
 
-use tollgate_domain::{ChatInput, Dialect, Quirks, StreamEnd, StreamUsage, Task};
+mod accents;
+mod page;
+
+use tollgate_domain::{
+    Accent, ChatInput, Dialect, Quirks, StreamEnd, StreamUsage, Task, VectorBytes,
+};
+
+use accents::{
+    ALIBABA, CEREBRAS, COPY, COPY_WITH_TOP_K, DATABRICKS, DEEPSEEK, GROQ, MISTRAL, OPEN_MODELS,
+    PERPLEXITY, ROUTER, THINKER,
+};
+pub use page::page;
 
 /// A kind of provider: what a configuration's `type` names.
 #[derive(Clone, Copy, Debug)]
@@ -142,12 +153,20 @@ const AS_OPENAI: Quirks = Quirks {
     stream_usage: StreamUsage::Ask,
     model_in_body: true,
     chat_input: ChatInput::Messages,
+    accent: Accent::NONE,
+    vector_bytes: VectorBytes::Floats,
+};
+
+/// The same of a copy of OpenAI's API.
+const AS_COPIED: Quirks = Quirks {
+    accent: COPY,
+    ..AS_OPENAI
 };
 
 /// A stream that ends with `[DONE]` and reports usage unasked.
 const USAGE_UNASKED: Quirks = Quirks {
     stream_usage: StreamUsage::Unasked,
-    ..AS_OPENAI
+    ..AS_COPIED
 };
 
 /// A stream whose `[DONE]` may be missing, and which reports usage unasked.
@@ -239,7 +258,11 @@ pub const KINDS: &[Kind] = &[
         name: "mistral",
         base_url: Some("https://api.mistral.ai/v1"),
         endpoints: &[CHAT, EMBEDDINGS],
-        quirks: USAGE_UNASKED, // refuses `stream_options` with 422
+        quirks: Quirks {
+            // Refuses `stream_options` with 422.
+            accent: MISTRAL,
+            ..USAGE_UNASKED
+        },
         source: "https://docs.mistral.ai/api",
         ..OPENAI_SHAPED
     },
@@ -247,6 +270,10 @@ pub const KINDS: &[Kind] = &[
         name: "groq",
         base_url: Some("https://api.groq.com/openai/v1"),
         endpoints: &[CHAT],
+        quirks: Quirks {
+            accent: GROQ,
+            ..AS_OPENAI
+        },
         source: "https://console.groq.com/docs/openai",
         ..OPENAI_SHAPED
     },
@@ -254,7 +281,10 @@ pub const KINDS: &[Kind] = &[
         name: "together",
         aliases: &["togetherai", "together_ai"],
         base_url: Some("https://api.together.xyz/v1"),
-        quirks: USAGE_UNASKED,
+        quirks: Quirks {
+            accent: COPY_WITH_TOP_K,
+            ..USAGE_UNASKED
+        },
         source: "https://docs.together.ai/docs/openai-api-compatibility",
         ..OPENAI_SHAPED
     },
@@ -262,7 +292,10 @@ pub const KINDS: &[Kind] = &[
         name: "fireworks",
         aliases: &["fireworks_ai"],
         base_url: Some("https://api.fireworks.ai/inference/v1"),
-        quirks: USAGE_UNASKED,
+        quirks: Quirks {
+            accent: COPY_WITH_TOP_K,
+            ..USAGE_UNASKED
+        },
         source: "https://docs.fireworks.ai/tools-sdks/openai-compatibility",
         ..OPENAI_SHAPED
     },
@@ -270,7 +303,10 @@ pub const KINDS: &[Kind] = &[
         name: "deepseek",
         base_url: Some("https://api.deepseek.com/v1"),
         endpoints: &[CHAT],
-        quirks: USAGE_UNASKED,
+        quirks: Quirks {
+            accent: DEEPSEEK,
+            ..USAGE_UNASKED
+        },
         source: "https://api-docs.deepseek.com",
         ..OPENAI_SHAPED
     },
@@ -278,13 +314,17 @@ pub const KINDS: &[Kind] = &[
         name: "xai",
         aliases: &["grok"],
         base_url: Some("https://api.x.ai/v1"),
+        quirks: AS_COPIED,
         source: "https://docs.x.ai/docs/api-reference",
         ..OPENAI_SHAPED
     },
     Kind {
         name: "openrouter",
         base_url: Some("https://openrouter.ai/api/v1"),
-        quirks: USAGE_UNASKED,
+        quirks: Quirks {
+            accent: ROUTER,
+            ..USAGE_UNASKED
+        },
         source: "https://openrouter.ai/docs/api-reference/overview",
         ..OPENAI_SHAPED
     },
@@ -300,7 +340,11 @@ pub const KINDS: &[Kind] = &[
                 "/v1/embeddings",
             ),
         ],
-        quirks: NO_END_MARK,
+        quirks: Quirks {
+            accent: PERPLEXITY,
+            vector_bytes: VectorBytes::Integers,
+            ..NO_END_MARK
+        },
         source: "https://docs.perplexity.ai/api-reference/chat-completions-post",
         ..OPENAI_SHAPED
     },
@@ -308,7 +352,10 @@ pub const KINDS: &[Kind] = &[
         name: "cerebras",
         base_url: Some("https://api.cerebras.ai/v1"),
         endpoints: &[CHAT, COMPLETIONS],
-        quirks: NO_END_MARK,
+        quirks: Quirks {
+            accent: CEREBRAS,
+            ..NO_END_MARK
+        },
         source: "https://inference-docs.cerebras.ai/resources/openai",
         ..OPENAI_SHAPED
     },
@@ -327,7 +374,7 @@ pub const KINDS: &[Kind] = &[
         endpoints: &[CHAT],
         quirks: Quirks {
             stream_end: StreamEnd::Finish,
-            ..AS_OPENAI
+            ..AS_COPIED
         },
         source: "https://huggingface.co/docs/inference-providers",
         ..OPENAI_SHAPED
@@ -337,7 +384,11 @@ pub const KINDS: &[Kind] = &[
         aliases: &["databricks_model_serving"],
         version_path: "/serving-endpoints",
         endpoints: &[CHAT, EMBEDDINGS],
-        quirks: USAGE_UNASKED, // refuses `stream_options` with 400
+        quirks: Quirks {
+            // Refuses `stream_options` with 400.
+            accent: DATABRICKS,
+            ..USAGE_UNASKED
+        },
         source: "https://docs.databricks.com/machine-learning/model-serving/score-foundation-models",
         ..OPENAI_SHAPED
     },
@@ -347,12 +398,14 @@ pub const KINDS: &[Kind] = &[
         base_url: Some("https://models.github.ai/inference"),
         version_path: "/inference",
         endpoints: &[CHAT, EMBEDDINGS],
+        quirks: AS_COPIED,
         source: "https://docs.github.com/rest/models/inference",
         ..OPENAI_SHAPED
     },
     Kind {
         name: "sambanova",
         base_url: Some("https://api.sambanova.ai/v1"),
+        quirks: AS_COPIED,
         source: "https://docs.sambanova.ai/docs/en/features/openai-compatibility",
         ..OPENAI_SHAPED
     },
@@ -361,6 +414,10 @@ pub const KINDS: &[Kind] = &[
         aliases: &["moonshotai", "kimi"],
         base_url: Some("https://api.moonshot.ai/v1"),
         endpoints: &[CHAT],
+        quirks: Quirks {
+            accent: THINKER,
+            ..AS_OPENAI
+        },
         source: "https://platform.moonshot.ai/docs/api/chat",
         ..OPENAI_SHAPED
     },
@@ -368,6 +425,10 @@ pub const KINDS: &[Kind] = &[
         name: "alibaba",
         aliases: &["qwen", "dashscope"],
         base_url: Some("https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
+        quirks: Quirks {
+            accent: ALIBABA,
+            ..AS_OPENAI
+        },
         source: "https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope",
         ..OPENAI_SHAPED
     },
@@ -377,6 +438,10 @@ pub const KINDS: &[Kind] = &[
         base_url: Some("https://api.z.ai/api/paas/v4"),
         version_path: "/api/paas/v4",
         endpoints: &[CHAT, EMBEDDINGS],
+        quirks: Quirks {
+            accent: THINKER,
+            ..AS_OPENAI
+        },
         source: "https://docs.z.ai/api-reference/introduction",
         ..OPENAI_SHAPED
     },
@@ -386,6 +451,10 @@ pub const KINDS: &[Kind] = &[
         base_url: Some("https://open.bigmodel.cn/api/paas/v4"),
         version_path: "/api/paas/v4",
         endpoints: &[CHAT, EMBEDDINGS],
+        quirks: Quirks {
+            accent: THINKER,
+            ..AS_OPENAI
+        },
         source: "https://docs.bigmodel.cn/cn/guide/develop/openai/introduction",
         ..OPENAI_SHAPED
     },
@@ -393,7 +462,144 @@ pub const KINDS: &[Kind] = &[
         name: "minimax",
         base_url: Some("https://api.minimax.io/v1"),
         endpoints: &[CHAT],
+        quirks: AS_COPIED,
         source: "https://platform.minimax.io/docs/api-reference/text-openai-api",
+        ..OPENAI_SHAPED
+    },
+    Kind {
+        name: "ai21",
+        aliases: &["ai21labs"],
+        base_url: Some("https://api.ai21.com/studio/v1"),
+        version_path: "/studio/v1",
+        endpoints: &[CHAT],
+        quirks: AS_COPIED,
+        source: "https://docs.ai21.com/reference/jamba-1-6-api-ref",
+        ..OPENAI_SHAPED
+    },
+    Kind {
+        name: "baseten",
+        base_url: Some("https://inference.baseten.co/v1"),
+        endpoints: &[CHAT],
+        quirks: Quirks {
+            stream_end: StreamEnd::Finish,
+            accent: OPEN_MODELS,
+            ..AS_OPENAI
+        },
+        source: "https://docs.baseten.co/reference/inference-api/chat-completions",
+        ..OPENAI_SHAPED
+    },
+    // The base URL holds the account: `https://api.cloudflare.com/client/v4/accounts/ACCOUNT/ai/v1`.
+    Kind {
+        name: "cloudflare",
+        aliases: &["workers_ai"],
+        version_path: "",
+        endpoints: &[CHAT, EMBEDDINGS],
+        quirks: AS_COPIED,
+        source: "https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility",
+        ..OPENAI_SHAPED
+    },
+    Kind {
+        name: "deepinfra",
+        base_url: Some("https://api.deepinfra.com/v1/openai"),
+        version_path: "/v1/openai",
+        quirks: Quirks {
+            accent: COPY_WITH_TOP_K,
+            ..AS_OPENAI
+        },
+        source: "https://deepinfra.com/docs/openai_api",
+        ..OPENAI_SHAPED
+    },
+    Kind {
+        name: "doubleword",
+        base_url: Some("https://api.doubleword.ai/v1"),
+        endpoints: &[CHAT, EMBEDDINGS],
+        quirks: Quirks {
+            accent: OPEN_MODELS,
+            ..AS_OPENAI
+        },
+        source: "https://docs.doubleword.ai/inference-api",
+        ..OPENAI_SHAPED
+    },
+    Kind {
+        name: "hyperbolic",
+        base_url: Some("https://api.hyperbolic.xyz/v1"),
+        endpoints: &[CHAT, COMPLETIONS],
+        quirks: Quirks {
+            accent: COPY_WITH_TOP_K,
+            ..AS_OPENAI
+        },
+        source: "https://docs.hyperbolic.xyz/docs/rest-api",
+        ..OPENAI_SHAPED
+    },
+    Kind {
+        name: "nebius",
+        base_url: Some("https://api.studio.nebius.ai/v1"),
+        quirks: Quirks {
+            accent: COPY_WITH_TOP_K,
+            ..AS_OPENAI
+        },
+        source: "https://docs.studio.nebius.com/api-reference",
+        ..OPENAI_SHAPED
+    },
+    Kind {
+        name: "novita",
+        base_url: Some("https://api.novita.ai/v3/openai"),
+        version_path: "/v3/openai",
+        quirks: Quirks {
+            accent: COPY_WITH_TOP_K,
+            ..AS_OPENAI
+        },
+        source: "https://novita.ai/docs/api-reference/model-apis-llm-create-chat-completion",
+        ..OPENAI_SHAPED
+    },
+    Kind {
+        name: "venice",
+        base_url: Some("https://api.venice.ai/api/v1"),
+        version_path: "/api/v1",
+        endpoints: &[CHAT, EMBEDDINGS],
+        quirks: Quirks {
+            accent: COPY_WITH_TOP_K,
+            ..AS_OPENAI
+        },
+        source: "https://docs.venice.ai/api-reference/endpoint/chat/completions",
+        ..OPENAI_SHAPED
+    },
+    Kind {
+        name: "vercel",
+        aliases: &["vercel_gateway", "vercel_ai_gateway"],
+        base_url: Some("https://ai-gateway.vercel.sh/v1"),
+        endpoints: &[CHAT, EMBEDDINGS],
+        quirks: Quirks {
+            accent: ROUTER,
+            ..AS_OPENAI
+        },
+        source: "https://vercel.com/docs/ai-gateway/openai-compat",
+        ..OPENAI_SHAPED
+    },
+    Kind {
+        name: "xiaomi",
+        aliases: &["mimo", "xiaomi_mimo"],
+        base_url: Some("https://api.xiaomimimo.com/v1"),
+        endpoints: &[CHAT],
+        quirks: Quirks {
+            accent: THINKER,
+            ..USAGE_UNASKED
+        },
+        source: "https://platform.xiaomimimo.com/#/docs/api/text-generation/openai-api",
+        ..OPENAI_SHAPED
+    },
+    // Its own `/generate` says no more than these.
+    Kind {
+        name: "tgi",
+        aliases: &["huggingface_text_generation_inference"],
+        base_url: Some("http://localhost:8080/v1"),
+        key: KeyNeed::Optional,
+        endpoints: &[CHAT, COMPLETIONS],
+        quirks: Quirks {
+            stream_end: StreamEnd::Finish,
+            ..AS_COPIED
+        },
+        source: "https://huggingface.co/docs/text-generation-inference/messages_api",
         ..OPENAI_SHAPED
     },
     // Its own language says more than its copies of others', which are for clients that speak those. The version is
@@ -419,6 +625,7 @@ pub const KINDS: &[Kind] = &[
                 "/v1/embeddings",
             ),
         ],
+        quirks: AS_COPIED,
         source: "https://docs.ollama.com/api",
         ..OPENAI_SHAPED
     },
@@ -426,6 +633,10 @@ pub const KINDS: &[Kind] = &[
         name: "vllm",
         base_url: Some("http://localhost:8000/v1"),
         key: KeyNeed::Optional,
+        quirks: Quirks {
+            accent: OPEN_MODELS,
+            ..AS_OPENAI
+        },
         source: "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html",
         ..OPENAI_SHAPED
     },
@@ -433,6 +644,10 @@ pub const KINDS: &[Kind] = &[
         name: "sglang",
         base_url: Some("http://localhost:30000/v1"),
         key: KeyNeed::Optional,
+        quirks: Quirks {
+            accent: OPEN_MODELS,
+            ..AS_OPENAI
+        },
         source: "https://docs.sglang.ai/basic_usage/openai_api.html",
         ..OPENAI_SHAPED
     },
@@ -441,6 +656,10 @@ pub const KINDS: &[Kind] = &[
         aliases: &["llama_cpp"],
         base_url: Some("http://localhost:8080/v1"),
         key: KeyNeed::Optional,
+        quirks: Quirks {
+            accent: OPEN_MODELS,
+            ..AS_OPENAI
+        },
         source: "https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
         ..OPENAI_SHAPED
     },
@@ -523,12 +742,16 @@ pub const UNSPOKEN: &[UnspokenKind] = &[
         instead: "Cohere also answers in OpenAI's language: `type: custom` with `base_url: https://api.cohere.ai/compatibility/v1`",
     },
     UnspokenKind {
-        names: &["huggingface_text_generation_inference", "tgi"],
-        instead: "TGI also answers in OpenAI's language: `type: custom` with `base_url: http://HOST:PORT/v1`",
+        names: &["watsonx", "watsonx_ai"],
+        instead: "watsonx.ai answers in OpenAI's language, but wants access tokens that last an hour: `type: custom` with `base_url: https://REGION.ml.cloud.ibm.com/ml/v1`, a token as `api_key` and `params: {project_id: ...}`",
     },
     UnspokenKind {
-        names: &["ai21labs", "ai21"],
-        instead: "AI21 also answers in OpenAI's language: `type: custom` with `base_url: https://api.ai21.com/studio/v1`",
+        names: &["copilot", "github_copilot"],
+        instead: "Copilot is for editors, with tokens that last half an hour; GitHub's models for programs are `type: github`",
+    },
+    UnspokenKind {
+        names: &["replicate"],
+        instead: "Replicate's predictions are jobs that are asked for again and again, which no client's language has a place for",
     },
     UnspokenKind {
         names: &["litellm", "portkey", "sap_ai_core", "typesafe"],
@@ -586,14 +809,12 @@ mod tests {
     }
 
     #[test]
-    fn the_documentation_lists_every_kind_and_no_other() {
+    fn the_documentation_is_what_the_table_says() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/providers.md");
         let text = std::fs::read_to_string(path).expect("docs/providers.md");
-        let rows = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("| `")?.split('`').next());
-        let documented: HashSet<&str> = rows.collect();
-        let known: HashSet<&str> = KINDS.iter().map(|kind| kind.name).collect();
-        assert_eq!(documented, known);
+        assert!(
+            text == page(),
+            "docs/providers.md is not what the table says: run `cargo xtask docs`"
+        );
     }
 }

@@ -7,6 +7,7 @@ mod completions;
 mod explain;
 mod keys;
 mod output;
+mod providers;
 mod schema;
 mod serve;
 
@@ -48,6 +49,8 @@ enum Command {
     Check(check::Arguments),
     /// Show what a call would become: its route, its plan, the requests to providers. Nothing is sent.
     Explain(explain::Arguments),
+    /// List the kinds of providers: what they serve, in which languages, where, and how they want a key.
+    Providers(providers::Arguments),
     /// Print the JSON Schema of configuration files, for editors.
     ///
     /// Put `# yaml-language-server: $schema=tollgate.schema.json` at the top of your file.
@@ -104,6 +107,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Providers(arguments) => providers::run(&arguments),
         Command::Schema => schema::run(),
         Command::Key { command } => keys::run(&command),
         Command::Completions { shell } => completions::run(shell, &mut command()),

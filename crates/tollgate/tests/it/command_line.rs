@@ -93,3 +93,28 @@ fn without_keys_only_this_machine_is_served() {
         "{output:?}"
     );
 }
+
+#[test]
+fn providers_are_listed_for_people_and_for_programs() {
+    let output = tollgate(&["providers"]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let ollama = text.lines().find(|line| line.starts_with("ollama "));
+    let ollama = ollama.expect("a line for each kind");
+    for word in [
+        "chat, completions, embeddings",
+        "ollama_chat, openai_chat",
+        "http://localhost:11434",
+    ] {
+        assert!(ollama.contains(word), "{ollama}");
+    }
+    let output = tollgate(&["providers", "--json"]);
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let kinds = told.as_array().expect("a list");
+    assert_eq!(kinds.len() + 1, text.lines().count());
+    let azure = kinds.iter().find(|kind| kind["type"] == "azure");
+    assert_eq!(
+        azure.expect("there")["key"],
+        json!({"header": "api-key", "prefix": "", "required": true})
+    );
+}

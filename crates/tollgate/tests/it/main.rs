@@ -6,6 +6,7 @@ mod basics;
 mod callers;
 mod changes;
 mod command_line;
+mod copies;
 mod faults;
 mod mlflow;
 mod ollama;
