@@ -1,5 +1,6 @@
 //! What a call or an answer says, without how it says it: what must survive a translation.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tollgate_dialects::{
     Answer, Call, ChatCall, Delta, Field, Frames, Message, PartKind, PartStart, ResponseFormat,
@@ -407,6 +408,27 @@ impl AnswerGist {
         }
     }
 
+    /// With numbers for vectors in base64, of bytes or of `f32`: not every dialect has both encodings.
+    pub(super) fn with_numbers(mut self, of_bytes: bool) -> Self {
+        for value in &mut self.values {
+            let bytes = value.as_str().and_then(|text| STANDARD.decode(text).ok());
+            if let Some(bytes) = bytes {
+                *value = if of_bytes {
+                    bytes.iter().map(|byte| byte.cast_signed()).collect()
+                } else {
+                    let (numbers, _) = bytes.as_chunks();
+                    numbers
+                        .iter()
+                        .copied()
+                        .map(f32::from_le_bytes)
+                        .map(f64::from)
+                        .collect()
+                };
+            }
+        }
+        self
+    }
+
     /// The stop reason; an end with tool calls asks for their results, whatever word the provider had for it.
     fn asks_for(&self) -> Option<&'static str> {
         match self.stop {
@@ -458,9 +480,7 @@ impl AnswerGist {
                 ),
             ] {
                 // Some dialects insist on a total, and have 0 where nothing was told.
-                if said.is_some() || heard != Some(0) {
-                    same(what, &json!(said), &json!(heard))?;
-                }
+                same(what, &json!(said.unwrap_or(0)), &json!(heard.unwrap_or(0)))?;
             }
         }
         Ok(())
