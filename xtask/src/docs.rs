@@ -4,28 +4,12 @@ use std::fs;
 
 use anyhow::{Result, bail};
 use tollgate_testkit::traffic;
+use tollgate_upstream::providers;
 
 use crate::project::root;
 
 const PAGE: &str = "docs/translation.md";
 const PROVIDERS_PAGE: &str = "docs/providers.md";
-const PROVIDERS_HEAD: &str = "\
-# Providers
-
-What a configuration's `type` may be. Letter case, `-` and `_` make no difference. `tollgate providers` lists the same, with how a key is sent;
-`tollgate providers --json` has the addresses and dialects of every endpoint. What speaks a known dialect elsewhere is `type: custom`
-with a `base_url` ([adding a provider](adding-a-provider.md)).
-
-This page is made by `cargo xtask docs`.
-
-";
-const PROVIDERS_TAIL: &str = "
-`bedrock` takes a model's id, an inference profile or an ARN as the model's name. With an `api_key` it is Bedrock's bearer key; without, requests are signed
-([configuration](configuration.md#credentials-that-expire)). Chats go to Converse; a text becomes a vector by `InvokeModel`, of Titan (one text a call)
-and Cohere.
-
-Models on `vertex` whose names begin with `claude` are asked in Anthropic's language, all others in Gemini's.
-";
 const HEAD: &str = "\
 # Translation: what arrives, and what cannot
 
@@ -50,11 +34,7 @@ pub(crate) fn write(counts: &str) -> Result<()> {
         traffic::rules_table()
     );
     fs::write(root().join(PAGE), page)?;
-    let page = format!(
-        "{PROVIDERS_HEAD}{}{PROVIDERS_TAIL}",
-        tollgate_upstream::providers::table()
-    );
-    Ok(fs::write(root().join(PROVIDERS_PAGE), page)?)
+    Ok(fs::write(root().join(PROVIDERS_PAGE), providers::page())?)
 }
 
 /// Fails when the page's table is not the code's.

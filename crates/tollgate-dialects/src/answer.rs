@@ -1,5 +1,6 @@
 //! Our own form of an answer, whole ([`Answer`]) or as it comes ([`StreamEvent`]).
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 use tollgate_domain::Usage;
 
@@ -106,6 +107,21 @@ pub struct EmbeddingAnswer {
     pub usage: Option<Usage>,
     /// What nothing above models.
     pub extra: Extra,
+}
+
+impl EmbeddingAnswer {
+    /// Numbers in the place of base64 that holds whole numbers of one byte, as some providers send it whatever was asked: all
+    /// others take base64 for `f32`.
+    pub fn read_integers(&mut self) {
+        for vector in &mut self.vectors {
+            if let Vector::Base64(text) = vector
+                && let Ok(bytes) = STANDARD.decode(text.as_bytes())
+            {
+                let numbers = bytes.into_iter().map(|byte| f64::from(byte.cast_signed()));
+                *vector = Vector::Floats(numbers.collect());
+            }
+        }
+    }
 }
 
 /// An answer to a rerank call.

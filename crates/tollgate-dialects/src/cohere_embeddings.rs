@@ -96,11 +96,11 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
         }
     };
     // Pictures come without texts.
-    put(
-        &mut body,
-        "texts",
-        (!own || !texts.is_empty()).then_some(texts),
-    );
+    let has_pictures = ["images", "inputs"]
+        .iter()
+        .any(|name| call.extra.fields.contains_key(*name));
+    let is_left_out = own && has_pictures && texts.is_empty();
+    put(&mut body, "texts", (!is_left_out).then_some(texts));
     let otherwise = (!own).then_some(INPUT_TYPE);
     put(
         &mut body,
@@ -281,6 +281,8 @@ mod tests {
         let named = vec!["input_type".to_owned()];
         assert_eq!(translated(OWN, OPENAI, &cohere), Ok((back, named)));
         assert_eq!(translated(OWN, OWN, &cohere), Ok((cohere, Vec::new())));
+        let none = json!({"model": "m", "texts": [], "input_type": "clustering"});
+        assert_eq!(translated(OWN, OWN, &none), Ok((none, Vec::new())));
     }
 
     #[test]

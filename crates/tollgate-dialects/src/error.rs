@@ -49,9 +49,9 @@ pub enum ErrorKind {
     TooLarge,
     /// Too many requests or tokens. 429.
     RateLimited,
-    /// The provider is full. 503, 529.
+    /// The provider is full. 503, 529; 498 with Groq.
     Overloaded,
-    /// The provider failed. Other 5xx, and whatever is not known.
+    /// The provider failed. Other 5xx, 424 with Hugging Face's servers, and whatever is not known.
     Server,
 }
 
@@ -66,7 +66,8 @@ impl ErrorKind {
             408 => Self::Timeout,
             413 => Self::TooLarge,
             429 => Self::RateLimited,
-            503 | 529 => Self::Overloaded,
+            498 | 503 | 529 => Self::Overloaded,
+            424 => Self::Server,
             400..=499 => Self::InvalidRequest,
             _ => Self::Server,
         }

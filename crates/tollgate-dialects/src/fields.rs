@@ -146,6 +146,12 @@ impl Gaps {
         self.note(rule.map(|rule| rule.policy), &name);
     }
 
+    /// A field that the dialect has was left out, as this provider does not take it.
+    pub(crate) fn not_taken(&mut self, field: Field, policy: Policy) {
+        let name = field.name(self.from).unwrap_or(field.plain_name());
+        self.note(Some(policy), name);
+    }
+
     fn note(&mut self, policy: Option<Policy>, name: &str) {
         let list = match policy {
             Some(Policy::Mapped(_)) => return,

@@ -55,6 +55,6 @@ pub use openai_responses::has_others_proof;
 pub use sse::{SseEvent, SseSplitter, SseTooLong};
 pub use translate::{
     AnswerForm, CallForm, Finish, StreamReader, StreamWriter, Written, read_answer, read_call,
-    read_error, stream_of, write_answer, write_call, write_error,
+    read_error, stream_of, write_answer, write_call, write_call_in, write_error,
 };
-pub use watch::{Glance, Seen, Watch, glance};
+pub use watch::{Glance, Seen, Watch, error_within, glance};

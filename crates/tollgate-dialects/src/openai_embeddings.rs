@@ -208,19 +208,11 @@ pub(crate) fn floats(vector: &Vector) -> Value {
     }
 }
 
-/// `f32`s, or the signed bytes that Perplexity gives: most of those would be `f32`s of sizes that no vector has
-/// (<https://docs.perplexity.ai/api-reference/embeddings-post>, read 2026-11).
+/// The `f32`s of a vector.
 fn numbers_in(bytes: &[u8]) -> Vec<f64> {
-    let (numbers, rest) = bytes.as_chunks();
+    let (numbers, _) = bytes.as_chunks();
     let numbers = numbers.iter().map(|bytes| f32::from_le_bytes(*bytes));
-    let numbers: Vec<f32> = numbers.collect();
-    let is_odd = |number: &&f32| **number != 0.0 && !(1e-12..1e6).contains(&number.abs());
-    let odd = numbers.iter().filter(is_odd).count();
-    if rest.is_empty() && odd * 2 <= numbers.len() {
-        return numbers.into_iter().map(f64::from).collect();
-    }
-    let signed = bytes.iter().map(|byte| i8::from_le_bytes([*byte]));
-    signed.map(f64::from).collect()
+    numbers.map(f64::from).collect()
 }
 
 #[cfg(test)]
@@ -258,16 +250,6 @@ mod tests {
         assert_eq!(written(&floats, true), written(&base64, true));
         assert_eq!(written(&base64, false)["data"][0]["embedding"], numbers);
         assert_eq!(written(&base64, false)["usage"], body["usage"]);
-    }
-
-    #[test]
-    fn signed_bytes_are_told_from_numbers() {
-        let body = json!({"data": [{"embedding": "9sYAAzzy/vc="}]});
-        let answer = read_answer(body.to_string().as_bytes()).unwrap();
-        assert_eq!(
-            written(&answer, false)["data"][0]["embedding"],
-            json!([-10.0, -58.0, 0.0, 3.0, 60.0, -14.0, -2.0, -9.0])
-        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use tollgate_domain::{ChatInput, Dialect, ErrorShape, StreamEnd, StreamUsage, Task};
+use tollgate_domain::{Accent, ChatInput, Dialect, ErrorShape, StreamEnd, StreamUsage, Task};
 
 use crate::{
     Answer, AnswerChoice, Call, ChatAnswer, Delta, ErrorReport, PartKind, PartStart, ProviderError,
@@ -96,6 +96,21 @@ pub fn read_call(dialect: Dialect, body: &[u8]) -> Result<Call, ReadError> {
 /// When the provider's dialect cannot express it and nothing may be dropped.
 pub fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupported> {
     in_dialect!(form.dialect, write_call(call, form))
+}
+
+/// Writes a call for a provider that takes it otherwise than its dialect says.
+///
+/// # Errors
+/// When the provider cannot be asked this and nothing may be dropped.
+pub fn write_call_in(
+    accent: &Accent,
+    call: &Call,
+    form: &CallForm<'_>,
+) -> Result<Written, Unsupported> {
+    match form.dialect {
+        Dialect::OpenaiChat => openai_chat::write_call_in(accent, call, form),
+        _ => write_call(call, form),
+    }
 }
 
 /// Reads a provider's whole answer to a task.

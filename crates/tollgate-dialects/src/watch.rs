@@ -16,7 +16,7 @@ use crate::{
     cohere_embeddings,
     error::read_in_stream,
     gemini_generate::Glimpse,
-    openai_chat::{self, Count, Text, Told, WireUsage, parse, read_event},
+    openai_chat::{self, Count, Text, Told, WireUsage, is_failure, parse, read_event},
     openai_media, openai_responses, read_answer,
 };
 
@@ -147,6 +147,10 @@ impl Watch {
         };
         seen.usage_only = choices.is_empty() && seen.usage.is_some();
         for choice in choices {
+            if choice.has_failed() {
+                seen.error = Some(openai_chat::failure(&event.data));
+                return Some(seen);
+            }
             seen.content |= choice.has_content();
             let stop = choice
                 .finish_reason
@@ -230,6 +234,8 @@ struct ChoiceGlimpse<'a> {
     text: Something,
     #[serde(borrow, default)]
     finish_reason: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -271,6 +277,10 @@ struct FunctionGlimpse {
 }
 
 impl ChoiceGlimpse<'_> {
+    fn has_failed(&self) -> bool {
+        self.error.is_some() || self.finish_reason.as_ref().is_some_and(is_failure)
+    }
+
     fn has_content(&self) -> bool {
         self.text.0 || self.delta.as_ref().is_some_and(DeltaGlimpse::has_content)
     }
@@ -451,20 +461,50 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
         Some(raw) => parse::<WireUsage>(raw).and_then(WireUsage::into_usage),
         None => None,
     };
+    let choices = whole.choices();
+    let error = whole.error(dialect, &choices, body);
     let stop = if anthropic {
         whole
             .stop_reason
             .and_then(parse::<Text<'_>>)
             .map(|word| anthropic_messages::stop_reason(&word.0))
     } else {
-        whole.choices.and_then(first_stop)
+        let word = choices
+            .first()
+            .and_then(|choice| choice.finish_reason.as_ref());
+        word.and_then(|word| openai_chat::stop_reason(&word.0))
     };
     Ok(Glance {
         usage,
         stop,
         model: whole.model.and_then(parse),
-        error: whole.error.map(|_| read_in_stream(dialect, body)),
+        error,
     })
+}
+
+/// The error that an answer holds for all that its status says otherwise.
+pub fn error_within(dialect: Dialect, body: &[u8]) -> Option<ProviderError> {
+    let whole: Whole<'_> = serde_json::from_slice(body).ok()?;
+    whole.error(dialect, &whole.choices(), body)
+}
+
+impl<'a> Whole<'a> {
+    fn choices(&self) -> Vec<ChoiceGlimpse<'a>> {
+        self.choices.and_then(parse).unwrap_or_default()
+    }
+
+    fn error(
+        &self,
+        dialect: Dialect,
+        choices: &[ChoiceGlimpse<'_>],
+        body: &[u8],
+    ) -> Option<ProviderError> {
+        if self.error.is_some() {
+            return Some(read_in_stream(dialect, body));
+        }
+        let failed = choices.iter().any(ChoiceGlimpse::has_failed);
+        failed.then(|| openai_chat::failure(body))
+    }
 }
 
 fn glance_at(answer: Answer) -> Glance {
@@ -487,11 +527,6 @@ fn glance_at(answer: Answer) -> Glance {
         model: Some(model).filter(|model| !model.is_empty()),
         error: None,
     }
-}
-
-fn first_stop(choices: &RawValue) -> Option<StopReason> {
-    let choices: Vec<ChoiceGlimpse<'_>> = parse(choices)?;
-    openai_chat::stop_reason(&choices.first()?.finish_reason.as_ref()?.0)
 }
 
 /// Whether there is something for a person to see: a text that is not empty, also within a list or an object, whose kind, id and
@@ -698,6 +733,12 @@ mod tests {
         let seen = glance(Dialect::AnthropicMessages, Task::Chat, body).unwrap();
         assert_eq!((seen.stop, seen.error), (Some(StopReason::MaxTokens), None));
         assert_eq!(seen.usage.unwrap().total(), Some(3));
+        let body = br#"{"choices": [{"finish_reason": null, "error": {"code": 502, "message": "no"}, "message": {"content": "Hel"}}]}"#;
+        let seen = glance(Dialect::OpenaiChat, Task::Chat, body).unwrap();
+        assert_eq!(seen.error.unwrap().status, 502);
+        let body = br#"{"choices": [{"finish_reason": "error", "message": {"content": "Hel"}}]}"#;
+        let seen = glance(Dialect::OpenaiChat, Task::Chat, body).unwrap();
+        assert_eq!(seen.error.unwrap().kind, crate::ErrorKind::Server);
         assert!(glance(Dialect::OpenaiChat, Task::Chat, b"<html>").is_err());
         assert!(glance(Dialect::MlflowServing, Task::Predict, b"[1]").is_ok());
     }

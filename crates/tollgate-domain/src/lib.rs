@@ -4,6 +4,7 @@
 //! [`Snapshot`] is the picture that one request is decided from; the other modules are its parts,
 //! and the facts that a call leaves behind ([`Usage`]).
 
+mod accents;
 mod dialect;
 mod ids;
 mod issuers;
@@ -15,6 +16,7 @@ mod secret;
 mod snapshot;
 mod usage;
 
+pub use accents::{Accent, Otherwise, ReasoningBack, ThinkingSwitch, ToolCallIds, Turns};
 pub use dialect::{Dialect, ErrorShape, Framing, Task};
 pub use ids::{KeyName, ProviderName, Revision, RouteName, TargetName};
 pub use issuers::{AwsIssuer, AwsKeys, AwsSource, EntraIssuer, Given, GoogleIssuer, Issuer};
@@ -22,7 +24,7 @@ pub use keys::{Key, KeyHash, KeyHashError, RouteAccess};
 pub use limits::Limits;
 pub use providers::{
     Auth, ChatInput, Endpoint, Provider, ProviderKey, Quirks, StreamEnd, StreamUsage, Timeouts,
-    Transport, for_model, serving,
+    Transport, VectorBytes, for_model, serving,
 };
 pub use routes::{Choice, Prompt, PromptMessage, Retries, Route, Sticky, Strategy, Target};
 pub use secret::Secret;

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, Uri};
 
-use crate::{Dialect, Issuer, ProviderName, Secret, Task};
+use crate::{Accent, Dialect, Issuer, ProviderName, Secret, Task};
 
 /// One configured provider.
 #[derive(Clone, Debug)]
@@ -162,6 +162,10 @@ pub struct Quirks {
     pub model_in_body: bool,
     /// What its model takes for a chat, where it is an MLflow scoring server.
     pub chat_input: ChatInput,
+    /// What it takes otherwise, where it speaks OpenAI's chat.
+    pub accent: Accent,
+    /// What vectors in base64 hold.
+    pub vector_bytes: VectorBytes,
 }
 
 impl Default for Quirks {
@@ -171,8 +175,19 @@ impl Default for Quirks {
             stream_usage: StreamUsage::Ask,
             model_in_body: true,
             chat_input: ChatInput::Messages,
+            accent: Accent::NONE,
+            vector_bytes: VectorBytes::Floats,
         }
     }
+}
+
+/// What vectors in base64 hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VectorBytes {
+    /// Little-endian `f32`.
+    Floats,
+    /// `i8`, of whatever was asked (Perplexity).
+    Integers,
 }
 
 /// How a complete stream ends.

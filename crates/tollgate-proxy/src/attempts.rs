@@ -16,7 +16,7 @@ use tollgate_dialects::{
     Answer, AnswerForm, ErrorKind, PartStart, StreamEvent, glance, read_answer, read_error,
     stream_of, write_answer,
 };
-use tollgate_domain::{Dialect, Limits, Task};
+use tollgate_domain::{Dialect, Limits, Task, VectorBytes};
 use tollgate_telemetry::{AttemptOutcome, AttemptRecord};
 use tollgate_upstream::{
     Admission, KeyState, Lane, NoKey, RequestParts, UpstreamBody, UpstreamRequest, UpstreamResponse,
@@ -461,7 +461,7 @@ impl Run<'_> {
             }
             return Ok(Reply::Whole(bytes));
         }
-        let answer = read_answer(dialect, task, &bytes).map_err(|error| {
+        let mut answer = read_answer(dialect, task, &bytes).map_err(|error| {
             // Some providers tell their errors with a status of 200.
             match glance(dialect, task, &bytes)
                 .ok()
@@ -471,6 +471,11 @@ impl Run<'_> {
                 None => Miss::Unreadable(error.to_string()),
             }
         })?;
+        if let Answer::Embedding(answer) = &mut answer
+            && lane.provider().quirks.vector_bytes == VectorBytes::Integers
+        {
+            answer.read_integers();
+        }
         self.note_answer(&answer);
         let form = self.answer_form(lane);
         if self.question.head.stream {

@@ -10,7 +10,7 @@ use http::Uri;
 use serde_json::{Map, Value};
 use tollgate_dialects::{
     Call, CallForm, Edits, Form, Head, HeadLimits, ModelEdit, ReadError, has_others_proof,
-    read_call, write_call,
+    read_call, write_call, write_call_in,
 };
 use tollgate_domain::{ChatInput, Dialect, Endpoint, Framing, Limits, Provider, StreamUsage, Task};
 use tollgate_upstream::{Lane, RequestBody, Rest, with_operation};
@@ -295,7 +295,8 @@ impl Question {
                 false => Refusal::Unsupported { fields, target },
             }
         };
-        let written = write_call(&call, &form).map_err(|unsupported| refuse(unsupported.fields))?;
+        let written = write_call_in(&provider.quirks.accent, &call, &form)
+            .map_err(|unsupported| refuse(unsupported.fields))?;
         if written.dropped.iter().any(|field| field == STORED_ITEM) {
             return Err(refuse(written.dropped));
         }

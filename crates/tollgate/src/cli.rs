@@ -49,6 +49,8 @@ enum Command {
     Check(check::Arguments),
     /// Show what a call would become: its route, its plan, the requests to providers. Nothing is sent.
     Explain(explain::Arguments),
+    /// List the kinds of providers: what they serve, in which languages, where, and how they want a key.
+    Providers(providers::Arguments),
     /// Print the JSON Schema of configuration files, for editors.
     ///
     /// Put `# yaml-language-server: $schema=tollgate.schema.json` at the top of your file.
@@ -58,8 +60,6 @@ enum Command {
         #[command(subcommand)]
         command: keys::Command,
     },
-    /// List the kinds of providers that a configuration may name, and what each can do.
-    Providers(providers::Arguments),
     /// Print completions for a shell.
     ///
     /// For example: `tollgate completions bash > /etc/bash_completion.d/tollgate`
@@ -107,9 +107,9 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Providers(arguments) => providers::run(&arguments),
         Command::Schema => schema::run(),
         Command::Key { command } => keys::run(&command),
-        Command::Providers(arguments) => providers::run(&arguments),
         Command::Completions { shell } => completions::run(shell, &mut command()),
         Command::Version => output::line(concat!("tollgate ", env!("CARGO_PKG_VERSION"))),
         Command::Gateway {

@@ -27,9 +27,12 @@ pub(crate) fn read(dialect: Dialect, status: u16, body: &[u8]) -> ProviderError 
     ProviderError {
         status,
         kind: kind(by_status, &words),
-        message: message(error).unwrap_or_else(|| unexplained(status)),
+        message: with_sentence(message(error).unwrap_or_else(|| unexplained(status)), error),
         code: code(dialect, error),
-        param: error["param"].as_str().map(str::to_owned),
+        param: error["param"]
+            .as_str()
+            .filter(|param| !is_sentence(param))
+            .map(str::to_owned),
         retry_after: retry_after(error),
     }
 }
@@ -179,6 +182,18 @@ fn message(error: &Value) -> Option<String> {
     });
     let text: String = text?.trim().chars().take(MESSAGE_CHARS).collect();
     (!text.is_empty()).then_some(text)
+}
+
+/// The text with what Xiaomi has under `param`: no field's name, but what is wrong.
+fn with_sentence(message: String, error: &Value) -> String {
+    match error["param"].as_str().filter(|param| is_sentence(param)) {
+        Some(sentence) => format!("{message}: {sentence}"),
+        None => message,
+    }
+}
+
+fn is_sentence(param: &str) -> bool {
+    param.trim().contains(' ')
 }
 
 /// One of several things that are wrong, with its place: a list of what is wrong with a body.
@@ -405,6 +420,16 @@ mod tests {
             };
             assert_eq!(error.message, expected, "{body}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_may_stand_where_the_fields_name_belongs() {
+        let error = read_json(
+            400,
+            &json!({"error": {"code": "400", "message": "Param Incorrect", "param": "Not supported model x"}}),
+        );
+        assert_eq!(error.message, "Param Incorrect: Not supported model x");
+        assert_eq!(error.param, None);
     }
 
     #[test]

@@ -4,7 +4,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tollgate_domain::Dialect;
 
-use super::wire::{ReasoningDetail, WireUsage, seconds, short, stop_reason};
+use super::{
+    sources::{SOURCES, citations_of, cite},
+    wire::{ReasoningDetail, Text, WireUsage, is_failure, seconds, short, stop_reason},
+};
 use crate::{
     Answer, AnswerChoice, Call, ChatAnswer, ChatCall, Extra, MediaSource, Message, Part, PartKind,
     ReadError, Reasoning, ReasoningEffort, ResponseFormat, Role, Stop, Tool, ToolChoice, ToolKind,
@@ -542,6 +545,12 @@ pub(crate) fn read_reasoning_effort(word: String) -> Reasoning {
 pub(crate) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> {
     let mut answer = read_answer_with(body, Dialect::OpenaiChat, read_choice)?;
     name_tool_calls(&mut answer);
+    let sources = SOURCES
+        .iter()
+        .find_map(|name| answer.extra.fields.get(*name));
+    if let (Some(sources), Some(choice)) = (sources, answer.choices.first_mut()) {
+        cite(&mut choice.content, citations_of(sources));
+    }
     Ok(Answer::Chat(Box::new(answer)))
 }
 
@@ -636,6 +645,10 @@ fn read_choice(mut fields: Fields) -> Result<AnswerChoice, ReadError> {
             String::new(),
         )?);
     }
+    // They go back to this dialect as they came.
+    if let Some(annotations) = message.peek("annotations") {
+        cite(&mut content, citations_of(annotations));
+    }
     let mut choice = read_choice_frame(&mut fields)?;
     choice.content = content;
     let message = message.rest();
@@ -652,7 +665,15 @@ pub(crate) fn read_choice_frame(fields: &mut Fields) -> Result<AnswerChoice, Rea
         .count("index")?
         .and_then(|index| u32::try_from(index).ok())
         .unwrap_or(0);
+    if let Some(error) = fields.peek("error") {
+        let message = error["message"].as_str();
+        return Err(fields.error("error", message.unwrap_or("the provider reports an error")));
+    }
     let word = fields.any("finish_reason");
+    let failed = |word: &str| is_failure(&Text(word.into()));
+    if word.as_ref().and_then(Value::as_str).is_some_and(failed) {
+        return Err(fields.error("finish_reason", "says that the provider failed"));
+    }
     let reason = word.as_ref().and_then(Value::as_str).and_then(stop_reason);
     Ok(AnswerChoice {
         index,
@@ -663,16 +684,17 @@ pub(crate) fn read_choice_frame(fields: &mut Fields) -> Result<AnswerChoice, Rea
     })
 }
 
-/// A member of an answer's `content` list: text, or Mistral's thinking.
+/// A member of an answer's `content` list: text, Mistral's thinking, or the reasoning of Databricks.
 fn read_answer_part(value: Value) -> Option<Part> {
-    if let Some(Value::Array(thinking)) = value.get("thinking") {
-        let text = thinking
-            .iter()
-            .filter_map(|part| part.get("text")?.as_str())
-            .collect();
+    let thinking = value.get("thinking").or(value.get("summary"));
+    if let Some(Value::Array(thinking)) = thinking {
+        let text = |name: &'static str| {
+            let parts = thinking.iter();
+            parts.filter_map(move |part| part.get(name)?.as_str())
+        };
         return Some(Part::new(PartKind::Reasoning {
-            text,
-            signature: None,
+            text: text("text").collect(),
+            signature: text("signature").next().map(str::to_owned),
         }));
     }
     match value.get("text").and_then(Value::as_str) {

@@ -1,5 +1,7 @@
 //! What no recorded exchange shows: calls of another dialect, and providers that differ from OpenAI.
 
+mod copies;
+
 use serde_json::{Map, Value, json};
 use tollgate_domain::{ChatInput, Dialect, StreamEnd, StreamUsage, Usage};
 

@@ -48,6 +48,13 @@ pub(crate) struct Chunk<'a, C = Choice<'a>> {
     /// `error` where the whole chunk is one (vLLM).
     #[serde(borrow, default)]
     object: Option<&'a RawValue>,
+    /// What a search found (Perplexity, xAI, Zhipu); see `sources`.
+    #[serde(borrow, default)]
+    search_results: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    citations: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    web_search: Option<&'a RawValue>,
 }
 
 /// What every chunk repeats, and the first is asked for.
@@ -76,6 +83,49 @@ pub(crate) struct Choice<'a> {
     pub(crate) finish_reason: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(crate) logprobs: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+impl Choice<'_> {
+    /// Whether the provider failed in this choice.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.error.is_some() || self.finish_reason.as_ref().is_some_and(is_failure)
+    }
+}
+
+/// Whether a finish reason says that the provider failed: of Mistral and OpenRouter, DeepSeek, Zhipu, and vLLM.
+pub(crate) fn is_failure(word: &Text<'_>) -> bool {
+    matches!(
+        &*word.0,
+        "error" | "insufficient_system_resource" | "network_error" | "abort"
+    )
+}
+
+/// The error of an event whose choice has failed: what is in it, where it says.
+pub(crate) fn failed(event: &SseEvent) -> ProviderError {
+    failure(&event.data)
+}
+
+/// The error of a body, or of a chunk, whose choice has failed.
+pub(crate) fn failure(data: &[u8]) -> ProviderError {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow, default)]
+        choices: Vec<Failed<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Failed<'a> {
+        #[serde(borrow, default)]
+        error: Option<&'a RawValue>,
+    }
+    let body: Option<Body<'_>> = serde_json::from_slice(data).ok();
+    let said = body.and_then(|body| body.choices.into_iter().find_map(|choice| choice.error));
+    let said = said.map_or(
+        r#"{"message": "the provider ended its answer with an error"}"#,
+        RawValue::get,
+    );
+    read_in_stream(Dialect::OpenaiChat, said.as_bytes())
 }
 
 /// What a chunk adds to a message.
@@ -142,12 +192,15 @@ pub(crate) struct ReasoningDetail<'a> {
     pub(crate) index: Option<u32>,
 }
 
-/// A member of a `content` list, in an answer or a delta. Mistral's reasoning is `{"type": "thinking", "thinking": [{"text"}]}`.
+/// A member of a `content` list, in an answer or a delta. Mistral's reasoning is `{"type": "thinking", "thinking": [{"text"}]}`, that
+/// of Databricks `{"type": "reasoning", "summary": [{"text", "signature"}]}`.
 #[derive(Deserialize)]
 pub(crate) struct ContentPart<'a> {
     #[serde(borrow, default)]
     pub(crate) text: Option<Text<'a>>,
     #[serde(borrow, default)]
+    pub(crate) signature: Option<Text<'a>>,
+    #[serde(borrow, default, alias = "summary")]
     pub(crate) thinking: Option<Vec<ContentPart<'a>>>,
 }
 
@@ -187,6 +240,11 @@ impl<C> Chunk<'_, C> {
                 .and_then(|groq| groq.usage)
         };
         parse::<WireUsage>(self.usage.or_else(groq)?)?.into_usage()
+    }
+
+    /// What a search found, if the chunk says.
+    pub(crate) fn sources(&self) -> Option<&RawValue> {
+        self.search_results.or(self.citations).or(self.web_search)
     }
 
     fn is_error(&self) -> bool {
@@ -237,12 +295,14 @@ pub(crate) fn seconds(value: &Value) -> Option<i64> {
 pub(crate) fn stop_reason(word: &str) -> Option<StopReason> {
     Some(match word {
         "" => return None,
-        "stop" | "eos" | "eos_token" => StopReason::EndTurn,
+        "stop" | "eos" | "eos_token" | "end_turn" => StopReason::EndTurn,
         "stop_sequence" => StopReason::StopSequence,
-        "length" => StopReason::MaxTokens,
-        "model_length" => StopReason::ContextWindow,
-        "tool_calls" | "function_call" => StopReason::ToolUse,
-        "content_filter" => StopReason::ContentFilter,
+        "length" | "max_tokens" => StopReason::MaxTokens,
+        // Mistral's and Zhipu's.
+        "model_length" | "model_context_window_exceeded" => StopReason::ContextWindow,
+        "tool_calls" | "function_call" | "tool_use" => StopReason::ToolUse,
+        // The latter is Zhipu's.
+        "content_filter" | "sensitive" => StopReason::ContentFilter,
         other => StopReason::Other(other.to_owned()),
     })
 }
@@ -271,9 +331,10 @@ pub(crate) struct WireUsage {
     completion_tokens: Count,
     #[serde(default)]
     total_tokens: Count,
-    #[serde(default)]
+    /// Without the plural with Writer.
+    #[serde(default, alias = "prompt_token_details")]
     prompt_tokens_details: Option<Details>,
-    #[serde(default)]
+    #[serde(default, alias = "completion_token_details")]
     completion_tokens_details: Option<Details>,
     /// DeepSeek's name for cached tokens.
     #[serde(default)]
@@ -283,7 +344,19 @@ pub(crate) struct WireUsage {
     num_cached_tokens: Count,
     /// Together's place for them.
     #[serde(default)]
+    cached_tokens: Count,
+    #[serde(default)]
     reasoning_tokens: Count,
+    /// What Databricks has of Claude.
+    #[serde(default)]
+    cache_read_input_tokens: Count,
+    #[serde(default)]
+    cache_creation_input_tokens: Count,
+    /// Perplexity's and Vercel's alone: these count reasoning beside both totals.
+    #[serde(default)]
+    citation_tokens: Count,
+    #[serde(default)]
+    market_cost: Option<f64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -318,8 +391,10 @@ impl WireUsage {
     /// The same in classes that do not overlap; `None` where no tokens are told.
     ///
     /// `prompt_tokens` holds cached, written and audio tokens, `completion_tokens` holds reasoning and audio. Some count
-    /// reasoning (xAI) or audio (Mistral) beside them: that is where the total says so.
+    /// reasoning (xAI, Google's copy, which does not name it) or audio (Mistral) beside them: that is where the total says so. Perplexity
+    /// and Vercel's gateway, for Google's models, leave reasoning out of the total as well, and charge it.
     pub(crate) fn into_usage(self) -> Option<Usage> {
+        let names_output = self.completion_tokens_details.is_some();
         let input = self.prompt_tokens_details.unwrap_or_default();
         let output = self.completion_tokens_details.unwrap_or_default();
         let (prompt, completion) = (self.prompt_tokens.0, self.completion_tokens.0);
@@ -340,14 +415,25 @@ impl WireUsage {
             .cached_tokens
             .0
             .or(self.prompt_cache_hit_tokens.0)
-            .or(self.num_cached_tokens.0);
+            .or(self.num_cached_tokens.0)
+            .or(self.cached_tokens.0)
+            .or(self.cache_read_input_tokens.0);
         let input_cached = take(&mut rest, cached, false);
-        let cache_write = take(&mut rest, input.cache_write_tokens.0, false);
+        let written = input.cache_write_tokens.0;
+        let written = written.or(self.cache_creation_input_tokens.0);
+        let cache_write = take(&mut rest, written, false);
         let input = rest;
 
         let mut rest = completion;
         let reasoning = output.reasoning_tokens.0.or(self.reasoning_tokens.0);
-        let output_reasoning = take(&mut rest, reasoning, is_beside(reasoning));
+        let is_charged_beside = reasoning > completion
+            && (self.citation_tokens.0.is_some() || self.market_cost.is_some());
+        let unnamed = beside.filter(|_| !names_output && input_audio.is_none());
+        let (reasoning, reasoning_is_beside) = match reasoning {
+            Some(_) => (reasoning, is_beside(reasoning) || is_charged_beside),
+            None => (unnamed.filter(|count| *count > 0), true),
+        };
+        let output_reasoning = take(&mut rest, reasoning, reasoning_is_beside);
         let output_audio = take(&mut rest, output.audio_tokens.0, false);
         let usage = Usage {
             input,
@@ -505,6 +591,71 @@ mod tests {
             (usage.output, usage.output_reasoning, usage.total()),
             (Some(82), Some(320), Some(870))
         );
+    }
+
+    #[test]
+    fn reasoning_that_no_total_holds_is_told_by_who_charges_it() {
+        for (usage, output, reasoning) in [
+            // Vercel's gateway of Gemini: 28 and 54 tokens at the model's price are the cost.
+            (
+                serde_json::json!({"prompt_tokens": 28, "completion_tokens": 5, "total_tokens": 33, "market_cost": 0.000_143_4,
+                    "completion_tokens_details": {"reasoning_tokens": 49}}),
+                5,
+                49,
+            ),
+            (
+                serde_json::json!({"prompt_tokens": 33, "completion_tokens": 7163, "total_tokens": 7196, "citation_tokens": 20016,
+                    "reasoning_tokens": 73997}),
+                7163,
+                73997,
+            ),
+            // Google's copy of OpenAI's API.
+            (
+                serde_json::json!({"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 109}),
+                12,
+                62,
+            ),
+        ] {
+            let usage = read(usage);
+            assert_eq!(
+                (usage.output, usage.output_reasoning),
+                (Some(output), Some(reasoning))
+            );
+        }
+        // What is missing has a name elsewhere, or nobody knows what it is.
+        for usage in [
+            serde_json::json!({"prompt_tokens": 11, "completion_tokens": 15, "total_tokens": 401, "prompt_tokens_details": {"audio_tokens": 375}}),
+            serde_json::json!({"prompt_tokens": 25, "completion_tokens": 2, "total_tokens": 32, "completion_tokens_details": {"reasoning_tokens": 0}}),
+            serde_json::json!({"prompt_tokens": 8, "total_tokens": 8}),
+        ] {
+            assert!(read(usage).output_reasoning.unwrap_or(0) == 0);
+        }
+    }
+
+    #[test]
+    fn cached_tokens_are_found_in_every_place() {
+        for (name, place) in [
+            ("cached_tokens", "prompt_tokens_details"),
+            ("cached_tokens", "prompt_token_details"),
+            ("cached_tokens", ""),
+            ("num_cached_tokens", ""),
+            ("prompt_cache_hit_tokens", ""),
+            ("cache_read_input_tokens", ""),
+        ] {
+            let mut told =
+                serde_json::json!({"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10});
+            if place.is_empty() {
+                told[name] = 4.into();
+            } else {
+                told[place] = serde_json::json!({name: 4});
+            }
+            let usage = read(told);
+            assert_eq!(
+                (usage.input, usage.input_cached, usage.total()),
+                (Some(5), Some(4), Some(10)),
+                "{place} {name}"
+            );
+        }
     }
 
     #[test]

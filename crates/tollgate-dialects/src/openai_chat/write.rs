@@ -6,9 +6,10 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use tollgate_domain::{Dialect, StreamUsage};
+use tollgate_domain::{Accent, Dialect, Otherwise, ReasoningBack, StreamUsage};
 
 use super::{
+    accent,
     read::REASONING_FIELDS,
     wire::{finish_reason, write_usage},
 };
@@ -27,6 +28,15 @@ use crate::{
 
 /// Writes a call for a provider.
 pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupported> {
+    write_call_in(&Accent::NONE, call, form)
+}
+
+/// Writes a call for a provider with an accent.
+pub(crate) fn write_call_in(
+    accent: &Accent,
+    call: &Call,
+    form: &CallForm<'_>,
+) -> Result<Written, Unsupported> {
     let from = call.dialect();
     let mut gaps = Gaps::new(from, Dialect::OpenaiChat);
     let call = match call {
@@ -36,13 +46,15 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
     };
     // Chat and text completions have their other fields in common.
     let own = matches!(from, Dialect::OpenaiChat | Dialect::OpenaiCompletions);
-    let body = CallWriter {
+    let mut body = CallWriter {
         call: &call,
         own,
         is_responses: from == Dialect::OpenaiResponses,
+        accent,
         gaps: &mut gaps,
     }
     .write(form);
+    accent::apply(accent, &call, &mut body, &mut gaps);
     Ok(Written {
         body: to_bytes(&Value::Object(body)),
         dropped: gaps.judge(form.drop_unsupported)?,
@@ -55,6 +67,7 @@ struct CallWriter<'a> {
     own: bool,
     /// It came in OpenAI's other dialect, which has much in common with this one.
     is_responses: bool,
+    accent: &'a Accent,
     gaps: &'a mut Gaps,
 }
 
@@ -68,7 +81,7 @@ impl CallWriter<'_> {
         put(&mut body, max_tokens_name(form.model), call.max_tokens);
         put(&mut body, "temperature", call.temperature);
         put(&mut body, "top_p", call.top_p);
-        if self.own {
+        if self.own || self.accent.of("top_k") == Some(Otherwise::Taken) {
             put(&mut body, "top_k", call.top_k);
         } else if call.top_k.is_some() {
             self.gaps.left_out(Field::TopK);
@@ -118,7 +131,11 @@ impl CallWriter<'_> {
         // Pictures and documents that tools gave. Tool messages hold text only, and all of them have to follow the call
         // directly, so that the rest comes with the user's next message.
         let mut pending = Vec::new();
-        for message in &self.call.messages {
+        // A model that calls tools goes on with what it was asked last.
+        let mut messages = self.call.messages.iter();
+        let asked_last = messages.rposition(|message| message.role == Role::User);
+        for (index, message) in self.call.messages.iter().enumerate() {
+            let goes_on = asked_last.is_none_or(|asked| index > asked);
             match message.role {
                 Role::Tool => self.tool_results(message, &mut written, &mut pending),
                 Role::User => {
@@ -129,8 +146,9 @@ impl CallWriter<'_> {
                 Role::System | Role::Developer | Role::Assistant => {
                     flush(&mut pending, &mut written);
                     written.push(match message.role {
-                        Role::Assistant => self.assistant(message),
-                        Role::Developer => self.plain("developer", message),
+                        Role::Assistant => self.assistant(message, goes_on),
+                        // Newer models alone know the word, and take the older one.
+                        Role::Developer if self.own => self.plain("developer", message),
                         _ => self.plain("system", message),
                     });
                 }
@@ -161,7 +179,8 @@ impl CallWriter<'_> {
         Value::Object(written)
     }
 
-    fn assistant(&mut self, message: &Message) -> Value {
+    /// `goes_on`: it answers what was asked last.
+    fn assistant(&mut self, message: &Message, goes_on: bool) -> Value {
         let as_it_came = self.own
             && REASONING_FIELDS
                 .iter()
@@ -169,13 +188,27 @@ impl CallWriter<'_> {
         let mut content = Vec::new();
         let mut refusal = None;
         let mut tool_calls = Vec::new();
+        let mut thought = Said::default();
         for part in &message.content {
             match &part.kind {
                 PartKind::ToolCall { .. } => tool_calls.push(self.tool_call(part)),
                 PartKind::Refusal { text } => refusal = Some(text.clone()),
                 PartKind::Reasoning { .. } | PartKind::RedactedReasoning { .. } if as_it_came => {}
-                PartKind::Reasoning { .. } => self.gaps.left_out(Field::Reasoning),
-                PartKind::RedactedReasoning { .. } => self.gaps.left_out(Field::RedactedReasoning),
+                PartKind::Reasoning { .. } | PartKind::RedactedReasoning { .. } => {
+                    let field = match &part.kind {
+                        PartKind::Reasoning { .. } => Field::Reasoning,
+                        _ => Field::RedactedReasoning,
+                    };
+                    match (self.accent.reasoning, &part.kind) {
+                        (ReasoningBack::Content, PartKind::Reasoning { .. }) if goes_on => {
+                            thought.add(part, self.own);
+                        }
+                        (ReasoningBack::Details, _) => thought.add(part, self.own),
+                        (ReasoningBack::LeftOut | ReasoningBack::Content, _) => {
+                            self.gaps.left_out(field);
+                        }
+                    }
+                }
                 _ => content.extend(self.part(part)),
             }
         }
@@ -192,6 +225,14 @@ impl CallWriter<'_> {
             tool_calls.extend(foreign);
         }
         put(&mut written, "refusal", refusal);
+        match self.accent.reasoning {
+            ReasoningBack::LeftOut => {}
+            ReasoningBack::Content => put(&mut written, "reasoning_content", thought.reasoning),
+            ReasoningBack::Details => {
+                let details = some(thought.reasoning_details);
+                put(&mut written, "reasoning_details", details);
+            }
+        }
         put(&mut written, "tool_calls", some(tool_calls));
         Value::Object(written)
     }

@@ -6,7 +6,7 @@ use tollgate_dialects::{
     PartStart, ResponseFormat, Role, StopReason, StreamEvent, StreamReader, ToolChoice, ToolKind,
     read_answer, read_call, write_answer,
 };
-use tollgate_domain::{Dialect, StreamEnd, Usage};
+use tollgate_domain::{Dialect, StreamEnd, Task, Usage};
 
 use crate::meaning::difference;
 
@@ -308,6 +308,17 @@ pub(super) fn of_answer(
             gist.usage = answer.usage.unwrap_or_default();
         }
         Answer::Predict(_) => return Err("a score has no gist".to_owned()),
+    }
+    Ok(gist)
+}
+
+/// What an answer says whose vectors in base64 are of whole numbers of one byte.
+pub(super) fn of_integers(body: &[u8]) -> Result<AnswerGist, String> {
+    let mut gist = of_answer(Dialect::OpenaiEmbeddings, false, body)?;
+    let read = read_answer(Dialect::OpenaiEmbeddings, Task::Embeddings, body);
+    if let Ok(Answer::Embedding(mut answer)) = read {
+        answer.read_integers();
+        gist.values = numbers(&answer);
     }
     Ok(gist)
 }

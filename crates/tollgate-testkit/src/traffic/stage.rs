@@ -32,17 +32,49 @@ pub(super) struct Part {
 /// Kinds of the gateway's table that recordings are of; all others are `custom`.
 const KINDS: &[&str] = &[
     "openai",
+    "azure",
     "anthropic",
     "mlflow",
-    "mistral",
-    "groq",
-    "together",
+    "alibaba",
+    "baseten",
+    "cerebras",
+    "cloudflare",
+    "databricks",
     "deepseek",
+    "doubleword",
+    "fireworks",
+    "groq",
+    "huggingface",
+    "hyperbolic",
+    "llamacpp",
+    "mistral",
+    "nebius",
+    "novita",
+    "ollama",
     "openrouter",
     "perplexity",
-    "cerebras",
-    "huggingface",
-    "databricks",
+    "sambanova",
+    "together",
+    "venice",
+    "vercel",
+    "vllm",
+    "xai",
+    "xiaomi",
+    "zai",
+];
+
+/// Kinds whose streams may end without an end mark.
+const WITHOUT_END_MARK: &[&str] = &["custom", "baseten", "cerebras", "huggingface", "perplexity"];
+
+/// Kinds that serve OpenAI's responses as well as its chat.
+const SERVE_RESPONSES: &[&str] = &[
+    "openai",
+    "azure",
+    "deepseek",
+    "xai",
+    "openrouter",
+    "vllm",
+    "llamacpp",
 ];
 
 /// Dialects that the gateway speaks.
@@ -71,7 +103,9 @@ const SPOKEN: &[Dialect] = &[
 fn dialect_of(recording: &Recording) -> Option<Dialect> {
     let body = &recording.request_body;
     let dialect = match (recording.endpoint.as_str(), recording.provider.as_str()) {
-        ("chat" | "openai_compat_chat", _) if body["messages"].is_array() => Dialect::OpenaiChat,
+        ("chat" | "openai_compat_chat" | "mantle_chat", _) if body["messages"].is_array() => {
+            Dialect::OpenaiChat
+        }
         ("responses" | "mantle_responses", _) if !body["input"].is_null() => {
             Dialect::OpenaiResponses
         }
@@ -117,7 +151,10 @@ impl Part {
         {
             return None;
         }
-        let spoken = |kind: &&&str| **kind == recording.provider;
+        let spoken = |kind: &&&str| match recording.provider.as_str() {
+            "vercel-gateway" => **kind == "vercel",
+            provider => **kind == provider,
+        };
         let kind = match dialect {
             Dialect::AnthropicMessages | Dialect::GeminiGenerate
                 if recording.provider == "vertex" =>
@@ -156,7 +193,9 @@ impl Part {
         let is_own = client == self.dialect;
         match (self.kind, client) {
             ("ollama", _) if !is_own => "custom",
-            ("openai" | "deepseek" | "openrouter", Dialect::OpenaiResponses) if !is_own => "custom",
+            (kind, Dialect::OpenaiResponses) if !is_own && SERVE_RESPONSES.contains(&kind) => {
+                "custom"
+            }
             _ => self.kind,
         }
     }
@@ -219,6 +258,11 @@ impl Part {
             Dialect::OllamaChat | Dialect::OllamaGenerate => asked != false,
             _ => asked == true,
         }
+    }
+
+    /// Whether its vectors in base64 hold whole numbers of one byte and not `f32`.
+    pub(super) fn has_vectors_of_integers(&self) -> bool {
+        self.kind == "perplexity" && self.dialect == Dialect::OpenaiEmbeddings
     }
 
     /// Whether it was answered with a stream.
@@ -316,11 +360,7 @@ pub(super) fn is_complete(part: &Part, events: &[&String]) -> bool {
                         .is_ok_and(|event| event["choices"][0]["finish_reason"].is_string())
                 })
             };
-            marked
-                || (matches!(
-                    part.kind,
-                    "custom" | "perplexity" | "cerebras" | "huggingface"
-                ) && finished())
+            marked || WITHOUT_END_MARK.contains(&part.kind) && finished()
         }
     }
 }

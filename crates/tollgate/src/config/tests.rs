@@ -612,7 +612,7 @@ mistakes! {
     key_beside_an_issuer: provider!("    type: bedrock\n    region: us-east-1\n    api_key: aaaa\n    auth: aws\n");
     service_account_that_is_none: provider!("    type: custom\n    base_url: http://a\n    auth: {google: {service_account: \"hunter2\"}}\n");
     entra_without_secret: provider!("    type: custom\n    base_url: http://a\n    auth: {entra: {tenant: t, client_id: c}}\n");
-    provider_not_spoken_yet: provider!("    type: ai21labs\n");
+    provider_not_spoken_yet: provider!("    type: sap_ai_core\n");
     provider_name_with_a_slash: "direct_use: true\nproviders: [{name: a/b, type: demo}]\n";
     provider_twice: "direct_use: true\nproviders: [{name: a, type: demo}, {name: a, type: demo}]\n";
     provider_without_address: provider!("    type: azure\n    api_key: $AZURE_API_KEY\n");
@@ -655,7 +655,7 @@ mistakes! {
     key_of_unknown_route: "direct_use: true\nkeys:\n  - {name: k, hash: \"sha256:0000000000000000000000000000000000000000000000000000000000000000\", routes: [chat]}\n";
     key_twice_in_the_list: "direct_use: true\nkeys:\n  - {name: k, hash: \"sha256:0000000000000000000000000000000000000000000000000000000000000000\"}\n  - {name: k, hash: \"sha256:0000000000000000000000000000000000000000000000000000000000000000\"}\n";
     key_with_a_wrong_date: "direct_use: true\nkeys:\n  - {name: k, hash: \"sha256:0000000000000000000000000000000000000000000000000000000000000000\", expires: next week}\n";
-    mlflow_kind_not_spoken_yet: "endpoints:\n  - {name: a, endpoint_type: llm/v1/chat, model: {provider: ai21labs, name: m, config: {ai21labs_api_key: $OPENAI_API_KEY}}}\n";
+    mlflow_kind_not_spoken_yet: "endpoints:\n  - {name: a, endpoint_type: llm/v1/chat, model: {provider: litellm, name: m, config: {litellm_api_key: $OPENAI_API_KEY}}}\n";
     mlflow_without_type: "endpoints:\n  - {name: a, model: {provider: openai, name: m, config: {openai_api_key: $OPENAI_API_KEY}}}\n";
     mlflow_unset_variable: "endpoints:\n  - {name: a, endpoint_type: llm/v1/chat, model: {provider: openai, name: m, config: {openai_api_key: $NOT_THERE}}}\n";
     mlflow_percentages: "endpoints:\n  - {name: a, endpoint_type: llm/v1/chat, model: {provider: ollama, name: m}}\nroutes:\n  - {name: s, task_type: llm/v1/chat, destinations: [{name: a, traffic_percentage: 80}, {name: a, traffic_percentage: 30}]}\n";

@@ -8,6 +8,7 @@ mod callers;
 mod changes;
 mod cohere;
 mod command_line;
+mod copies;
 mod credentials;
 mod faults;
 mod gemini;

@@ -4,9 +4,10 @@ use serde_json::{Value, json, value::RawValue};
 
 use super::super::{
     read::tool_call_id,
+    sources::citations_of,
     wire::{
         Choice, ContentPart, Delta as WireDelta, FunctionPiece, Identity, ReasoningDetail, Told,
-        parse, read_event, seconds, stop_reason, text_of,
+        failed, parse, read_event, seconds, stop_reason, text_of,
     },
 };
 use crate::{
@@ -22,6 +23,8 @@ pub(crate) struct StreamReader {
     started: bool,
     id: String,
     choices: Vec<ChoiceState>,
+    /// What a search found, as the last chunk tells it: every chunk may repeat it.
+    sources: String,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +35,8 @@ struct ChoiceState {
     /// The text or reasoning that is going on.
     open: Option<(Kind, u32)>,
     tool_calls: Vec<ToolCallState>,
+    /// Of the text that is going on; they are told at its end.
+    citations: Vec<Value>,
     /// Why it ended. Told at the end of the stream only: some providers send content after it.
     stop: Option<StopReason>,
 }
@@ -68,11 +73,18 @@ impl ReadEvents for StreamReader {
                 return Ok(());
             }
         };
-        let choices = chunk.choices.as_deref().unwrap_or_default();
+        let choices: &[Choice<'_>] = chunk.choices.as_deref().unwrap_or_default();
         if !choices.is_empty() {
             self.start(Some(event), out);
         }
+        if let Some(sources) = chunk.sources() {
+            sources.get().clone_into(&mut self.sources);
+        }
         for choice in choices {
+            if choice.has_failed() {
+                out.push(StreamEvent::Error(failed(event)));
+                return Ok(());
+            }
             self.choice(choice, out)?;
         }
         if let Some(usage) = chunk.usage() {
@@ -88,6 +100,12 @@ impl ReadEvents for StreamReader {
 
     fn end(&mut self, out: &mut Vec<StreamEvent>) {
         self.start(None, out);
+        if let (Some(choice), Ok(sources)) = (
+            self.choices.first_mut(),
+            serde_json::from_str(&self.sources),
+        ) {
+            choice.cite(citations_of(&sources));
+        }
         for choice in &mut self.choices {
             choice.end(out);
         }
@@ -184,10 +202,11 @@ impl ChoiceState {
         if let Some(function) = &delta.function_call {
             self.tool_call(None, "", Some(function), answer_id, out)?;
         }
-        for (name, raw) in [("audio", delta.audio), ("annotations", delta.annotations)] {
-            if let Some(value) = raw.and_then(parse::<Value>) {
-                self.foreign(name, value, out);
-            }
+        if let Some(audio) = delta.audio.and_then(parse::<Value>) {
+            self.foreign("audio", audio, out);
+        }
+        if let Some(annotations) = delta.annotations.and_then(parse::<Value>) {
+            self.cite(citations_of(&annotations));
         }
         Ok(())
     }
@@ -210,16 +229,30 @@ impl ChoiceState {
                 (Some(data), None, None) => self.redacted(data.into_owned(), out),
                 (_, text, signature) => {
                     self.text(kind, &text.unwrap_or_default(), out);
-                    if let Some(signature) = signature.filter(|signature| !signature.is_empty()) {
-                        let part = self.open(kind, out);
-                        let delta = Delta::Signature(signature.into_owned());
-                        out.push(StreamEvent::Delta {
-                            choice: self.index,
-                            part,
-                            delta,
-                        });
-                    }
+                    self.signature(kind, &signature.unwrap_or_default(), out);
                 }
+            }
+        }
+    }
+
+    fn signature(&mut self, kind: Kind, signature: &str, out: &mut Vec<StreamEvent>) {
+        if signature.is_empty() {
+            return;
+        }
+        let part = self.open(kind, out);
+        out.push(StreamEvent::Delta {
+            choice: self.index,
+            part,
+            delta: Delta::Signature(signature.to_owned()),
+        });
+    }
+
+    /// Keeps citations for the text that is going on, but for addresses that it cites already.
+    fn cite(&mut self, more: Vec<Value>) {
+        for citation in more {
+            let known = |known: &Value| known["url"] == citation["url"];
+            if self.citations.len() < PIECES_MAX && !self.citations.iter().any(known) {
+                self.citations.push(citation);
             }
         }
     }
@@ -237,13 +270,14 @@ impl ChoiceState {
             return self.text(Kind::Text, &text_of(content), out);
         }
         for part in parse::<Vec<ContentPart<'_>>>(content).unwrap_or_default() {
-            for thought in part
-                .thinking
-                .iter()
-                .flatten()
-                .filter_map(|thought| thought.text.as_ref())
-            {
-                self.text(Kind::Reasoning(None), &thought.0, out);
+            for thought in part.thinking.iter().flatten() {
+                let kind = Kind::Reasoning(None);
+                if let Some(text) = &thought.text {
+                    self.text(kind, &text.0, out);
+                }
+                if let Some(signature) = &thought.signature {
+                    self.signature(kind, &signature.0, out);
+                }
             }
             if let Some(text) = &part.text {
                 self.text(Kind::Text, &text.0, out);
@@ -376,12 +410,19 @@ impl ChoiceState {
     }
 
     fn close(&mut self, out: &mut Vec<StreamEvent>) {
-        if let Some((_, part)) = self.open.take() {
-            out.push(StreamEvent::PartStop {
-                choice: self.index,
+        let Some((kind, part)) = self.open.take() else {
+            return;
+        };
+        let choice = self.index;
+        if kind == Kind::Text {
+            let citations = self.citations.drain(..).map(Delta::Citation);
+            out.extend(citations.map(|delta| StreamEvent::Delta {
+                choice,
                 part,
-            });
+                delta,
+            }));
         }
+        out.push(StreamEvent::PartStop { choice, part });
     }
 
     fn end(&mut self, out: &mut Vec<StreamEvent>) {

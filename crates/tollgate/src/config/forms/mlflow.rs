@@ -31,6 +31,7 @@ const CONFIG_KEYS: &[(&str, Meaning)] = &[
     ("mistral_api_key", Meaning::Key),
     ("togetherai_api_key", Meaning::Key),
     ("gemini_api_key", Meaning::Key),
+    ("ai21labs_api_key", Meaning::Key),
     ("token", Meaning::Key),
     ("api_base", Meaning::Setting("base_url")),
     ("openai_api_base", Meaning::Setting("base_url")),
@@ -39,6 +40,7 @@ const CONFIG_KEYS: &[(&str, Meaning)] = &[
     ("host", Meaning::Setting("base_url")),
     ("vertex_project", Meaning::Setting("project")),
     ("vertex_location", Meaning::Setting("location")),
+    ("hf_server_url", Meaning::Setting("base_url")),
     ("openai_api_version", Meaning::Setting("api_version")),
     ("openai_deployment_name", Meaning::Setting("deployment")),
     (

@@ -96,6 +96,10 @@ pub(crate) fn address(
             "a `databricks` provider needs an address",
             "give `base_url`, such as `https://WORKSPACE.cloud.databricks.com`",
         ),
+        "cloudflare" => (
+            "a `cloudflare` provider needs an address",
+            "give `base_url`, such as `https://api.cloudflare.com/client/v4/accounts/ACCOUNT/ai/v1`",
+        ),
         _ => (
             "a `custom` provider needs an address",
             "give `base_url`, such as `https://HOST/v1`",

@@ -462,6 +462,7 @@ fn quirks(kind: &Kind, written: &written::Provider) -> Quirks {
             Some(written::ChatInput::Text) => ChatInput::Text,
             None => kind.quirks.chat_input,
         },
+        ..kind.quirks
     }
 }
 

@@ -1,0 +1,133 @@
+//! The documentation's page of providers, made from the table.
+
+use tollgate_domain::{
+    Accent, Dialect, Otherwise, ReasoningBack, ThinkingSwitch, ToolCallIds, Turns,
+};
+
+use super::{KINDS, Kind, UNSPOKEN};
+
+const HEAD: &str = "\
+# Providers
+
+What a configuration's `type` may be. Letter case, `-` and `_` make no difference. `tollgate providers` lists the same, with how a key is sent;
+`tollgate providers --json` has the addresses and dialects of every endpoint. What speaks a known dialect elsewhere is `type: custom`
+with a `base_url` ([adding a provider](adding-a-provider.md)).
+
+This page is made by `cargo xtask docs`.
+
+| type | also | address | serves | facts from |
+|---|---|---|---|---|
+";
+
+const NOTES: &str = "
+`bedrock` takes a model's id, an inference profile or an ARN as the model's name. With an `api_key` it is Bedrock's bearer key; without, requests are signed
+([configuration](configuration.md#credentials-that-expire)). Chats go to Converse; a text becomes a vector by `InvokeModel`, of Titan (one text a call)
+and Cohere.
+
+Models on `vertex` whose names begin with `claude` are asked in Anthropic's language, all others in Gemini's.
+";
+
+const ACCENTS: &str = "
+## What they take otherwise
+
+A call of OpenAI's own clients passes as it is. A call that is translated is written as the provider takes it:
+
+";
+
+const OTHERS: &str = "
+## Others
+
+| type | instead |
+|---|---|
+";
+
+/// The whole page.
+pub fn page() -> String {
+    let mut page = HEAD.to_owned();
+    for kind in KINDS {
+        page += &row(kind);
+    }
+    page += NOTES;
+    page += ACCENTS;
+    let copies = KINDS.iter().filter(|kind| {
+        kind.endpoints
+            .iter()
+            .any(|endpoint| endpoint.dialect == Dialect::OpenaiChat)
+    });
+    for kind in copies {
+        let told = accent(&kind.quirks.accent);
+        if !told.is_empty() {
+            page += &format!("- `{}`: {}.\n", kind.name, told.join("; "));
+        }
+    }
+    page += OTHERS;
+    for kind in UNSPOKEN {
+        page += &format!("| {} | {} |\n", names(kind.names), kind.instead);
+    }
+    page
+}
+
+fn row(kind: &Kind) -> String {
+    let address = kind
+        .base_url
+        .map_or_else(|| "to be given".to_owned(), |url| format!("`{url}`"));
+    let source = if kind.source.starts_with("https://") {
+        format!("<{}>", kind.source)
+    } else {
+        kind.source.to_owned()
+    };
+    format!(
+        "| `{}` | {} | {address} | {} | {source} |\n",
+        kind.name,
+        names(kind.aliases),
+        kind.tasks().join(", "),
+    )
+}
+
+fn names(names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+/// What an accent says, sentence by sentence.
+fn accent(accent: &Accent) -> Vec<String> {
+    let mut told: Vec<String> = accent
+        .fields
+        .iter()
+        .map(|(name, otherwise)| field(name, *otherwise))
+        .collect();
+    if accent.tool_call_ids == ToolCallIds::Nine {
+        told.push("ids of tool calls have nine letters and digits".to_owned());
+    }
+    told.extend(
+        match accent.reasoning {
+            ReasoningBack::LeftOut => None,
+            ReasoningBack::Content => {
+                Some("what was thought in a loop of tools goes back as `reasoning_content`")
+            }
+            ReasoningBack::Details => Some("what was thought goes back as `reasoning_details`"),
+        }
+        .map(str::to_owned),
+    );
+    told.extend(
+        match accent.thinking {
+            ThinkingSwitch::Effort => None,
+            ThinkingSwitch::Thinking => Some("thinking is switched by `thinking.type`"),
+            ThinkingSwitch::EnableThinking => Some("thinking is switched by `enable_thinking`"),
+        }
+        .map(str::to_owned),
+    );
+    if accent.turns == Turns::Alternating {
+        told.push("speakers take turns, after the operator".to_owned());
+    }
+    told
+}
+
+fn field(name: &str, otherwise: Otherwise) -> String {
+    match otherwise {
+        Otherwise::Taken => format!("`{name}` is taken"),
+        Otherwise::Named(other) => format!("`{name}` is `{other}`"),
+        Otherwise::Dropped => format!("`{name}` is dropped"),
+        Otherwise::Refused => format!("`{name}` is refused"),
+    }
+}
