@@ -16,7 +16,7 @@ use tollgate_dialects::{
     Answer, AnswerForm, ErrorKind, PartStart, StreamEvent, glance, read_answer, read_error,
     stream_of, write_answer,
 };
-use tollgate_domain::{Dialect, Limits, Task, VectorBytes};
+use tollgate_domain::{Dialect, Framing, Limits, Task, VectorBytes};
 use tollgate_telemetry::{AttemptOutcome, AttemptRecord};
 use tollgate_upstream::{
     Admission, KeyState, Lane, NoKey, RequestParts, UpstreamBody, UpstreamRequest, UpstreamResponse,
@@ -347,7 +347,13 @@ impl Run<'_> {
                 body: response.body,
             });
         }
-        if outgoing.streams && !is_json(&response.headers) {
+        let mut response = response;
+        let is_stream = outgoing.streams
+            && (!is_json(&response.headers)
+                || timeout_at(first_token, is_events(&mut response.body, outgoing))
+                    .await
+                    .map_err(|_| Miss::Silent("first_token_timeout"))??);
+        if is_stream {
             return self
                 .open_stream(engaged, outgoing, response.body, first_token)
                 .await;
@@ -661,6 +667,18 @@ async fn collect(
         }
     }
     Ok(first.unwrap_or_else(|| Bytes::from(more)))
+}
+
+/// Whether a body holds events although it is called JSON: some servers forget to say so.
+async fn is_events(body: &mut UpstreamBody, outgoing: &Outgoing) -> Result<bool, Miss> {
+    if outgoing.endpoint.dialect.framing() != Framing::Sse {
+        return Ok(false);
+    }
+    let first = body.peek().await.map_err(Miss::Failed)?;
+    let first = first.trim_ascii_start();
+    Ok([&b"data:"[..], b"event:", b"id:", b"retry:", b":"]
+        .iter()
+        .any(|word| first.starts_with(word)))
 }
 
 /// Whether a body is one JSON object although a stream was asked for: some servers ignore `stream`.

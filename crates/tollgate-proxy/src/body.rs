@@ -1,6 +1,10 @@
 //! A request's body: read whole, within limits of size and time, and decompressed.
 
-use std::{io::Read, pin::pin};
+use std::{
+    io::Read,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
@@ -13,6 +17,11 @@ use crate::refusal::Refusal;
 
 /// Compressed bodies up to this size are decompressed in place; larger ones would hold other requests up.
 const IN_PLACE_BYTES_MAX: usize = 64 << 10;
+
+/// How much of a body that is too large is still read and thrown away, and for how long: many clients write their request whole
+/// before they read the answer, and would see a broken connection in its place.
+const THROWN_AWAY_BYTES_MAX: usize = 64 << 20;
+const THROWN_AWAY_FOR: Duration = Duration::from_secs(2);
 
 /// A body as it came.
 #[derive(Debug)]
@@ -46,15 +55,19 @@ where
     B::Error: std::error::Error,
 {
     let encoding = encoding(headers)?;
-    let too_large = Refusal::BodyTooLarge {
-        bytes_max: limits.body_bytes_max,
-    };
-    if body.size_hint().lower() > limits.body_bytes_max as u64 {
-        return Err(too_large);
+    let bytes_max = limits.body_bytes_max;
+    let mut body = pin!(body);
+    if body.size_hint().lower() > bytes_max as u64 {
+        throw_away(body).await;
+        return Err(Refusal::BodyTooLarge { bytes_max });
     }
-    let wire = timeout(limits.body_timeout, read(body, limits.body_bytes_max))
+    let read = timeout(limits.body_timeout, read_whole(body.as_mut(), bytes_max))
         .await
-        .map_err(|_| Refusal::BodyTooSlow)??;
+        .map_err(|_| Refusal::BodyTooSlow)?;
+    if let Err(Refusal::BodyTooLarge { .. }) = read {
+        throw_away(body).await;
+    }
+    let wire = read?;
     let wire_bytes = wire.len() as u64;
     if encoding == Encoding::Identity {
         return Ok(Collected {
@@ -62,7 +75,6 @@ where
             wire_bytes,
         });
     }
-    let bytes_max = limits.body_bytes_max;
     let bytes = if wire.len() <= IN_PLACE_BYTES_MAX {
         decompress(encoding, &wire, bytes_max)?
     } else {
@@ -76,13 +88,27 @@ where
     Ok(Collected { bytes, wire_bytes })
 }
 
+/// Reads on for a while without keeping anything.
+pub(crate) async fn throw_away<B: Body<Data = Bytes>>(mut body: Pin<&mut B>) {
+    let all = async {
+        let mut bytes = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            if bytes > THROWN_AWAY_BYTES_MAX {
+                return;
+            }
+        }
+    };
+    // It is as well if the time is over.
+    drop(timeout(THROWN_AWAY_FOR, all).await);
+}
+
 /// A body in one piece is not copied.
-async fn read<B>(body: B, bytes_max: usize) -> Result<Bytes, Refusal>
+async fn read_whole<B>(mut body: Pin<&mut B>, bytes_max: usize) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes>,
     B::Error: std::error::Error,
 {
-    let mut body = pin!(body);
     let mut first = Bytes::new();
     let mut all: Option<BytesMut> = None;
     while let Some(frame) = body.frame().await {
@@ -142,7 +168,7 @@ fn decompress(encoding: Encoding, wire: &[u8], bytes_max: usize) -> Result<Bytes
             .read_to_end(&mut bytes),
         Encoding::Zstd => {
             let decoder = ruzstd::decoding::StreamingDecoder::new(wire)
-                .map_err(|error| broken(error.to_string()))?;
+                .map_err(|_| broken("it is not Zstandard".to_owned()))?;
             decoder.take(most).read_to_end(&mut bytes)
         }
     };

@@ -23,6 +23,9 @@ const FUEL: u64 = 200_000;
 /// Bytes that a rendering may give.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
 
+/// Missing paths that are tried one by one, to name only those that are needed; of more all are named.
+const TRIALS_MAX: usize = 16;
+
 /// Bytes that a template may have.
 const TEMPLATE_BYTES_MAX: usize = 64_000;
 
@@ -276,13 +279,40 @@ impl Source {
         }
     }
 
+    /// The paths without which it cannot be filled in; those that it does without are not named.
+    fn missing(&self, input: &Input) -> Vec<String> {
+        let lacking = self.paths.iter().filter(|path| input.lacks(path));
+        let mut lacking: Vec<&String> = lacking.collect();
+        lacking.sort();
+        if lacking.len() > TRIALS_MAX {
+            return lacking.into_iter().cloned().collect();
+        }
+        let is_needed = |path: &&&String| {
+            let others = lacking.iter().filter(|other| other != path);
+            let filled = input.with_nothing_in(others.map(|path| path.as_str()));
+            self.lacks_something(&filled)
+        };
+        lacking
+            .iter()
+            .filter(is_needed)
+            .map(|path| (*path).clone())
+            .collect()
+    }
+
+    fn lacks_something(&self, input: &Input) -> bool {
+        let Ok(template) = self.environment.get_template(NAME) else {
+            return false;
+        };
+        let context = minijinja::context! { input => input.value.clone() };
+        let rendered = template.render_captured_to(context, Bounded::default());
+        rendered.is_err_and(|error| error.kind() == ErrorKind::UndefinedError)
+    }
+
     fn problem(&self, error: &minijinja::Error, input: &Input) -> PromptProblem {
         match error.kind() {
             ErrorKind::OutOfFuel => PromptProblem::TooMuch,
             ErrorKind::UndefinedError => {
-                let lacking = self.paths.iter().filter(|path| input.lacks(path));
-                let mut missing: Vec<String> = lacking.cloned().collect();
-                missing.sort();
+                let mut missing = self.missing(input);
                 if missing.is_empty() {
                     missing.push(
                         error
@@ -354,6 +384,26 @@ impl Input {
             value: Value::from_pairs(fields),
             body,
         }
+    }
+
+    /// The same with an empty text at the end of each of these paths.
+    fn with_nothing_in<'a>(&self, paths: impl Iterator<Item = &'a str>) -> Self {
+        let mut body = self.body.clone();
+        for path in paths {
+            let mut names = path.split('.').skip(1).peekable();
+            let mut here = &mut body;
+            while let Some(name) = names.next() {
+                let empty = match names.peek() {
+                    Some(_) => Json::Object(Map::new()),
+                    None => Json::String(String::new()),
+                };
+                match here.entry(name).or_insert(empty) {
+                    Json::Object(inner) => here = inner,
+                    _ => break,
+                }
+            }
+        }
+        Self::new(&body)
     }
 
     /// Whether a path such as `input.city.name` leads nowhere.
@@ -601,6 +651,19 @@ mod tests {
         assert_eq!(
             problem,
             PromptProblem::Missing(vec!["input.city".to_owned(), "input.day.name".to_owned()])
+        );
+    }
+
+    #[test]
+    fn what_may_be_left_out_is_not_named_as_missing() {
+        let problem = render(
+            "{{ input.need }} {{ input.opt | default('x') }} {% if input.flag %}{{ input.flag.text }}{% endif %} {{ input.word or 'y' }}",
+            json!({}),
+        )
+        .unwrap_err();
+        assert_eq!(
+            problem,
+            PromptProblem::Missing(vec!["input.need".to_owned()])
         );
     }
 

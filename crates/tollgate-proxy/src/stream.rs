@@ -14,6 +14,9 @@ use tollgate_dialects::{
 use tollgate_domain::{Dialect, Framing, StreamEnd, Usage};
 use tollgate_upstream::{Failure, UpstreamBody};
 
+/// How streams of OpenAI's language end.
+const END_MARK: &[u8] = b"[DONE]";
+
 /// Turns the bytes of a provider's stream into those of the client's, as they come.
 #[derive(Debug)]
 pub(crate) struct Relay {
@@ -206,7 +209,7 @@ impl Relay {
                 _ => Poll::Ready(Step::Went),
             },
             Some(Err(failure)) if self.phase == Phase::Flowing => {
-                Poll::Ready(self.broken(Break::Cut(Some(failure))))
+                Poll::Ready(self.connection_broke(failure))
             }
             None if self.phase == Phase::Flowing => Poll::Ready(self.end_of_body()),
             Some(Err(_)) | None => {
@@ -284,6 +287,21 @@ impl Relay {
                 self.write_events()
             }
         }
+    }
+
+    /// The connection broke: unless the end mark had come but for its blank line, the answer is cut.
+    fn connection_broke(&mut self, failure: Failure) -> Step {
+        if let Source::Wire { splitter, .. } = &mut self.source
+            && let Some(mut event) = splitter.finish()
+            && event.data.trim_ascii() == END_MARK
+        {
+            event.raw = [&event.raw, &b"\n\n"[..]].concat().into();
+            match self.event(&event) {
+                Step::Went => {}
+                end => return end,
+            }
+        }
+        self.broken(Break::Cut(Some(failure)))
     }
 
     /// The body has ended cleanly: that is the end of the answer, or it is not.
@@ -388,7 +406,7 @@ impl Relay {
 /// Whether an event's data came to its end: an end mark, or JSON.
 fn is_whole(data: &[u8]) -> bool {
     data.is_empty()
-        || data.trim_ascii() == b"[DONE]"
+        || data.trim_ascii() == END_MARK
         || serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
 }
 

@@ -3,7 +3,7 @@
 
 use std::{
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
 };
 
@@ -112,6 +112,7 @@ async fn beginning(
         bytes_max: limits.body_bytes_max,
     };
     if body.size_hint().lower() > bytes_max {
+        body::throw_away(pin!(body)).await;
         return Err(too_large());
     }
     let deadline = Instant::now() + limits.body_timeout;

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    future::poll_fn,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll},
@@ -90,7 +91,11 @@ pub struct UpstreamResponse {
 /// The body of a provider's answer. Read to its end, it puts its connection back; dropped before, it closes it, which tells the
 /// provider to stop.
 #[derive(Debug)]
-pub struct UpstreamBody(Source);
+pub struct UpstreamBody {
+    source: Source,
+    /// Read already, to see what it is.
+    first: Option<Bytes>,
+}
 
 #[derive(Debug)]
 enum Source {
@@ -136,7 +141,7 @@ impl Upstream {
             return Ok(UpstreamResponse {
                 status,
                 headers,
-                body: UpstreamBody(Source::Demo(body)),
+                body: UpstreamBody::new(Source::Demo(body)),
             });
         }
         let (origin, message) = into_message(request)?;
@@ -231,7 +236,7 @@ impl Upstream {
         UpstreamResponse {
             status: head.status,
             headers: head.headers,
-            body: UpstreamBody(Source::Wire {
+            body: UpstreamBody::new(Source::Wire {
                 body,
                 checkin,
                 decoder,
@@ -333,6 +338,31 @@ impl fmt::Debug for UpstreamRequest {
 
 // === impl UpstreamBody ===
 
+impl UpstreamBody {
+    fn new(source: Source) -> Self {
+        Self {
+            source,
+            first: None,
+        }
+    }
+
+    /// Waits for the first bytes, and leaves them where they are. Empty where there are none.
+    ///
+    /// # Errors
+    /// When the connection breaks before.
+    pub async fn peek(&mut self) -> Result<&[u8], Failure> {
+        while self.first.as_ref().is_none_or(Bytes::is_empty) {
+            self.first = None;
+            let next = poll_fn(|context| Pin::new(&mut *self).poll_frame(context)).await;
+            let Some(frame) = next.transpose()? else {
+                break;
+            };
+            self.first = frame.into_data().ok();
+        }
+        Ok(self.first.as_deref().unwrap_or_default())
+    }
+}
+
 impl Body for UpstreamBody {
     type Data = Bytes;
     type Error = Failure;
@@ -341,7 +371,11 @@ impl Body for UpstreamBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        match &mut self.get_mut().0 {
+        let this = self.get_mut();
+        if let Some(first) = this.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        match &mut this.source {
             Source::Demo(body) => body
                 .poll_data(context)
                 .map(|data| data.map(|data| Ok(Frame::data(data)))),

@@ -1,6 +1,9 @@
 //! Keys, limits, and what a caller is told.
 
-use std::{io::Write, time::Duration};
+use std::{
+    io::{Read, Write},
+    time::Duration,
+};
 
 use serde_json::json;
 use tokio::{
@@ -179,6 +182,22 @@ async fn sizes_and_depths_are_bounded() {
         gateway.post("/v1/chat/completions", &large).await.status,
         413
     );
+
+    // A client that writes all before it reads hears the refusal, too, and no broken connection.
+    let mut stream = std::net::TcpStream::connect(gateway.address()).unwrap();
+    let answer = tokio::task::spawn_blocking(move || {
+        let body = vec![b'y'; 8 << 20];
+        let head = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&body).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    assert!(answer.await.unwrap().starts_with("HTTP/1.1 413"));
 
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     packed.write_all(large.to_string().as_bytes()).unwrap();

@@ -96,8 +96,8 @@ async fn a_stream_cut_anywhere_never_looks_complete() {
             } else {
                 anthropic_events(&["Grü", "ße"]).concat()
             };
-            // The last blank line may be missing where the body ends cleanly.
-            let needed = if ending == Ending::Clean {
+            // The last blank line may be missing where the body ends cleanly, and after `[DONE]`, which nothing can follow.
+            let needed = if ending == Ending::Clean || route == "gpt" {
                 whole.len() - 2
             } else {
                 whole.len()
@@ -122,6 +122,53 @@ async fn a_stream_cut_anywhere_never_looks_complete() {
             },
         )
         .await;
+    }
+}
+
+#[tokio::test]
+async fn an_end_mark_without_its_blank_line_is_the_end_however_the_connection_ends() {
+    let whole = openai_events(&["Hello"]).concat();
+    let (openai, anthropic) = at_each_byte(
+        openai_events(&["Hello"]),
+        anthropic_events(&["Hello"]),
+        |reply, at| reply.only(at, Ending::Cut),
+    )
+    .await;
+    let gateway = gateway(
+        NO_RETRIES,
+        &[("OPENAI", &openai), ("ANTHROPIC", &anthropic)],
+    )
+    .await;
+    for missing in [1, 2] {
+        for path in ["/v1/chat/completions", "/v1/messages"] {
+            let mut call = chat_stream("gpt");
+            call["max_tokens"] = json!(whole.len() - missing);
+            let answer = gateway.post(path, &call).await;
+            assert_eq!(end_marks(&answer), 1, "{path}: {}", answer.text());
+            assert!(answer.text().ends_with("\n\n"), "{}", answer.text());
+            assert!(!answer.text().contains("error"), "{}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn events_that_are_called_json_are_events() {
+    let events = openai_events(&["Hel", "lo"]).concat();
+    let openai = ScriptedProvider::always(Reply::body(200, "application/json", events)).await;
+    let gateway = gateway(
+        NO_RETRIES,
+        &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)],
+    )
+    .await;
+    for path in ["/v1/chat/completions", "/v1/messages"] {
+        let answer = gateway.post(path, &chat_stream("gpt")).await;
+        assert_eq!(
+            (answer.status, end_marks(&answer)),
+            (200, 1),
+            "{}",
+            answer.text()
+        );
+        assert!(answer.text().contains("Hel"), "{}", answer.text());
     }
 }
 
