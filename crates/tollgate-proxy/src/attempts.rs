@@ -261,7 +261,10 @@ impl Run<'_> {
         });
         let mut engaged = Engaged::new(lane, key, &self.worker.gateway);
         let started = engaged.started;
-        let result = self.converse(&engaged, outgoing).await;
+        let result = self
+            .converse(&engaged, outgoing)
+            .await
+            .map_err(|miss| miss.discreet(lane));
         engaged.heard = true;
         let duration = started.elapsed();
         self.account.waited(duration);

@@ -254,9 +254,10 @@ impl StreamReply {
         self.patience.trail();
     }
 
-    fn broken(&mut self, how: Break) {
+    fn broken(&mut self, mut how: Break) {
         self.over = true;
         if let Some(engaged) = self.engaged.take() {
+            how = how.discreet(engaged.lane());
             engaged.broke(&how);
         }
         self.account.record.error_code = Some("stream_broken".into());

@@ -12,7 +12,7 @@ use tollgate_dialects::{
     StreamReader, StreamWriter, Watch,
 };
 use tollgate_domain::{Dialect, Framing, StreamEnd, Usage};
-use tollgate_upstream::{Failure, UpstreamBody};
+use tollgate_upstream::{Failure, Lane, UpstreamBody};
 
 /// How streams of OpenAI's language end.
 const END_MARK: &[u8] = b"[DONE]";
@@ -410,9 +410,38 @@ fn is_whole(data: &[u8]) -> bool {
         || serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
 }
 
+/// An error of the provider's without its credentials and address.
+pub(crate) fn discreet(error: ProviderError, lane: &Lane) -> ProviderError {
+    let masked = |text: String| lane.discreet(&text).into_owned();
+    ProviderError {
+        message: masked(error.message),
+        code: error.code.map(masked),
+        param: error.param.map(masked),
+        ..error
+    }
+}
+
 // === impl Break ===
 
 impl Break {
+    /// The same without the provider's credentials and address; an event that shows them does not go on as it came.
+    pub(crate) fn discreet(self, lane: &Lane) -> Self {
+        match self {
+            Self::Said { error, raw } => {
+                let is_discreet = |raw: &Bytes| {
+                    let text = String::from_utf8_lossy(raw);
+                    lane.discreet(&text) == text
+                };
+                Self::Said {
+                    error: discreet(error, lane),
+                    raw: raw.filter(is_discreet),
+                }
+            }
+            Self::Unreadable(problem) => Self::Unreadable(lane.discreet(&problem).into_owned()),
+            other => other,
+        }
+    }
+
     /// The error as the client is told it.
     pub(crate) fn into_provider_error(self) -> ProviderError {
         match self {

@@ -1,6 +1,6 @@
 //! Every target made ready: its address, its keys, its health.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri, header, uri::PathAndQuery};
@@ -12,6 +12,7 @@ use tollgate_domain::{
 use crate::{
     budget::RetryBudget,
     client::UpstreamRequest,
+    discretion::Discretion,
     health::Health,
     keys::{Credential, KeyRing, KeyState},
     request_body::RequestBody,
@@ -50,6 +51,7 @@ struct ProviderState {
     /// Of the models that are asked for without a route: they are the caller's choice and not known ahead.
     direct_health: Arc<Health>,
     headers: HeaderMap,
+    discretion: Discretion,
 }
 
 /// A target made ready.
@@ -175,6 +177,7 @@ impl ProviderState {
                 .map(|known| Arc::clone(&known.direct_health))
                 .unwrap_or_default(),
             headers,
+            discretion: Discretion::of(provider),
             provider: Arc::clone(provider),
         }
     }
@@ -245,6 +248,11 @@ impl Lane {
     /// Who answers.
     pub fn provider(&self) -> &Provider {
         &self.state.provider
+    }
+
+    /// What the provider said, without its credentials and its address.
+    pub fn discreet<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.state.discretion.masked(text)
     }
 
     /// The provider's keys.

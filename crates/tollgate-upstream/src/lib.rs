@@ -11,6 +11,7 @@ mod client;
 mod connect;
 mod decode;
 mod demo;
+mod discretion;
 mod failure;
 mod fleet;
 mod health;

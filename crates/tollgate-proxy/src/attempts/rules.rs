@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use tollgate_dialects::{ErrorKind, ProviderError};
-use tollgate_upstream::{Failure, FailureKind, TokenFailure};
+use tollgate_upstream::{Failure, FailureKind, Lane, TokenFailure};
 
-use crate::{refusal::Refusal, stream::Break};
+use crate::{
+    refusal::Refusal,
+    stream::{Break, discreet},
+};
 
 /// Why an attempt did not answer.
 #[derive(Debug)]
@@ -59,6 +62,15 @@ pub(super) enum Bench {
 }
 
 impl Miss {
+    /// The same without the provider's credentials and address, wherever its own words are told.
+    pub(super) fn discreet(self, lane: &Lane) -> Self {
+        match self {
+            Self::Said(error) => Self::Said(discreet(error, lane)),
+            Self::Unreadable(problem) => Self::Unreadable(lane.discreet(&problem).into_owned()),
+            other => other,
+        }
+    }
+
     /// The text for the log, causes included.
     pub(super) fn detail(&self) -> String {
         match self {

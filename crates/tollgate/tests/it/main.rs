@@ -10,6 +10,7 @@ mod cohere;
 mod command_line;
 mod copies;
 mod credentials;
+mod discretion;
 mod faults;
 mod gemini;
 mod media;
