@@ -33,6 +33,8 @@ pub struct Provider {
     pub quirks: Quirks,
     /// How long to wait for it.
     pub timeouts: Timeouts,
+    /// Whether its host's name may lead to a private address although it looks public.
+    pub private_addresses: bool,
 }
 
 impl Provider {

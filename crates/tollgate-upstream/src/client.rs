@@ -75,6 +75,8 @@ pub struct UpstreamRequest {
     pub body: RequestBody,
     /// How the provider is reached.
     pub(crate) transport: Transport,
+    /// Whether a name that looks public may lead into the private network.
+    pub(crate) allows_private: bool,
 }
 
 /// A provider's answer, its body still to come.
@@ -300,6 +302,7 @@ fn into_message(request: UpstreamRequest) -> Result<(Origin, Request<RequestBody
         tls,
         host: authority.host().into(),
         port,
+        allows_private: request.allows_private,
     };
     let host = host_of(uri).ok_or_else(|| Failure::plain(FailureKind::Dns))?;
     let mut message = Request::new(request.body);

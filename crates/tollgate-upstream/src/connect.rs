@@ -20,6 +20,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    addresses::may_reach,
     failure::{Failure, FailureKind},
     request_body::RequestBody,
 };
@@ -36,6 +37,8 @@ pub(crate) struct Origin {
     pub(crate) tls: bool,
     pub(crate) host: Arc<str>,
     pub(crate) port: u16,
+    /// Whether its name may lead into the private network, whatever it looks like.
+    pub(crate) allows_private: bool,
 }
 
 /// Makes connections.
@@ -140,8 +143,15 @@ async fn tcp(origin: &Origin, deadline: Instant) -> Result<TcpStream, Failure> {
     let found = lookup_host((host, origin.port))
         .await
         .map_err(|error| Failure::new(FailureKind::Dns, error))?;
-    let addresses: Vec<SocketAddr> = found.collect();
-    let mut last = Failure::plain(FailureKind::Dns);
+    let found: Vec<SocketAddr> = found.collect();
+    let may_reach = |found: &&SocketAddr| may_reach(host, found.ip(), origin.allows_private);
+    let addresses: Vec<&SocketAddr> = found.iter().filter(may_reach).collect();
+    let mut last = if addresses.len() < found.len() {
+        let text = "`private_addresses: true` at the provider allows it, but for link-local ones";
+        Failure::new(FailureKind::PrivateAddress, text)
+    } else {
+        Failure::plain(FailureKind::Dns)
+    };
     for (index, address) in addresses.iter().enumerate() {
         let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
         let share = deadline.saturating_duration_since(Instant::now()) / left;

@@ -14,6 +14,8 @@ pub struct Failure {
 pub enum FailureKind {
     /// The host's name has no address.
     Dns,
+    /// The host's name leads into the private network, which is not allowed.
+    PrivateAddress,
     /// The connection was refused or is impossible.
     Connect,
     /// No connection in time.
@@ -37,6 +39,7 @@ impl FailureKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dns => "dns",
+            Self::PrivateAddress => "private_address",
             Self::Connect => "connect",
             Self::ConnectTimeout => "connect_timeout",
             Self::Tls => "tls",
@@ -113,6 +116,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             FailureKind::Dns => "the host's name has no address",
+            FailureKind::PrivateAddress => {
+                "the host's name leads to a private address, which is not allowed"
+            }
             FailureKind::Connect => "no connection to the provider",
             FailureKind::ConnectTimeout => "no connection to the provider in time",
             FailureKind::Tls => "the TLS handshake failed",

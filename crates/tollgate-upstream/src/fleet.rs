@@ -382,6 +382,7 @@ impl Lane {
             headers,
             body,
             transport: self.state.provider.transport.clone(),
+            allows_private: self.state.provider.private_addresses,
         }
     }
 }

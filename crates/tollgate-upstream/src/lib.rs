@@ -6,6 +6,7 @@
 
 pub mod providers;
 
+mod addresses;
 mod budget;
 mod client;
 mod connect;

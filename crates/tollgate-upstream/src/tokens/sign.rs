@@ -98,6 +98,7 @@ mod tests {
             headers,
             body: RequestBody::whole(Bytes::from_static(body.as_bytes())),
             transport: Transport::Http,
+            allows_private: false,
         };
         let keys = AwsKeys {
             id: "AKIDEXAMPLE".into(),

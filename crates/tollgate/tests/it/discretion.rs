@@ -1,9 +1,9 @@
-//! What a provider says about the credentials that it got and about where it is: not told to clients, and not logged.
+//! What is kept from whom: a provider's credentials and address from clients and the log, the private network from providers' names.
 
 use serde_json::json;
 use tollgate_testkit::{Received, Reply, ScriptedProvider, TestGateway};
 
-use crate::stage::{chat, chat_stream, gateway, openai_events};
+use crate::stage::{chat, chat_stream, gateway, openai_answer, openai_events};
 
 const ONE_PROVIDER: &str = r#"
 providers:
@@ -86,4 +86,32 @@ async fn an_error_within_a_stream_tells_neither_credentials_nor_the_address() {
     .await;
     let gateway = gateway(ONE_PROVIDER, &[("OPENAI", &provider)]).await;
     assert_discreet(&gateway, &place(&provider), &chat_stream("gpt"), 200).await;
+}
+
+/// A name that looks public, and that every resolver takes for 127.0.0.1.
+const LOOKS_PUBLIC: &str = "127.1";
+
+#[tokio::test]
+async fn a_name_that_looks_public_leads_into_the_private_network_only_where_that_is_allowed() {
+    let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
+    for (host, more, status) in [
+        (LOOKS_PUBLIC, "", 502),
+        (LOOKS_PUBLIC, "private_addresses: true, ", 200),
+        ("localhost", "", 200),
+        ("127.0.0.1", "", 200),
+    ] {
+        let base = provider.url().replace("127.0.0.1", host);
+        let configuration = ONE_PROVIDER.replace("OPENAI", &base).replace(
+            "    api_key",
+            &format!("    {}\n    api_key", more.trim_end_matches(", ")),
+        );
+        let gateway = gateway(&configuration, &[]).await;
+        let answer = gateway.post("/v1/chat/completions", &chat("gpt")).await;
+        assert_eq!(answer.status, status, "{host} {more}: {}", answer.text());
+        let call = &gateway.wait_for_calls(1).await[0];
+        if status == 502 {
+            assert_eq!(call["attempts"][0]["failure"], "private_address", "{call}");
+            assert!(!answer.text().contains(host), "{}", answer.text());
+        }
+    }
 }

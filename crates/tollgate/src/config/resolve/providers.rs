@@ -150,6 +150,7 @@ fn provider(
         params,
         quirks: quirks(kind, written),
         timeouts: timeouts(&written.timeouts, at.key("timeouts"), problems),
+        private_addresses: written.private_addresses.unwrap_or(false),
     })
 }
 

@@ -66,6 +66,9 @@ pub(crate) struct Provider {
     pub(crate) params: Map<String, Value>,
     /// How long to wait for it.
     pub(crate) timeouts: Timeouts,
+    /// Whether the host of `base_url` may lead to a private address although its name looks public. Addresses and private names (`localhost`,
+    /// `vllm`, `vllm.models.svc`) may anyway. Default: `false`.
+    pub(crate) private_addresses: Option<bool>,
 }
 
 /// A credential.

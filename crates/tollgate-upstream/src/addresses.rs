@@ -1,0 +1,163 @@
+//! Which addresses a provider's name may lead to: a name that looks public must not lead into the private network, unless the operator
+//! says so. What is written as an address is what the operator wants.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Ends of names that are private by themselves: RFC 6761, RFC 6762, RFC 8375, what ICANN keeps for private use, and Kubernetes' services.
+const PRIVATE_SUFFIXES: &[&str] = &[
+    ".localhost",
+    ".local",
+    ".internal",
+    ".home.arpa",
+    ".lan",
+    ".intranet",
+    ".corp",
+    ".private",
+    ".test",
+    ".svc",
+];
+
+/// The one name that is meant to lead to a link-local address
+/// (<https://cloud.google.com/compute/docs/metadata/querying-metadata>, read 2026-11).
+const METADATA_NAME: &str = "metadata.google.internal";
+
+/// What kind of place an address is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Public,
+    /// This machine, or the private network.
+    Private,
+    /// Link-local, as metadata servers are, or nowhere at all.
+    Special,
+}
+
+/// Whether a connection may be made to an address that a provider's host stands for.
+pub(crate) fn may_reach(host: &str, address: IpAddr, allows_private: bool) -> bool {
+    if host.parse::<IpAddr>().is_ok() {
+        return true;
+    }
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    match place(address) {
+        Place::Public => true,
+        Place::Private => allows_private || is_private_name(&host),
+        Place::Special => host == METADATA_NAME,
+    }
+}
+
+fn is_private_name(host: &str) -> bool {
+    !host.contains('.') || PRIVATE_SUFFIXES.iter().any(|end| host.ends_with(end))
+}
+
+fn place(address: IpAddr) -> Place {
+    match address.to_canonical() {
+        IpAddr::V4(address) => place_v4(address),
+        IpAddr::V6(address) => embedded(address).map_or_else(|| place_v6(address), place_v4),
+    }
+}
+
+fn place_v4(address: Ipv4Addr) -> Place {
+    match address.octets() {
+        [0 | 224..=255, ..] | [169, 254, ..] => Place::Special,
+        // Alibaba Cloud's metadata server.
+        [100, 100, 100, 200] => Place::Special,
+        [10 | 127, ..] | [172, 16..=31, ..] | [192, 168, ..] => Place::Private,
+        // Carriers' networks, benchmarks, and what is kept for protocols and examples.
+        [100, 64..=127, ..] | [198, 18 | 19, ..] | [192, 0, 0 | 2, _] => Place::Private,
+        [198, 51, 100, _] | [203, 0, 113, _] => Place::Private,
+        _ => Place::Public,
+    }
+}
+
+fn place_v6(address: Ipv6Addr) -> Place {
+    match address.segments() {
+        // AWS's metadata server.
+        [0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254] => Place::Special,
+        [0, 0, 0, 0, 0, 0, 0, 1] => Place::Private,
+        [0, 0, 0, 0, 0, 0, 0, 0] | [0xfe80..=0xfebf | 0xff00..=0xffff, ..] => Place::Special,
+        [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] | [0x2001, 0x0db8, ..] => Place::Private,
+        _ => Place::Public,
+    }
+}
+
+/// The address of IPv4 that one of IPv6 stands for: translated (RFC 6052), 6to4 (RFC 3056), or "compatible".
+fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [a, b, c, d, e, f, high, low] = address.segments();
+    let (high, low) = match [a, b, c, d, e, f] {
+        [0x0064, 0xff9b, 0 | 1, ..] => (high, low),
+        [0x2002, ..] => (b, c),
+        [0, 0, 0, 0, 0, 0] if high != 0 => (high, low),
+        _ => return None,
+    };
+    let [first, second] = high.to_be_bytes();
+    let [third, fourth] = low.to_be_bytes();
+    Some(Ipv4Addr::new(first, second, third, fourth))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reaches(host: &str, address: &str, allows_private: bool) -> bool {
+        may_reach(host, address.parse().unwrap(), allows_private)
+    }
+
+    #[test]
+    fn a_public_name_leads_into_the_private_network_only_where_that_is_allowed() {
+        for address in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.31.0.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "::1",
+            "fc00::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::",
+            "::127.0.0.1",
+        ] {
+            assert!(!reaches("api.example.com", address, false), "{address}");
+            assert!(reaches("api.example.com", address, true), "{address}");
+            for host in [
+                "localhost",
+                "vllm",
+                "vllm.models.svc",
+                "LLM.corp.",
+                "host.docker.internal",
+            ] {
+                assert!(reaches(host, address, false), "{host} {address}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_name_leads_to_a_metadata_server_or_nowhere() {
+        for address in [
+            "169.254.169.254",
+            "100.100.100.200",
+            "0.0.0.0",
+            "255.255.255.255",
+            "224.0.0.1",
+            "::",
+            "fe80::1",
+            "ff02::1",
+            "fd00:ec2::254",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+        ] {
+            for host in ["api.example.com", "localhost", "evil.internal"] {
+                assert!(!reaches(host, address, true), "{host} {address}");
+            }
+        }
+        assert!(reaches(METADATA_NAME, "169.254.169.254", false));
+    }
+
+    #[test]
+    fn what_is_public_or_written_as_an_address_is_reached() {
+        for address in ["8.8.8.8", "2606:4700::1111", "172.32.0.1", "100.128.0.1"] {
+            assert!(reaches("api.example.com", address, false), "{address}");
+        }
+        assert!(reaches("169.254.169.254", "169.254.169.254", false));
+        assert!(reaches("fd00::1", "fd00::1", false));
+    }
+}
