@@ -248,6 +248,7 @@ impl Run<'_> {
         }
         let record = &mut self.account.record;
         record.target = Some(lane.name().clone());
+        record.tags = self.question.route().tags(lane.name()).to_vec();
         record.provider_kind = Some(Arc::clone(&lane.provider().kind));
         record.model = Some(Arc::clone(lane.model()));
         record.attempts.push(AttemptRecord {

@@ -100,7 +100,8 @@ fn route_of(compiled: &CompiledRoute) -> Value {
         .iter()
         .map(|choice| match choice {
             Choice::Target(target) => {
-                json!({"target": target.name.as_str(), "weight": target.weight})
+                let tags: Vec<&str> = target.tags.iter().map(|tag| &**tag).collect();
+                json!({"target": target.name.as_str(), "weight": target.weight, "tags": tags})
             }
             Choice::Nested { weight, strategy } => {
                 json!({"strategy": strategy.as_str(), "weight": weight})

@@ -683,6 +683,7 @@ impl<'a> Visit<'a> {
             usage: Usage::default(),
             finish_reason: None,
             params: Params::default(),
+            tags: Vec::new(),
             dropped: Vec::new(),
             duration: Duration::ZERO,
             provider_time: Duration::ZERO,

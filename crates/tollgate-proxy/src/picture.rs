@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use http::HeaderValue;
 use tollgate_domain::{
-    Choice, DirectUse, Retries, Route, RouteName, Snapshot, Strategy, Target, Task,
+    Choice, DirectUse, Retries, Route, RouteName, Snapshot, Strategy, Target, TargetName, Task,
 };
 use tollgate_upstream::Fleet;
 
@@ -34,6 +34,8 @@ pub(crate) struct CompiledRoute {
     pub(crate) route: Arc<Route>,
     /// Its strategy, with its targets looked up.
     pub(crate) tree: Tree,
+    /// Those of its targets that have tags.
+    tagged: Vec<Arc<Target>>,
     /// Its prompt, compiled.
     pub(crate) template: Option<Template>,
     /// Its name, as answers carry it.
@@ -147,6 +149,7 @@ impl Picture {
         Some(Arc::new(CompiledRoute {
             route,
             tree: Tree::single(lane),
+            tagged: Vec::new(),
             template: None,
             header,
         }))
@@ -191,12 +194,25 @@ impl CompiledRoute {
                 .lane(&target.name)
                 .expect("the fleet was built from the same snapshot")
         };
+        let targets = route.strategy.targets();
+        let tagged = targets.into_iter().filter(|target| !target.tags.is_empty());
         Ok(Self {
             tree: Tree::build(&route.strategy, &lane),
+            tagged: tagged.cloned().collect(),
             template,
             header: header_value(route.name.as_str()),
             route: Arc::clone(route),
         })
+    }
+}
+
+impl CompiledRoute {
+    /// The words that the configuration has for a target in this route.
+    pub(crate) fn tags(&self, target: &TargetName) -> &[Arc<str>] {
+        let mut tagged = self.tagged.iter();
+        tagged
+            .find(|tagged| tagged.name == *target)
+            .map_or(&[], |tagged| &tagged.tags)
     }
 }
 

@@ -31,6 +31,8 @@ pub struct CallRecord {
     pub model_asked: Option<String>,
     /// Who answered (or failed last).
     pub target: Option<TargetName>,
+    /// The words that the configuration has for that target in this route.
+    pub tags: Vec<Arc<str>>,
     /// The kind of that provider, such as `openai`.
     pub provider_kind: Option<Arc<str>>,
     /// The model that the provider was asked for.

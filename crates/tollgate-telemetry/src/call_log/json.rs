@@ -80,6 +80,8 @@ struct Line<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     max_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<&'a str>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     dropped: &'a [String],
     request_bytes: u64,
@@ -141,6 +143,7 @@ pub(super) fn format(record: &CallRecord, line: &mut Vec<u8>) {
         temperature: record.params.temperature,
         top_p: record.params.top_p,
         max_tokens: record.params.max_tokens,
+        tags: record.tags.iter().map(|tag| &**tag).collect(),
         dropped: &record.dropped,
         request_bytes: record.request_bytes,
         response_bytes: record.response_bytes,

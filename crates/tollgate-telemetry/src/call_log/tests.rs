@@ -62,6 +62,7 @@ pub(crate) fn record() -> CallRecord {
             max_tokens: Some(100),
             stream: true,
         },
+        tags: vec!["canary".into()],
         dropped: vec!["seed".to_owned()],
         duration: Duration::from_millis(400),
         provider_time: Duration::from_millis(149),

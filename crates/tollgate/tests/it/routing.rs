@@ -14,6 +14,7 @@ routes:
   - {name: turns, model: {strategy: {type: round_robin, models: [{provider: p, name: a}, {provider: p, name: b}, {provider: p, name: c}]}}}
   - {name: split, model: {strategy: {type: ratio, models: [{provider: p, name: a, weight: 90}, {provider: p, name: b, weight: 10}, {provider: p, name: c, weight: 0}]}}}
   - {name: sticky, model: {strategy: {type: ratio, sticky: {header: x-user}, models: [{provider: p, name: a, weight: 1}, {provider: p, name: b, weight: 1}]}}}
+  - {name: tagged, model: {strategy: {type: ordered, models: [{provider: p, name: broken, tags: [old]}, {provider: p, name: b, tags: [canary, eu]}]}}}
   - {name: busy, model: {strategy: {type: least_busy, models: [{provider: p, name: slow}, {provider: p, name: b}]}}}
   - {name: fast, model: {strategy: {type: fastest, models: [{provider: p, name: slow}, {provider: p, name: b}]}}}
   - {name: weighted, model: {strategy: {type: round_robin, models: [{provider: p, name: a, weight: 3}, {provider: p, name: b}, {provider: p, name: c, weight: 0}]}}}
@@ -137,4 +138,15 @@ async fn aliases_and_direct_use_are_names_too() {
             .status,
         404
     );
+}
+
+#[tokio::test]
+async fn a_targets_tags_are_in_the_log() {
+    let (gateway, _provider) = stage().await;
+    for route in ["tagged", "turns"] {
+        gateway.post("/v1/chat/completions", &chat(route)).await;
+    }
+    let calls = gateway.wait_for_calls(2).await;
+    assert_eq!(calls[0]["tags"], json!(["canary", "eu"]));
+    assert_eq!(calls[1].get("tags"), None);
 }
