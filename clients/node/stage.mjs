@@ -1,4 +1,4 @@
-// A scripted provider of both languages, and a gateway in front of it.
+// A scripted provider of each language, and a gateway in front of it.
 
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -6,6 +6,8 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+
+import { others } from "./others.mjs";
 
 export const key = "tg_clients";
 
@@ -47,9 +49,17 @@ direct_use: true
 providers:
   - {name: openai, type: openai, api_key: sk-up-1, base_url: "${url}/v1"}
   - {name: anthropic, type: anthropic, api_key: sk-ant-1, base_url: "${url}"}
+  - {name: gemini, type: gemini, api_key: AIza-1, base_url: "${url}"}
+  - {name: cohere, type: cohere, api_key: co-1, base_url: "${url}"}
+  - {name: ollama, type: custom, dialect: ollama, base_url: "${url}"}
+  - {name: elsewhere, type: custom, api_key: sk-up-2, base_url: "${url}/v1"}
 routes:
   - {name: gpt, model: {provider: openai, name: plain}}
   - {name: claude, model: {provider: anthropic, name: plain}}
+  - {name: flash, model: {provider: gemini, name: plain}}
+  - {name: command, model: {provider: cohere, name: plain}}
+  - {name: llama, model: {provider: ollama, name: plain}}
+  - {name: chat-only, model: {provider: elsewhere, name: plain}}
   - {name: vectors, route_type: llm/v1/embeddings, model: {provider: openai, name: plain}}
 keys:
   - {name: clients, hash: "sha256:${createHash("sha256").update(key).digest("hex")}"}
@@ -79,6 +89,12 @@ function answer(path, asked, response) {
   const anthropic = path === "/v1/messages";
   if (asked.model === "picky") return send(response, 400, anthropic ? { type: "error", error: { type: "invalid_request_error", message: "no" } } : { error: { message: "no", type: "invalid_request_error", param: null, code: null } });
   if (path === "/v1/embeddings") return send(response, 200, vectors(asked));
+  const other = others(path, asked, words, call);
+  if (other?.whole) return send(response, 200, other.whole);
+  if (other) {
+    response.writeHead(200, { "content-type": other.type ?? "text/event-stream" });
+    return response.end(other.events.join(""));
+  }
   if (!asked.stream) return send(response, 200, anthropic ? anthropicAnswer(asked) : openaiAnswer(asked));
   response.writeHead(200, { "content-type": "text/event-stream" });
   const events = [...(anthropic ? anthropicEvents(asked) : openaiEvents(asked))];
@@ -94,12 +110,16 @@ function send(response, status, value) {
   response.end(JSON.stringify(value));
 }
 
-const usesTools = (asked) => Boolean(asked.tools);
+const usesTools = (asked) => {
+  const { role, content } = asked.messages.at(-1);
+  return Boolean(asked.tools) && role !== "tool" && content?.[0]?.type !== "tool_result";
+};
+const textFor = (asked) => (asked.response_format?.json_schema || asked.output_config?.format ? '{"name": "Ann", "age": 7}' : words.join(""));
 
 function openaiAnswer(asked) {
   const message = usesTools(asked)
     ? { role: "assistant", content: null, tool_calls: [{ id: call.id, type: "function", function: { name: call.name, arguments: JSON.stringify(call.input) } }] }
-    : { role: "assistant", content: words.join("") };
+    : { role: "assistant", content: textFor(asked) };
   return { id: "chatcmpl-1", object: "chat.completion", created: 1, model: "gpt", choices: [{ index: 0, message, finish_reason: usesTools(asked) ? "tool_calls" : "stop" }], usage: usage.openai };
 }
 
@@ -118,7 +138,7 @@ function* openaiEvents(asked) {
 }
 
 function anthropicAnswer(asked) {
-  const block = usesTools(asked) ? { type: "tool_use", ...call } : { type: "text", text: words.join("") };
+  const block = usesTools(asked) ? { type: "tool_use", ...call } : { type: "text", text: textFor(asked) };
   return { id: "msg_1", type: "message", role: "assistant", model: "claude", content: [block], stop_reason: usesTools(asked) ? "tool_use" : "end_turn", stop_sequence: null, usage: usage.anthropic };
 }
 

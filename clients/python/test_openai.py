@@ -5,7 +5,8 @@ import pydantic
 import pytest
 
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}]
-ROUTES = ["gpt", "claude"]
+ROUTES = ["gpt", "claude", "flash", "command", "llama"]
+WITHOUT_CACHE = ["command", "llama"]  # they do not tell what they had read before
 
 
 @pytest.fixture
@@ -22,7 +23,9 @@ def test_chat(client, provider, route):
     answer = client.chat.completions.create(**hello(route))
     assert answer.choices[0].message.content == "Hello wörld"
     assert answer.choices[0].finish_reason == "stop"
-    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.prompt_tokens_details.cached_tokens) == (12, 7, 4)
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (12, 7)
+    if route not in WITHOUT_CACHE:
+        assert answer.usage.prompt_tokens_details.cached_tokens == 4
     assert answer._request_id
     assert "tg_clients" not in str(provider.received[0]["headers"])
 
@@ -50,7 +53,9 @@ def test_parallel_tools_and_their_results(client, provider, route, streamed):
             message = stream.get_final_completion().choices[0].message
     else:
         message = client.chat.completions.create(**call).choices[0].message
-    assert [(tool.id, tool.function.name) for tool in message.tool_calls] == [("call_1", "weather"), ("call_2", "weather")]
+    assert [tool.function.name for tool in message.tool_calls] == ["weather", "weather"]
+    if route != "flash":  # which gives its calls no ids
+        assert [tool.id for tool in message.tool_calls] == ["call_1", "call_2"]
     assert '"Rome"' in message.tool_calls[0].function.arguments
     asked = [{"id": tool.id, "type": "function", "function": {"name": tool.function.name, "arguments": tool.function.arguments}} for tool in message.tool_calls]
     call["messages"].append({"role": "assistant", "tool_calls": asked})
@@ -61,7 +66,7 @@ def test_parallel_tools_and_their_results(client, provider, route, streamed):
         assert [block["tool_use_id"] for block in results] == ["call_1", "call_2"]
 
 
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("route", ["gpt", "claude", "flash"])
 def test_structured_output(client, route):
     class Person(pydantic.BaseModel):
         name: str

@@ -119,6 +119,10 @@ fn read_message(mut fields: Fields, function_calls: &mut usize) -> Result<Messag
     };
     content.extend(read_content(&mut fields)?);
     if role == Role::Assistant {
+        // Mistral's client says in every message that the answer does not begin with it.
+        if fields.peek("prefix") == Some(&Value::Bool(false)) {
+            drop(fields.any("prefix"));
+        }
         read_refusal(&mut fields, &mut content)?;
         read_tool_calls(&mut fields, &mut content)?;
         if let Some(call) = fields.any("function_call") {

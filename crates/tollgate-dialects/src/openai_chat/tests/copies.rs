@@ -358,3 +358,22 @@ fn a_choice_that_failed_is_an_error_and_no_end() {
         assert!(read_answer(OPENAI, Task::Chat, body.to_string().as_bytes()).is_err());
     }
 }
+
+#[test]
+fn a_message_that_the_answer_does_not_begin_with_is_like_any_other() {
+    let call = |prefix: bool| {
+        let said = json!({"role": "assistant", "content": "Ho", "prefix": prefix});
+        let body = json!({"model": "m", "messages": [user("Hi"), said, user("?")]});
+        let call = read_call(OPENAI, body.to_string().as_bytes()).unwrap();
+        let form = CallForm {
+            dialect: ANTHROPIC,
+            model: Some("m"),
+            stream_usage: StreamUsage::Unasked,
+            chat_input: ChatInput::Messages,
+            drop_unsupported: false,
+        };
+        crate::write_call(&call, &form).map_err(|unsupported| unsupported.fields)
+    };
+    assert!(call(false).is_ok_and(|written| written.dropped.is_empty()));
+    assert_eq!(call(true), Err(vec!["messages.prefix".to_owned()]));
+}
