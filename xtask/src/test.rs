@@ -138,34 +138,40 @@ fn python_clients() -> Result<()> {
         )
         .arg(&requirements))
     })?;
-    // The generation before has the same name, so that it lives apart.
-    let older = environment.join("older");
-    let requirements = folder.join("requirements-older.txt");
-    install_once(&requirements, &older, || {
+    // The generation before has the same name, and LlamaIndex wants another OpenAI client: they live apart.
+    install_apart(&environment, "older", &["--no-deps"])?;
+    install_apart(&environment, "llama-index", &[])?;
+    run(command(&python, &["-m", "pytest", "--quiet"])
+        .arg(&folder)
+        .env("TOLLGATE_BIN", program()))
+}
+
+/// Installs what `requirements-NAME.txt` lists into a folder of its own within the environment.
+fn install_apart(environment: &Path, name: &str, options: &[&str]) -> Result<()> {
+    let requirements = root().join(format!("clients/python/requirements-{name}.txt"));
+    let folder = environment.join(name);
+    install_once(&requirements, &folder, || {
         println!(
-            "Installing the older Python clients named in {}.",
+            "Installing the Python clients named in {}.",
             requirements.display()
         );
         run(command(
-            &python,
+            environment.join("bin/python"),
             &[
                 "-m",
                 "pip",
                 "install",
                 "--quiet",
                 "--disable-pip-version-check",
-                "--no-deps",
                 "--upgrade",
-                "--target",
             ],
         )
-        .arg(&older)
+        .args(options)
+        .arg("--target")
+        .arg(&folder)
         .arg("--requirement")
         .arg(&requirements))
-    })?;
-    run(command(&python, &["-m", "pytest", "--quiet"])
-        .arg(&folder)
-        .env("TOLLGATE_BIN", program()))
+    })
 }
 
 /// The official Node.js clients.
