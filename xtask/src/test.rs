@@ -163,6 +163,8 @@ fn install_apart(environment: &Path, name: &str, options: &[&str]) -> Result<()>
                 "install",
                 "--quiet",
                 "--disable-pip-version-check",
+                // What lives apart need not agree with the rest.
+                "--no-warn-conflicts",
                 "--upgrade",
             ],
         )
