@@ -1,8 +1,8 @@
 //! Who issues credentials that expire, as configured. How they are asked lives in `tollgate-upstream`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use http::Uri;
+use http::{HeaderName, Uri};
 
 use crate::Secret;
 
@@ -15,6 +15,8 @@ pub enum Issuer {
     Google(GoogleIssuer),
     /// Microsoft Entra: its access tokens are bearer tokens.
     Entra(EntraIssuer),
+    /// IBM Cloud: its access tokens are bearer tokens.
+    Ibm(IbmIssuer),
 }
 
 /// Where AWS's keys come from, and what is signed with them.
@@ -56,6 +58,27 @@ pub enum AwsSource {
         /// Scheme and host.
         endpoint: Uri,
     },
+    /// A role is assumed with keys from another place (`AssumeRole`).
+    AssumedRole(Box<AssumedRole>),
+}
+
+/// A role of AWS's that is assumed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssumedRole {
+    /// Where the keys come from that the request is signed with.
+    pub base: AwsSource,
+    /// The role's ARN.
+    pub role: Arc<str>,
+    /// Names the session in AWS's logs.
+    pub session: Arc<str>,
+    /// What the role's owner agreed upon with those who may assume it.
+    pub external_id: Option<Arc<str>>,
+    /// How long the keys are to last; AWS's hour where nothing is said.
+    pub lifetime: Option<Duration>,
+    /// The security token service.
+    pub endpoint: Uri,
+    /// The region that it is in.
+    pub region: Arc<str>,
 }
 
 /// A pair of AWS's keys.
@@ -99,17 +122,125 @@ pub enum GoogleIssuer {
         /// The whole address.
         endpoint: Uri,
     },
+    /// A token of somebody else's is exchanged (workload identity federation, RFC 8693).
+    External(Box<ExternalAccount>),
 }
 
-/// How Entra's tokens are got: an application shows its secret (client credentials).
+/// An account that somebody else vouches for: what Google calls `external_account`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EntraIssuer {
-    /// The whole address, tenant included.
+pub struct ExternalAccount {
+    /// The pool and the provider of identities in it.
+    pub audience: Arc<str>,
+    /// What kind of token is shown.
+    pub subject_token_type: Arc<str>,
+    /// Where that token comes from.
+    pub subject: SubjectSource,
+    /// Google's security token service.
     pub endpoint: Uri,
-    /// The application.
-    pub client_id: Arc<str>,
-    /// Its secret.
-    pub client_secret: Secret,
     /// What the token is for.
     pub scope: Arc<str>,
+    /// The project that a workforce's calls are charged to.
+    pub user_project: Option<Arc<str>>,
+    /// The service account to act as.
+    pub impersonation: Option<Impersonation>,
+    /// Whether its addresses may lead into the private network.
+    pub allows_private: bool,
+}
+
+/// Where the token comes from that is shown to Google.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubjectSource {
+    /// A file that the platform replaces; read anew each time.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is in it.
+        format: SubjectFormat,
+    },
+    /// An address that answers with it.
+    Url {
+        /// The whole address.
+        endpoint: Uri,
+        /// What is sent along; such headers may hold secrets.
+        headers: Vec<(HeaderName, Secret)>,
+        /// What the answer is.
+        format: SubjectFormat,
+    },
+    /// A request to AWS's security token service, signed and not sent: Google sends it to learn who signed.
+    Aws {
+        /// Where the keys come from.
+        source: AwsSource,
+        /// The address that is signed, with `{region}` where the region belongs.
+        verification: Arc<str>,
+        /// The region, or the metadata service that knows it.
+        region: AwsRegion,
+    },
+}
+
+/// What a token is wrapped in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubjectFormat {
+    /// Nothing.
+    Text,
+    /// A field of an object.
+    Json(Arc<str>),
+}
+
+/// A region of AWS's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AwsRegion {
+    /// It is known.
+    Named(Arc<str>),
+    /// The instance's metadata service knows it: scheme and host.
+    OfInstance(Uri),
+}
+
+/// The service account that an external account acts as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Impersonation {
+    /// The whole address (`generateAccessToken`).
+    pub endpoint: Uri,
+    /// How long its tokens are to last.
+    pub lifetime: Duration,
+}
+
+/// How Entra's tokens are got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntraIssuer {
+    /// An application proves who it is (client credentials).
+    Application {
+        /// The whole address, tenant included.
+        endpoint: Uri,
+        /// The application.
+        client_id: Arc<str>,
+        /// How it proves who it is.
+        proof: EntraProof,
+        /// What the token is for.
+        scope: Arc<str>,
+    },
+    /// The platform vouches for whatever runs there (managed identity).
+    Managed {
+        /// The whole address, query included.
+        endpoint: Uri,
+        /// What App Service wants to be shown (`X-IDENTITY-HEADER`); virtual machines want nothing.
+        header: Option<Secret>,
+    },
+}
+
+/// How an application proves to Entra who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntraProof {
+    /// By its secret.
+    Secret(Secret),
+    /// By a token that the platform keeps in a file (workload identity); read anew each time.
+    Federated(PathBuf),
+}
+
+/// How IBM Cloud's tokens are got: for a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IbmIssuer {
+    /// The whole address.
+    pub endpoint: Uri,
+    /// The key.
+    pub api_key: Secret,
 }

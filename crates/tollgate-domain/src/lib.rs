@@ -19,7 +19,11 @@ mod usage;
 pub use accents::{Accent, Otherwise, ReasoningBack, ThinkingSwitch, ToolCallIds, Turns};
 pub use dialect::{Dialect, ErrorShape, Framing, Task};
 pub use ids::{KeyName, ProviderName, Revision, RouteName, TargetName};
-pub use issuers::{AwsIssuer, AwsKeys, AwsSource, EntraIssuer, Given, GoogleIssuer, Issuer};
+pub use issuers::{
+    AssumedRole, AwsIssuer, AwsKeys, AwsRegion, AwsSource, EntraIssuer, EntraProof,
+    ExternalAccount, Given, GoogleIssuer, IbmIssuer, Impersonation, Issuer, SubjectFormat,
+    SubjectSource,
+};
 pub use keys::{Key, KeyHash, KeyHashError, RouteAccess};
 pub use limits::Limits;
 pub use providers::{

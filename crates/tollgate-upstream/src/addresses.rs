@@ -44,6 +44,16 @@ pub(crate) fn may_reach(host: &str, address: IpAddr, allows_private: bool) -> bo
     }
 }
 
+/// Whether a host looks public: neither an address of the private network, nor a name that is private by itself. What a name leads to
+/// is seen only when it is connected to.
+pub fn looks_public(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match host.parse::<IpAddr>() {
+        Ok(address) => place(address) == Place::Public,
+        Err(_) => !is_private_name(&host.trim_end_matches('.').to_ascii_lowercase()),
+    }
+}
+
 fn is_private_name(host: &str) -> bool {
     !host.contains('.') || PRIVATE_SUFFIXES.iter().any(|end| host.ends_with(end))
 }
@@ -159,5 +169,24 @@ mod tests {
         }
         assert!(reaches("169.254.169.254", "169.254.169.254", false));
         assert!(reaches("fd00::1", "fd00::1", false));
+    }
+
+    #[test]
+    fn hosts_look_public_or_private() {
+        for host in ["sts.googleapis.com", "8.8.8.8", "[2606:4700::1111]"] {
+            assert!(looks_public(host), "{host}");
+        }
+        for host in [
+            "localhost",
+            "sts",
+            "x.svc.",
+            METADATA_NAME,
+            "127.0.0.1",
+            "169.254.169.254",
+            "[fd00:ec2::254]",
+            "[::ffff:10.0.0.1]",
+        ] {
+            assert!(!looks_public(host), "{host}");
+        }
     }
 }

@@ -316,7 +316,7 @@ impl Lane {
             }
             (Some(Material::Keys(keys)), Auth::Issued(issuer)) => {
                 if let Issuer::Aws(aws) = &**issuer {
-                    sign(&mut request, keys, &aws.region, &aws.service, wall)?;
+                    sign(&mut request, keys, (&aws.region, &aws.service), wall)?;
                 }
             }
             _ => {}
@@ -341,7 +341,7 @@ impl Lane {
             Auth::Issued(issuer) => {
                 let masked = match &**issuer {
                     Issuer::Aws(_) => "AWS4-HMAC-SHA256 ***",
-                    Issuer::Google(_) | Issuer::Entra(_) => "Bearer ***",
+                    Issuer::Google(_) | Issuer::Entra(_) | Issuer::Ibm(_) => "Bearer ***",
                 };
                 let masked = HeaderValue::from_static(masked);
                 request.headers.insert(header::AUTHORIZATION, masked);

@@ -20,6 +20,7 @@ mod keys;
 mod request_body;
 mod tokens;
 
+pub use addresses::looks_public;
 pub use budget::RetryBudget;
 pub use client::{Upstream, UpstreamBody, UpstreamRequest, UpstreamResponse, UpstreamSettings};
 pub use failure::{Failure, FailureKind};

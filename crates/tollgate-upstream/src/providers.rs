@@ -68,6 +68,8 @@ pub enum SignIn {
     Header(&'static str),
     /// `Authorization: Bearer KEY` where there is one; else requests are signed with AWS's keys.
     AwsOrBearer,
+    /// `Authorization: Bearer TOKEN`, where the token is what IBM Cloud gives for the key.
+    IbmKey,
 }
 
 /// Whether a kind wants a key.

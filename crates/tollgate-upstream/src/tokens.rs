@@ -7,7 +7,10 @@
 mod aws;
 mod entra;
 mod exchange;
+mod external;
+mod files;
 mod google;
+mod ibm;
 mod sign;
 
 use std::{
@@ -134,7 +137,7 @@ impl TokenSource {
                 AwsSource::Keys(keys) => Some(Token::new(Material::Keys(keys.clone()), None)),
                 _ => None,
             },
-            Issuer::Google(_) | Issuer::Entra(_) => None,
+            Issuer::Google(_) | Issuer::Entra(_) | Issuer::Ibm(_) => None,
         };
         Self {
             issuer,
@@ -209,7 +212,8 @@ impl Renewal {
             match &*issuer {
                 Issuer::Aws(aws) => aws::issue(aws, upstream, wall).await,
                 Issuer::Google(google) => google::issue(google, upstream, wall).await,
-                Issuer::Entra(entra) => entra::issue(entra, upstream).await,
+                Issuer::Entra(entra) => entra::issue(entra, upstream, wall).await,
+                Issuer::Ibm(ibm) => ibm::issue(ibm, upstream, wall).await,
             }
         };
         let result = timeout(ISSUE_TIMEOUT, asked)

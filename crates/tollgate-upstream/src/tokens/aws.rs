@@ -1,22 +1,22 @@
 //! AWS's temporary keys, as its SDKs get them
 //! (<https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html>, read 2026-11).
 
-use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Uri};
-use jiff::Timestamp;
 use serde::Deserialize;
-use tollgate_domain::{AwsIssuer, AwsKeys, AwsSource, Given, Secret};
+use tollgate_domain::{AssumedRole, AwsIssuer, AwsKeys, AwsSource, Secret};
 
 use super::{
     Grant, Material, TokenFailure,
-    exchange::{Request, element},
+    exchange::{Request, element, read_time, secret_value},
+    files::{read_file, read_given},
 };
 use crate::client::Upstream;
 
-/// Bytes of a file that the platform keeps a token in.
-const FILE_BYTES_MAX: u64 = 64 << 10;
+/// The version of the security token service's interface.
+const STS_VERSION: &str = "2011-06-15";
 
 /// How long a session with the instance's metadata service lasts, in seconds.
 const SESSION_SECONDS: HeaderValue = HeaderValue::from_static("300");
@@ -26,11 +26,21 @@ pub(super) async fn issue(
     upstream: &Arc<Upstream>,
     wall: Duration,
 ) -> Result<Grant, TokenFailure> {
-    match &issuer.source {
-        AwsSource::Keys(keys) => Ok(Grant {
-            material: Material::Keys(keys.clone()),
-            lifetime: None,
-        }),
+    let (keys, lifetime) = keys(&issuer.source, upstream, wall).await?;
+    Ok(Grant {
+        material: Material::Keys(keys),
+        lifetime,
+    })
+}
+
+/// Keys, and how long they last; forever as far as anybody here knows where they are given.
+pub(super) async fn keys(
+    source: &AwsSource,
+    upstream: &Arc<Upstream>,
+    wall: Duration,
+) -> Result<(AwsKeys, Option<Duration>), TokenFailure> {
+    match source {
+        AwsSource::Keys(keys) => Ok((keys.clone(), None)),
         AwsSource::WebIdentity {
             role,
             session,
@@ -40,14 +50,13 @@ pub(super) async fn issue(
             let token = read_file(token_file).await?;
             let fields = [
                 ("Action", "AssumeRoleWithWebIdentity"),
-                ("Version", "2011-06-15"),
+                ("Version", STS_VERSION),
                 ("RoleArn", role),
                 ("RoleSessionName", session),
                 ("WebIdentityToken", &token),
             ];
             let request = Request::form(endpoint.clone(), &fields);
-            let answer = request.send(upstream).await?;
-            of_sts(&String::from_utf8_lossy(&answer)).and_then(|keys| keys.grant(wall))
+            of_sts(&request.send(upstream).await?)?.until(wall)
         }
         AwsSource::Container {
             endpoint,
@@ -55,38 +64,101 @@ pub(super) async fn issue(
         } => {
             let mut request = Request::get(endpoint.clone());
             if let Some(given) = authorization {
-                request = request.header("authorization", header(&read_given(given).await?)?);
+                let value = secret_value(&read_given(given).await?)?;
+                request = request.header("authorization", value);
             }
-            read_keys(&request.send(upstream).await?)?.grant(wall)
+            read_keys(&request.send(upstream).await?)?.until(wall)
         }
-        AwsSource::Instance { endpoint } => instance(endpoint, upstream).await?.grant(wall),
+        AwsSource::Instance { endpoint } => {
+            let session = InstanceSession::open(endpoint, upstream).await?;
+            session.keys(upstream).await?.until(wall)
+        }
+        AwsSource::AssumedRole(role) => assume(role, upstream, wall).await?.until(wall),
     }
 }
 
-/// `IMDSv2`: a session, the role's name, its keys.
-async fn instance(endpoint: &Uri, upstream: &Arc<Upstream>) -> Result<Keys, TokenFailure> {
-    const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
-    let at = |path: &str| {
-        let base = endpoint.to_string();
-        Uri::from_str(&format!("{}{path}", base.trim_end_matches('/')))
-            .map_err(|_| TokenFailure::new("the instance's role has no usable name"))
-    };
-    let session = Request {
-        method: Method::PUT,
-        ..Request::get(at("/latest/api/token")?)
-    };
-    let session = session.header("x-aws-ec2-metadata-token-ttl-seconds", SESSION_SECONDS);
-    let session = header(&text(&session.send(upstream).await?)?)?;
-    let get = |path: String| {
-        let request = at(&path).map(Request::get);
-        request.map(|request| request.header("x-aws-ec2-metadata-token", session.clone()))
-    };
-    let roles = text(&get(ROLES.to_owned())?.send(upstream).await?)?;
-    let role = roles.lines().next().unwrap_or_default().trim();
-    if role.is_empty() {
-        return Err(TokenFailure::new("the instance has no role"));
+/// `AssumeRole`, signed with the keys of another source
+/// (<https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>, read 2026-11).
+async fn assume(
+    role: &AssumedRole,
+    upstream: &Arc<Upstream>,
+    wall: Duration,
+) -> Result<Keys, TokenFailure> {
+    // A source that needs another one: its future would hold itself.
+    let (base, _) = Box::pin(keys(&role.base, upstream, wall)).await?;
+    let mut fields = vec![
+        ("Action", "AssumeRole"),
+        ("Version", STS_VERSION),
+        ("RoleArn", &*role.role),
+        ("RoleSessionName", &*role.session),
+    ];
+    if let Some(external_id) = &role.external_id {
+        fields.push(("ExternalId", external_id));
     }
-    read_keys(&get(format!("{ROLES}{role}"))?.send(upstream).await?)
+    let seconds = role.lifetime.map(|lifetime| lifetime.as_secs().to_string());
+    if let Some(seconds) = &seconds {
+        fields.push(("DurationSeconds", seconds));
+    }
+    let request = Request::form(role.endpoint.clone(), &fields);
+    let answer = request.send_signed(&base, (&role.region, "sts"), upstream, wall);
+    of_sts(&answer.await?)
+}
+
+/// A session with an instance's metadata service (`IMDSv2`).
+pub(super) struct InstanceSession<'a> {
+    endpoint: &'a Uri,
+    token: HeaderValue,
+}
+
+impl<'a> InstanceSession<'a> {
+    pub(super) async fn open(
+        endpoint: &'a Uri,
+        upstream: &Arc<Upstream>,
+    ) -> Result<Self, TokenFailure> {
+        let request = Request {
+            method: Method::PUT,
+            ..Request::get(at(endpoint, "/latest/api/token")?)
+        };
+        let request = request.header("x-aws-ec2-metadata-token-ttl-seconds", SESSION_SECONDS);
+        let token = secret_value(&text(&request.send(upstream).await?)?)?;
+        Ok(Self { endpoint, token })
+    }
+
+    /// The keys of the instance's role, which is asked for by its name.
+    async fn keys(&self, upstream: &Arc<Upstream>) -> Result<Keys, TokenFailure> {
+        const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
+        let roles = text(&self.get(ROLES, upstream).await?)?;
+        let role = roles.lines().next().unwrap_or_default().trim();
+        if role.is_empty() {
+            return Err(TokenFailure::new("the instance has no role"));
+        }
+        read_keys(&self.get(&format!("{ROLES}{role}"), upstream).await?)
+    }
+
+    /// The region that it is in.
+    pub(super) async fn region(&self, upstream: &Arc<Upstream>) -> Result<String, TokenFailure> {
+        let answer = self.get("/latest/meta-data/placement/region", upstream);
+        let region = text(&answer.await?)?.trim().to_owned();
+        let is_region = |sign: char| sign.is_ascii_alphanumeric() || sign == '-';
+        match !region.is_empty() && region.chars().all(is_region) {
+            true => Ok(region),
+            false => Err(TokenFailure::new(
+                "the instance's region has no usable name",
+            )),
+        }
+    }
+
+    async fn get(&self, path: &str, upstream: &Arc<Upstream>) -> Result<Bytes, TokenFailure> {
+        let request = Request::get(at(self.endpoint, path)?);
+        let request = request.header("x-aws-ec2-metadata-token", self.token.clone());
+        request.send(upstream).await
+    }
+}
+
+fn at(endpoint: &Uri, path: &str) -> Result<Uri, TokenFailure> {
+    let base = endpoint.to_string();
+    Uri::from_str(&format!("{}{path}", base.trim_end_matches('/')))
+        .map_err(|_| TokenFailure::new("the instance's role has no usable name"))
 }
 
 /// Keys as the metadata services and the containers' endpoints give them.
@@ -107,8 +179,9 @@ fn read_keys(body: &[u8]) -> Result<Keys, TokenFailure> {
 }
 
 /// The security token service answers in XML, whose values need no unescaping: they are base64 and times.
-fn of_sts(answer: &str) -> Result<Keys, TokenFailure> {
-    let text = |name: &str| element(answer, name).map(|text| text.trim().to_owned());
+fn of_sts(answer: &[u8]) -> Result<Keys, TokenFailure> {
+    let answer = String::from_utf8_lossy(answer);
+    let text = |name: &str| element(&answer, name).map(|text| text.trim().to_owned());
     match (text("AccessKeyId"), text("SecretAccessKey")) {
         (Some(access_key_id), Some(secret_access_key)) => Ok(Keys {
             access_key_id,
@@ -121,57 +194,19 @@ fn of_sts(answer: &str) -> Result<Keys, TokenFailure> {
 }
 
 impl Keys {
-    fn grant(self, wall: Duration) -> Result<Grant, TokenFailure> {
-        let until = self.expiration.map(|text| {
-            let end: Timestamp = text
-                .parse()
-                .map_err(|_| TokenFailure::new("the keys' end is no time"))?;
-            let end = Duration::try_from(end.as_duration()).unwrap_or_default();
-            Ok(end.saturating_sub(wall))
+    fn until(self, wall: Duration) -> Result<(AwsKeys, Option<Duration>), TokenFailure> {
+        let end = self.expiration.map(|text| {
+            read_time(&text).ok_or_else(|| TokenFailure::new("the keys' end is no time"))
         });
         let keys = AwsKeys {
             id: self.access_key_id.into(),
             secret: Secret::new(self.secret_access_key),
             session: self.token.map(Secret::new),
         };
-        Ok(Grant {
-            material: Material::Keys(keys),
-            lifetime: until.transpose()?,
-        })
+        Ok((keys, end.transpose()?.map(|end| end.saturating_sub(wall))))
     }
-}
-
-async fn read_given(given: &Given) -> Result<String, TokenFailure> {
-    match given {
-        Given::Here(secret) => Ok(secret.expose().to_owned()),
-        Given::File(path) => read_file(path).await,
-    }
-}
-
-/// Reads a file apart from the worker, which has calls to serve.
-async fn read_file(path: &Path) -> Result<String, TokenFailure> {
-    use std::io::Read;
-    let shown = path.display().to_string();
-    let path = path.to_owned();
-    let read = move || {
-        let mut text = String::new();
-        let file = std::fs::File::open(path)?;
-        file.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
-        Ok(text.trim().to_owned())
-    };
-    let text: std::io::Result<String> = tokio::task::spawn_blocking(read)
-        .await
-        .unwrap_or_else(|error| Err(error.into()));
-    text.map_err(|error| TokenFailure::new(format!("cannot read the token in {shown}: {error}")))
 }
 
 fn text(bytes: &Bytes) -> Result<String, TokenFailure> {
     String::from_utf8(bytes.to_vec()).map_err(|_| TokenFailure::new("the answer is no text"))
-}
-
-fn header(text: &str) -> Result<HeaderValue, TokenFailure> {
-    let mut value = HeaderValue::from_str(text.trim())
-        .map_err(|_| TokenFailure::new("the token holds signs that no header can carry"))?;
-    value.set_sensitive(true);
-    Ok(value)
 }

@@ -4,14 +4,15 @@
 use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use http_body::Body;
+use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
-use tollgate_domain::{Timeouts, Transport};
+use tollgate_domain::{AwsKeys, Secret, Timeouts, Transport};
 
-use super::{Grant, Material, TokenFailure};
+use super::{Grant, Material, TokenFailure, sign::sign};
 use crate::{
     client::{Upstream, UpstreamRequest},
     request_body::RequestBody,
@@ -32,6 +33,8 @@ pub(super) struct Request {
     pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// Whether a name that looks public may lead into the private network: platforms have their issuers there.
+    pub(super) allows_private: bool,
 }
 
 impl Request {
@@ -41,6 +44,7 @@ impl Request {
             uri,
             headers: HeaderMap::new(),
             body: Bytes::new(),
+            allows_private: true,
         }
     }
 
@@ -49,17 +53,22 @@ impl Request {
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let pairs = fields.iter();
         let pairs = pairs.map(|(name, value)| format!("{name}={}", encode(value)));
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/x-www-form-urlencoded"),
-        );
-        Self {
+        let body = pairs.collect::<Vec<_>>().join("&");
+        Self::post(uri, "application/x-www-form-urlencoded", body)
+    }
+
+    /// An object.
+    pub(super) fn json(uri: Uri, body: &Value) -> Self {
+        Self::post(uri, "application/json", body.to_string())
+    }
+
+    fn post(uri: Uri, content_type: &'static str, body: String) -> Self {
+        let request = Self {
             method: Method::POST,
-            uri,
-            headers,
-            body: pairs.collect::<Vec<_>>().join("&").into(),
-        }
+            body: body.into(),
+            ..Self::get(uri)
+        };
+        request.header("content-type", HeaderValue::from_static(content_type))
     }
 
     pub(super) fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
@@ -67,50 +76,81 @@ impl Request {
         self
     }
 
-    /// Sends it, and reads the answer.
-    ///
-    /// # Errors
-    /// When there is none, or it is an error.
-    pub(super) async fn send(self, upstream: &Arc<Upstream>) -> Result<Bytes, TokenFailure> {
-        let request = UpstreamRequest {
+    /// The same, as requests to providers go out.
+    pub(super) fn into_upstream(self) -> UpstreamRequest {
+        UpstreamRequest {
             method: self.method,
             uri: self.uri,
             headers: self.headers,
             body: RequestBody::whole(self.body),
             transport: Transport::Http,
-            // Platforms have their issuers in the private network.
-            allows_private: true,
-        };
-        let response = upstream
-            .send(request, &Timeouts::default())
-            .await
-            .map_err(|failure| {
-                let text = failure.to_string();
-                TokenFailure::new(text.replace("provider", "issuer"))
-            })?;
-        let mut body = pin!(response.body);
-        let mut read = BytesMut::new();
-        while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
-            let frame = frame.map_err(|_| TokenFailure::new("the issuer broke off its answer"))?;
-            if let Ok(data) = frame.into_data() {
-                read.extend_from_slice(&data);
-            }
-            if read.len() > ANSWER_BYTES_MAX {
-                return Err(TokenFailure::new("the issuer's answer is too long"));
-            }
+            allows_private: self.allows_private,
         }
-        if response.status.is_success() {
-            return Ok(read.freeze());
-        }
-        let status = response.status.as_u16();
-        Err(TokenFailure::new(match told(&read) {
-            Some(text) => format!("the issuer answered with {status}: {text}"),
-            None => format!("the issuer answered with {status}"),
-        }))
+    }
+
+    /// Signs it with AWS's keys, sends it, and reads the answer.
+    ///
+    /// # Errors
+    /// As with [`Self::send`], or when it cannot be signed.
+    pub(super) async fn send_signed(
+        self,
+        keys: &AwsKeys,
+        (region, service): (&str, &str),
+        upstream: &Arc<Upstream>,
+        wall: Duration,
+    ) -> Result<Bytes, TokenFailure> {
+        let mut request = self.into_upstream();
+        sign(&mut request, keys, (region, service), wall)?;
+        answer(request, upstream).await
+    }
+
+    /// Sends it, and reads the answer.
+    ///
+    /// # Errors
+    /// When there is none, or it is an error.
+    pub(super) async fn send(self, upstream: &Arc<Upstream>) -> Result<Bytes, TokenFailure> {
+        answer(self.into_upstream(), upstream).await
     }
 }
 
-/// What an error says: OAuth's words, Google's, or AWS's.
+async fn answer(request: UpstreamRequest, upstream: &Arc<Upstream>) -> Result<Bytes, TokenFailure> {
+    let response = upstream
+        .send(request, &Timeouts::default())
+        .await
+        .map_err(|failure| {
+            let text = failure.to_string();
+            TokenFailure::new(text.replace("provider", "issuer"))
+        })?;
+    let mut body = pin!(response.body);
+    let mut read = BytesMut::new();
+    while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
+        let frame = frame.map_err(|_| TokenFailure::new("the issuer broke off its answer"))?;
+        if let Ok(data) = frame.into_data() {
+            read.extend_from_slice(&data);
+        }
+        if read.len() > ANSWER_BYTES_MAX {
+            return Err(TokenFailure::new("the issuer's answer is too long"));
+        }
+    }
+    if response.status.is_success() {
+        return Ok(read.freeze());
+    }
+    let status = response.status.as_u16();
+    Err(TokenFailure::new(match told(&read) {
+        Some(text) => format!("the issuer answered with {status}: {text}"),
+        None => format!("the issuer answered with {status}"),
+    }))
+}
+
+/// A header's value that is not shown.
+pub(super) fn secret_value(text: &str) -> Result<HeaderValue, TokenFailure> {
+    let mut value = HeaderValue::from_str(text.trim())
+        .map_err(|_| TokenFailure::new("the token holds signs that no header can carry"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// What an error says: OAuth's words, Google's, IBM's, or AWS's.
 fn told(body: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(body);
     let said = match serde_json::from_slice::<Value>(body) {
@@ -121,6 +161,8 @@ fn told(body: &[u8]) -> Option<String> {
                 &error["error_description"],
                 &nested["message"],
                 &error["message"],
+                &error["errorCode"],
+                &error["errorMessage"],
             ];
             let words: Vec<&str> = words.into_iter().filter_map(Value::as_str).collect();
             words.join(": ")
@@ -142,21 +184,56 @@ pub(super) fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     Some(content)
 }
 
-/// An access token as OAuth answers it (RFC 6749, section 5.1).
+/// An access token as OAuth answers it (RFC 6749, section 5.1), and as Azure's platforms do.
 #[derive(Deserialize)]
 struct AccessToken {
     access_token: String,
     #[serde(default)]
-    expires_in: Option<u64>,
+    expires_in: Option<Seconds>,
+    /// Since 1970-01-01 UTC; App Service says nothing else.
+    #[serde(default)]
+    expires_on: Option<Seconds>,
 }
 
-/// Reads an access token.
-pub(super) fn read_access_token(body: &[u8]) -> Result<Grant, TokenFailure> {
+/// Azure's metadata service writes numbers as texts.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(u64),
+    Text(String),
+}
+
+impl Seconds {
+    fn duration(&self) -> Option<Duration> {
+        match self {
+            Self::Number(seconds) => Some(Duration::from_secs(*seconds)),
+            Self::Text(text) => text.trim().parse().ok().map(Duration::from_secs),
+        }
+    }
+}
+
+/// An access token, and how long it lasts. `wall` is the time since 1970-01-01 UTC.
+pub(super) fn read_token(body: &[u8], wall: Duration) -> Result<(Secret, Duration), TokenFailure> {
     let told: AccessToken = serde_json::from_slice(body)
         // The error would repeat what is there.
         .map_err(|_| TokenFailure::new("the issuer's answer holds no access token"))?;
+    let left = told.expires_in.and_then(|seconds| seconds.duration());
+    let until = told.expires_on.and_then(|seconds| seconds.duration());
+    let lifetime = left.or_else(|| Some(until?.saturating_sub(wall)));
+    Ok((Secret::new(told.access_token), lifetime.unwrap_or(LIFETIME)))
+}
+
+/// Reads an access token as what a provider is shown.
+pub(super) fn read_access_token(body: &[u8], wall: Duration) -> Result<Grant, TokenFailure> {
+    let (token, lifetime) = read_token(body, wall)?;
     Ok(Grant {
-        material: Material::bearer(&told.access_token)?,
-        lifetime: Some(told.expires_in.map_or(LIFETIME, Duration::from_secs)),
+        material: Material::bearer(token.expose())?,
+        lifetime: Some(lifetime),
     })
+}
+
+/// A time as RFC 3339 writes it, since 1970-01-01 UTC.
+pub(super) fn read_time(text: &str) -> Option<Duration> {
+    let time: Timestamp = text.trim().parse().ok()?;
+    Some(Duration::try_from(time.as_duration()).unwrap_or_default())
 }

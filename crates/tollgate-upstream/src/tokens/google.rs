@@ -1,5 +1,6 @@
 //! Google's tokens: a service account's own assertion (<https://developers.google.com/identity/protocols/oauth2/service-account>),
-//! or the metadata server (<https://cloud.google.com/compute/docs/access/authenticate-workloads>; both read 2026-11).
+//! or the metadata server (<https://cloud.google.com/compute/docs/access/authenticate-workloads>; both read 2026-11). Accounts that
+//! others vouch for are in `external`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,6 +17,7 @@ use tollgate_domain::GoogleIssuer;
 use super::{
     Grant, TokenFailure,
     exchange::{Request, read_access_token},
+    external,
 };
 use crate::client::Upstream;
 
@@ -52,8 +54,9 @@ pub(super) async fn issue(
             ];
             Request::form(endpoint.clone(), &fields)
         }
+        GoogleIssuer::External(account) => return external::issue(account, upstream, wall).await,
     };
-    read_access_token(&request.send(upstream).await?)
+    read_access_token(&request.send(upstream).await?, wall)
 }
 
 /// Claims as a JSON Web Token, signed with RS256 (RFC 7515, RFC 7519).

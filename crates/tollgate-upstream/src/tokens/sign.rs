@@ -13,13 +13,15 @@ use tollgate_domain::{AwsKeys, Secret};
 use super::TokenFailure;
 use crate::client::{UpstreamRequest, host_of};
 
-/// Signs a request with AWS's keys. `wall` is the time since 1970-01-01 UTC. Signed are the host, the content's type, the body, and
-/// what AWS asks for; other headers may change on the way.
+/// Google's header that a signature for it has to cover: it says which pool of identities the signature is meant for.
+pub(super) const GOOGLE_TARGET: &str = "x-goog-cloud-target-resource";
+
+/// Signs a request with AWS's keys, for a region and a service. `wall` is the time since 1970-01-01 UTC. Signed are the host, the
+/// content's type, the body, and what AWS (or Google) asks for; other headers may change on the way.
 pub(crate) fn sign(
     request: &mut UpstreamRequest,
     keys: &AwsKeys,
-    region: &str,
-    service: &str,
+    (region, service): (&str, &str),
     wall: Duration,
 ) -> Result<(), TokenFailure> {
     let failure = |_| TokenFailure::new("the request cannot be signed");
@@ -42,11 +44,13 @@ pub(crate) fn sign(
         .map_err(|_| TokenFailure::new("the request cannot be signed"))?
         .into();
     let host = host_of(&request.uri).ok_or_else(|| TokenFailure::new("the address has no host"))?;
-    let content_type = request.headers.get(header::CONTENT_TYPE);
-    let content_type = content_type.and_then(|value| value.to_str().ok());
-    let headers = [("host", host.as_str())].into_iter();
-    let headers = headers.chain(content_type.map(|value| ("content-type", value)));
     let uri = request.uri.to_string();
+    let present = [header::CONTENT_TYPE.as_str(), GOOGLE_TARGET].into_iter();
+    let present = present.filter_map(|name| {
+        let value = request.headers.get(name)?.to_str().ok()?;
+        Some((name, value))
+    });
+    let headers = [("host", host.as_str())].into_iter().chain(present);
     let signable = SignableRequest::new(
         request.method.as_str(),
         &uri,
@@ -108,8 +112,7 @@ mod tests {
         sign(
             &mut request,
             &keys,
-            region,
-            service,
+            (region, service),
             Duration::from_secs(wall),
         )
         .unwrap();

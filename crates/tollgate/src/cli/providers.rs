@@ -70,11 +70,12 @@ fn as_json(kind: &Kind) -> Value {
 /// How a key is sent.
 fn key(kind: &Kind) -> String {
     let header = match kind.sign_in {
-        SignIn::Bearer | SignIn::AwsOrBearer => "Authorization: Bearer",
+        SignIn::Bearer | SignIn::AwsOrBearer | SignIn::IbmKey => "Authorization: Bearer",
         SignIn::Header(name) => name,
     };
     match kind.key {
         _ if kind.sign_in == SignIn::AwsOrBearer => format!("{header}, or AWS's keys"),
+        _ if kind.sign_in == SignIn::IbmKey => format!("{header}, issued by IBM Cloud for a key"),
         KeyNeed::Required => header.to_owned(),
         KeyNeed::Optional => format!("{header} (optional)"),
     }

@@ -28,6 +28,7 @@ pub(crate) fn is_secret_key(key: &str) -> bool {
         "credential",
         "credentials",
         "hash",
+        "external_account",
         "key",
         "pass",
         "passwd",

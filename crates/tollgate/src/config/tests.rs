@@ -7,6 +7,8 @@ use tollgate_domain::{Choice, DirectUse, RouteAccess, Strategy, Transport};
 
 use super::*;
 
+mod credentials;
+
 /// An environment of its own for each test.
 #[derive(Default)]
 struct TestEnvironment {
@@ -192,118 +194,6 @@ fn the_full_example_is_understood() {
         resolved.snapshot.limits,
         tollgate_domain::Limits::default(),
         "the example shows what is usual"
-    );
-}
-
-/// Who issues a provider's credentials, where `AUTH` and the environment say.
-fn issuer(auth: &str, variables: &[(&'static str, &'static str)]) -> tollgate_domain::Issuer {
-    let text = format!("direct_use: true\nproviders: [{{name: a, type: bedrock, {auth}}}]\n");
-    let mut environment = environment();
-    environment.variables.extend(variables.iter().copied());
-    environment.files.insert(
-        "/home/me/.aws/credentials",
-        "# mine\n[default]\naws_access_key_id = AKIDEFAULT\naws_secret_access_key=s1\n\n[work]\naws_access_key_id=AKIWORK\naws_secret_access_key=s2\naws_session_token=t2\n",
-    );
-    let loaded = load_text("t", &text, Path::new("/etc"), &environment, &check_template);
-    let resolved = loaded.unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
-    match &resolved.snapshot.providers["a"].auth {
-        tollgate_domain::Auth::Issued(issuer) => (**issuer).clone(),
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn awss_keys_are_looked_for_in_the_order_of_its_tools() {
-    use tollgate_domain::{AwsSource, Issuer};
-    const HOME: (&str, &str) = ("HOME", "/home/me");
-    const CONTAINER: (&str, &str) = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/x");
-    const IDENTITY: [(&str, &str); 2] = [
-        ("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/token"),
-        ("AWS_ROLE_ARN", "arn:aws:iam::1:role/r"),
-    ];
-    const VARIABLES: [(&str, &str); 2] = [
-        ("AWS_ACCESS_KEY_ID", "AKIENV"),
-        ("AWS_SECRET_ACCESS_KEY", "s"),
-    ];
-    let found = |auth: &str, variables: &[&[(&'static str, &'static str)]]| {
-        let Issuer::Aws(aws) = issuer(auth, &variables.concat()) else {
-            panic!("AWS");
-        };
-        assert_eq!((&*aws.region, &*aws.service), ("us-east-1", "bedrock"));
-        match aws.source {
-            AwsSource::Keys(keys) => keys.id.to_string(),
-            AwsSource::WebIdentity { endpoint, .. } | AwsSource::Container { endpoint, .. } => {
-                endpoint.to_string()
-            }
-            AwsSource::Instance { endpoint } => format!("instance {endpoint}"),
-        }
-    };
-    let region = "region: us-east-1";
-    let all = [&VARIABLES[..], &IDENTITY, &[HOME, CONTAINER]];
-    assert_eq!(found(region, &all), "AKIENV");
-    assert_eq!(
-        found(region, &all[1..]),
-        "https://sts.us-east-1.amazonaws.com/"
-    );
-    assert_eq!(found(region, &all[2..]), "AKIDEFAULT");
-    let profile = ("AWS_PROFILE", "work");
-    assert_eq!(found(region, &[&[HOME, profile]]), "AKIWORK");
-    assert_eq!(found(region, &[&[CONTAINER]]), "http://169.254.170.2/v2/x");
-    assert_eq!(found(region, &[]), "instance http://169.254.169.254/");
-    let variable = [("AWS_REGION", "us-east-1")];
-    assert_eq!(
-        found("base_url: \"http://b\"", &[&variable]),
-        "instance http://169.254.169.254/"
-    );
-    let given =
-        "region: us-east-1, auth: {aws: {aws_access_key_id: AKIGIVEN, aws_secret_access_key: x}}";
-    assert_eq!(found(given, &all), "AKIGIVEN");
-    let profile = "region: us-east-1, auth: {aws: {profile: work}}";
-    assert_eq!(found(profile, &all), "AKIWORK");
-}
-
-#[test]
-fn issuers_have_their_usual_addresses() {
-    use tollgate_domain::{GoogleIssuer, Issuer};
-    let base = "base_url: \"https://x.example\"";
-    let entra = issuer(
-        &format!(
-            "{base}, auth: {{entra: {{tenant: contoso.com, client_id: app, client_secret: $OPENAI_API_KEY}}}}"
-        ),
-        &[],
-    );
-    let Issuer::Entra(entra) = entra else {
-        panic!("Entra");
-    };
-    assert_eq!(
-        entra.endpoint.to_string(),
-        "https://login.microsoftonline.com/contoso.com/oauth2/v2.0/token"
-    );
-    assert_eq!(
-        &*entra.scope,
-        "https://cognitiveservices.azure.com/.default"
-    );
-    assert_eq!(entra.client_secret.expose(), "sk-from-the-environment");
-    let google = issuer(&format!("{base}, auth: {{google: {{}}}}"), &[]);
-    let Issuer::Google(GoogleIssuer::Metadata { endpoint }) = google else {
-        panic!("Google");
-    };
-    assert_eq!(
-        endpoint.to_string(),
-        "http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token"
-    );
-}
-
-#[test]
-fn mlflows_keys_of_bedrock_are_understood() {
-    let text = "endpoints:\n  - name: chat\n    endpoint_type: llm/v1/chat\n    model:\n      provider: bedrock\n      name: amazon.nova-lite-v1:0\n      config: {aws_config: {aws_region: us-west-2, aws_access_key_id: AKI1, aws_secret_access_key: s}}\n";
-    let resolved = resolved(text);
-    assert_eq!(warnings(&resolved), "");
-    let provider = resolved.snapshot.providers.values().next().expect("one");
-    assert!(format!("{:?}", provider.auth).contains("us-west-2"));
-    assert_eq!(
-        address(&resolved, "chat"),
-        "https://bedrock-runtime.us-west-2.amazonaws.com/model/%7Bmodel%7D/converse"
     );
 }
 
@@ -611,6 +501,13 @@ mistakes! {
     aws_profile_that_is_not_there: provider!("    type: bedrock\n    region: us-east-1\n    auth: {aws: {profile: nobody}}\n");
     key_beside_an_issuer: provider!("    type: bedrock\n    region: us-east-1\n    api_key: aaaa\n    auth: aws\n");
     service_account_that_is_none: provider!("    type: custom\n    base_url: http://a\n    auth: {google: {service_account: \"hunter2\"}}\n");
+    external_account_that_is_none: provider!("    type: custom\n    base_url: http://a\n    auth: {google: {external_account: \"hunter2\"}}\n");
+    ibm_without_key: provider!("    type: custom\n    base_url: http://a\n    auth: {ibm: {}}\n");
+    ibm_with_several_keys: provider!("    type: custom\n    base_url: http://a\n    api_keys: [aaaa, bbbb]\n    auth: {ibm: {}}\n");
+    ibm_with_two_keys: provider!("    type: custom\n    base_url: http://a\n    api_key: aaaa\n    auth: {ibm: {api_key: hunter2}}\n");
+    entra_with_two_proofs: provider!("    type: custom\n    base_url: http://a\n    auth: {entra: {tenant: t, client_id: c, client_secret: hunter2, federated_token_file: /token}}\n");
+    entra_of_nobody: provider!("    type: custom\n    base_url: http://a\n    auth: {entra: {client_secret: hunter2}}\n");
+    terms_of_no_role: provider!("    type: bedrock\n    region: us-east-1\n    auth: {aws: {external_id: x, web_identity_token_file: /token}}\n");
     entra_without_secret: provider!("    type: custom\n    base_url: http://a\n    auth: {entra: {tenant: t, client_id: c}}\n");
     provider_not_spoken_yet: provider!("    type: sap_ai_core\n");
     provider_name_with_a_slash: "direct_use: true\nproviders: [{name: a/b, type: demo}]\n";
@@ -721,6 +618,9 @@ const SECRET_PLACES: &[&str] = &[
     "providers: [{name: a, type: demo, headers: {authorization: SECRET, x-my-token: SECRET, host: x}}]",
     "providers: [{name: a, type: demo, query: {key: SECRET}, extra: 1}]",
     "x-a: &a SECRET\nproviders: [{name: a, type: x, api_key: *a}]",
+    "providers: [{name: a, type: custom, auth: {ibm: {api_key: SECRET, iam: x}}}]",
+    "direct_use: true\nproviders: [{name: a, type: custom, base_url: \"https://h\", api_key: SECRET, auth: {ibm: {}}}]",
+    "providers: [{name: a, type: custom, auth: {entra: {client_secret: SECRET, federated_token_file: x}}}]",
     "keys: [{name: k, hash: SECRET}]",
     "keys: [{name: k, hash: tg_SECRET, routes: SECRET_}]",
     "endpoints: [{name: a, endpoint_type: x, model: {provider: openai, config: {openai_api_key: SECRET, opena_api_key: SECRET}}}]",

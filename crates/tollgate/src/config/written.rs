@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::units;
 
-pub(crate) use credentials::{AuthAws, AuthEntra, AuthGoogle, Aws, Entra, Google};
+pub(crate) use credentials::{AuthAws, AuthEntra, AuthGoogle, AuthIbm, Aws, Entra, Google, Ibm};
 pub(crate) use keys::{Key, KeyRoutes};
 pub(crate) use providers::{
     ApiKey, Auth, AuthRule, ChatInput, CustomDialect, Provider, StreamEnd, StreamUsage, Timeouts,

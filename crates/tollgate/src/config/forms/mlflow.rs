@@ -269,7 +269,7 @@ impl Rewriter<'_, '_> {
         }
     }
 
-    /// AWS's region and keys. Where there are none, they are found as AWS's own tools find them.
+    /// AWS's region, keys and role. Where there are no keys, they are found as AWS's own tools find them.
     fn aws_config(&mut self, entry: Entry, settings: &mut Settings) {
         let Entry {
             key_span,
@@ -283,18 +283,17 @@ impl Rewriter<'_, '_> {
         if let Some(region) = node.take("aws_region") {
             settings.put("region", region.key_span, region.value);
         }
-        if let Some(role) = node.take("aws_role_arn") {
-            self.problems
-                .error(role.key_span, "assuming a role is not supported yet")
-                .help("give keys, or let the platform assume the role (web identity, container, instance)");
-            return;
-        }
         let known = [
             "aws_access_key_id",
             "aws_secret_access_key",
             "aws_session_token",
+            "aws_role_arn",
+            "session_length_seconds",
         ];
-        let keys: Vec<Entry> = known.iter().filter_map(|key| node.take(key)).collect();
+        let mut keys: Vec<Entry> = known.iter().filter_map(|key| node.take(key)).collect();
+        for entry in keys.iter_mut().filter(|entry| entry.key == "aws_role_arn") {
+            entry.key = "role_arn".to_owned();
+        }
         for entry in node.entries() {
             warn_unknown_key(entry, known, self.problems);
         }

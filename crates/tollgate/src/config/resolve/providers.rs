@@ -119,8 +119,7 @@ fn provider(
 ) -> Option<Provider> {
     let kind = kind(written, at, problems)?;
     report_foreign_settings(kind, written, at, problems);
-    let signs = kind.sign_in == SignIn::AwsOrBearer;
-    let auth = match credentials::issuer(written, signs, at, environment, problems) {
+    let auth = match credentials::issuer(written, kind.sign_in, at, environment, problems) {
         Some(issuer) => Auth::Issued(Arc::new(issuer)),
         None => auth(kind, written, at, problems),
     };
@@ -250,6 +249,7 @@ fn auth(kind: &Kind, written: &written::Provider, at: At<'_>, problems: &mut Pro
                 name: HeaderName::from_static(name),
                 prefix: "".into(),
             },
+            SignIn::IbmKey => Auth::None, // a mistake in its key has been reported
         },
         Some(written::Auth::Rule(written::AuthRule::Bearer)) => bearer(),
         Some(written::Auth::Rule(written::AuthRule::None)) => Auth::None,
@@ -258,7 +258,8 @@ fn auth(kind: &Kind, written: &written::Provider, at: At<'_>, problems: &mut Pro
             written::Auth::Rule(written::AuthRule::Aws)
             | written::Auth::Aws(_)
             | written::Auth::Google(_)
-            | written::Auth::Entra(_),
+            | written::Auth::Entra(_)
+            | written::Auth::Ibm(_),
         ) => Auth::None,
         Some(written::Auth::Header(header)) => {
             let Some(written) = &header.header else {
@@ -307,6 +308,9 @@ fn keys(
             .related(at.key("api_key").key_span(), "the other one")
             .help("put all keys into `api_keys`");
     }
+    if matches!(auth, Auth::Issued(_)) {
+        return Vec::new(); // a key that is written beside is exchanged, or has been reported
+    }
     let single = written
         .api_key
         .as_deref()
@@ -347,7 +351,7 @@ fn keys(
     // A key whose value could not be found is written, though it is not here any more.
     let is_written = at.has("api_key") || at.has("api_keys");
     let is_wanted = kind.key == KeyNeed::Required && matches!(address, Address::At(_));
-    if is_wanted && !is_written && !matches!(auth, Auth::None | Auth::Issued(_)) {
+    if is_wanted && !is_written && *auth != Auth::None {
         problems
             .error(
                 at.span(),

@@ -25,8 +25,15 @@ pub(crate) struct Aws {
     pub(crate) aws_session_token: Option<String>,
     /// A profile of the shared credentials file.
     pub(crate) profile: Option<String>,
-    /// The role to assume with a web identity.
+    /// The role to assume: with a web identity where one is given, else with the keys that would be used otherwise.
     pub(crate) role_arn: Option<String>,
+    /// What the role's owner agreed upon with those who may assume it.
+    pub(crate) external_id: Option<String>,
+    /// Names the session in AWS's logs. Default: `AWS_ROLE_SESSION_NAME`, or `tollgate`.
+    pub(crate) session_name: Option<String>,
+    /// How long the role's keys are to last. Default: as long as AWS gives them, which is an hour.
+    #[schemars(range(min = 900, max = 43_200))]
+    pub(crate) session_length_seconds: Option<u32>,
     /// Where the platform keeps that identity; read anew each time.
     pub(crate) web_identity_token_file: Option<String>,
     /// The region that requests are signed for. Default: the provider's `region`, or the environment's.
@@ -54,6 +61,8 @@ pub(crate) struct AuthGoogle {
 pub(crate) struct Google {
     /// The key file of a service account, whole: `file:PATH`.
     pub(crate) service_account: Option<String>,
+    /// The configuration of a workload identity federation (`type: external_account`), whole: `file:PATH`.
+    pub(crate) external_account: Option<String>,
     /// What the tokens are for. Default: `https://www.googleapis.com/auth/cloud-platform`.
     pub(crate) scope: Option<String>,
     /// Where the metadata server is. Default: `http://metadata.google.internal`.
@@ -65,23 +74,47 @@ pub(crate) struct Google {
 #[serde(deny_unknown_fields)]
 #[schemars(extend("required" = ["entra"]))]
 pub(crate) struct AuthEntra {
-    /// To which application.
+    /// To whom. With nothing in it, to the application that `AZURE_FEDERATED_TOKEN_FILE` vouches for (AKS's workload identity), else to
+    /// the managed identity of the platform.
     pub(crate) entra: Option<Entra>,
 }
 
-/// An application to which Entra issues access tokens.
+/// To whom Entra issues access tokens.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("required" = ["tenant", "client_id", "client_secret"]))]
 pub(crate) struct Entra {
-    /// The directory, by its id or domain.
+    /// The directory, by its id or domain. Default, for a workload identity: `AZURE_TENANT_ID`.
     pub(crate) tenant: Option<String>,
-    /// The application's id.
+    /// The application's id; of a managed identity, which one where there are several. Default, for a workload identity: `AZURE_CLIENT_ID`.
     pub(crate) client_id: Option<String>,
     /// The application's secret. Better a reference than the secret itself.
     pub(crate) client_secret: Option<String>,
+    /// Where the platform keeps a token that vouches for the application; read anew each time. Default: `AZURE_FEDERATED_TOKEN_FILE`.
+    pub(crate) federated_token_file: Option<String>,
     /// What the tokens are for. Default: `https://cognitiveservices.azure.com/.default`.
     pub(crate) scope: Option<String>,
-    /// Where Entra is. Default: `https://login.microsoftonline.com`.
+    /// Where Entra is. Default: `https://login.microsoftonline.com`, or `AZURE_AUTHORITY_HOST` for a workload identity.
     pub(crate) authority: Option<String>,
+    /// Where a virtual machine's metadata service is, which vouches for a managed identity. Default: `http://169.254.169.254`, unless App
+    /// Service names another (`IDENTITY_ENDPOINT`).
+    pub(crate) metadata_url: Option<String>,
+}
+
+/// IBM Cloud issues access tokens.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["ibm"]))]
+pub(crate) struct AuthIbm {
+    /// For which key.
+    pub(crate) ibm: Option<Ibm>,
+}
+
+/// A key for which IBM Cloud issues access tokens.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Ibm {
+    /// The key. Better a reference than the key itself. Default: the provider's `api_key`.
+    pub(crate) api_key: Option<String>,
+    /// Where keys are exchanged. Default: `https://iam.cloud.ibm.com`.
+    pub(crate) iam_url: Option<String>,
 }

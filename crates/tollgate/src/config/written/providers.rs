@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{AuthAws, AuthEntra, AuthGoogle, Wait};
+use super::{AuthAws, AuthEntra, AuthGoogle, AuthIbm, Wait};
 
 /// A service that answers, and how it is reached.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -109,6 +109,8 @@ pub(crate) enum Auth {
     Google(AuthGoogle),
     /// As Entra's access token.
     Entra(AuthEntra),
+    /// As IBM Cloud's access token.
+    Ibm(AuthIbm),
 }
 
 /// A known rule for credentials.
