@@ -70,12 +70,12 @@ async fn a_hundred_callers_get_one_token() {
     );
 }
 
-/// A token that lasts seven seconds can be used for two, and is renewed within them.
+/// A token that lasts six seconds can be used for one, and is renewed within it.
 #[tokio::test]
 async fn a_token_is_renewed_early_and_kept_when_that_fails() {
     let issuer = ScriptedProvider::in_turn(vec![
-        Reply::json(200, &token("t1", 7)),
-        Reply::json(200, &token("t2", 10)),
+        Reply::json(200, &token("t1", 6)),
+        Reply::json(200, &token("t2", 7)),
         Reply::json(503, &json!({"error": "temporarily_unavailable"})),
     ])
     .await;
@@ -89,7 +89,7 @@ async fn a_token_is_renewed_early_and_kept_when_that_fails() {
     }
     let served = started.elapsed();
     assert_eq!(status_now, 503, "the second token ends, too");
-    assert!(served > Duration::from_secs(6), "{served:?}");
+    assert!(served > Duration::from_secs(2), "{served:?}");
     let mut shown = shown(&provider);
     shown.dedup();
     assert_eq!(shown, ["Bearer t1", "Bearer t2"]);
@@ -104,6 +104,113 @@ async fn a_token_is_renewed_early_and_kept_when_that_fails() {
             .contains(r#"tollgate_credential_renewals_total{provider="azure",result="renewed"} 2"#),
         "{metrics}"
     );
+}
+
+/// Answers as each of the issuers does, after a while; those that are shown an identity of another's want it to be the one of the file.
+fn issue(request: &Received) -> Reply {
+    let body = String::from_utf8_lossy(&request.body);
+    let is_known = body.contains("of%2Dthe%2Dplatform") || !body.contains("assertion=");
+    let reply = match request.path.split('?').next().unwrap_or_default() {
+        "/sts/" if body.contains("Action=AssumeRole&") => Reply::body(
+            200,
+            "text/xml",
+            "<AssumeRoleResponse><AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2199-01-01T00:00:00Z</Expiration></AssumeRoleResponse>",
+        ),
+        "/sa:generateAccessToken" => Reply::json(
+            200,
+            &json!({"accessToken": "t1", "expireTime": "2199-01-01T00:00:00Z"}),
+        ),
+        "/msi/token" => Reply::json(
+            200,
+            &json!({"access_token": "t1", "expires_on": "7226582400", "token_type": "Bearer"}),
+        ),
+        _ if is_known => Reply::json(200, &token("t1", 3600)),
+        _ => Reply::json(401, &json!({"error": "invalid_client"})),
+    };
+    reply.after(Duration::from_millis(100))
+}
+
+/// Whoever issues: many callers at once are served with what is asked for once.
+#[tokio::test]
+async fn each_issuer_is_asked_once_for_all_callers() {
+    let file = std::env::temp_dir().join(format!("tollgate-platform-{}", std::process::id()));
+    std::fs::write(&file, "of-the-platform").unwrap();
+    let file = file.display().to_string();
+    let issuer = ScriptedProvider::start(issue).await;
+    let app_service = format!("{}/msi/token", issuer.url());
+    let federation = json!({
+        "type": "external_account", "audience": "//iam/pool", "subject_token_type": "urn:jwt",
+        "token_url": format!("{}/v1/token", issuer.url()),
+        "service_account_impersonation_url": format!("{}/sa:generateAccessToken", issuer.url()),
+        "credential_source": {"file": file},
+    });
+    let federation = json!(federation.to_string());
+    for (auth, environment, asked, expected) in [
+        (
+            "{entra: {authority: \"ISSUER\"}}".to_owned(),
+            vec![
+                ("AZURE_FEDERATED_TOKEN_FILE", file.as_str()),
+                ("AZURE_TENANT_ID", "contoso"),
+                ("AZURE_CLIENT_ID", "app"),
+            ],
+            vec!["/contoso/oauth2/v2.0/token"],
+            "Bearer t1",
+        ),
+        (
+            "{entra: {}}".to_owned(),
+            vec![
+                ("IDENTITY_ENDPOINT", app_service.as_str()),
+                ("IDENTITY_HEADER", "s3cret-of-the-app"),
+            ],
+            vec!["/msi/token?api-version=2019-08-01&resource=https%3A%2F%2Fcognitiveservices%2Eazure%2Ecom"],
+            "Bearer t1",
+        ),
+        (
+            "{ibm: {api_key: s3cret-of-the-app, iam_url: \"ISSUER\"}}".to_owned(),
+            Vec::new(),
+            vec!["/identity/token"],
+            "Bearer t1",
+        ),
+        (
+            format!("{{google: {{external_account: {federation}}}}}, private_addresses: true"),
+            Vec::new(),
+            vec!["/v1/token", "/sa:generateAccessToken"],
+            "Bearer t1",
+        ),
+        (
+            "{aws: {region: us-east-1, role_arn: \"arn:r\", aws_access_key_id: AKIABASE, aws_secret_access_key: s3cret-of-the-app, sts_url: \"ISSUER/sts\"}}".to_owned(),
+            Vec::new(),
+            vec!["/sts/"],
+            "AWS4-HMAC-SHA256 Credential=ASIAROLE/",
+        ),
+    ] {
+        let provider = provider().await;
+        let configuration = format!(
+            "providers: [{{name: a, type: custom, base_url: \"{}\", auth: {auth}}}]\nroutes: [{{name: gpt, model: {{provider: a, name: m}}}}]\n",
+            provider.url()
+        );
+        let configuration = configuration.replace("ISSUER", &issuer.url());
+        let before = issuer.received().len();
+        let gateway = TestGateway::start_with(program(), &configuration, &environment).await;
+        let (gateway, tasks) = (Arc::new(gateway), TaskTracker::new());
+        let callers: Vec<_> = (0..30)
+            .map(|_| {
+                let gateway = Arc::clone(&gateway);
+                tasks.spawn(async move { status(&gateway).await })
+            })
+            .collect();
+        for caller in callers {
+            assert_eq!(caller.await.unwrap(), 200, "{auth}: {}", gateway.output());
+        }
+        let received = issuer.received().split_off(before);
+        let paths: Vec<&str> = received.iter().map(|asked| asked.path.as_str()).collect();
+        assert_eq!(paths, asked, "{auth}");
+        let shown = shown(&provider);
+        assert_eq!(shown.len(), 30);
+        assert!(shown.iter().all(|shown| shown.starts_with(expected)), "{shown:?}");
+        assert!(!gateway.output().contains("s3cret-of-the-app"));
+    }
+    std::fs::remove_file(file).unwrap();
 }
 
 #[tokio::test]
