@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What vectors are for, in Cohere's word, which is ours, and in Gemini's. It has more of them than others.
-const USES: [(&str, &str); 4] = [
+pub(crate) const USES: [(&str, &str); 4] = [
     ("search_document", "RETRIEVAL_DOCUMENT"),
     ("search_query", "RETRIEVAL_QUERY"),
     ("classification", "CLASSIFICATION"),

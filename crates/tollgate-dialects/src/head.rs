@@ -1,6 +1,8 @@
 //! What the gateway needs to know of a call's body, found without reading it in full, and the few changes that
 //! it makes to a body that passes through.
 
+mod spelling;
+
 use std::{borrow::Cow, ops::Range};
 
 use bytes::Bytes;

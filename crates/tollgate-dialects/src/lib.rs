@@ -34,8 +34,10 @@ mod openai_completions;
 mod openai_embeddings;
 mod openai_media;
 mod openai_responses;
+mod vertex_embeddings;
 mod voyage_embeddings;
 mod voyage_rerank;
+mod watsonx_embeddings;
 
 pub use answer::{
     Answer, AnswerChoice, ChatAnswer, Delta, EmbeddingAnswer, PartStart, RerankAnswer,

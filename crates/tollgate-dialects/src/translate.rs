@@ -11,7 +11,7 @@ use crate::{
     bedrock_converse, bedrock_embeddings, cohere_chat, cohere_embeddings, cohere_rerank,
     gemini_embeddings, gemini_generate, mlflow_serving, ollama_chat, ollama_embeddings,
     ollama_generate, openai_chat, openai_completions, openai_embeddings, openai_media,
-    openai_responses, voyage_embeddings, voyage_rerank,
+    openai_responses, vertex_embeddings, voyage_embeddings, voyage_rerank, watsonx_embeddings,
 };
 
 /// How a call is to be written.
@@ -75,6 +75,8 @@ macro_rules! in_dialect {
             Dialect::OllamaEmbeddings => ollama_embeddings::$function($($argument),*),
             Dialect::BedrockConverse => bedrock_converse::$function($($argument),*),
             Dialect::BedrockEmbeddings => bedrock_embeddings::$function($($argument),*),
+            Dialect::VertexEmbeddings => vertex_embeddings::$function($($argument),*),
+            Dialect::WatsonxEmbeddings => watsonx_embeddings::$function($($argument),*),
             Dialect::VoyageEmbeddings => voyage_embeddings::$function($($argument),*),
             Dialect::VoyageRerank => voyage_rerank::$function($($argument),*),
             Dialect::MlflowServing => mlflow_serving::$function($($argument),*),
@@ -205,6 +207,8 @@ impl StreamReader {
             | Dialect::CohereRerank
             | Dialect::OllamaEmbeddings
             | Dialect::BedrockEmbeddings
+            | Dialect::VertexEmbeddings
+            | Dialect::WatsonxEmbeddings
             | Dialect::VoyageEmbeddings
             | Dialect::VoyageRerank
             | Dialect::MlflowServing => None,
@@ -284,6 +288,8 @@ impl StreamWriter {
             | Dialect::OllamaEmbeddings
             | Dialect::BedrockConverse
             | Dialect::BedrockEmbeddings
+            | Dialect::VertexEmbeddings
+            | Dialect::WatsonxEmbeddings
             | Dialect::VoyageEmbeddings
             | Dialect::VoyageRerank
             | Dialect::MlflowServing => Box::new(openai_chat::StreamWriter::new(form)),

@@ -1,5 +1,5 @@
-//! How a provider that speaks OpenAI's chat differs in what it takes. Calls of OpenAI's own clients pass as they are; those that are
-//! translated are written in the accent.
+//! How a provider that speaks OpenAI's chat differs in what it takes. Calls of OpenAI's own clients pass as they are, but for the
+//! spelling; those that are translated are written in the accent.
 
 /// What a provider takes otherwise than OpenAI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,19 @@ pub struct Accent {
     pub thinking: ThinkingSwitch,
     /// Who may speak after whom.
     pub turns: Turns,
+    /// What it spells otherwise, so that not even calls of OpenAI's own clients are understood as they are.
+    pub spelling: &'static [(&'static str, Spelling)],
+}
+
+/// How a field of a body is spelt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spelling {
+    /// It has this name.
+    As(&'static str),
+    /// It has this name where it is a text, and OpenAI's where it is not.
+    TextAs(&'static str),
+    /// It is left out: the address says it.
+    LeftOut,
 }
 
 /// What is done with a field.
@@ -78,6 +91,7 @@ impl Accent {
         reasoning: ReasoningBack::LeftOut,
         thinking: ThinkingSwitch::Effort,
         turns: Turns::Free,
+        spelling: &[],
     };
 
     /// What is done with a field, if anything.

@@ -134,6 +134,10 @@ pub enum Dialect {
     BedrockConverse,
     /// `InvokeModel` of AWS Bedrock for the models that make vectors. Spoken by providers only.
     BedrockEmbeddings,
+    /// `predict` of Vertex AI for the models that make vectors. The address names the model. Spoken by providers only.
+    VertexEmbeddings,
+    /// `POST /ml/v1/text/embeddings` of watsonx.ai. Spoken by providers only.
+    WatsonxEmbeddings,
     /// `POST /v1/embeddings` of Voyage: OpenAI's with other names. Spoken by providers only.
     VoyageEmbeddings,
     /// `POST /v1/rerank` of Voyage: Cohere's with other names. Spoken by providers only.
@@ -175,6 +179,8 @@ impl Dialect {
         Self::OllamaEmbeddings,
         Self::BedrockConverse,
         Self::BedrockEmbeddings,
+        Self::VertexEmbeddings,
+        Self::WatsonxEmbeddings,
         Self::VoyageEmbeddings,
         Self::VoyageRerank,
         Self::MlflowServing,
@@ -199,6 +205,8 @@ impl Dialect {
             Self::OllamaEmbeddings => "ollama_embeddings",
             Self::BedrockConverse => "bedrock_converse",
             Self::BedrockEmbeddings => "bedrock_embeddings",
+            Self::VertexEmbeddings => "vertex_embeddings",
+            Self::WatsonxEmbeddings => "watsonx_embeddings",
             Self::VoyageEmbeddings => "voyage_embeddings",
             Self::VoyageRerank => "voyage_rerank",
             Self::MlflowServing => "mlflow_serving",
@@ -221,6 +229,8 @@ impl Dialect {
             | Self::CohereEmbeddings
             | Self::OllamaEmbeddings
             | Self::BedrockEmbeddings
+            | Self::VertexEmbeddings
+            | Self::WatsonxEmbeddings
             | Self::VoyageEmbeddings => Task::Embeddings,
             Self::CohereRerank | Self::VoyageRerank => Task::Rerank,
             // One of the tasks that the address tells apart.
@@ -244,6 +254,8 @@ impl Dialect {
             self,
             Self::BedrockConverse
                 | Self::BedrockEmbeddings
+                | Self::VertexEmbeddings
+                | Self::WatsonxEmbeddings
                 | Self::VoyageEmbeddings
                 | Self::VoyageRerank
         )

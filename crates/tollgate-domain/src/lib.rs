@@ -16,7 +16,7 @@ mod secret;
 mod snapshot;
 mod usage;
 
-pub use accents::{Accent, Otherwise, ReasoningBack, ThinkingSwitch, ToolCallIds, Turns};
+pub use accents::{Accent, Otherwise, ReasoningBack, Spelling, ThinkingSwitch, ToolCallIds, Turns};
 pub use dialect::{Dialect, ErrorShape, Framing, Task};
 pub use ids::{KeyName, ProviderName, Revision, RouteName, TargetName};
 pub use issuers::{
@@ -27,8 +27,8 @@ pub use issuers::{
 pub use keys::{Key, KeyHash, KeyHashError, RouteAccess};
 pub use limits::Limits;
 pub use providers::{
-    Auth, ChatInput, Endpoint, Provider, ProviderKey, Quirks, StreamEnd, StreamUsage, Timeouts,
-    Transport, VectorBytes, for_model, serving,
+    Auth, BodyModel, ChatInput, Endpoint, Provider, ProviderKey, Quirks, StreamEnd, StreamUsage,
+    Timeouts, Transport, VectorBytes, for_model, serving,
 };
 pub use routes::{Choice, Prompt, PromptMessage, Retries, Route, Sticky, Strategy, Target};
 pub use secret::Secret;

@@ -102,6 +102,30 @@ pub struct Endpoint {
     pub models: &'static str,
     /// Texts that its bodies have to hold, by field.
     pub fields: &'static [(&'static str, &'static str)],
+    /// What its bodies call the model.
+    pub model: BodyModel,
+}
+
+/// What a body calls the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BodyModel {
+    /// Nothing: the address says it.
+    Unnamed,
+    /// As the target says.
+    Asked,
+    /// Always this: what the operator's deployment is called.
+    Fixed(Arc<str>),
+}
+
+impl Endpoint {
+    /// What a body calls the model that a target names.
+    pub fn model_in_body<'a>(&'a self, asked: &'a str) -> Option<&'a str> {
+        match &self.model {
+            BodyModel::Unnamed => None,
+            BodyModel::Asked => Some(asked),
+            BodyModel::Fixed(name) => Some(name),
+        }
+    }
 }
 
 /// Those of these endpoints that are for a model.
@@ -258,6 +282,7 @@ mod tests {
             stream_uri: None,
             models,
             fields: &[],
+            model: BodyModel::Asked,
         };
         let endpoints = [
             endpoint(Task::Chat, Dialect::GeminiGenerate, ""),

@@ -12,7 +12,9 @@ use tollgate_dialects::{
     Call, CallForm, Edits, Form, Head, HeadLimits, ModelEdit, ReadError, has_others_proof,
     read_call, write_call, write_call_in,
 };
-use tollgate_domain::{ChatInput, Dialect, Endpoint, Framing, Limits, Provider, StreamUsage, Task};
+use tollgate_domain::{
+    BodyModel, ChatInput, Dialect, Endpoint, Framing, Limits, Provider, StreamUsage, Task,
+};
 use tollgate_upstream::{Lane, RequestBody, Rest, with_operation};
 
 use crate::{picture::CompiledRoute, refusal::Refusal, upload::Upload};
@@ -272,7 +274,7 @@ impl Question {
             let target = lane.name().to_string();
             return Err(Refusal::StoredState { field, target });
         }
-        let model = provider.quirks.model_in_body.then(|| lane.model().as_ref());
+        let model = endpoint.model_in_body(lane.model());
         let form = CallForm {
             dialect: endpoint.dialect,
             model: match endpoint.dialect {
@@ -301,6 +303,7 @@ impl Question {
             return Err(refuse(written.dropped));
         }
         let body = self.with_other_defaults(&endpoint, written.body, provider, limits)?;
+        let body = spelt(&endpoint, provider, body, limits)?;
         let endpoint = if endpoint.dialect == Dialect::GeminiEmbeddings {
             for_body(endpoint, &scan(Dialect::GeminiEmbeddings, &body, limits)?)
         } else {
@@ -323,7 +326,7 @@ impl Question {
         limits: &Limits,
     ) -> Result<Outgoing, Refusal> {
         let provider = lane.provider();
-        let model = provider.quirks.model_in_body.then(|| lane.model().as_ref());
+        let model = endpoint.model_in_body(lane.model());
         let (head, body, dropped) = self.own_body(model, limits)?;
         let named = model_name(lane);
         let fields = texts(endpoint.fields);
@@ -347,8 +350,9 @@ impl Question {
             ask_usage: self.head.stream && provider.quirks.stream_usage == StreamUsage::Ask,
         };
         let is_streamable = !matches!(self.route.route.task, Task::Predict | Task::Rerank);
+        let body = edits.apply(&head, &body);
         Ok(Outgoing {
-            body: edits.apply(&head, &body),
+            body: spelt(&endpoint, provider, body, limits)?,
             passes: Passes::Through,
             dropped,
             streams: self.head.stream && is_streamable,
@@ -362,11 +366,9 @@ impl Question {
         let body = match &media.form {
             Some(form) => form.with_model(lane.model()),
             None => Edits {
-                model: if provider.quirks.model_in_body {
-                    ModelEdit::Set(lane.model())
-                } else {
-                    ModelEdit::Remove
-                },
+                model: endpoint
+                    .model_in_body(lane.model())
+                    .map_or(ModelEdit::Remove, ModelEdit::Set),
                 defaults: &[&self.route.route.params, &provider.params],
                 ask_usage: false,
             }
@@ -498,7 +500,7 @@ impl Question {
         let providers = others(&provider.params);
         let fields = texts(endpoint.fields);
         let names_model =
-            provider.quirks.model_in_body || endpoint.dialect != Dialect::AnthropicMessages;
+            endpoint.model != BodyModel::Unnamed || endpoint.dialect != Dialect::AnthropicMessages;
         let is_done = names_model
             && [&route, &providers, &fields]
                 .iter()
@@ -526,6 +528,20 @@ pub(crate) fn scan(dialect: Dialect, body: &Bytes, limits: &Limits) -> Result<He
         depth_max: limits.json_depth_max,
     };
     Head::scan(dialect, body, limits).map_err(Refusal::BodyInvalid)
+}
+
+/// A body as the provider spells it, where that is not as OpenAI does.
+fn spelt(
+    endpoint: &Endpoint,
+    provider: &Provider,
+    body: Bytes,
+    limits: &Limits,
+) -> Result<Bytes, Refusal> {
+    let spelling = provider.quirks.accent.spelling;
+    if spelling.is_empty() || endpoint.dialect != Dialect::OpenaiChat {
+        return Ok(body);
+    }
+    Ok(scan(endpoint.dialect, &body, limits)?.spelt(spelling, &body))
 }
 
 /// The endpoint at which something about a call is asked.

@@ -96,6 +96,8 @@ pub struct KindEndpoint {
     pub models: &'static str,
     /// Texts that its bodies have to hold, by field.
     pub fields: &'static [(&'static str, &'static str)],
+    /// Whether its bodies name the model although those of the kind's other endpoints do not.
+    pub names_model: bool,
 }
 
 /// A kind that configurations name but whose language is not spoken yet.

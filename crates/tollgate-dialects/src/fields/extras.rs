@@ -40,16 +40,26 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
             | Dialect::VoyageRerank
             | Dialect::BedrockConverse
             | Dialect::BedrockEmbeddings
+            | Dialect::VertexEmbeddings
+            | Dialect::WatsonxEmbeddings
             | Dialect::MlflowServing,
             _,
         ) => &[],
     };
-    let is_lost = |name: &str| to != Dialect::BedrockConverse || !IN_CONVERSE.contains(&name);
+    let kept: &[&str] = match to {
+        Dialect::BedrockConverse => &IN_CONVERSE,
+        Dialect::VertexEmbeddings => &IN_PREDICT,
+        _ => &[],
+    };
+    let is_lost = |name: &str| !kept.contains(&name);
     rows.iter()
         .copied()
         .filter(|(name, _)| is_lost(name))
         .collect()
 }
+
+/// Gemini's, which Vertex AI has beside its texts.
+const IN_PREDICT: [&str; 3] = ["taskType", "title", "autoTruncate"];
 
 /// Anthropic's, which Converse has under names of its own.
 const IN_CONVERSE: [&str; 3] = [

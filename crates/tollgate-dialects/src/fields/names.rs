@@ -203,6 +203,8 @@ impl Field {
             | Dialect::VoyageRerank
             | Dialect::BedrockConverse
             | Dialect::BedrockEmbeddings
+            | Dialect::VertexEmbeddings
+            | Dialect::WatsonxEmbeddings
             | Dialect::MlflowServing => None,
             Dialect::OllamaChat => self.in_ollama_chat(),
             Dialect::OllamaGenerate => self.in_ollama_generate(),

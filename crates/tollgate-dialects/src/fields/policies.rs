@@ -36,6 +36,8 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
         Dialect::VoyageRerank => &[VOYAGE_RERANK],
         Dialect::BedrockConverse => &[COMPLETION, BEDROCK_CONVERSE],
         Dialect::BedrockEmbeddings => &[BEDROCK_EMBEDDINGS],
+        Dialect::VertexEmbeddings => &[VERTEX_EMBEDDINGS],
+        Dialect::WatsonxEmbeddings => &[WATSONX_EMBEDDINGS],
         Dialect::OpenaiMedia | Dialect::CohereRerank => &[],
     };
     let mut found: Vec<Row> = Vec::new();
@@ -823,4 +825,55 @@ const BEDROCK_EMBEDDINGS: &[Row] = &[
         Mapped("the gateway writes the vectors as they are asked for"),
     ),
     (Field::User, Dropped(HINT)),
+];
+
+const VERTEX_EMBEDDINGS: &[Row] = &[
+    (Field::Model, Mapped(ADDRESS)),
+    (
+        Field::Input,
+        Mapped("`instances`, each text as the `content` of one"),
+    ),
+    (Field::InputTokens, Refused("tokens are another model's")),
+    (
+        Field::Dimensions,
+        Mapped("`parameters.outputDimensionality`"),
+    ),
+    (
+        Field::EncodingFormat,
+        Mapped("the gateway writes the vectors as they are asked for"),
+    ),
+    (
+        Field::InputType,
+        Refused("is `task_type` of each instance; others have no place there"),
+    ),
+    (
+        Field::Truncate,
+        Refused("is `parameters.autoTruncate` for `NONE` and `END`; a text is cut at its end only"),
+    ),
+    (Field::User, Dropped(NO_PLACE)),
+];
+
+const WATSONX_EMBEDDINGS: &[Row] = &[
+    (Field::Model, Mapped("`model_id`")),
+    (Field::Input, Mapped("`inputs`, always a list")),
+    (Field::InputTokens, Refused("texts alone are taken there")),
+    (
+        Field::Dimensions,
+        Refused("vectors of a model have one length"),
+    ),
+    (
+        Field::EncodingFormat,
+        Mapped("the gateway writes the vectors as they are asked for"),
+    ),
+    (
+        Field::InputType,
+        Dropped("vectors are the same for every purpose there"),
+    ),
+    (
+        Field::Truncate,
+        Refused(
+            "a text that is too long is refused there, unless `parameters.truncate_input_tokens` says how much is kept",
+        ),
+    ),
+    (Field::User, Dropped(NO_PLACE)),
 ];

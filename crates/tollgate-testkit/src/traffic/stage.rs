@@ -97,6 +97,7 @@ const SPOKEN: &[Dialect] = &[
     Dialect::MlflowServing,
     Dialect::BedrockConverse,
     Dialect::BedrockEmbeddings,
+    Dialect::VertexEmbeddings,
 ];
 
 /// The dialect of a recording, by its provider's endpoint and what the body holds.
@@ -132,6 +133,9 @@ fn dialect_of(recording: &Recording) -> Option<Dialect> {
         ("native_embed", _) => Dialect::OllamaEmbeddings,
         ("converse" | "converse_stream", _) => Dialect::BedrockConverse,
         ("invoke", "bedrock") if recording.url_path.contains("embed") => Dialect::BedrockEmbeddings,
+        ("predict", "vertex") if !body["instances"][0]["content"].is_null() => {
+            Dialect::VertexEmbeddings
+        }
         ("invocations", "mlflow") => Dialect::MlflowServing,
         _ => return None,
     };
@@ -162,6 +166,7 @@ impl Part {
                 "vertex"
             }
             Dialect::AnthropicMessages => "anthropic",
+            Dialect::VertexEmbeddings => "vertex",
             // A kind that serves nothing else, so that other clients are answered there as well.
             Dialect::OpenaiResponses => "custom",
             Dialect::GeminiGenerate | Dialect::GeminiEmbeddings => "gemini",
@@ -373,6 +378,7 @@ pub(super) fn is_named_by_address(dialect: Dialect) -> bool {
             | Dialect::GeminiEmbeddings
             | Dialect::BedrockConverse
             | Dialect::BedrockEmbeddings
+            | Dialect::VertexEmbeddings
             | Dialect::MlflowServing
     )
 }
@@ -459,6 +465,8 @@ impl Stage {
             Dialect::MlflowServing => format!("/gateway/{route}/invocations"),
             Dialect::BedrockConverse
             | Dialect::BedrockEmbeddings
+            | Dialect::VertexEmbeddings
+            | Dialect::WatsonxEmbeddings
             | Dialect::VoyageEmbeddings
             | Dialect::VoyageRerank
             | Dialect::OpenaiMedia => {

@@ -4,7 +4,7 @@
 use tollgate_domain::{
     Accent,
     Otherwise::{Dropped, Named, Refused, Taken},
-    ReasoningBack, ThinkingSwitch, ToolCallIds, Turns,
+    ReasoningBack, Spelling, ThinkingSwitch, ToolCallIds, Turns,
 };
 
 /// What a copy of OpenAI's API takes: tiers are OpenAI's own.
@@ -109,4 +109,21 @@ pub(super) const DATABRICKS: Accent = Accent {
 pub(super) const ALIBABA: Accent = Accent {
     thinking: ThinkingSwitch::EnableThinking,
     ..COPY_WITH_TOP_K
+};
+
+/// OpenAI's chat at addresses of its own, which say whether to stream
+/// (<https://cloud.ibm.com/apidocs/watsonx-ai#text-chat>, read 2026-11).
+pub(super) const WATSONX: Accent = Accent {
+    fields: &[
+        ("user", Dropped),
+        ("service_tier", Dropped),
+        ("parallel_tool_calls", Dropped),
+    ],
+    spelling: &[
+        ("model", Spelling::As("model_id")),
+        ("tool_choice", Spelling::TextAs("tool_choice_option")),
+        ("stream", Spelling::LeftOut),
+        ("stream_options", Spelling::LeftOut),
+    ],
+    ..Accent::NONE
 };

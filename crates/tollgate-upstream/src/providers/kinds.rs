@@ -6,7 +6,7 @@ use super::{
     KeyNeed, Kind, KindEndpoint, Reach, SignIn, UnspokenKind,
     accents::{
         ALIBABA, CEREBRAS, COPY_WITH_TOP_K, DATABRICKS, DEEPSEEK, GROQ, MISTRAL, OPEN_MODELS,
-        PERPLEXITY, ROUTER, THINKER,
+        PERPLEXITY, ROUTER, THINKER, WATSONX,
     },
     rows::{
         ALL_BUT_RESPONSES, AS_COPIED, AS_OPENAI, CHAT, COHERE_ENDPOINTS, COMPLETIONS, EMBEDDINGS,
@@ -112,12 +112,46 @@ pub const KINDS: &[Kind] = &[
                     "/projects/{project}/locations/{location}/publishers/anthropic/models/{model}:rawPredict",
                 )
             },
+            at(
+                Task::Embeddings,
+                Dialect::VertexEmbeddings,
+                "/projects/{project}/locations/{location}/publishers/google/models/{model}:predict",
+            ),
         ],
         quirks: Quirks {
             model_in_body: false,
             ..NO_END_MARK
         },
         source: "https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference",
+        ..OPENAI_SHAPED
+    },
+    Kind {
+        name: "watsonx",
+        aliases: &["watsonx_ai"],
+        regional_url: Some("https://{region}.ml.cloud.ibm.com"),
+        version_path: "",
+        sign_in: SignIn::IbmKey,
+        // The version is the day on which what is asked was known to be answered.
+        endpoints: &[
+            KindEndpoint {
+                stream_path: Some("/ml/v1/text/chat_stream?version=2025-02-06"),
+                ..at(
+                    Task::Chat,
+                    Dialect::OpenaiChat,
+                    "/ml/v1/text/chat?version=2025-02-06",
+                )
+            },
+            at(
+                Task::Embeddings,
+                Dialect::WatsonxEmbeddings,
+                "/ml/v1/text/embeddings?version=2025-02-06",
+            ),
+        ],
+        quirks: Quirks {
+            accent: WATSONX,
+            ..NO_END_MARK
+        },
+        source: "https://cloud.ibm.com/apidocs/watsonx-ai",
         ..OPENAI_SHAPED
     },
     Kind {
@@ -650,6 +684,10 @@ pub const AZURE_DEPLOYMENTS: Kind = Kind {
             Dialect::OpenaiMedia,
             "/openai/realtime?deployment={model}",
         ),
+        KindEndpoint {
+            names_model: true,
+            ..at(Task::Chat, Dialect::OpenaiResponses, "/openai/responses")
+        },
     ],
     quirks: Quirks {
         model_in_body: false,
@@ -721,10 +759,6 @@ pub const CUSTOM_RESPONSES: Kind = Kind {
 
 /// Kinds that MLflow or the article know and whose language is not spoken yet.
 pub const UNSPOKEN: &[UnspokenKind] = &[
-    UnspokenKind {
-        names: &["watsonx", "watsonx_ai"],
-        instead: "watsonx.ai answers in OpenAI's language, but wants access tokens that last an hour: `type: custom` with `base_url: https://REGION.ml.cloud.ibm.com/ml/v1`, a token as `api_key` and `params: {project_id: ...}`",
-    },
     UnspokenKind {
         names: &["copilot", "github_copilot"],
         instead: "Copilot is for editors, with tokens that last half an hour; GitHub's models for programs are `type: github`",

@@ -1,7 +1,7 @@
 //! The documentation's page of providers, made from the table.
 
 use tollgate_domain::{
-    Accent, Dialect, Otherwise, ReasoningBack, ThinkingSwitch, ToolCallIds, Turns,
+    Accent, Dialect, Otherwise, ReasoningBack, Spelling, ThinkingSwitch, ToolCallIds, Turns,
 };
 
 use super::{KINDS, Kind, UNSPOKEN};
@@ -24,13 +24,17 @@ const NOTES: &str = "
 ([configuration](configuration.md#credentials-that-expire)). Chats go to Converse; a text becomes a vector by `InvokeModel`, of Titan (one text a call)
 and Cohere.
 
-Models on `vertex` whose names begin with `claude` are asked in Anthropic's language, all others in Gemini's.
+Models on `vertex` whose names begin with `claude` are asked in Anthropic's language, all others in Gemini's; vectors are asked for with `predict`.
+
+`watsonx` wants a `region` (or a `base_url`), an `api_key` of IBM Cloud's, which is exchanged for tokens
+([configuration](configuration.md#credentials-that-expire)), and `params: {project_id: ...}` or `{space_id: ...}`. Another `version` than the one that is sent is
+`query: {version: ...}`. A token that is there already is sent with `auth: bearer`.
 ";
 
 const ACCENTS: &str = "
 ## What they take otherwise
 
-A call of OpenAI's own clients passes as it is. A call that is translated is written as the provider takes it:
+A call of OpenAI's own clients passes as it is, but for what is said to be so in every call. A call that is translated is written as the provider takes it:
 
 ";
 
@@ -120,7 +124,20 @@ fn accent(accent: &Accent) -> Vec<String> {
     if accent.turns == Turns::Alternating {
         told.push("speakers take turns, after the operator".to_owned());
     }
+    let spelt = accent.spelling.iter();
+    let spelt: Vec<String> = spelt.map(|(name, how)| spelling(name, *how)).collect();
+    if !spelt.is_empty() {
+        told.push(format!("in every call {}", spelt.join(", ")));
+    }
     told
+}
+
+fn spelling(name: &str, how: Spelling) -> String {
+    match how {
+        Spelling::As(other) => format!("`{name}` is `{other}`"),
+        Spelling::TextAs(other) => format!("`{name}` is `{other}` where it is a word"),
+        Spelling::LeftOut => format!("`{name}` is left out"),
+    }
 }
 
 fn field(name: &str, otherwise: Otherwise) -> String {

@@ -14,6 +14,7 @@ pub(super) const fn at(task: Task, dialect: Dialect, path: &'static str) -> Kind
         stream_path: None,
         models: "",
         fields: &[],
+        names_model: false,
     }
 }
 

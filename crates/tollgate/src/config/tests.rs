@@ -332,6 +332,55 @@ endpoints:
 }
 
 #[test]
+fn azures_responses_are_asked_where_its_version_has_them() {
+    use tollgate_domain::{BodyModel, Dialect, Endpoint, Task};
+    let responses = |settings: &str| -> Option<Endpoint> {
+        let resolved = resolved(&format!(
+            "direct_use: true\nproviders: [{{name: a, type: azure, api_key: $AZURE_API_KEY, base_url: \"https://x.example\", {settings}}}]\n"
+        ));
+        let endpoints = &resolved.snapshot.providers["a"].endpoints;
+        let chats = endpoints
+            .iter()
+            .filter(|endpoint| endpoint.task == Task::Chat);
+        let mut chats = chats.cloned();
+        let first = chats.next().expect("a chat");
+        assert_eq!(first.dialect, Dialect::OpenaiChat, "{settings}");
+        let next = chats.next();
+        if next.is_some() && settings.contains("api_version") {
+            assert_eq!(first.model, BodyModel::Unnamed, "{settings}");
+        }
+        next
+    };
+    for version in ["2024-10-21", "2025-02-01-preview"] {
+        assert_eq!(responses(&format!("api_version: \"{version}\"")), None);
+    }
+    assert_eq!(responses("deployment: d"), None);
+    for (settings, uri, model) in [
+        (
+            "api_version: 2025-03-01-preview",
+            "https://x.example/openai/responses?api-version=2025-03-01-preview",
+            BodyModel::Asked,
+        ),
+        (
+            "api_version: 2025-04-01-preview, deployment: my dep",
+            "https://x.example/openai/responses?api-version=2025-04-01-preview",
+            BodyModel::Fixed("my dep".into()),
+        ),
+        (
+            "query: {}",
+            "https://x.example/openai/v1/responses",
+            BodyModel::Asked,
+        ),
+    ] {
+        let endpoint = responses(settings).expect("responses");
+        assert_eq!(
+            (endpoint.uri.to_string().as_str(), endpoint.model),
+            (uri, model)
+        );
+    }
+}
+
+#[test]
 fn what_mlflow_passes_over_is_a_warning() {
     let resolved = resolved(
         "
@@ -495,6 +544,10 @@ mistakes! {
     provider_with_two_kinds_of_keys: provider!("    type: openai\n    api_key: aaaa\n    api_keys: [bbbb]\n");
     provider_key_with_a_line_end: provider!("    type: openai\n    api_key: \"aaaa\\nbbbb\"\n");
     provider_of_unknown_kind: provider!("    type: opneai\n");
+    watsonx_without_region: provider!("    type: watsonx\n    api_key: $OPENAI_API_KEY\n    params: {space_id: s}\n");
+    watsonx_without_project: provider!("    type: watsonx\n    api_key: $OPENAI_API_KEY\n    region: us-south\n");
+    watsonx_without_key: provider!("    type: watsonx\n    region: us-south\n    params: {project_id: p}\n");
+    watsonx_with_several_keys: provider!("    type: watsonx\n    api_keys: [aaaa, bbbb]\n    region: us-south\n    params: {project_id: p}\n");
     bedrock_without_region: provider!("    type: bedrock\n    api_key: aaaa\n");
     region_that_is_none: provider!("    type: bedrock\n    api_key: aaaa\n    region: \"us-east-1.evil.example/\"\n");
     half_a_pair_of_aws_keys: provider!("    type: bedrock\n    region: us-east-1\n    auth: {aws: {aws_secret_access_key: hunter2}}\n");

@@ -20,6 +20,7 @@ routes:
   - {name: pirate, prompt_template: [{role: system, content: "Talk like a pirate."}, {role: user, content: "{{ input.messages }}"}], model: {provider: gemini, name: gemini-2.5-flash}}
   - {name: gpt-vectors, route_type: llm/v1/embeddings, model: {provider: openai, name: text-embedding-3-small}}
   - {name: vectors, route_type: llm/v1/embeddings, model: {provider: gemini, name: gemini-embedding-001}}
+  - {name: vertex-vectors, route_type: llm/v1/embeddings, model: {provider: vertex, name: text-embedding-005}}
 "#;
 
 async fn stage(openai: &ScriptedProvider, gemini: &ScriptedProvider) -> TestGateway {
@@ -69,6 +70,13 @@ fn google(request: &Received) -> Reply {
         Some("batchEmbedContents") => Reply::json(
             200,
             &json!({"embeddings": [{"values": [0.5]}, {"values": [1.5]}]}),
+        ),
+        Some("predict") => Reply::json(
+            200,
+            &json!({"predictions": [
+                {"embeddings": {"values": [0.5], "statistics": {"truncated": false, "token_count": 2}}},
+                {"embeddings": {"values": [1.5], "statistics": {"truncated": false, "token_count": 3}}},
+            ], "metadata": {"billableCharacterCount": 2}}),
         ),
         Some("countTokens") => Reply::json(200, &json!({"totalTokens": 7})),
         _ => Reply::json(
@@ -510,6 +518,37 @@ async fn texts_become_vectors_in_both_languages() {
         "models/gemini-embedding-001"
     );
     assert_eq!(asked[3].1["requests"][1]["outputDimensionality"], 1);
+}
+
+/// Vertex AI has another language for vectors.
+#[tokio::test]
+async fn texts_become_vectors_by_predict() {
+    let (openai, gemini) = both().await;
+    let gateway = stage(&openai, &gemini).await;
+    let call = json!({"model": "vertex-vectors", "input": ["a", "b"], "dimensions": 1});
+    let answer = gateway.post("/v1/embeddings", &call).await.json();
+    assert_eq!(answer["data"][1]["embedding"], json!([1.5]), "{answer}");
+    assert_eq!(answer["usage"]["prompt_tokens"], 5);
+    let text = |text: &str| json!({"model": "models/vertex-vectors", "taskType": "RETRIEVAL_QUERY", "content": {"parts": [{"text": text}]}});
+    let path = "/v1beta/models/vertex-vectors:batchEmbedContents";
+    let several = json!({"requests": [text("a"), text("b")]});
+    let answer = gateway.post(path, &several).await.json();
+    assert_eq!(answer["embeddings"][1]["values"], json!([1.5]), "{answer}");
+    let asked = gemini.received();
+    for request in &asked {
+        assert_eq!(
+            request.path,
+            "/v1/projects/p-1/locations/us-central1/publishers/google/models/text-embedding-005:predict"
+        );
+    }
+    assert_eq!(
+        asked[0].json(),
+        json!({"instances": [{"content": "a"}, {"content": "b"}], "parameters": {"outputDimensionality": 1}})
+    );
+    assert_eq!(
+        asked[1].json()["instances"][1],
+        json!({"content": "b", "task_type": "RETRIEVAL_QUERY"})
+    );
 }
 
 #[tokio::test]

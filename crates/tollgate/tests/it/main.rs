@@ -22,3 +22,4 @@ mod realtime;
 mod responses;
 mod routing;
 mod streams;
+mod watsonx;

@@ -309,3 +309,63 @@ async fn errors_are_told_in_openais_shape() {
         (&json!("error"), &json!("upstream_cut"))
     );
 }
+
+/// Azure's deployments have the model in their address, and its responses have it in the body.
+#[tokio::test]
+async fn azures_responses_are_asked_at_their_own_address() {
+    let provider = ScriptedProvider::start(|request: &Received| {
+        match request.path.starts_with("/openai/responses?") {
+            true => Reply::json(200, &response("{}")),
+            false => Reply::json(200, &openai_answer("Hello")),
+        }
+    })
+    .await;
+    let configuration = r#"
+providers:
+  - {name: azure, type: azure, base_url: "AZURE", api_key: k, api_version: 2025-04-01-preview}
+  - {name: fixed, type: azure, base_url: "AZURE", api_key: k, api_version: 2025-04-01-preview, deployment: dep-1}
+  - {name: old, type: azure, base_url: "AZURE", api_key: k, api_version: 2024-10-21}
+routes:
+  - {name: azure, model: {provider: azure, name: gpt-5}}
+  - {name: fixed, model: {provider: fixed, name: gpt-5}}
+  - {name: old, model: {provider: old, name: gpt-4o}}
+"#;
+    let gateway = gateway(configuration, &[("AZURE", &provider)]).await;
+    for (route, path, model) in [
+        (
+            "azure",
+            "/openai/responses?api-version=2025-04-01-preview",
+            json!("gpt-5"),
+        ),
+        (
+            "fixed",
+            "/openai/responses?api-version=2025-04-01-preview",
+            json!("dep-1"),
+        ),
+        (
+            "old",
+            "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21",
+            Value::Null,
+        ),
+    ] {
+        let heard = gateway.post("/v1/responses", &call(route)).await;
+        assert_eq!(heard.status, 200, "{route}: {}", heard.text());
+        let asked = provider.received().pop().expect("asked");
+        assert_eq!(
+            (asked.path.as_str(), &asked.json()["model"]),
+            (path, &model)
+        );
+        assert_eq!(asked.header("api-key"), Some("k"));
+    }
+    // Clients of chat go where they went.
+    for (route, deployment) in [("azure", "gpt-5"), ("fixed", "dep-1")] {
+        let chat = json!({"model": route, "messages": [{"role": "user", "content": "Hi"}]});
+        gateway.post("/v1/chat/completions", &chat).await;
+        let asked = provider.received().pop().expect("asked");
+        let path = format!(
+            "/openai/deployments/{deployment}/chat/completions?api-version=2025-04-01-preview"
+        );
+        assert_eq!(asked.path, path);
+        assert!(asked.json().get("model").is_none());
+    }
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::Uri;
-use tollgate_domain::{Endpoint, Task};
+use tollgate_domain::{BodyModel, Dialect, Endpoint, Task};
 use tollgate_upstream::providers::{Kind, KindEndpoint, find};
 
 use crate::config::{
@@ -96,6 +96,10 @@ pub(crate) fn address(
             "a `databricks` provider needs an address",
             "give `base_url`, such as `https://WORKSPACE.cloud.databricks.com`",
         ),
+        "watsonx" => (
+            "a `watsonx` provider needs a region",
+            "give `region`, such as `us-south`, or a `base_url`",
+        ),
         "cloudflare" => (
             "a `cloudflare` provider needs an address",
             "give `base_url`, such as `https://api.cloudflare.com/client/v4/accounts/ACCOUNT/ai/v1`",
@@ -132,6 +136,9 @@ pub(crate) fn report_missing_places(
     at: At<'_>,
     problems: &mut Problems,
 ) {
+    if kind.name == "watsonx" {
+        report_missing_project(written, at, problems);
+    }
     if kind.name != "vertex" {
         return;
     }
@@ -171,6 +178,23 @@ pub(crate) fn report_missing_places(
             Some(_) => {}
         }
     }
+}
+
+/// Reports that nobody says whose calls they are: watsonx.ai refuses those of nobody.
+fn report_missing_project(written: &written::Provider, at: At<'_>, problems: &mut Problems) {
+    let given = ["project_id", "space_id"].map(|name| at.key("params").has(name));
+    // A deployment has an address of its own, and belongs to somebody already.
+    let is_deployment = written.paths.chat.is_some() || written.paths.embeddings.is_some();
+    if given.contains(&true) || is_deployment {
+        return;
+    }
+    problems
+        .error(
+            at.span(),
+            "a `watsonx` provider needs a project, or a space",
+        )
+        .label("`params` name none")
+        .help("give `params: {project_id: ...}` or `params: {space_id: ...}`");
 }
 
 /// The address of a region. It becomes part of a host's name, so that it may hold nothing else.
@@ -295,6 +319,7 @@ pub(crate) fn endpoints(
                     stream_uri,
                     models: endpoint.models,
                     fields: endpoint.fields,
+                    model: body_model(kind, endpoint, written),
                 }),
                 Err((place, why)) => {
                     problems.error(place.span(), why);
@@ -302,7 +327,29 @@ pub(crate) fn endpoints(
             }
         }
     }
+    if !has_responses(kind, written) {
+        endpoints.retain(|endpoint| endpoint.dialect != Dialect::OpenaiResponses);
+    }
     endpoints
+}
+
+/// What the bodies of an endpoint call the model.
+fn body_model(kind: &Kind, endpoint: &KindEndpoint, written: &written::Provider) -> BodyModel {
+    let named = written.model_in_body.unwrap_or(kind.quirks.model_in_body);
+    match &written.deployment {
+        Some(deployment) if endpoint.names_model => BodyModel::Fixed(deployment.as_str().into()),
+        _ if named || endpoint.names_model => BodyModel::Asked,
+        _ => BodyModel::Unnamed,
+    }
+}
+
+/// Whether a provider has responses if its kind does: Azure has them since this version, whose names are days
+/// (<https://learn.microsoft.com/azure/ai-foundry/openai/how-to/responses>, read 2026-11).
+fn has_responses(kind: &Kind, written: &written::Provider) -> bool {
+    const SINCE: &str = "2025-03-01";
+    let version = written.api_version.as_deref().unwrap_or_default();
+    let is_deployments = written.api_version.is_some() || written.deployment.is_some();
+    kind.name != "azure" || !is_deployments || version >= SINCE
 }
 
 /// Addresses are shown in logs, so that credentials must not be part of them.
@@ -343,6 +390,7 @@ pub(crate) fn unresolved_endpoints(kind: &Kind) -> Vec<Endpoint> {
         stream_uri: None,
         models: endpoint.models,
         fields: endpoint.fields,
+        model: BodyModel::Asked,
     });
     endpoints.collect()
 }
@@ -378,6 +426,7 @@ fn finish_uri(text: &str, written: &written::Provider) -> Result<Uri, String> {
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()));
     for (name, value) in version.into_iter().chain(query) {
+        text = without_parameter(text, name);
         let separator = if text.contains('?') { '&' } else { '?' };
         text.push(separator);
         text.push_str(&percent_encode(name));
@@ -386,6 +435,20 @@ fn finish_uri(text: &str, written: &written::Provider) -> Result<Uri, String> {
     }
     text.parse()
         .map_err(|error: http::uri::InvalidUri| error.to_string())
+}
+
+/// An address without a parameter of its kind's that the operator gives.
+fn without_parameter(text: String, name: &str) -> String {
+    let Some((path, query)) = text.split_once('?') else {
+        return text;
+    };
+    let kept = query.split('&');
+    let kept = kept.filter(|pair| pair.split('=').next() != Some(name));
+    let kept: Vec<&str> = kept.collect();
+    match kept.is_empty() {
+        true => path.to_owned(),
+        false => format!("{path}?{}", kept.join("&")),
+    }
 }
 
 fn percent_encode(text: &str) -> String {

@@ -180,6 +180,27 @@ fn issuers_have_their_usual_addresses() {
     }
 }
 
+/// Its key is not sent, but exchanged.
+#[test]
+fn watsonx_exchanges_its_key() {
+    let text = "direct_use: true\nproviders: [{name: a, type: watsonx, region: eu-de, api_key: $OPENAI_API_KEY, params: {project_id: p}}]\n";
+    let resolved = resolved(text);
+    let provider = &resolved.snapshot.providers["a"];
+    let tollgate_domain::Auth::Issued(issuer) = &provider.auth else {
+        panic!("{:?}", provider.auth);
+    };
+    let Issuer::Ibm(ibm) = &**issuer else {
+        panic!("{issuer:?}");
+    };
+    assert_eq!(ibm.api_key.expose(), "sk-from-the-environment");
+    assert!(provider.keys.is_empty());
+    let chat = &provider.endpoints[0];
+    assert_eq!(
+        chat.uri.to_string(),
+        "https://eu-de.ml.cloud.ibm.com/ml/v1/text/chat?version=2025-02-06"
+    );
+}
+
 #[test]
 fn azures_platforms_are_found_by_what_they_say() {
     const WORKLOAD: [(&str, &str); 4] = [
