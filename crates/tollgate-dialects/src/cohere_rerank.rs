@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use tollgate_domain::{Dialect, Usage};
+use tollgate_domain::{Accent, Dialect, Documents, Usage};
 
 use crate::{
     Answer, AnswerForm, Call, CallForm, Extra, Field, Gaps, ReadError, RerankAnswer, RerankCall,
@@ -53,6 +53,16 @@ pub(crate) fn read_call_with(
 
 /// Writes a call for a provider.
 pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupported> {
+    write_call_in(&Accent::NONE, call, form)
+}
+
+/// Writes a call for a provider that may take texts alone. Objects go as YAML then, as Cohere asks for, with the fields that are to be
+/// ranked by; the documents are given back by the gateway.
+pub(crate) fn write_call_in(
+    accent: &Accent,
+    call: &Call,
+    form: &CallForm<'_>,
+) -> Result<Written, Unsupported> {
     let from = call.dialect();
     let Call::Rerank(call) = call else {
         return Err(Unsupported::call(call));
@@ -61,10 +71,27 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
     let mut body = Map::new();
     put(&mut body, "model", form.model);
     put(&mut body, "query", Some(call.query.clone()));
-    put(&mut body, "documents", Some(call.documents.clone()));
+    let is_texts = accent.documents == Documents::Texts;
+    let documents: Vec<Value> = if is_texts {
+        let fields = call.extra.fields.get("rank_fields");
+        let documents = call.documents.iter();
+        documents
+            .map(|document| as_text(document, fields))
+            .collect()
+    } else {
+        call.documents.clone()
+    };
+    put(&mut body, "documents", Some(documents));
     put(&mut body, "top_n", call.top_n);
-    put(&mut body, "return_documents", call.return_documents);
+    put(
+        &mut body,
+        "return_documents",
+        call.return_documents.filter(|_| !is_texts),
+    );
     for (name, value) in &call.extra.fields {
+        if is_texts && name == "rank_fields" {
+            continue;
+        }
         if from == Dialect::CohereRerank {
             body.insert(name.clone(), value.clone());
         } else {
@@ -75,6 +102,59 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
         body: to_bytes(&Value::Object(body)),
         dropped: gaps.judge(form.drop_unsupported)?,
     })
+}
+
+/// A document as a text: as it is, or its fields as YAML
+/// (<https://docs.cohere.com/docs/rerank-overview>, read 2026-11).
+fn as_text(document: &Value, rank_fields: Option<&Value>) -> Value {
+    let Value::Object(members) = document else {
+        return document.clone();
+    };
+    let names: Vec<&str> = match rank_fields.and_then(Value::as_array) {
+        Some(names) => names.iter().filter_map(Value::as_str).collect(),
+        None => members.keys().map(String::as_str).collect(),
+    };
+    if let (["text"], Some(text @ Value::String(_))) = (names.as_slice(), members.get("text")) {
+        return text.clone();
+    }
+    let lines = names.into_iter().filter_map(|name| {
+        let value = members.get(name)?;
+        Some(format!("{}: {}\n", in_yaml(&json!(name)), in_yaml(value)))
+    });
+    Value::String(lines.collect())
+}
+
+/// A value in YAML: JSON is YAML, and a plain text needs no quotes.
+fn in_yaml(value: &Value) -> String {
+    match value {
+        Value::String(text) if is_plain(text) => text.clone(),
+        value => value.to_string(),
+    }
+}
+
+/// Whether YAML takes a text for itself and nothing else.
+fn is_plain(text: &str) -> bool {
+    let words = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
+    text.starts_with(char::is_alphabetic)
+        && !text.ends_with([' ', ':'])
+        && !text.contains(": ")
+        && !text.contains(" #")
+        && !text.contains(char::is_control)
+        && !words.contains(&text.to_ascii_lowercase().as_str())
+}
+
+/// Puts the documents that were asked for into an answer that does not have them.
+pub fn give_back(call: &RerankCall, answer: &mut RerankAnswer) {
+    if call.return_documents != Some(true) {
+        return;
+    }
+    for result in &mut answer.results {
+        let index = usize::try_from(result.index).ok();
+        let sent = index.and_then(|index| call.documents.get(index));
+        if result.document.is_none() {
+            result.document = sent.cloned();
+        }
+    }
 }
 
 /// Texts of documents, for a provider that takes nothing else. An object that is a text and nothing more is one.
@@ -293,6 +373,82 @@ mod tests {
             serde_json::from_slice::<Value>(&written.body).unwrap(),
             body
         );
+    }
+
+    #[test]
+    fn documents_are_texts_where_nothing_else_is_taken() {
+        let accent = Accent {
+            documents: Documents::Texts,
+            ..Accent::NONE
+        };
+        let documents = json!([
+            "plain: as it is", {"text": "b"}, {"title": "Tom: a tale", "year": 1876, "body": "It was 5 #now", "tags": ["x"]},
+            {"text": "yes", "other": "two\nlines"},
+        ]);
+        let body = json!({"model": "m", "query": "q", "documents": documents, "return_documents": true, "priority": 1});
+        let texts = |rank_fields: Option<Value>| {
+            let mut body = body.clone();
+            if let Some(fields) = rank_fields {
+                body["rank_fields"] = fields;
+            }
+            let call = read_call(body.to_string().as_bytes()).unwrap();
+            let form = CallForm {
+                dialect: Dialect::CohereRerank,
+                model: Some("m"),
+                stream_usage: StreamUsage::Unasked,
+                chat_input: ChatInput::Messages,
+                drop_unsupported: false,
+            };
+            let written = write_call_in(&accent, &call, &form).unwrap();
+            let written: Value = serde_json::from_slice(&written.body).unwrap();
+            let names = written.as_object().unwrap().keys();
+            let names: Vec<&str> = names.map(String::as_str).collect();
+            assert_eq!(names, ["model", "query", "documents", "priority"]);
+            written["documents"].clone()
+        };
+        assert_eq!(
+            texts(None),
+            json!([
+                "plain: as it is",
+                "b",
+                "title: \"Tom: a tale\"\nyear: 1876\nbody: \"It was 5 #now\"\ntags: [\"x\"]\n",
+                "text: \"yes\"\nother: \"two\\nlines\"\n",
+            ])
+        );
+        assert_eq!(
+            texts(Some(json!(["body", "text"]))),
+            json!([
+                "plain: as it is",
+                "text: b\n",
+                "body: \"It was 5 #now\"\n",
+                "text: \"yes\"\n"
+            ])
+        );
+    }
+
+    #[test]
+    fn documents_are_given_back_where_they_are_missing() {
+        let call = |more: &str| {
+            let body = format!(r#"{{"query": "q", "documents": ["a", {{"title": "b"}}]{more}}}"#);
+            match read_call(body.as_bytes()) {
+                Ok(Call::Rerank(call)) => *call,
+                other => panic!("{other:?}"),
+            }
+        };
+        let answer = json!({"results": [{"index": 1, "relevance_score": 0.9}, {"index": 0, "relevance_score": 0.1, "document": "mine"}, {"index": 7, "relevance_score": 0}]});
+        let documents = |call: &RerankCall| {
+            let mut answer = read(&answer);
+            give_back(call, &mut answer);
+            let results = answer.results.into_iter();
+            results.map(|result| result.document).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            documents(&call(r#", "return_documents": true"#)),
+            [Some(json!({"title": "b"})), Some(json!("mine")), None]
+        );
+        for more in ["", r#", "return_documents": false"#] {
+            assert_eq!(documents(&call(more)), [None, Some(json!("mine")), None]);
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod mlflow_serving;
 mod ollama_chat;
 mod ollama_embeddings;
 mod ollama_generate;
+mod ollama_old_embeddings;
 mod openai_chat;
 mod openai_completions;
 mod openai_embeddings;
@@ -48,6 +49,7 @@ pub use call::{
     Part, PartKind, PromptInput, Reasoning, ReasoningEffort, RerankCall, ResponseFormat, Role,
     Tool, ToolChoice, ToolKind,
 };
+pub use cohere_rerank::give_back;
 pub use error::{ErrorKind, ErrorReport, ProviderError, ReadError, Unsupported};
 pub use fields::{Field, Gaps, Policy, Rule, field_named, rules};
 pub use frames::{FrameError, Frames, JsonArray};

@@ -1,5 +1,4 @@
-//! Ollama's embeddings: `POST /api/embed` (<https://docs.ollama.com/api/embed>, read 2026-11). Its predecessor, `/api/embeddings`, is
-//! not spoken.
+//! Ollama's embeddings: `POST /api/embed` (<https://docs.ollama.com/api/embed>, read 2026-11).
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -51,7 +50,11 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
         Call::Embedding(call) => call,
         other => return Err(Unsupported::call(other)),
     };
-    let own = from == Dialect::OllamaEmbeddings;
+    // Its predecessor has the other fields in common with it.
+    let own = matches!(
+        from,
+        Dialect::OllamaEmbeddings | Dialect::OllamaOldEmbeddings
+    );
     let mut gaps = Gaps::new(from, Dialect::OllamaEmbeddings);
     let mut body = Map::new();
     put(&mut body, "model", form.model);

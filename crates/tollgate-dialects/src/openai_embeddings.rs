@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use tollgate_domain::Dialect;
+use tollgate_domain::{Accent, Dialect};
 
 use crate::{
     Answer, AnswerForm, Call, CallForm, EmbeddingAnswer, EmbeddingCall, EmbeddingInput, Extra,
@@ -51,6 +51,15 @@ pub(crate) fn read_input(fields: &mut Fields) -> Result<EmbeddingInput, ReadErro
 
 /// Writes a call for a provider.
 pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupported> {
+    write_call_in(&Accent::NONE, call, form)
+}
+
+/// Writes a call for a provider that may know what vectors are for.
+pub(crate) fn write_call_in(
+    accent: &Accent,
+    call: &Call,
+    form: &CallForm<'_>,
+) -> Result<Written, Unsupported> {
     let from = call.dialect();
     let call = match call {
         Call::Embedding(call) => call,
@@ -68,8 +77,15 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
     put(&mut body, "dimensions", call.dimensions);
     put(&mut body, "encoding_format", call.encoding_format.clone());
     put(&mut body, "user", call.user.clone());
+    let purpose = purpose(accent, call.input_type.as_deref());
+    if let Some((field, word)) = purpose {
+        put(&mut body, field, Some(word));
+    }
     for (field, is_set) in [
-        (Field::InputType, call.input_type.is_some()),
+        (
+            Field::InputType,
+            call.input_type.is_some() && purpose.is_none(),
+        ),
         (Field::Truncate, call.truncate.is_some()),
     ] {
         if is_set {
@@ -87,6 +103,14 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
         body: to_bytes(&Value::Object(body)),
         dropped: gaps.judge(form.drop_unsupported)?,
     })
+}
+
+/// What vectors are for, as a provider is told.
+fn purpose(accent: &Accent, wanted: Option<&str>) -> Option<(&'static str, &'static str)> {
+    let purpose = accent.purpose?;
+    let mut words = purpose.words.iter();
+    let (_, word) = words.find(|(ours, _)| Some(*ours) == wanted)?;
+    Some((purpose.field, word))
 }
 
 /// Reads a provider's answer.

@@ -10,8 +10,9 @@ use crate::{
     ReadError, SseEvent, Stop, StopReason, StreamEvent, Unsupported, anthropic_messages,
     bedrock_converse, bedrock_embeddings, cohere_chat, cohere_embeddings, cohere_rerank,
     gemini_embeddings, gemini_generate, mlflow_serving, ollama_chat, ollama_embeddings,
-    ollama_generate, openai_chat, openai_completions, openai_embeddings, openai_media,
-    openai_responses, vertex_embeddings, voyage_embeddings, voyage_rerank, watsonx_embeddings,
+    ollama_generate, ollama_old_embeddings, openai_chat, openai_completions, openai_embeddings,
+    openai_media, openai_responses, vertex_embeddings, voyage_embeddings, voyage_rerank,
+    watsonx_embeddings,
 };
 
 /// How a call is to be written.
@@ -73,6 +74,7 @@ macro_rules! in_dialect {
             Dialect::OllamaChat => ollama_chat::$function($($argument),*),
             Dialect::OllamaGenerate => ollama_generate::$function($($argument),*),
             Dialect::OllamaEmbeddings => ollama_embeddings::$function($($argument),*),
+            Dialect::OllamaOldEmbeddings => ollama_old_embeddings::$function($($argument),*),
             Dialect::BedrockConverse => bedrock_converse::$function($($argument),*),
             Dialect::BedrockEmbeddings => bedrock_embeddings::$function($($argument),*),
             Dialect::VertexEmbeddings => vertex_embeddings::$function($($argument),*),
@@ -111,6 +113,8 @@ pub fn write_call_in(
 ) -> Result<Written, Unsupported> {
     match form.dialect {
         Dialect::OpenaiChat => openai_chat::write_call_in(accent, call, form),
+        Dialect::OpenaiEmbeddings => openai_embeddings::write_call_in(accent, call, form),
+        Dialect::CohereRerank => cohere_rerank::write_call_in(accent, call, form),
         _ => write_call(call, form),
     }
 }
@@ -206,6 +210,7 @@ impl StreamReader {
             | Dialect::CohereEmbeddings
             | Dialect::CohereRerank
             | Dialect::OllamaEmbeddings
+            | Dialect::OllamaOldEmbeddings
             | Dialect::BedrockEmbeddings
             | Dialect::VertexEmbeddings
             | Dialect::WatsonxEmbeddings
@@ -286,6 +291,7 @@ impl StreamWriter {
             | Dialect::CohereEmbeddings
             | Dialect::CohereRerank
             | Dialect::OllamaEmbeddings
+            | Dialect::OllamaOldEmbeddings
             | Dialect::BedrockConverse
             | Dialect::BedrockEmbeddings
             | Dialect::VertexEmbeddings

@@ -1,4 +1,4 @@
-//! How a provider that speaks OpenAI's chat differs in what it takes. Calls of OpenAI's own clients pass as they are, but for the
+//! How a provider that speaks OpenAI's chat, or a common language for vectors or for ranking, differs in what it takes. Calls of OpenAI's own clients pass as they are, but for the
 //! spelling; those that are translated are written in the accent.
 
 /// What a provider takes otherwise than OpenAI.
@@ -16,6 +16,28 @@ pub struct Accent {
     pub turns: Turns,
     /// What it spells otherwise, so that not even calls of OpenAI's own clients are understood as they are.
     pub spelling: &'static [(&'static str, Spelling)],
+    /// How it is told what vectors are for, where it speaks OpenAI's embeddings.
+    pub purpose: Option<Purpose>,
+    /// What it takes as documents to be ranked, where it speaks Cohere's rerank.
+    pub documents: Documents,
+}
+
+/// How a provider is told what vectors are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purpose {
+    /// The field.
+    pub field: &'static str,
+    /// Cohere's words, which are ours, and its own.
+    pub words: &'static [(&'static str, &'static str)],
+}
+
+/// What is taken as documents to be ranked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Documents {
+    /// Whatever the caller sends, and they are given back when that is asked.
+    AsSent,
+    /// Texts alone, which are not given back.
+    Texts,
 }
 
 /// How a field of a body is spelt.
@@ -92,6 +114,8 @@ impl Accent {
         thinking: ThinkingSwitch::Effort,
         turns: Turns::Free,
         spelling: &[],
+        purpose: None,
+        documents: Documents::AsSent,
     };
 
     /// What is done with a field, if anything.

@@ -129,6 +129,8 @@ pub enum Dialect {
     OllamaGenerate,
     /// `POST /api/embed` of Ollama.
     OllamaEmbeddings,
+    /// `POST /api/embeddings` of Ollama: its predecessor, for one text. Spoken by clients only: every server has both.
+    OllamaOldEmbeddings,
     /// `Converse` and `ConverseStream` of AWS Bedrock, whose streams are binary frames. The address names the model and says whether to
     /// stream. Spoken by providers only.
     BedrockConverse,
@@ -177,6 +179,7 @@ impl Dialect {
         Self::OllamaChat,
         Self::OllamaGenerate,
         Self::OllamaEmbeddings,
+        Self::OllamaOldEmbeddings,
         Self::BedrockConverse,
         Self::BedrockEmbeddings,
         Self::VertexEmbeddings,
@@ -203,6 +206,7 @@ impl Dialect {
             Self::OllamaChat => "ollama_chat",
             Self::OllamaGenerate => "ollama_generate",
             Self::OllamaEmbeddings => "ollama_embeddings",
+            Self::OllamaOldEmbeddings => "ollama_old_embeddings",
             Self::BedrockConverse => "bedrock_converse",
             Self::BedrockEmbeddings => "bedrock_embeddings",
             Self::VertexEmbeddings => "vertex_embeddings",
@@ -228,6 +232,7 @@ impl Dialect {
             | Self::GeminiEmbeddings
             | Self::CohereEmbeddings
             | Self::OllamaEmbeddings
+            | Self::OllamaOldEmbeddings
             | Self::BedrockEmbeddings
             | Self::VertexEmbeddings
             | Self::WatsonxEmbeddings

@@ -16,7 +16,10 @@ mod secret;
 mod snapshot;
 mod usage;
 
-pub use accents::{Accent, Otherwise, ReasoningBack, Spelling, ThinkingSwitch, ToolCallIds, Turns};
+pub use accents::{
+    Accent, Documents, Otherwise, Purpose, ReasoningBack, Spelling, ThinkingSwitch, ToolCallIds,
+    Turns,
+};
 pub use dialect::{Dialect, ErrorShape, Framing, Task};
 pub use ids::{KeyName, ProviderName, Revision, RouteName, TargetName};
 pub use issuers::{

@@ -486,6 +486,7 @@ impl Run<'_> {
         {
             answer.read_integers();
         }
+        self.question.complete(&mut answer);
         self.note_answer(&answer);
         let form = self.answer_form(lane);
         if self.question.head.stream {

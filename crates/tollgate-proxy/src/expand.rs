@@ -158,20 +158,27 @@ fn user_message(text: String, sent: &[Value], text_kind: &str) -> Value {
     let is_text = |part: &&Value| {
         part["type"] == text_kind || part["type"] == "tool_result" || part["type"] == "tool_use"
     };
-    let attached: Vec<Value> = sent
-        .iter()
-        .filter(|message| message["role"] == "user")
-        .filter_map(|message| message["content"].as_array())
-        .flatten()
-        .filter(|part| !is_text(part))
-        .cloned()
-        .collect();
-    if attached.is_empty() {
-        return json!({"role": "user", "content": text});
+    let of_user = |field: &'static str| {
+        let messages = sent.iter().filter(|message| message["role"] == "user");
+        messages
+            .filter_map(move |message| message[field].as_array())
+            .flatten()
+            .cloned()
+    };
+    let attached: Vec<Value> = of_user("content").filter(|part| !is_text(&part)).collect();
+    let mut message = if attached.is_empty() {
+        json!({"role": "user", "content": text})
+    } else {
+        let mut content = vec![json!({"type": text_kind, "text": text})];
+        content.extend(attached);
+        json!({"role": "user", "content": content})
+    };
+    // Ollama's clients have their pictures beside the text.
+    let pictures: Vec<Value> = of_user("images").collect();
+    if !pictures.is_empty() {
+        message["images"] = Value::Array(pictures);
     }
-    let mut content = vec![json!({"type": text_kind, "text": text})];
-    content.extend(attached);
-    json!({"role": "user", "content": content})
+    message
 }
 
 fn refusal_of(problem: PromptProblem) -> Refusal {

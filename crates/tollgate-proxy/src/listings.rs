@@ -68,6 +68,11 @@ pub(crate) fn ollama_models(picture: &Picture, caller: &Caller) -> Bytes {
     body(&json!({"models": models}))
 }
 
+/// `GET /api/ps` of Ollama (<https://docs.ollama.com/api/ps>, read 2026-11): the gateway has no model in its memory.
+pub(crate) fn ollama_loaded() -> Bytes {
+    body(&json!({"models": []}))
+}
+
 /// `POST /api/show` of Ollama (<https://docs.ollama.com/api-reference/show-model-details>, read 2026-11). What a target can do beyond
 /// its route's task, nobody has told the gateway: that tools go over to every chat is all that is known.
 pub(crate) fn ollama_model_named(picture: &Picture, caller: &Caller, name: &str) -> Option<Bytes> {

@@ -64,6 +64,8 @@ pub(crate) enum What<'a> {
     LegacyRoute(&'a str),
     /// List the routes, as Ollama lists its models.
     Tags,
+    /// List the models that are loaded, as Ollama does: none are, here.
+    Loaded,
     /// Describe the route that the body names, as Ollama describes a model.
     Show,
     /// The version of Ollama's API that is spoken.
@@ -84,8 +86,8 @@ pub(crate) enum What<'a> {
 const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
     use ErrorShape::{Anthropic, Cohere, Mlflow, Ollama, Openai};
     use What::{
-        CallByModel, Endpoints, Health, LegacyRoutes, Metrics, Models, OllamaVersion, Ready,
-        Realtime, Show, SideCall, Tags,
+        CallByModel, Endpoints, Health, LegacyRoutes, Loaded, Metrics, Models, OllamaVersion,
+        Ready, Realtime, Show, SideCall, Tags,
     };
     const COMPACT: What<'static> = SideCall {
         dialect: Dialect::OpenaiResponses,
@@ -293,7 +295,15 @@ const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
             CallByModel(Dialect::OllamaEmbeddings),
             Ollama,
         ),
+        // Its predecessor, for one text.
+        (
+            "/api/embeddings",
+            Method::POST,
+            CallByModel(Dialect::OllamaOldEmbeddings),
+            Ollama,
+        ),
         ("/api/tags", Method::GET, Tags, Ollama),
+        ("/api/ps", Method::GET, Loaded, Ollama),
         ("/api/show", Method::POST, Show, Ollama),
         ("/api/version", Method::GET, OllamaVersion, Ollama),
         ("/healthz", Method::GET, Health, Openai),

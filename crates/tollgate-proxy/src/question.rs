@@ -9,11 +9,12 @@ use bytes::Bytes;
 use http::Uri;
 use serde_json::{Map, Value};
 use tollgate_dialects::{
-    Call, CallForm, Edits, Form, Head, HeadLimits, ModelEdit, ReadError, has_others_proof,
-    read_call, write_call, write_call_in,
+    Answer, Call, CallForm, Edits, Form, Head, HeadLimits, ModelEdit, ReadError, give_back,
+    has_others_proof, read_call, write_call, write_call_in,
 };
 use tollgate_domain::{
-    BodyModel, ChatInput, Dialect, Endpoint, Framing, Limits, Provider, StreamUsage, Task,
+    BodyModel, ChatInput, Dialect, Documents, Endpoint, Framing, Limits, Provider, StreamUsage,
+    Task,
 };
 use tollgate_upstream::{Lane, RequestBody, Rest, with_operation};
 
@@ -267,7 +268,7 @@ impl Question {
                     task: side,
                 })?;
         }
-        if endpoint.dialect == self.dialect {
+        if endpoint.dialect == self.dialect && !self.is_told_otherwise(provider) {
             return self.pass_to(lane, endpoint, limits);
         }
         if let Some(field) = self.stored_state() {
@@ -316,6 +317,25 @@ impl Question {
             streams: self.head.stream && endpoint.dialect != Dialect::MlflowServing,
             endpoint,
         })
+    }
+
+    /// Whether a call for documents to be ranked has to be told otherwise, although the provider speaks the client's dialect.
+    fn is_told_otherwise(&self, provider: &Provider) -> bool {
+        let has = |name| self.head.field(name).is_some();
+        let has_objects = || {
+            let range = self.head.field("documents");
+            range.is_some_and(|range| self.body[range].contains(&b'{'))
+        };
+        self.dialect == Dialect::CohereRerank
+            && provider.quirks.accent.documents == Documents::Texts
+            && (has("return_documents") || has("rank_fields") || has_objects())
+    }
+
+    /// Puts into an answer what the provider does not repeat of the call, and the client asked for.
+    pub(crate) fn complete(&self, answer: &mut Answer) {
+        if let (Some(Call::Rerank(call)), Answer::Rerank(answer)) = (self.read.get(), answer) {
+            give_back(call, answer);
+        }
     }
 
     /// The call as it came, but for the model and what the route and the provider set.

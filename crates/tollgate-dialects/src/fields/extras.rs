@@ -32,7 +32,12 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
         (Dialect::OllamaGenerate, Dialect::OllamaChat) => OLLAMA_GENERATE,
         (Dialect::OllamaChat, _) => OLLAMA,
         (Dialect::OllamaGenerate, _) => return [OLLAMA, OLLAMA_GENERATE].concat(),
-        (Dialect::OllamaEmbeddings, _) => OLLAMA_EMBEDDINGS,
+        // They have these fields in common.
+        (
+            Dialect::OllamaEmbeddings | Dialect::OllamaOldEmbeddings,
+            Dialect::OllamaEmbeddings | Dialect::OllamaOldEmbeddings,
+        ) => &[],
+        (Dialect::OllamaEmbeddings | Dialect::OllamaOldEmbeddings, _) => OLLAMA_EMBEDDINGS,
         (
             Dialect::OpenaiMedia
             | Dialect::OpenaiEmbeddings

@@ -209,6 +209,11 @@ impl Field {
             Dialect::OllamaChat => self.in_ollama_chat(),
             Dialect::OllamaGenerate => self.in_ollama_generate(),
             Dialect::OllamaEmbeddings => self.in_ollama_embeddings(),
+            Dialect::OllamaOldEmbeddings => match self {
+                Self::Model => Some("model"),
+                Self::Input => Some("prompt"),
+                _ => None,
+            },
         }
     }
 

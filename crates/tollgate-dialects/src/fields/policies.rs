@@ -27,6 +27,7 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
         Dialect::OllamaChat => &[COMPLETION, OLLAMA_CHAT, OLLAMA],
         Dialect::OllamaGenerate => &[OLLAMA_GENERATE, OLLAMA],
         Dialect::OllamaEmbeddings => &[OLLAMA_EMBEDDINGS],
+        Dialect::OllamaOldEmbeddings => &[OLLAMA_OLD_EMBEDDINGS],
         Dialect::GeminiGenerate => &[COMPLETION, GEMINI_GENERATE],
         Dialect::GeminiEmbeddings => &[GEMINI_EMBEDDINGS],
         Dialect::OpenaiResponses => &[COMPLETION, OPENAI_RESPONSES],
@@ -391,6 +392,27 @@ const OLLAMA_EMBEDDINGS: &[Row] = &[
     (
         Field::EncodingFormat,
         Mapped("the gateway writes the vectors as they are asked for"),
+    ),
+    (Field::User, Dropped(HINT)),
+];
+
+const OLLAMA_OLD_EMBEDDINGS: &[Row] = &[
+    (
+        Field::Input,
+        Mapped("`prompt`, which is one text; several, and tokens, are refused"),
+    ),
+    (
+        Field::Dimensions,
+        Refused("vectors of a model have one length"),
+    ),
+    (
+        Field::EncodingFormat,
+        Mapped("the gateway writes the vectors as they are asked for"),
+    ),
+    (Field::InputType, Dropped(NO_PLACE)),
+    (
+        Field::Truncate,
+        Refused("texts are cut at their end there, unasked"),
     ),
     (Field::User, Dropped(HINT)),
 ];

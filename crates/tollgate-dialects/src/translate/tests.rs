@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{Frames, Glance, Watch, glance};
 
-const DIALECTS: [(Dialect, Task); 14] = [
+const DIALECTS: [(Dialect, Task); 15] = [
     (Dialect::OpenaiChat, Task::Chat),
     (Dialect::OpenaiResponses, Task::Chat),
     (Dialect::OpenaiCompletions, Task::Completions),
@@ -20,6 +20,7 @@ const DIALECTS: [(Dialect, Task); 14] = [
     (Dialect::OllamaChat, Task::Chat),
     (Dialect::OllamaGenerate, Task::Completions),
     (Dialect::OllamaEmbeddings, Task::Embeddings),
+    (Dialect::OllamaOldEmbeddings, Task::Embeddings),
     (Dialect::GeminiGenerate, Task::Chat),
     (Dialect::GeminiEmbeddings, Task::Embeddings),
     (Dialect::CohereChat, Task::Chat),

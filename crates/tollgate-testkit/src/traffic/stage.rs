@@ -87,6 +87,7 @@ const SPOKEN: &[Dialect] = &[
     Dialect::OllamaChat,
     Dialect::OllamaGenerate,
     Dialect::OllamaEmbeddings,
+    Dialect::OllamaOldEmbeddings,
     Dialect::GeminiGenerate,
     Dialect::GeminiEmbeddings,
     Dialect::CohereChat,
@@ -462,6 +463,7 @@ impl Stage {
             Dialect::OllamaChat => "/api/chat".to_owned(),
             Dialect::OllamaGenerate => "/api/generate".to_owned(),
             Dialect::OllamaEmbeddings => "/api/embed".to_owned(),
+            Dialect::OllamaOldEmbeddings => "/api/embeddings".to_owned(),
             Dialect::MlflowServing => format!("/gateway/{route}/invocations"),
             Dialect::BedrockConverse
             | Dialect::BedrockEmbeddings

@@ -2,9 +2,9 @@
 //! otherwise.
 
 use tollgate_domain::{
-    Accent,
+    Accent, Documents,
     Otherwise::{Dropped, Named, Refused, Taken},
-    ReasoningBack, Spelling, ThinkingSwitch, ToolCallIds, Turns,
+    Purpose, ReasoningBack, Spelling, ThinkingSwitch, ToolCallIds, Turns,
 };
 
 /// What a copy of OpenAI's API takes: tiers are OpenAI's own.
@@ -125,5 +125,26 @@ pub(super) const WATSONX: Accent = Accent {
         ("stream", Spelling::LeftOut),
         ("stream_options", Spelling::LeftOut),
     ],
+    ..Accent::NONE
+};
+
+/// OpenAI's embeddings with a word for what they are for (<https://jina.ai/embeddings>, read 2026-11).
+pub(super) const JINA: Accent = Accent {
+    purpose: Some(Purpose {
+        field: "task",
+        words: &[
+            ("search_query", "retrieval.query"),
+            ("search_document", "retrieval.passage"),
+            ("classification", "classification"),
+            ("clustering", "separation"),
+        ],
+    }),
+    ..Accent::NONE
+};
+
+/// Documents are texts since the second version, and are not given back
+/// (<https://docs.cohere.com/docs/migrating-v1-to-v2>, read 2026-11).
+pub(super) const COHERE: Accent = Accent {
+    documents: Documents::Texts,
     ..Accent::NONE
 };

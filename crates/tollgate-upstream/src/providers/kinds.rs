@@ -5,8 +5,8 @@ use tollgate_domain::{Dialect, Quirks, StreamEnd, Task, VectorBytes};
 use super::{
     KeyNeed, Kind, KindEndpoint, Reach, SignIn, UnspokenKind,
     accents::{
-        ALIBABA, CEREBRAS, COPY_WITH_TOP_K, DATABRICKS, DEEPSEEK, GROQ, MISTRAL, OPEN_MODELS,
-        PERPLEXITY, ROUTER, THINKER, WATSONX,
+        ALIBABA, CEREBRAS, COHERE, COPY_WITH_TOP_K, DATABRICKS, DEEPSEEK, GROQ, JINA, MISTRAL,
+        OPEN_MODELS, PERPLEXITY, ROUTER, THINKER, WATSONX,
     },
     rows::{
         ALL_BUT_RESPONSES, AS_COPIED, AS_OPENAI, CHAT, COHERE_ENDPOINTS, COMPLETIONS, EMBEDDINGS,
@@ -159,7 +159,10 @@ pub const KINDS: &[Kind] = &[
         base_url: Some("https://api.cohere.com"),
         version_path: "",
         endpoints: COHERE_ENDPOINTS,
-        quirks: NO_END_MARK,
+        quirks: Quirks {
+            accent: COHERE,
+            ..NO_END_MARK
+        },
         source: "https://docs.cohere.com/reference/about",
         ..OPENAI_SHAPED
     },
@@ -237,6 +240,10 @@ pub const KINDS: &[Kind] = &[
         aliases: &["jinaai", "jina_ai"],
         base_url: Some("https://api.jina.ai/v1"),
         endpoints: &[EMBEDDINGS, RERANK],
+        quirks: Quirks {
+            accent: JINA,
+            ..AS_OPENAI
+        },
         source: "https://api.jina.ai/redoc",
         ..OPENAI_SHAPED
     },

@@ -1,7 +1,8 @@
 //! The documentation's page of providers, made from the table.
 
 use tollgate_domain::{
-    Accent, Dialect, Otherwise, ReasoningBack, Spelling, ThinkingSwitch, ToolCallIds, Turns,
+    Accent, Dialect, Documents, Otherwise, ReasoningBack, Spelling, ThinkingSwitch, ToolCallIds,
+    Turns,
 };
 
 use super::{KINDS, Kind, UNSPOKEN};
@@ -54,9 +55,11 @@ pub fn page() -> String {
     page += NOTES;
     page += ACCENTS;
     let copies = KINDS.iter().filter(|kind| {
-        kind.endpoints
-            .iter()
-            .any(|endpoint| endpoint.dialect == Dialect::OpenaiChat)
+        let mut endpoints = kind.endpoints.iter();
+        let accent = &kind.quirks.accent;
+        endpoints.any(|endpoint| endpoint.dialect == Dialect::OpenaiChat)
+            || accent.purpose.is_some()
+            || accent.documents == Documents::Texts
     });
     for kind in copies {
         let told = accent(&kind.quirks.accent);
@@ -123,6 +126,20 @@ fn accent(accent: &Accent) -> Vec<String> {
     );
     if accent.turns == Turns::Alternating {
         told.push("speakers take turns, after the operator".to_owned());
+    }
+    if let Some(purpose) = accent.purpose {
+        let words = purpose.words.iter();
+        let words: Vec<String> = words
+            .map(|(ours, theirs)| format!("`{theirs}` for `{ours}`"))
+            .collect();
+        told.push(format!(
+            "what vectors are for is `{}`: {}",
+            purpose.field,
+            words.join(", ")
+        ));
+    }
+    if accent.documents == Documents::Texts {
+        told.push("documents to be ranked are texts: objects go as YAML (with the `rank_fields`), and the gateway gives documents back (`return_documents`), in every call".to_owned());
     }
     let spelt = accent.spelling.iter();
     let spelt: Vec<String> = spelt.map(|(name, how)| spelling(name, *how)).collect();

@@ -350,3 +350,76 @@ async fn documents_are_put_in_order() {
     let models = gateway.get("/v1/models").await.text();
     assert!(models.contains("rerank-voyage"), "{models}");
 }
+
+/// Cohere takes texts alone and gives none back: what its clients of the first version know is kept by the gateway.
+#[tokio::test]
+async fn documents_are_texts_for_cohere_and_are_given_back() {
+    let cohere = ScriptedProvider::always(Reply::json(
+        200,
+        &json!({"id": "r-1", "results": [{"index": 1, "relevance_score": 0.9}, {"index": 0, "relevance_score": 0.1}],
+            "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}}}),
+    ))
+    .await;
+    let others = nobody().await;
+    let gateway = gateway(
+        ROUTES,
+        &[
+            ("COHERE", &cohere),
+            ("OPENAI", &others),
+            ("VOYAGE", &others),
+            ("HOUSE", &others),
+        ],
+    )
+    .await;
+    let call = json!({"model": "rerank", "query": "q", "documents": ["a", {"title": "b", "year": 1876}], "rank_fields": ["title"], "return_documents": true, "top_n": 2});
+    let answer = gateway.post("/v1/rerank", &call).await.json();
+    assert_eq!(
+        answer,
+        json!({"id": "r-1", "results": [
+            {"index": 1, "relevance_score": 0.9, "document": {"title": "b", "year": 1876}},
+            {"index": 0, "relevance_score": 0.1, "document": {"text": "a"}},
+        ], "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}}})
+    );
+    assert_eq!(
+        cohere.received()[0].json(),
+        json!({"model": "rerank-v3.5", "query": "q", "documents": ["a", "title: b\n"], "top_n": 2})
+    );
+    // What says nothing of the kind passes as it is.
+    let call = json!({"query": "q", "documents": ["a", "b"], "model": "rerank"});
+    let answer = gateway.post("/v2/rerank", &call).await.json();
+    assert!(answer["results"][0].get("document").is_none());
+    let sent = String::from_utf8(cohere.received()[1].body.clone()).expect("a text");
+    assert_eq!(
+        sent,
+        call.to_string().replace("\"rerank\"", "\"rerank-v3.5\"")
+    );
+}
+
+#[tokio::test]
+async fn jina_is_told_what_vectors_are_for() {
+    let jina = ScriptedProvider::always(Reply::json(
+        200,
+        &json!({"model": "jina-embeddings-v3", "data": [{"index": 0, "embedding": [0.5]}], "usage": {"total_tokens": 3, "prompt_tokens": 3}}),
+    ))
+    .await;
+    let configuration = r#"
+providers: [{name: jina, type: jina, base_url: "JINA/v1", api_key: k}]
+routes: [{name: vectors, route_type: llm/v1/embeddings, model: {provider: jina, name: jina-embeddings-v3}}]
+"#;
+    let gateway = gateway(configuration, &[("JINA", &jina)]).await;
+    for (purpose, task) in [
+        ("search_query", json!("retrieval.query")),
+        ("search_document", json!("retrieval.passage")),
+        ("clustering", json!("separation")),
+        // It has no word for pictures, and is told nothing.
+        ("image", Value::Null),
+    ] {
+        let call = json!({"model": "vectors", "texts": ["a"], "input_type": purpose, "embedding_types": ["float"]});
+        let answer = gateway.post("/v2/embed", &call).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let sent = jina.received().pop().expect("asked").json();
+        assert_eq!(sent["task"], task, "{purpose}");
+        let dropped = answer.header("x-tollgate-dropped");
+        assert_eq!(dropped.contains("input_type"), task.is_null(), "{purpose}");
+    }
+}

@@ -107,6 +107,13 @@ async fn ollamas_client_asks_an_openai_provider() {
     let call = json!({"model": "vectors", "input": "a"});
     let answer = gateway.post("/api/embed", &call).await.json();
     assert_eq!(answer["embeddings"], json!([[0.25]]));
+    // Older clients ask for one.
+    let call = json!({"model": "vectors", "prompt": "a", "options": {"num_ctx": 9}});
+    let answer = gateway.post("/api/embeddings", &call).await;
+    assert_eq!(answer.json(), json!({"embedding": [0.25]}));
+    assert_eq!(answer.header("x-tollgate-dropped"), "options");
+    let sent = provider.received().last().expect("asked").json();
+    assert_eq!(sent["input"], "a");
 
     let mut call = chat("gpt");
     call["messages"][0]["content"] = json!("fail");
@@ -252,5 +259,64 @@ async fn others_clients_ask_an_ollama_server() {
     assert_eq!(
         provider.received().last().expect("asked").json()["options"],
         json!({"temperature": 0.5, "num_ctx": 8192})
+    );
+}
+
+/// An Ollama server is asked in the newer form, which tells what was used.
+#[tokio::test]
+async fn the_older_embeddings_become_the_newer() {
+    let answer = json!({"model": "nomic", "embeddings": [[0.25]], "prompt_eval_count": 3});
+    let provider = ScriptedProvider::always(Reply::json(200, &answer)).await;
+    let configuration = r#"
+providers: [{name: local, type: ollama, base_url: "OLLAMA"}]
+routes: [{name: vectors, route_type: llm/v1/embeddings, model: {provider: local, name: nomic}}]
+"#;
+    let gateway = gateway(configuration, &[("OLLAMA", &provider)]).await;
+    let call =
+        json!({"model": "vectors", "prompt": "a", "options": {"num_ctx": 9}, "keep_alive": "1m"});
+    let heard = gateway.post("/api/embeddings", &call).await;
+    assert_eq!(heard.json(), json!({"embedding": [0.25]}));
+    let asked = provider.received().pop().expect("asked");
+    assert_eq!(asked.path, "/api/embed");
+    assert_eq!(
+        asked.json(),
+        json!({"model": "nomic", "input": "a", "options": {"num_ctx": 9}, "keep_alive": "1m"})
+    );
+    assert_eq!(
+        gateway.wait_for_calls(1).await[0]["usage"],
+        json!({"input": 3})
+    );
+    let heard = gateway
+        .post("/api/embeddings", &json!({"model": "vectors"}))
+        .await;
+    assert_eq!(heard.status, 400, "{}", heard.text());
+    // Nothing is in the gateway's memory.
+    assert_eq!(gateway.get("/api/ps").await.json(), json!({"models": []}));
+}
+
+/// A prompt's text takes the place of what was said, and the pictures stay.
+#[tokio::test]
+async fn pictures_go_along_with_a_routes_prompt() {
+    let line = json!({"model": "m", "message": {"role": "assistant", "content": "A cat."}, "done": true, "done_reason": "stop"});
+    let provider = ScriptedProvider::always(Reply::json(200, &line)).await;
+    let configuration = r#"
+providers: [{name: local, type: ollama, base_url: "OLLAMA"}]
+routes: [{name: look, prompt_template: "Describe: {{ input.text }}", model: {provider: local, name: m}}]
+"#;
+    let gateway = gateway(configuration, &[("OLLAMA", &provider)]).await;
+    let call = json!({"model": "look", "stream": false, "messages": [
+        {"role": "user", "content": "this", "images": ["aGVsbG8="]},
+        {"role": "assistant", "content": "Which?", "images": ["bm8="]},
+        {"role": "user", "content": "and that", "images": ["d29ybGQ="]},
+    ]});
+    assert_eq!(gateway.post("/api/chat", &call).await.status, 200);
+    let sent = provider.received().pop().expect("asked").json();
+    let messages = sent["messages"].as_array().expect("messages");
+    assert_eq!(messages.len(), 1, "{sent}");
+    assert_eq!(messages[0]["images"], json!(["aGVsbG8=", "d29ybGQ="]));
+    assert!(
+        messages[0]["content"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("Describe: "))
     );
 }
