@@ -50,6 +50,11 @@ pub(crate) fn ollama_version() -> Bytes {
     body(&json!({"version": OLLAMA_VERSION}))
 }
 
+/// `GET /api/ps` of Ollama (<https://docs.ollama.com/api/ps>, read 2026-11): no model is held in the gateway's memory.
+pub(crate) fn ollama_running() -> Bytes {
+    body(&json!({"models": []}))
+}
+
 /// `GET /api/tags` of Ollama (<https://docs.ollama.com/api/tags>, read 2026-11).
 pub(crate) fn ollama_models(picture: &Picture, caller: &Caller) -> Bytes {
     let models: Vec<Value> = names(picture, caller)

@@ -68,6 +68,8 @@ pub(crate) enum What<'a> {
     Show,
     /// The version of Ollama's API that is spoken.
     OllamaVersion,
+    /// The models that are held in memory.
+    OllamaRunning,
     /// Whether the process is alive.
     Health,
     /// Whether it wants traffic.
@@ -84,8 +86,8 @@ pub(crate) enum What<'a> {
 const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
     use ErrorShape::{Anthropic, Cohere, Mlflow, Ollama, Openai};
     use What::{
-        CallByModel, Endpoints, Health, LegacyRoutes, Metrics, Models, OllamaVersion, Ready,
-        Realtime, Show, SideCall, Tags,
+        CallByModel, Endpoints, Health, LegacyRoutes, Metrics, Models, OllamaRunning,
+        OllamaVersion, Ready, Realtime, Show, SideCall, Tags,
     };
     const COMPACT: What<'static> = SideCall {
         dialect: Dialect::OpenaiResponses,
@@ -296,6 +298,7 @@ const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
         ("/api/tags", Method::GET, Tags, Ollama),
         ("/api/show", Method::POST, Show, Ollama),
         ("/api/version", Method::GET, OllamaVersion, Ollama),
+        ("/api/ps", Method::GET, OllamaRunning, Ollama),
         ("/healthz", Method::GET, Health, Openai),
         ("/health", Method::GET, Health, Openai),
         ("/readyz", Method::GET, Ready, Openai),

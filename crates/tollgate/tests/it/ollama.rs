@@ -138,6 +138,7 @@ async fn ollamas_client_finds_out_what_there_is() {
     assert_eq!(show.status, 404);
     assert!(show.json()["error"].is_string());
     assert!(gateway.get("/api/version").await.json()["version"].is_string());
+    assert_eq!(gateway.get("/api/ps").await.json(), json!({"models": []}));
     assert_eq!(gateway.post("/api/pull", &json!({})).await.status, 404);
 }
 
