@@ -37,6 +37,8 @@ enum Chore {
     Ci,
     /// Replay a folder of recorded provider traffic through the gateway, and print the counts.
     Traffic(test::TrafficArguments),
+    /// Replay recorded traffic, and check what the gateway says against the providers' published schemas.
+    Specs(test::TrafficArguments),
     /// Make the pages of the documentation that come from the code and from recorded traffic.
     Docs(test::TrafficArguments),
     /// Check the shape of the sources: heads of files, lengths, which room imports which.
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Chore::Test => test::test(),
         Chore::Ci => ci::ci(),
         Chore::Traffic(arguments) => test::traffic(&arguments),
+        Chore::Specs(arguments) => test::specs(&arguments),
         Chore::Docs(arguments) => test::docs(&arguments),
         Chore::Tidy => tidy::tidy(),
         Chore::Fuzz(arguments) => fuzz::fuzz(&arguments),

@@ -56,7 +56,7 @@ pub(crate) fn test() -> Result<()> {
             &["test", "--workspace", "--locked", "--no-fail-fast"],
         ))?;
     }
-    print(&replay(None, None)?)?;
+    print(&replay(None, None, None)?)?;
     python_clients()?;
     node_clients()
 }
@@ -79,7 +79,38 @@ pub(crate) fn docs(arguments: &TrafficArguments) -> Result<()> {
     docs::write(&replay_chosen(arguments)?.to_string())
 }
 
+/// Replays recorded traffic, and checks what the gateway says against the providers' published schemas, which are beside it.
+pub(crate) fn specs(arguments: &TrafficArguments) -> Result<()> {
+    let Some(folder) = chosen(arguments)? else {
+        bail!("name a folder of recorded calls with schemas in its folder `specs`");
+    };
+    let schemas = folder.join("specs");
+    if !schemas.is_dir() {
+        bail!("there are no schemas: {} is missing", schemas.display());
+    }
+    let python = python_environment()?;
+    let exchanges = target().join("exchanges.jsonl");
+    print(&replay(
+        Some(&folder),
+        arguments.filter.as_deref(),
+        Some(&exchanges),
+    )?)?;
+    println!("Checking {}; this takes some minutes.", exchanges.display());
+    run(command(&python, &["xtask/specs.py"])
+        .arg(&exchanges)
+        .arg(&schemas))
+}
+
 fn replay_chosen(arguments: &TrafficArguments) -> Result<Counts> {
+    replay(
+        chosen(arguments)?.as_deref(),
+        arguments.filter.as_deref(),
+        None,
+    )
+}
+
+/// The folder that was named, or the usual one.
+fn chosen(arguments: &TrafficArguments) -> Result<Option<PathBuf>> {
     let folder = match &arguments.folder {
         Some(folder) => Some(
             folder
@@ -88,25 +119,34 @@ fn replay_chosen(arguments: &TrafficArguments) -> Result<Counts> {
         ),
         None => root().join("../shared/traffic").canonicalize().ok(),
     };
-    replay(folder.as_deref(), arguments.filter.as_deref())
+    Ok(folder)
 }
 
 /// Replays the recordings of a folder, or those that come with the project.
-fn replay(folder: Option<&Path>, filter: Option<&str>) -> Result<Counts> {
+fn replay(folder: Option<&Path>, filter: Option<&str>, exchanges: Option<&Path>) -> Result<Counts> {
     run(&mut command("cargo", &["build", "--package", "tollgate"]))?;
     match folder {
         Some(folder) => println!("Replaying {}.", folder.display()),
         None => println!("Replaying the recordings that come with the project."),
     }
-    tollgate_testkit::traffic::replay(&program(), folder, filter)
+    tollgate_testkit::traffic::replay(&program(), folder, filter, exchanges)
 }
 
 fn program() -> PathBuf {
     target().join("debug/tollgate")
 }
 
-/// The official Python clients, in a virtual environment of their own.
+/// The official Python clients.
 fn python_clients() -> Result<()> {
+    let python = python_environment()?;
+    run(
+        command(&python, &["-m", "pytest", "--quiet", "clients/python"])
+            .env("TOLLGATE_BIN", program()),
+    )
+}
+
+/// A virtual environment with what the clients and checks in Python need; its interpreter.
+fn python_environment() -> Result<PathBuf> {
     let folder = root().join("clients/python");
     let environment = root().join("clients/.venv");
     let python = environment.join("bin/python");
@@ -141,9 +181,7 @@ fn python_clients() -> Result<()> {
     // The generation before has the same name, and LlamaIndex wants another OpenAI client: they live apart.
     install_apart(&environment, "older", &["--no-deps"])?;
     install_apart(&environment, "llama-index", &[])?;
-    run(command(&python, &["-m", "pytest", "--quiet"])
-        .arg(&folder)
-        .env("TOLLGATE_BIN", program()))
+    Ok(python)
 }
 
 /// Installs what `requirements-NAME.txt` lists into a folder of its own within the environment.

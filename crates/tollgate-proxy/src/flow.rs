@@ -525,7 +525,7 @@ async fn describe(
         What::LegacyRoute(_) => listings::mlflow_legacy_route_named(picture, &caller, name),
         What::Tags => Some(listings::ollama_models(picture, &caller)),
         What::OllamaVersion => Some(listings::ollama_version()),
-        What::Loaded => Some(listings::ollama_loaded()),
+        What::OllamaRunning => Some(listings::ollama_running()),
         What::Show => listings::ollama_model_named(picture, &caller, name),
         _ => None,
     };

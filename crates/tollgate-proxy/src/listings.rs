@@ -50,6 +50,11 @@ pub(crate) fn ollama_version() -> Bytes {
     body(&json!({"version": OLLAMA_VERSION}))
 }
 
+/// `GET /api/ps` of Ollama (<https://docs.ollama.com/api/ps>, read 2026-11): no model is held in the gateway's memory.
+pub(crate) fn ollama_running() -> Bytes {
+    body(&json!({"models": []}))
+}
+
 /// `GET /api/tags` of Ollama (<https://docs.ollama.com/api/tags>, read 2026-11).
 pub(crate) fn ollama_models(picture: &Picture, caller: &Caller) -> Bytes {
     let models: Vec<Value> = names(picture, caller)
@@ -66,11 +71,6 @@ pub(crate) fn ollama_models(picture: &Picture, caller: &Caller) -> Bytes {
         })
         .collect();
     body(&json!({"models": models}))
-}
-
-/// `GET /api/ps` of Ollama (<https://docs.ollama.com/api/ps>, read 2026-11): the gateway has no model in its memory.
-pub(crate) fn ollama_loaded() -> Bytes {
-    body(&json!({"models": []}))
 }
 
 /// `POST /api/show` of Ollama (<https://docs.ollama.com/api-reference/show-model-details>, read 2026-11). What a target can do beyond

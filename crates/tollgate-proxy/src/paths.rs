@@ -64,12 +64,12 @@ pub(crate) enum What<'a> {
     LegacyRoute(&'a str),
     /// List the routes, as Ollama lists its models.
     Tags,
-    /// List the models that are loaded, as Ollama does: none are, here.
-    Loaded,
     /// Describe the route that the body names, as Ollama describes a model.
     Show,
     /// The version of Ollama's API that is spoken.
     OllamaVersion,
+    /// The models that are held in memory.
+    OllamaRunning,
     /// Whether the process is alive.
     Health,
     /// Whether it wants traffic.
@@ -86,8 +86,8 @@ pub(crate) enum What<'a> {
 const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
     use ErrorShape::{Anthropic, Cohere, Mlflow, Ollama, Openai};
     use What::{
-        CallByModel, Endpoints, Health, LegacyRoutes, Loaded, Metrics, Models, OllamaVersion,
-        Ready, Realtime, Show, SideCall, Tags,
+        CallByModel, Endpoints, Health, LegacyRoutes, Metrics, Models, OllamaRunning,
+        OllamaVersion, Ready, Realtime, Show, SideCall, Tags,
     };
     const COMPACT: What<'static> = SideCall {
         dialect: Dialect::OpenaiResponses,
@@ -303,9 +303,9 @@ const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
             Ollama,
         ),
         ("/api/tags", Method::GET, Tags, Ollama),
-        ("/api/ps", Method::GET, Loaded, Ollama),
         ("/api/show", Method::POST, Show, Ollama),
         ("/api/version", Method::GET, OllamaVersion, Ollama),
+        ("/api/ps", Method::GET, OllamaRunning, Ollama),
         ("/healthz", Method::GET, Health, Openai),
         ("/health", Method::GET, Health, Openai),
         ("/readyz", Method::GET, Ready, Openai),

@@ -8,8 +8,8 @@ use std::{
 use bytes::Bytes;
 use http_body::Body;
 use tollgate_dialects::{
-    AnswerForm, ErrorKind, Frames, JsonArray, ProviderError, SseEvent, StopReason, StreamEvent,
-    StreamReader, StreamWriter, Watch,
+    AnswerForm, ErrorKind, Frames, JsonArray, PartStart, ProviderError, SseEvent, StopReason,
+    StreamEvent, StreamReader, StreamWriter, Watch,
 };
 use tollgate_domain::{Dialect, Framing, StreamEnd, Usage};
 use tollgate_upstream::{Failure, Lane, UpstreamBody};
@@ -361,7 +361,11 @@ impl Relay {
         let Mode::Translated { writer, events, .. } = &mut self.mode else {
             return Step::Went;
         };
-        for event in events.drain(..) {
+        let is_from_another = matches!(self.source, Source::Wire { .. });
+        for mut event in events.drain(..) {
+            if is_from_another && let StreamEvent::PartStart { start, .. } = &mut event {
+                without_foreign(start);
+            }
             match &event {
                 StreamEvent::Delta { .. } | StreamEvent::PartStart { .. } => {
                     self.facts.content |= event.is_content()
@@ -400,6 +404,13 @@ impl Relay {
     fn broken(&mut self, how: Break) -> Step {
         self.phase = Phase::Over;
         Step::Failed(how)
+    }
+}
+
+/// Empties a block that only the provider's own dialect understands.
+fn without_foreign(start: &mut PartStart) {
+    if let PartStart::Foreign(block) = start {
+        *block = serde_json::Value::Null;
     }
 }
 

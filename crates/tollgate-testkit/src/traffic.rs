@@ -6,7 +6,7 @@
 mod gist;
 mod stage;
 
-use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fmt, fs::File, path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -61,11 +61,17 @@ enum Verdict {
     Failed(String),
 }
 
-/// Replays the recordings of a folder, or those that come with the project.
+/// Replays the recordings of a folder, or those that come with the project. What was said in each translated call is written into
+/// `exchanges`, a line of JSON each.
 ///
 /// # Errors
-/// When the recordings cannot be read.
-pub fn replay(program: &Path, folder: Option<&Path>, filter: Option<&str>) -> Result<Counts> {
+/// When the recordings cannot be read, or the exchanges not be written.
+pub fn replay(
+    program: &Path,
+    folder: Option<&Path>,
+    filter: Option<&str>,
+    exchanges: Option<&Path>,
+) -> Result<Counts> {
     let fits = |recording: &Recording| {
         filter.is_none_or(|word| {
             [&recording.id, &recording.provider, &recording.endpoint]
@@ -82,12 +88,13 @@ pub fn replay(program: &Path, folder: Option<&Path>, filter: Option<&str>) -> Re
         .worker_threads(2)
         .enable_all()
         .build()?;
-    runtime.block_on(replay_all(program, parts))
+    let exchanges = exchanges.map(File::create).transpose()?;
+    runtime.block_on(replay_all(program, parts, exchanges))
 }
 
-async fn replay_all(program: &Path, parts: Vec<Part>) -> Result<Counts> {
+async fn replay_all(program: &Path, parts: Vec<Part>, exchanges: Option<File>) -> Result<Counts> {
     let parts = Arc::new(parts);
-    let stage = Arc::new(Stage::set(program, Arc::clone(&parts)).await);
+    let stage = Arc::new(Stage::set(program, Arc::clone(&parts), exchanges).await);
     let gate = Arc::new(Semaphore::new(AT_ONCE));
     let tasks = tokio_util::task::TaskTracker::new();
     let mut running = Vec::new();
@@ -277,6 +284,9 @@ async fn other_dialect(stage: &Stage, index: usize, part: &Part, other: Dialect)
             answer.text()
         ));
     };
+    if let Err(error) = stage.note(part, other, &received, &answer) {
+        return Verdict::Failed(format!("the exchange cannot be written: {error}"));
+    }
     let mut named: Vec<String> = written.dropped;
     named.extend(
         answer

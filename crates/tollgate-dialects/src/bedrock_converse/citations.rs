@@ -97,6 +97,16 @@ pub(super) fn read(citation: &Value) -> Option<Value> {
         &citation["title"],
     );
     tell("source", &citation["source"]);
+    if is_web {
+        // Anthropic's clients insist on them.
+        for (name, value) in [
+            ("cited_text", json!("")),
+            ("encrypted_index", json!("")),
+            ("title", Value::Null),
+        ] {
+            told.entry(name).or_insert(value);
+        }
+    }
     Some(Value::Object(told))
 }
 

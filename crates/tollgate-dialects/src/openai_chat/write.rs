@@ -684,10 +684,8 @@ fn write_choice(choice: &AnswerChoice, own: bool) -> Value {
         "message",
         Some(write_message(choice, message_extra, own)),
     );
-    written.insert(
-        "logprobs".to_owned(),
-        choice.logprobs.clone().unwrap_or_default(),
-    );
+    let logprobs = choice.logprobs.as_ref().map(whole_logprobs);
+    written.insert("logprobs".to_owned(), logprobs.unwrap_or_default());
     put(
         &mut written,
         "finish_reason",
@@ -695,6 +693,17 @@ fn write_choice(choice: &AnswerChoice, own: bool) -> Value {
     );
     written.extend(extra);
     Value::Object(written)
+}
+
+/// Log-probabilities with both of their lists; what another dialect says of them has one.
+pub(super) fn whole_logprobs(logprobs: &Value) -> Value {
+    let mut logprobs = logprobs.clone();
+    if let Value::Object(lists) = &mut logprobs {
+        for name in ["content", "refusal"] {
+            lists.entry(name).or_insert(Value::Null);
+        }
+    }
+    logprobs
 }
 
 /// The finish reason. Clients insist on one, so that where the provider gave none it follows from the content.

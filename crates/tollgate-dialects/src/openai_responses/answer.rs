@@ -43,6 +43,9 @@ const HEAD: [&str; 9] = [
     "usage",
 ];
 
+/// OpenAI's words for service tiers (<https://platform.openai.com/docs/api-reference/responses>, read 2026-11).
+const TIERS: [&str; 5] = ["auto", "default", "flex", "scale", "priority"];
+
 // === reading ===
 
 /// Reads a provider's whole answer.
@@ -244,7 +247,10 @@ fn write_response(answer: &ChatAnswer, form: &AnswerForm<'_>) -> Map<String, Val
     if own {
         response.retain(|name, _| HEAD.contains(&name.as_str()) || extra.contains_key(name));
     }
-    put(&mut response, "service_tier", answer.service_tier.clone());
+    // Other copies of OpenAI's API have words of their own (`on_demand`), which its clients do not know.
+    let tier = answer.service_tier.as_deref();
+    let tier = tier.filter(|tier| own || TIERS.contains(tier));
+    put(&mut response, "service_tier", tier);
     response.extend(extra);
     response
 }
@@ -417,8 +423,9 @@ impl<'a> Output<'a> {
         let text = texts
             .filter(|content| content["type"] == "output_text")
             .last();
-        if let (Some(text), Some(logprobs)) = (text, logprobs) {
-            text["logprobs"] = logprobs["content"].clone();
+        let list = logprobs.and_then(|logprobs| logprobs["content"].as_array());
+        if let (Some(text), Some(list)) = (text, list) {
+            text["logprobs"] = Value::Array(list.clone());
         }
     }
 }

@@ -385,10 +385,27 @@ fn annotations_and_citations_become_each_other() {
     );
     assert_eq!(
         chat["choices"][0]["logprobs"],
-        json!({"content": [{"token": "a"}]})
+        json!({"content": [{"token": "a"}], "refusal": null})
     );
     let own: Value = serde_json::from_slice(&write_answer(&answer, &form(RESPONSES))).unwrap();
     assert_eq!(own["output"][0]["content"][0], text);
+}
+
+#[test]
+fn words_of_copies_are_not_told_to_clients_of_responses() {
+    for (tier, told) in [("on_demand", Value::Null), ("flex", json!("flex"))] {
+        let choice = json!({"message": {"content": "a"}, "logprobs": {"content": null}, "finish_reason": "stop"});
+        let body = json!({"choices": [choice], "service_tier": tier}).to_string();
+        let answer = read_answer(CHAT, Task::Chat, body.as_bytes()).unwrap();
+        let written: Value =
+            serde_json::from_slice(&write_answer(&answer, &form(RESPONSES))).unwrap();
+        assert_eq!(written["service_tier"], told);
+        assert_eq!(
+            written["output"][0]["content"][0]["logprobs"],
+            json!([]),
+            "a list, though nothing is in it"
+        );
+    }
 }
 
 #[test]

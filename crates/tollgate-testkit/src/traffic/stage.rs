@@ -3,6 +3,8 @@
 use std::{
     collections::HashMap,
     fmt::Write,
+    fs::File,
+    io::Write as _,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -390,11 +392,17 @@ pub(super) struct Stage {
     gateway: TestGateway,
     _provider: ScriptedProvider,
     received: Arc<Mutex<HashMap<usize, Value>>>,
+    /// Where translated calls are written down.
+    exchanges: Option<Mutex<File>>,
 }
 
 impl Stage {
     /// Starts both.
-    pub(super) async fn set(program: &Path, parts: Arc<Vec<Part>>) -> Self {
+    pub(super) async fn set(
+        program: &Path,
+        parts: Arc<Vec<Part>>,
+        exchanges: Option<File>,
+    ) -> Self {
         let received = Arc::<Mutex<HashMap<usize, Value>>>::default();
         let seen = Arc::clone(&received);
         let script_parts = Arc::clone(&parts);
@@ -426,7 +434,33 @@ impl Stage {
             gateway,
             _provider: provider,
             received,
+            exchanges: exchanges.map(Mutex::new),
         }
+    }
+
+    /// Writes down what was said in a translated call, where that is wanted.
+    pub(super) fn note(
+        &self,
+        part: &Part,
+        client: Dialect,
+        request: &Value,
+        answer: &Answer,
+    ) -> std::io::Result<()> {
+        let Some(exchanges) = &self.exchanges else {
+            return Ok(());
+        };
+        let line = json!({
+            "id": part.recording.id,
+            "provider": part.recording.provider,
+            "client": client.as_str(),
+            "upstream": part.dialect.as_str(),
+            "request": request,
+            "status": answer.status,
+            "streamed": part.asks_for_stream(),
+            "answer": answer.text(),
+        });
+        let mut file = exchanges.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(format!("{line}\n").as_bytes())
     }
 
     /// Calls the gateway as a client of a dialect.

@@ -590,6 +590,7 @@ mistakes! {
     route_with_model_among_params: with_provider!("routes:\n  - {name: r, params: {model: x}, model: {provider: a, name: m}}\n");
     strategy_beside_provider: with_provider!("routes:\n  - {name: r, model: {provider: a, strategy: {type: single, models: [{provider: a, name: m}]}}}\n");
     strategy_without_models: with_provider!("routes:\n  - {name: r, model: {strategy: {type: ordered, models: []}}}\n");
+    strategy_of_unknown_rule: "providers: [{name: a, type: demo}]\nroutes:\n  - {name: chat, model: {strategy: {type: orderd, models: [{provider: nope, name: x}]}}}\n";
     strategy_of_one_with_two: with_provider!("routes:\n  - {name: r, model: {strategy: {type: single, models: [{provider: a, name: m}, {provider: a, name: n}]}}}\n");
     strategy_with_weights_of_zero: with_provider!("routes:\n  - {name: r, model: {strategy: {type: ratio, models: [{provider: a, name: m, weight: 0}]}}}\n");
     strategy_nested_twice: with_provider!("routes:\n  - name: r\n    model:\n      strategy:\n        type: ratio\n        models:\n          - strategy:\n              type: ordered\n              models:\n                - strategy: {type: single, models: [{provider: a, name: m}]}\n");

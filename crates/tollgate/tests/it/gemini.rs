@@ -654,3 +654,28 @@ async fn its_lists_are_googles() {
         (404, &json!("NOT_FOUND"))
     );
 }
+
+#[tokio::test]
+async fn blocks_of_googles_own_tools_are_not_told_to_clients_of_others() {
+    let code = json!([{"executableCode": {"language": "PYTHON", "code": "print(1)"}}]);
+    let output = json!([{"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1"}}]);
+    let mut events: Vec<String> = [code, output]
+        .iter()
+        .map(|parts| format!("data: {}\r\n\r\n", gemini_chunk(parts, None)))
+        .collect();
+    events.extend(gemini_events(&["It is ", "1."]));
+    let gemini = ScriptedProvider::always(Reply::stream(events)).await;
+    let gateway = stage(&crate::stage::nobody().await, &gemini).await;
+    for path in ["/v1/chat/completions", "/v1/messages", "/v1/responses"] {
+        let mut call = chat_stream("flash");
+        if path == "/v1/responses" {
+            call = json!({"model": "flash", "input": "Hi", "stream": true});
+        }
+        let answer = gateway.post(path, &call).await;
+        let text = answer.text();
+        assert!(text.contains("It is ") && text.contains("1."), "{text}");
+        for own in ["executableCode", "codeExecutionResult"] {
+            assert!(!text.contains(own), "{path}: {text}");
+        }
+    }
+}

@@ -145,6 +145,7 @@ async fn ollamas_client_finds_out_what_there_is() {
     assert_eq!(show.status, 404);
     assert!(show.json()["error"].is_string());
     assert!(gateway.get("/api/version").await.json()["version"].is_string());
+    assert_eq!(gateway.get("/api/ps").await.json(), json!({"models": []}));
     assert_eq!(gateway.post("/api/pull", &json!({})).await.status, 404);
 }
 
@@ -290,8 +291,6 @@ routes: [{name: vectors, route_type: llm/v1/embeddings, model: {provider: local,
         .post("/api/embeddings", &json!({"model": "vectors"}))
         .await;
     assert_eq!(heard.status, 400, "{}", heard.text());
-    // Nothing is in the gateway's memory.
-    assert_eq!(gateway.get("/api/ps").await.json(), json!({"models": []}));
 }
 
 /// A prompt's text takes the place of what was said, and the pictures stay.

@@ -8,7 +8,7 @@ use tollgate_domain::{ErrorShape, Usage};
 
 use super::super::{
     wire::{ReasoningDetail, finish_reason, short, write_usage},
-    write::{annotation, extra_content},
+    write::{annotation, extra_content, whole_logprobs},
 };
 use crate::{
     AnswerForm, Delta, ErrorReport, PartStart, ProviderError, StreamEvent,
@@ -133,7 +133,8 @@ impl WriteEvents for StreamWriter {
             } => self.delta(*choice, *part, delta, out),
             StreamEvent::PartStop { choice, .. } => self.part_stop(*choice, out),
             StreamEvent::Logprobs { choice, value } => {
-                self.chunk(*choice, DeltaOut::default(), Some(value), None, out)
+                let value = whole_logprobs(value);
+                self.chunk(*choice, DeltaOut::default(), Some(&value), None, out)
             }
             StreamEvent::Stop { choice, stop } => {
                 self.chunk(

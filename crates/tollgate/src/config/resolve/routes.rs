@@ -207,7 +207,6 @@ impl Resolver<'_> {
         at: At<'_>,
         depth: Depth,
     ) -> Option<Strategy> {
-        let rule = written.rule?;
         let models = written.models.as_deref()?;
         let mut choices = Vec::new();
         let mut whole = true;
@@ -217,6 +216,8 @@ impl Resolver<'_> {
                 None => whole = false,
             }
         }
+        // Without a rule that is known, what is wrong with the models is told all the same.
+        let rule = written.rule?;
         self.report_shape(rule, written, at);
         let sticky = self.sticky(written.sticky.as_ref(), rule, at.key("sticky"));
         if !whole || choices.is_empty() {
