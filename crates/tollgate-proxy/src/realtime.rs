@@ -1,4 +1,5 @@
-//! Talks over a WebSocket: messages go both ways as they are, bounded in size and in silence, and what the model's answers used is noted.
+//! Talks over a WebSocket: messages go both ways as they are (a provider's errors without its credentials), bounded in size and in
+//! silence, and what the model's answers used is noted.
 
 use std::{
     borrow::Cow,
@@ -11,6 +12,7 @@ use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::{
     WebSocketStream,
@@ -23,6 +25,7 @@ use tokio_tungstenite::{
 use tollgate_dialects::glance_at_message;
 use tollgate_domain::Limits;
 use tollgate_telemetry::Outcome;
+use tollgate_upstream::Lane;
 
 use crate::{
     account::Account,
@@ -39,6 +42,12 @@ const KEY_PROTOCOL: &str = "openai-insecure-api-key.";
 
 /// The one protocol that is really spoken.
 const PROTOCOL: &str = "realtime";
+
+/// What every message with an error has.
+const ERROR_FIELD: &str = "\"error\"";
+
+/// Bytes of a goodbye's reason (RFC 6455, section 5.5).
+const REASON_BYTES_MAX: usize = 123;
 
 /// How long a goodbye may take.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -170,8 +179,8 @@ impl Session {
         let silence_max = self.silence_max;
         // Each direction goes on by itself: who does not read is not read from, and nobody waits for the other direction.
         let end = tokio::select! {
-            end = carry(from_client, &mut to_provider, &heard, Side::Client, |_| {}) => end,
-            end = carry(from_provider, &mut to_client, &heard, Side::Provider, |message| self.note(message)) => end,
+            end = carry(from_client, &mut to_provider, &heard, Side::Client, |message| message) => end,
+            end = carry(from_provider, &mut to_client, &heard, Side::Provider, |message| self.told(message)) => end,
             () = silence(&heard, silence_max) => End::Silent,
         };
         let goodbye = |code, reason: &'static str| {
@@ -213,9 +222,10 @@ impl Session {
         }
     }
 
-    /// Notes a message of the provider's.
-    fn note(&mut self, message: &Message) {
-        let bytes = match message {
+    /// Notes a message of the provider's, as the client is told it.
+    fn told(&mut self, message: Message) -> Message {
+        let message = discreet(message, self.engaged.lane());
+        let bytes = match &message {
             Message::Text(text) => {
                 if let Some(used) = glance_at_message(text) {
                     self.account.record.usage.add(&used);
@@ -223,9 +233,49 @@ impl Session {
                 text.as_bytes()
             }
             Message::Binary(bytes) => bytes,
-            _ => return,
+            _ => return message,
         };
         self.account.sent(bytes);
+        message
+    }
+}
+
+/// A message without the provider's credentials and address, where it tells of an error.
+fn discreet(message: Message, lane: &Lane) -> Message {
+    match message {
+        Message::Text(text) if text.contains(ERROR_FIELD) => {
+            let masked = lane.discreet(&text);
+            if masked == text.as_str() {
+                return Message::Text(text);
+            }
+            match serde_json::from_str(&text) {
+                Ok(said) => Message::text(without_secrets(said, lane).to_string()),
+                Err(_) => Message::text(masked.into_owned()),
+            }
+        }
+        Message::Close(Some(CloseFrame { code, reason })) => {
+            let masked = lane.discreet(&reason);
+            let end = masked.floor_char_boundary(REASON_BYTES_MAX);
+            let reason = masked.get(..end).unwrap_or_default().into();
+            Message::Close(Some(CloseFrame { code, reason }))
+        }
+        other => other,
+    }
+}
+
+fn without_secrets(value: Value, lane: &Lane) -> Value {
+    match value {
+        Value::String(text) => Value::String(lane.discreet(&text).into_owned()),
+        Value::Array(items) => {
+            let items = items.into_iter();
+            Value::Array(items.map(|item| without_secrets(item, lane)).collect())
+        }
+        Value::Object(fields) => {
+            let fields = fields.into_iter();
+            let masked = fields.map(|(name, value)| (name, without_secrets(value, lane)));
+            Value::Object(masked.collect())
+        }
+        other => other,
     }
 }
 
@@ -242,7 +292,7 @@ async fn carry(
     to: &mut (impl Sink<Message, Error = Error> + Unpin),
     heard: &Mutex<Instant>,
     speaker: Side,
-    mut note: impl FnMut(&Message),
+    mut told: impl FnMut(Message) -> Message,
 ) -> End {
     let gone = |side| match side {
         Side::Client => End::Client,
@@ -262,7 +312,7 @@ async fn carry(
             None | Some(Err(_)) => return gone(speaker),
         };
         *heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        note(&message);
+        let message = told(message);
         let closes = message.is_close();
         let sent = to.send(message).await;
         if closes {

@@ -17,9 +17,26 @@ const PRIVATE_SUFFIXES: &[&str] = &[
     ".svc",
 ];
 
-/// The one name that is meant to lead to a link-local address
+/// The one name that is meant to lead to a metadata server
 /// (<https://cloud.google.com/compute/docs/metadata/querying-metadata>, read 2026-11).
 const METADATA_NAME: &str = "metadata.google.internal";
+
+/// Where it is.
+const METADATA_ADDRESSES: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254)),
+];
+
+/// How far names may lead. Addresses that are written as such are reached whatever it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Reach {
+    /// A name that looks public leads to public addresses.
+    AsNamed,
+    /// Every name may lead into the private network.
+    Private,
+    /// So may it here, and Google's name of its metadata server is good for that one: for requests for credentials.
+    Platform,
+}
 
 /// What kind of place an address is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,15 +49,19 @@ enum Place {
 }
 
 /// Whether a connection may be made to an address that a provider's host stands for.
-pub(crate) fn may_reach(host: &str, address: IpAddr, allows_private: bool) -> bool {
+pub(crate) fn may_reach(host: &str, address: IpAddr, reach: Reach) -> bool {
     if host.parse::<IpAddr>().is_ok() {
         return true;
     }
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     match place(address) {
         Place::Public => true,
-        Place::Private => allows_private || is_private_name(&host),
-        Place::Special => host == METADATA_NAME,
+        Place::Private => reach != Reach::AsNamed || is_private_name(&host),
+        Place::Special => {
+            reach == Reach::Platform
+                && host == METADATA_NAME
+                && METADATA_ADDRESSES.contains(&address)
+        }
     }
 }
 
@@ -80,11 +101,14 @@ fn place_v4(address: Ipv4Addr) -> Place {
 
 fn place_v6(address: Ipv6Addr) -> Place {
     match address.segments() {
-        // AWS's metadata server.
+        // The metadata servers of AWS and of Google.
         [0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254] => Place::Special,
+        [0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254] => Place::Special,
         [0, 0, 0, 0, 0, 0, 0, 1] => Place::Private,
         [0, 0, 0, 0, 0, 0, 0, 0] | [0xfe80..=0xfebf | 0xff00..=0xffff, ..] => Place::Special,
         [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] | [0x2001, 0x0db8, ..] => Place::Private,
+        // A network's own translation (RFC 8215): where it leads only the network knows.
+        [0x0064, 0xff9b, 1, ..] => Place::Private,
         _ => Place::Public,
     }
 }
@@ -93,7 +117,7 @@ fn place_v6(address: Ipv6Addr) -> Place {
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, high, low] = address.segments();
     let (high, low) = match [a, b, c, d, e, f] {
-        [0x0064, 0xff9b, 0 | 1, ..] => (high, low),
+        [0x0064, 0xff9b, 0 | 1, 0, 0, 0] => (high, low),
         [0x2002, ..] => (b, c),
         [0, 0, 0, 0, 0, 0] if high != 0 => (high, low),
         _ => return None,
@@ -105,10 +129,13 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        Reach::{AsNamed, Platform, Private},
+        *,
+    };
 
-    fn reaches(host: &str, address: &str, allows_private: bool) -> bool {
-        may_reach(host, address.parse().unwrap(), allows_private)
+    fn reaches(host: &str, address: &str, reach: Reach) -> bool {
+        may_reach(host, address.parse().unwrap(), reach)
     }
 
     #[test]
@@ -125,9 +152,13 @@ mod tests {
             "64:ff9b::a00:1",
             "2002:a00:1::",
             "::127.0.0.1",
+            "64:ff9b:1::a00:1",
+            // 10.0.0.1 as a prefix of 48 bits has it, and 8.8.8.8: who can tell?
+            "64:ff9b:1:a00:0:100::",
+            "64:ff9b:1:808:8:800::",
         ] {
-            assert!(!reaches("api.example.com", address, false), "{address}");
-            assert!(reaches("api.example.com", address, true), "{address}");
+            assert!(!reaches("api.example.com", address, AsNamed), "{address}");
+            assert!(reaches("api.example.com", address, Private), "{address}");
             for host in [
                 "localhost",
                 "vllm",
@@ -135,7 +166,7 @@ mod tests {
                 "LLM.corp.",
                 "host.docker.internal",
             ] {
-                assert!(reaches(host, address, false), "{host} {address}");
+                assert!(reaches(host, address, AsNamed), "{host} {address}");
             }
         }
     }
@@ -154,21 +185,38 @@ mod tests {
             "fd00:ec2::254",
             "::ffff:169.254.169.254",
             "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::a9fe:a9fe",
+            "fd20:ce::254",
         ] {
             for host in ["api.example.com", "localhost", "evil.internal"] {
-                assert!(!reaches(host, address, true), "{host} {address}");
+                assert!(!reaches(host, address, Platform), "{host} {address}");
+            }
+            for reach in [AsNamed, Private] {
+                assert!(!reaches(METADATA_NAME, address, reach), "{address}");
             }
         }
-        assert!(reaches(METADATA_NAME, "169.254.169.254", false));
+        for address in ["169.254.169.254", "fd20:ce::254"] {
+            assert!(reaches(METADATA_NAME, address, Platform), "{address}");
+        }
+        for address in ["169.254.1.1", "0.0.0.0", "100.100.100.200"] {
+            assert!(!reaches(METADATA_NAME, address, Platform), "{address}");
+        }
     }
 
     #[test]
     fn what_is_public_or_written_as_an_address_is_reached() {
-        for address in ["8.8.8.8", "2606:4700::1111", "172.32.0.1", "100.128.0.1"] {
-            assert!(reaches("api.example.com", address, false), "{address}");
+        for address in [
+            "8.8.8.8",
+            "2606:4700::1111",
+            "172.32.0.1",
+            "100.128.0.1",
+            "64:ff9b::808:808",
+            "64:ff9b:1::808:808",
+        ] {
+            assert!(reaches("api.example.com", address, AsNamed), "{address}");
         }
-        assert!(reaches("169.254.169.254", "169.254.169.254", false));
-        assert!(reaches("fd00::1", "fd00::1", false));
+        assert!(reaches("169.254.169.254", "169.254.169.254", AsNamed));
+        assert!(reaches("fd00::1", "fd00::1", AsNamed));
     }
 
     #[test]

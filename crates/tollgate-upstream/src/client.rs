@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use tollgate_domain::{Timeouts, Transport};
 
 use crate::{
+    addresses::Reach,
     connect::{Connector, Origin},
     decode::Decoder,
     demo::{self, DemoBody},
@@ -75,8 +76,8 @@ pub struct UpstreamRequest {
     pub body: RequestBody,
     /// How the provider is reached.
     pub(crate) transport: Transport,
-    /// Whether a name that looks public may lead into the private network.
-    pub(crate) allows_private: bool,
+    /// How far the address's name may lead.
+    pub(crate) reach: Reach,
 }
 
 /// A provider's answer, its body still to come.
@@ -302,7 +303,7 @@ fn into_message(request: UpstreamRequest) -> Result<(Origin, Request<RequestBody
         tls,
         host: authority.host().into(),
         port,
-        allows_private: request.allows_private,
+        reach: request.reach,
     };
     let host = host_of(uri).ok_or_else(|| Failure::plain(FailureKind::Dns))?;
     let mut message = Request::new(request.body);

@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    addresses::may_reach,
+    addresses::{Reach, may_reach},
     failure::{Failure, FailureKind},
     request_body::RequestBody,
 };
@@ -37,8 +37,8 @@ pub(crate) struct Origin {
     pub(crate) tls: bool,
     pub(crate) host: Arc<str>,
     pub(crate) port: u16,
-    /// Whether its name may lead into the private network, whatever it looks like.
-    pub(crate) allows_private: bool,
+    /// How far its name may lead.
+    pub(crate) reach: Reach,
 }
 
 /// Makes connections.
@@ -144,7 +144,7 @@ async fn tcp(origin: &Origin, deadline: Instant) -> Result<TcpStream, Failure> {
         .await
         .map_err(|error| Failure::new(FailureKind::Dns, error))?;
     let found: Vec<SocketAddr> = found.collect();
-    let may_reach = |found: &&SocketAddr| may_reach(host, found.ip(), origin.allows_private);
+    let may_reach = |found: &&SocketAddr| may_reach(host, found.ip(), origin.reach);
     let addresses: Vec<&SocketAddr> = found.iter().filter(may_reach).collect();
     let mut last = if addresses.len() < found.len() {
         let text = "`private_addresses: true` at the provider allows it, but for link-local ones";

@@ -10,6 +10,7 @@ use tollgate_domain::{
 };
 
 use crate::{
+    addresses::Reach,
     budget::RetryBudget,
     client::UpstreamRequest,
     discretion::Discretion,
@@ -252,7 +253,9 @@ impl Lane {
 
     /// What the provider said, without its credentials and its address.
     pub fn discreet<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        self.state.discretion.masked(text)
+        let tokens = self.state.tokens.as_ref();
+        let tokens = tokens.map(|source| source.shown()).unwrap_or_default();
+        self.state.discretion.masked(text, &tokens)
     }
 
     /// The provider's keys.
@@ -382,7 +385,11 @@ impl Lane {
             headers,
             body,
             transport: self.state.provider.transport.clone(),
-            allows_private: self.state.provider.private_addresses,
+            reach: if self.state.provider.private_addresses {
+                Reach::Private
+            } else {
+                Reach::AsNamed
+            },
         }
     }
 }

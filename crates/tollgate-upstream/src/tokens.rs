@@ -25,7 +25,7 @@ use tokio::{
     sync::watch,
     time::{Instant, timeout},
 };
-use tollgate_domain::{AwsKeys, AwsSource, Issuer};
+use tollgate_domain::{AwsKeys, AwsSource, Issuer, Secret};
 
 use crate::client::Upstream;
 
@@ -60,6 +60,8 @@ pub struct TokenSource {
 #[derive(Debug)]
 struct State {
     token: Option<Token>,
+    /// The one before: calls that began with it may still be under way.
+    previous: Option<Token>,
     /// Nobody begins a renewal before; never, where the token does not expire.
     renew_at: Option<Instant>,
     renewing: bool,
@@ -144,6 +146,7 @@ impl TokenSource {
             state: Mutex::new(State {
                 renew_at: token.is_none().then_some(now),
                 token,
+                previous: None,
                 renewing: false,
                 failures_in_a_row: 0,
                 failure: None,
@@ -188,6 +191,15 @@ impl TokenSource {
         if let Some(at) = state.renew_at.filter(|_| is_current) {
             state.renew_at = Some(at.min(now + REFUSED_PAUSE));
         }
+    }
+
+    /// What providers are shown of it, to be hidden in what they say.
+    pub(crate) fn shown(&self) -> Vec<Secret> {
+        let state = self.state();
+        let tokens = [&state.token, &state.previous].into_iter().flatten();
+        tokens
+            .flat_map(|token| token.material().secrets())
+            .collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -239,7 +251,7 @@ impl Renewal {
         let outcome = match result {
             Ok(Grant { material, lifetime }) => {
                 let expires_at = lifetime.map(|lifetime| now + lifetime);
-                state.token = Some(Token::new(material, expires_at));
+                state.previous = state.token.replace(Token::new(material, expires_at));
                 state.renew_at = lifetime.map(|lifetime| now + renewed_after(lifetime));
                 state.failures_in_a_row = 0;
                 state.failure = None;
@@ -319,6 +331,23 @@ impl Material {
             .map_err(|_| TokenFailure::new("the token holds signs that no header can carry"))?;
         value.set_sensitive(true);
         Ok(Self::Bearer(value))
+    }
+
+    /// Its texts that must not be told.
+    fn secrets(&self) -> Vec<Secret> {
+        match self {
+            Self::Bearer(value) => {
+                let token = value.to_str().unwrap_or_default();
+                let token = token.strip_prefix("Bearer ").unwrap_or(token);
+                vec![Secret::new(token)]
+            }
+            Self::Keys(keys) => {
+                let session = keys.session.iter().cloned();
+                session
+                    .chain([keys.secret.clone(), Secret::new(&*keys.id)])
+                    .collect()
+            }
+        }
     }
 }
 

@@ -14,7 +14,9 @@ use tollgate_domain::{AwsKeys, Secret, Timeouts, Transport};
 
 use super::{Grant, Material, TokenFailure, sign::sign};
 use crate::{
+    addresses::Reach,
     client::{Upstream, UpstreamRequest},
+    discretion::Discretion,
     request_body::RequestBody,
 };
 
@@ -23,6 +25,16 @@ const ANSWER_BYTES_MAX: usize = 256 << 10;
 
 /// Characters of an error's text that are told on.
 const TEXT_CHARS_MAX: usize = 300;
+
+/// Fields of forms that are credentials.
+const SECRET_FIELDS: [&str; 6] = [
+    "apikey",
+    "assertion",
+    "client_assertion",
+    "client_secret",
+    "subject_token",
+    "WebIdentityToken",
+];
 
 /// How long a token lasts whose issuer does not say (RFC 6749 leaves it open): as long as is common.
 const LIFETIME: Duration = Duration::from_secs(3600);
@@ -33,8 +45,10 @@ pub(super) struct Request {
     pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// Whether a name that looks public may lead into the private network: platforms have their issuers there.
-    pub(super) allows_private: bool,
+    /// How far the address's name may lead: platforms have their issuers in the private network.
+    pub(super) reach: Reach,
+    /// What is in the body that must not be told.
+    pub(super) secrets: Vec<Secret>,
 }
 
 impl Request {
@@ -44,7 +58,8 @@ impl Request {
             uri,
             headers: HeaderMap::new(),
             body: Bytes::new(),
-            allows_private: true,
+            reach: Reach::Platform,
+            secrets: Vec::new(),
         }
     }
 
@@ -54,7 +69,13 @@ impl Request {
         let pairs = fields.iter();
         let pairs = pairs.map(|(name, value)| format!("{name}={}", encode(value)));
         let body = pairs.collect::<Vec<_>>().join("&");
-        Self::post(uri, "application/x-www-form-urlencoded", body)
+        let hidden = fields
+            .iter()
+            .filter(|(name, _)| SECRET_FIELDS.contains(name));
+        Self {
+            secrets: hidden.map(|(_, value)| Secret::new(*value)).collect(),
+            ..Self::post(uri, "application/x-www-form-urlencoded", body)
+        }
     }
 
     /// An object.
@@ -76,16 +97,17 @@ impl Request {
         self
     }
 
-    /// The same, as requests to providers go out.
-    pub(super) fn into_upstream(self) -> UpstreamRequest {
-        UpstreamRequest {
+    /// The same, as requests to providers go out, and what is in its body that must not be told.
+    pub(super) fn into_upstream(self) -> (UpstreamRequest, Vec<Secret>) {
+        let request = UpstreamRequest {
             method: self.method,
             uri: self.uri,
             headers: self.headers,
             body: RequestBody::whole(self.body),
             transport: Transport::Http,
-            allows_private: self.allows_private,
-        }
+            reach: self.reach,
+        };
+        (request, self.secrets)
     }
 
     /// Signs it with AWS's keys, sends it, and reads the answer.
@@ -99,9 +121,11 @@ impl Request {
         upstream: &Arc<Upstream>,
         wall: Duration,
     ) -> Result<Bytes, TokenFailure> {
-        let mut request = self.into_upstream();
+        let (mut request, mut secrets) = self.into_upstream();
         sign(&mut request, keys, (region, service), wall)?;
-        answer(request, upstream).await
+        secrets.push(keys.secret.clone());
+        secrets.extend(keys.session.clone());
+        answer(request, secrets, upstream).await
     }
 
     /// Sends it, and reads the answer.
@@ -109,11 +133,17 @@ impl Request {
     /// # Errors
     /// When there is none, or it is an error.
     pub(super) async fn send(self, upstream: &Arc<Upstream>) -> Result<Bytes, TokenFailure> {
-        answer(self.into_upstream(), upstream).await
+        let (request, secrets) = self.into_upstream();
+        answer(request, secrets, upstream).await
     }
 }
 
-async fn answer(request: UpstreamRequest, upstream: &Arc<Upstream>) -> Result<Bytes, TokenFailure> {
+async fn answer(
+    request: UpstreamRequest,
+    secrets: Vec<Secret>,
+    upstream: &Arc<Upstream>,
+) -> Result<Bytes, TokenFailure> {
+    let discretion = Discretion::about(&secrets, request.headers.values());
     let response = upstream
         .send(request, &Timeouts::default())
         .await
@@ -136,7 +166,7 @@ async fn answer(request: UpstreamRequest, upstream: &Arc<Upstream>) -> Result<By
         return Ok(read.freeze());
     }
     let status = response.status.as_u16();
-    Err(TokenFailure::new(match told(&read) {
+    Err(TokenFailure::new(match told(&read, &discretion) {
         Some(text) => format!("the issuer answered with {status}: {text}"),
         None => format!("the issuer answered with {status}"),
     }))
@@ -150,8 +180,8 @@ pub(super) fn secret_value(text: &str) -> Result<HeaderValue, TokenFailure> {
     Ok(value)
 }
 
-/// What an error says: OAuth's words, Google's, IBM's, or AWS's.
-fn told(body: &[u8]) -> Option<String> {
+/// What an error says, in OAuth's words, Google's, IBM's, or AWS's, without the credentials that were sent.
+fn told(body: &[u8], discretion: &Discretion) -> Option<String> {
     let text = String::from_utf8_lossy(body);
     let said = match serde_json::from_slice::<Value>(body) {
         Ok(error) => {
@@ -172,6 +202,7 @@ fn told(body: &[u8]) -> Option<String> {
             words.join(" ").trim().to_owned()
         }
     };
+    let said = discretion.masked(&said, &[]);
     let said = said.chars().filter(|sign| !sign.is_control());
     let said: String = said.take(TEXT_CHARS_MAX).collect();
     (!said.is_empty()).then_some(said)

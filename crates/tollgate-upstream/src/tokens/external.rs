@@ -20,7 +20,10 @@ use super::{
     files::read_file,
     sign::{GOOGLE_TARGET, sign},
 };
-use crate::client::{Upstream, host_of};
+use crate::{
+    addresses::Reach,
+    client::{Upstream, host_of},
+};
 
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -52,7 +55,7 @@ pub(super) async fn issue(
         fields.push(("options", options));
     }
     let request = Request {
-        allows_private: account.allows_private,
+        reach: reach(account),
         ..Request::form(account.endpoint.clone(), &fields)
     };
     let answer = request.send(upstream).await?;
@@ -62,6 +65,15 @@ pub(super) async fn issue(
             let (token, _) = read_token(&answer, wall)?;
             impersonate(account, impersonation, &token, upstream, wall).await
         }
+    }
+}
+
+/// How far the account's addresses may lead.
+fn reach(account: &ExternalAccount) -> Reach {
+    if account.allows_private {
+        Reach::Platform
+    } else {
+        Reach::AsNamed
     }
 }
 
@@ -85,7 +97,7 @@ async fn impersonate(
         "lifetime": format!("{}s", impersonation.lifetime.as_secs()),
     });
     let request = Request {
-        allows_private: account.allows_private,
+        reach: reach(account),
         ..Request::json(impersonation.endpoint.clone(), &wanted)
     };
     let bearer = secret_value(&format!("Bearer {}", token.expose()))?;
@@ -121,7 +133,7 @@ async fn subject(
             format,
         } => {
             let mut request = Request {
-                allows_private: account.allows_private,
+                reach: reach(account),
                 ..Request::get(endpoint.clone())
             };
             for (name, value) in headers {
@@ -180,7 +192,7 @@ async fn signed_request(
         method: Method::POST,
         ..Request::get(uri)
     };
-    let mut request = request.header(GOOGLE_TARGET, target).into_upstream();
+    let (mut request, _) = request.header(GOOGLE_TARGET, target).into_upstream();
     sign(&mut request, &keys, (region, "sts"), wall)?;
     let host = host_of(&request.uri).unwrap_or_default();
     let mut headers = vec![json!({"key": "host", "value": host})];

@@ -82,6 +82,7 @@ mod tests {
     use tollgate_domain::Transport;
 
     use super::*;
+    use crate::addresses::Reach;
     use crate::request_body::RequestBody;
 
     fn signed(
@@ -102,7 +103,7 @@ mod tests {
             headers,
             body: RequestBody::whole(Bytes::from_static(body.as_bytes())),
             transport: Transport::Http,
-            allows_private: false,
+            reach: Reach::AsNamed,
         };
         let keys = AwsKeys {
             id: "AKIDEXAMPLE".into(),

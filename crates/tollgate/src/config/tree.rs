@@ -106,6 +106,11 @@ impl Node {
         }
     }
 
+    /// Whether any of it comes from the environment or from another file.
+    pub(crate) fn is_filled(&self) -> bool {
+        matches!(&self.content, Content::Text(text) if text.filled == Filled::Yes)
+    }
+
     pub(crate) fn as_list(&self) -> Option<&[Self]> {
         match &self.content {
             Content::List(items) => Some(items),

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tollgate_testkit::{Received, Reply, ScriptedProvider, TestGateway};
 
-use crate::stage::{chat, chat_stream, gateway, openai_answer, openai_events};
+use crate::stage::{chat, chat_stream, gateway, openai_answer, openai_events, program};
 
 const ONE_PROVIDER: &str = r#"
 providers:
@@ -86,6 +86,88 @@ async fn an_error_within_a_stream_tells_neither_credentials_nor_the_address() {
     .await;
     let gateway = gateway(ONE_PROVIDER, &[("OPENAI", &provider)]).await;
     assert_discreet(&gateway, &place(&provider), &chat_stream("gpt"), 200).await;
+}
+
+#[tokio::test]
+async fn a_page_instead_of_an_answer_tells_neither_credentials_nor_the_address() {
+    let provider = ScriptedProvider::start(|request: &Received| {
+        let page = format!("<html><title>{}</title></html>", confession(request));
+        Reply::body(502, "text/html", page)
+    })
+    .await;
+    let gateway = gateway(ONE_PROVIDER, &[("OPENAI", &provider)]).await;
+    assert_discreet(&gateway, &place(&provider), &chat("gpt"), 502).await;
+}
+
+#[tokio::test]
+async fn a_provider_of_another_language_tells_neither_credentials_nor_the_address() {
+    let provider = ScriptedProvider::start(|request: &Received| {
+        let key = request.header("x-api-key").unwrap_or_default();
+        let message = format!("{key}: {}", confession(request));
+        let error = json!({"type": "error", "error": {"type": "invalid_request_error", "message": message}});
+        let streams = String::from_utf8_lossy(&request.body).contains("\"stream\":true");
+        if streams {
+            let events = [
+                json!({"type": "message_start", "message": {"id": "m", "type": "message", "role": "assistant", "model": "m", "content": [],
+                    "usage": {"input_tokens": 1, "output_tokens": 1}}}),
+                json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+                json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hello"}}),
+                error,
+            ];
+            let event = |event: &serde_json::Value| {
+                let name = event["type"].as_str().unwrap_or_default();
+                format!("event: {name}\ndata: {event}\n\n")
+            };
+            Reply::stream(events.iter().map(event).collect::<Vec<String>>())
+        } else {
+            Reply::json(400, &error)
+        }
+    })
+    .await;
+    let configuration = ONE_PROVIDER.replace("type: custom", "type: anthropic");
+    for (mut call, status) in [(chat("gpt"), 400), (chat_stream("gpt"), 200)] {
+        call["max_tokens"] = json!(10);
+        let gateway = gateway(&configuration, &[("OPENAI/v1", &provider)]).await;
+        assert_discreet(&gateway, &place(&provider), &call, status).await;
+    }
+}
+
+/// The environment holds a key with signs that JSON may escape, and a header that does not look secret.
+#[tokio::test]
+async fn neither_escapes_nor_plain_names_give_a_credential_away() {
+    let escaped = |request: &Received| {
+        let said = json!({"error": {"message": confession(request), "tenant": request.header("x-tenant")}});
+        said.to_string().replace('/', "\\/").replace('+', "\\u002b")
+    };
+    for (streams, status) in [(false, 422), (true, 200)] {
+        let provider = ScriptedProvider::start(move |request: &Received| {
+            let said = escaped(request);
+            if streams {
+                let mut events = openai_events(&["Hello"]);
+                events.truncate(2);
+                events.push(format!("data: {said}\n\n"));
+                Reply::stream(events)
+            } else {
+                Reply::body(422, "application/json", said)
+            }
+        })
+        .await;
+        let configuration = ONE_PROVIDER
+            .replace("OPENAI", &provider.url())
+            .replace("sk-live-0123456789", "\"{{ env.KEY }}\"")
+            .replace(
+                "x-api-token: tok",
+                "x-tenant: \"{{ env.TENANT }}\", x-api-token: tok",
+            );
+        let environment = [("KEY", "sk/live+0123456789"), ("TENANT", "acme/0123456789")];
+        let gateway = TestGateway::start_with(program(), &configuration, &environment).await;
+        let call = if streams {
+            chat_stream("gpt")
+        } else {
+            chat("gpt")
+        };
+        assert_discreet(&gateway, &place(&provider), &call, status).await;
+    }
 }
 
 /// A name that looks public, and that every resolver takes for 127.0.0.1.

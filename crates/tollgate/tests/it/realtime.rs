@@ -15,6 +15,7 @@ use tokio_tungstenite::{
         client::IntoClientRequest,
         handshake::server::{Request, Response},
         http::{HeaderMap, HeaderValue},
+        protocol::{CloseFrame, frame::coding::CloseCode},
     },
 };
 use tokio_util::task::TaskTracker;
@@ -61,6 +62,13 @@ async fn talk(stream: TcpStream, asked: Asked) {
                 json!({"type": "response.done", "response": {"usage": {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12}}})
                     .to_string(),
             ),
+            Message::Text(text) if text.as_str() == "fail" => Message::text(
+                r#"{"type": "error", "event_id": "event_1", "error": {"message": "no such key: sk\/up-0123456789"}}"#,
+            ),
+            Message::Text(text) if text.as_str() == "go" => Message::Close(Some(CloseFrame {
+                code: CloseCode::Policy,
+                reason: "no such key: sk/up-0123456789".into(),
+            })),
             Message::Close(_) => return,
             other => other.clone(),
         };
@@ -72,7 +80,7 @@ async fn talk(stream: TcpStream, asked: Asked) {
 
 async fn gateway(url: &str) -> TestGateway {
     let configuration = format!(
-        "providers: [{{name: openai, type: openai, base_url: \"{url}/v1\", api_key: sk-up}}]
+        "providers: [{{name: openai, type: openai, base_url: \"{url}/v1\", api_key: sk/up-0123456789}}]
 routes: [{{name: voice, route_type: llm/v1/realtime, model: {{provider: openai, name: gpt-realtime}}}}]
 keys: [{{name: caller, hash: \"sha256:9160eaea8bc1cf2e234ad2da6a90ae86c1ae1f68d63f5a53358d66e01cbc9ce1\"}}]"
     );
@@ -136,7 +144,7 @@ async fn messages_go_both_ways_and_what_was_used_is_told() {
 
     let (address, headers) = asked.lock().unwrap()[0].clone();
     assert_eq!(address, "/v1/realtime?model=gpt-realtime");
-    assert_eq!(headers["authorization"], "Bearer sk-up");
+    assert_eq!(headers["authorization"], "Bearer sk/up-0123456789");
     let record = gateway.wait_for_calls(1).await.remove(0);
     assert_eq!(
         (&record["outcome"], &record["status"]),
@@ -189,4 +197,26 @@ async fn who_may_not_talk_is_told_so_before_the_socket_opens() {
     }
     assert_eq!(gateway.get("/v1/realtime?model=voice").await.status, 426);
     assert!(asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_error_and_a_goodbye_tell_no_credential() {
+    let (url, _asked) = provider().await;
+    let gateway = gateway(&url).await;
+    let mut socket = connect(&gateway, "?model=voice", &[("authorization", KEY)])
+        .await
+        .unwrap();
+    socket.send(Message::text("fail")).await.unwrap();
+    assert_eq!(
+        heard(&mut socket).await,
+        Message::text(
+            r#"{"type":"error","event_id":"event_1","error":{"message":"no such key: ***"}}"#
+        )
+    );
+    socket.send(Message::text("go")).await.unwrap();
+    let Message::Close(Some(frame)) = heard(&mut socket).await else {
+        panic!("no goodbye");
+    };
+    assert_eq!(frame.code, CloseCode::Policy);
+    assert_eq!(frame.reason, "no such key: ***");
 }

@@ -169,6 +169,21 @@ async fn what_an_issuer_says_instead_is_told_without_secrets() {
 }
 
 #[tokio::test]
+async fn an_issuer_that_repeats_what_it_was_sent_is_not_repeated() {
+    let server = ScriptedProvider::start(|request| {
+        let form = String::from_utf8_lossy(&request.body).into_owned();
+        Reply::json(
+            400,
+            &json!({"error": "invalid_request", "error_description": form}),
+        )
+    })
+    .await;
+    let failure = issued(entra(&server.url())).await.unwrap_err().to_string();
+    assert!(failure.contains("client_secret=***"), "{failure}");
+    assert!(!failure.contains("s3cret"), "{failure}");
+}
+
+#[tokio::test]
 async fn googles_metadata_server_is_asked() {
     let server = ScriptedProvider::always(Reply::json(
         200,

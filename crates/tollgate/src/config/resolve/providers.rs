@@ -406,7 +406,8 @@ fn headers(
             problems.error(at.span(), "the value holds signs that cannot be sent");
             continue;
         };
-        value.set_sensitive(secrets::is_secret_header(name));
+        // What is kept outside of the file is not for everybody, whatever it is called.
+        value.set_sensitive(secrets::is_secret_header(name) || at.node().is_filled());
         headers.insert(parsed.as_str().to_owned(), (parsed, value));
     }
     headers.into_values().collect()
