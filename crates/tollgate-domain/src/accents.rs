@@ -49,6 +49,8 @@ pub enum Spelling {
     TextAs(&'static str),
     /// It is left out: the address says it.
     LeftOut,
+    /// It is what the operator gave the provider as `params`, or not there, whatever the caller says.
+    Operators,
 }
 
 /// What is done with a field.

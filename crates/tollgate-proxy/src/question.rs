@@ -561,7 +561,7 @@ fn spelt(
     if spelling.is_empty() || endpoint.dialect != Dialect::OpenaiChat {
         return Ok(body);
     }
-    Ok(scan(endpoint.dialect, &body, limits)?.spelt(spelling, &body))
+    Ok(scan(endpoint.dialect, &body, limits)?.spelt(spelling, &provider.params, &body))
 }
 
 /// The endpoint at which something about a call is asked.

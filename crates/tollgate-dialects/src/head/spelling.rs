@@ -1,14 +1,20 @@
 //! The last touch to a body for a provider that spells fields of OpenAI's otherwise. Their values keep their bytes.
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tollgate_domain::Spelling;
 
 use super::Head;
 
 impl Head {
-    /// The body of this head, spelt as a provider wants it. A field that is there in both spellings is taken in OpenAI's.
-    pub fn spelt(&self, spelling: &[(&str, Spelling)], body: &Bytes) -> Bytes {
+    /// The body of this head, spelt as a provider wants it. A field that is there in both spellings is taken in OpenAI's. `operators`
+    /// are the fields that the operator gave the provider.
+    pub fn spelt(
+        &self,
+        spelling: &[(&str, Spelling)],
+        operators: &Map<String, Value>,
+        body: &Bytes,
+    ) -> Bytes {
         let named: Vec<Option<&str>> = self
             .fields
             .iter()
@@ -16,7 +22,7 @@ impl Head {
                 let rule = spelling.iter().find(|(name, _)| *name == &*field.name);
                 let is_text = body[field.value.clone()].starts_with(b"\"");
                 match rule.map(|(_, spelling)| spelling) {
-                    Some(Spelling::LeftOut) => None,
+                    Some(Spelling::LeftOut | Spelling::Operators) => None,
                     Some(Spelling::As(name)) => Some(*name),
                     Some(Spelling::TextAs(name)) if is_text => Some(*name),
                     Some(Spelling::TextAs(_)) | None => Some(&*field.name),
@@ -38,6 +44,16 @@ impl Head {
             spelt.push(b':');
             spelt.extend_from_slice(&body[field.value.clone()]);
         }
+        for (name, _) in spelling
+            .iter()
+            .filter(|(_, how)| *how == Spelling::Operators)
+        {
+            let Some(value) = operators.get(*name) else {
+                continue;
+            };
+            spelt.push(if spelt.is_empty() { b'{' } else { b',' });
+            spelt.extend_from_slice(format!("{}:{value}", Value::from(*name)).as_bytes());
+        }
         if spelt.is_empty() {
             spelt.push(b'{');
         }
@@ -57,13 +73,19 @@ mod tests {
         ("model", Spelling::As("model_id")),
         ("tool_choice", Spelling::TextAs("tool_choice_option")),
         ("stream", Spelling::LeftOut),
+        ("project_id", Spelling::Operators),
+        ("space_id", Spelling::Operators),
     ];
 
     fn spelt(body: &str) -> String {
+        spelt_with(&Map::new(), body)
+    }
+
+    fn spelt_with(operators: &Map<String, Value>, body: &str) -> String {
         let body = Bytes::copy_from_slice(body.as_bytes());
         let limits = HeadLimits { depth_max: 8 };
         let head = Head::scan(Dialect::OpenaiChat, &body, limits).unwrap();
-        let spelt = head.spelt(SPELLING, &body);
+        let spelt = head.spelt(SPELLING, operators, &body);
         Head::scan(Dialect::OpenaiChat, &spelt, limits).unwrap();
         String::from_utf8(spelt.to_vec()).unwrap()
     }
@@ -80,6 +102,17 @@ mod tests {
         );
         assert_eq!(spelt(r#"{"stream":false}"#), "{}");
         assert_eq!(spelt("{}"), "{}");
+    }
+
+    #[test]
+    fn what_is_the_operators_is_not_the_callers() {
+        let operators = Map::from_iter([("project_id".to_owned(), Value::from("p"))]);
+        let spelt = |body| spelt_with(&operators, body);
+        assert_eq!(
+            spelt(r#"{"n":1,"project_id":"x","space_id":"y"}"#),
+            r#"{"n":1,"project_id":"p"}"#
+        );
+        assert_eq!(spelt("{}"), r#"{"project_id":"p"}"#);
     }
 
     #[test]

@@ -124,6 +124,9 @@ pub(super) const WATSONX: Accent = Accent {
         ("tool_choice", Spelling::TextAs("tool_choice_option")),
         ("stream", Spelling::LeftOut),
         ("stream_options", Spelling::LeftOut),
+        // Who pays is not the caller's to say.
+        ("project_id", Spelling::Operators),
+        ("space_id", Spelling::Operators),
     ],
     ..Accent::NONE
 };

@@ -154,6 +154,7 @@ fn spelling(name: &str, how: Spelling) -> String {
         Spelling::As(other) => format!("`{name}` is `{other}`"),
         Spelling::TextAs(other) => format!("`{name}` is `{other}` where it is a word"),
         Spelling::LeftOut => format!("`{name}` is left out"),
+        Spelling::Operators => format!("`{name}` is the operator's, whatever a caller says"),
     }
 }
 

@@ -78,6 +78,9 @@ async fn openais_clients_are_understood() {
     call["tool_choice"] = json!("auto");
     call["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
     call["stream"] = json!(false);
+    // Who pays is the operator's to say.
+    call["project_id"] = json!("another");
+    call["space_id"] = json!("another");
     let heard = gateway.post("/v1/chat/completions", &call).await;
     assert_eq!((heard.status, heard.json()), (200, answer()));
     let asked = last(&provider);
