@@ -17,11 +17,17 @@ after(() => stage.stop());
 
 const messages = [{ role: "user", content: "Hi" }];
 
+// A call's id is the provider's, or made by the gateway where it has none.
+function assertId(model, id) {
+  if (["flash", "llama"].includes(model)) assert.match(id, /^call_./);
+  else assert.equal(id, "call_1");
+}
+
 describe("openai", () => {
   const client = () => new OpenAI({ baseURL: `${stage.url}/v1`, apiKey: key, maxRetries: 0 });
   const tools = [{ type: "function", function: { name: "weather", parameters: { type: "object", properties: {} } } }];
 
-  for (const model of ["gpt", "claude"]) {
+  for (const model of ["gpt", "claude", "flash", "command", "llama"]) {
     it(`chats with ${model}`, async () => {
       const answer = await client().chat.completions.create({ model, messages });
       assert.equal(answer.choices[0].message.content, "Hello wörld");
@@ -43,7 +49,8 @@ describe("openai", () => {
     it(`calls tools with ${model}, streamed`, async () => {
       const runner = client().chat.completions.stream({ model, messages, tools });
       const call = (await runner.finalChatCompletion()).choices[0].message.tool_calls[0];
-      assert.deepEqual([call.id, JSON.parse(call.function.arguments)], ["call_1", { city: "Rome" }]);
+      assert.deepEqual(JSON.parse(call.function.arguments), { city: "Rome" });
+      assertId(model, call.id);
     });
   }
 
@@ -74,7 +81,7 @@ for (const [name, Client] of [["anthropic", Anthropic], ["anthropic, the generat
     const client = () => new Client({ baseURL: stage.url, apiKey: key, maxRetries: 0 });
     const tools = [{ name: "weather", input_schema: { type: "object", properties: {} } }];
 
-    for (const model of ["gpt", "claude"]) {
+    for (const model of ["gpt", "claude", "flash", "command", "llama"]) {
       it(`asks ${model}`, async () => {
         const answer = await client().messages.create({ model, max_tokens: 50, messages });
         assert.deepEqual([answer.content[0].text, answer.stop_reason, answer.usage.output_tokens], ["Hello wörld", "end_turn", 7]);
@@ -88,7 +95,8 @@ for (const [name, Client] of [["anthropic", Anthropic], ["anthropic, the generat
       it(`calls tools with ${model}, streamed`, async () => {
         const final = await client().messages.stream({ model, max_tokens: 50, messages, tools }).finalMessage();
         const use = final.content.find((block) => block.type === "tool_use");
-        assert.deepEqual([use.id, use.input, final.stop_reason], ["call_1", { city: "Rome" }, "tool_use"]);
+        assert.deepEqual([use.input, final.stop_reason], [{ city: "Rome" }, "tool_use"]);
+        assertId(model, use.id);
       });
     }
 

@@ -4,7 +4,7 @@ import ollama
 import pytest
 
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}]
-ROUTES = ["gpt", "claude", "llama"]
+ROUTES = ["gpt", "claude", "flash", "command", "llama"]
 HI = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
 
 
@@ -44,7 +44,7 @@ def test_tools(client, route, streamed):
     assert client.chat(model=route, messages=messages, tools=TOOLS).message.content == "Hello wörld"
 
 
-@pytest.mark.parametrize("route", ["gpt", "claude"])
+@pytest.mark.parametrize("route", ROUTES)
 def test_structured_output(client, provider, route):
     schema = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}}
     answer = client.chat(model=route, messages=HI, format=schema)

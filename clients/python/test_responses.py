@@ -6,9 +6,11 @@ import openai
 import pydantic
 import pytest
 
+from provider import assert_ids
+
 TOOLS = [{"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}, "strict": False}]
-ROUTES = ["gpt", "chat-only", "claude"]
-OTHERS = ["chat-only", "claude"]
+ROUTES = ["gpt", "chat-only", "claude", "flash", "command"]
+OTHERS = ["chat-only", "claude", "flash", "command"]
 
 
 @pytest.fixture
@@ -24,9 +26,11 @@ def hello(model, **more):
 def test_an_answer(client, provider, route):
     answer = client.responses.create(**hello(route))
     assert (answer.output_text, answer.status, answer.error) == ("Hello wörld", "completed", None)
-    assert (answer.usage.input_tokens, answer.usage.output_tokens, answer.usage.input_tokens_details.cached_tokens) == (12, 7, 4)
+    cached = 0 if route == "command" else 4
+    assert (answer.usage.input_tokens, answer.usage.output_tokens, answer.usage.input_tokens_details.cached_tokens) == (12, 7, cached)
     assert answer.id and answer.created_at and answer._request_id
-    assert provider.received[0]["path"] == {"gpt": "/v1/responses", "chat-only": "/v1/chat/completions", "claude": "/v1/messages"}[route]
+    paths = {"gpt": "/v1/responses", "chat-only": "/v1/chat/completions", "claude": "/v1/messages", "command": "/v2/chat"}
+    assert provider.received[0]["path"] == paths.get(route, "/v1beta/models/plain:generateContent")
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -50,15 +54,19 @@ def test_parallel_tools_and_their_results(client, provider, route, streamed):
     else:
         answer = client.responses.create(**call)
     calls = [item for item in answer.output if item.type == "function_call"]
-    assert [(item.call_id, item.name, json.loads(item.arguments)) for item in calls] == [("call_1", "weather", {"city": "Rome"}), ("call_2", "weather", {"city": "Oslo"})]
+    assert [(item.name, json.loads(item.arguments)) for item in calls] == [("weather", {"city": "Rome"}), ("weather", {"city": "Oslo"})]
+    ids = [item.call_id for item in calls]
+    assert_ids(route, ids)
     call["input"] += answer.output
     call["input"] += [{"type": "function_call_output", "call_id": item.call_id, "output": "sunny"} for item in calls]
     assert client.responses.create(**call).output_text == "Hello wörld"
-    messages = provider.received[-1]["body"]["messages"]
-    if route == "claude":
-        assert [block["tool_use_id"] for block in messages[-1]["content"]] == ["call_1", "call_2"]
+    sent = provider.received[-1]["body"]
+    if route == "flash":
+        assert [part["functionResponse"]["name"] for part in sent["contents"][-1]["parts"]] == ["weather", "weather"]
+    elif route == "claude":
+        assert [block["tool_use_id"] for block in sent["messages"][-1]["content"]] == ids
     else:
-        assert [message["tool_call_id"] for message in messages[-2:]] == ["call_1", "call_2"]
+        assert [message["tool_call_id"] for message in sent["messages"][-2:]] == ids
 
 
 @pytest.mark.parametrize("route", OTHERS)

@@ -336,6 +336,23 @@ fn pictures_of_tools_go_where_the_model_takes_them() {
     );
 }
 
+#[test]
+fn documents_of_tools_are_their_answers() {
+    let call = json!({"max_tokens": 5, "messages": [
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "f", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": [
+            {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "sunny"}},
+            {"type": "text", "text": "and warm"},
+        ]}]},
+    ]});
+    for model in ["gemini-2.5-flash", "gemini-3-pro"] {
+        assert_eq!(
+            written(ANTHROPIC, GEMINI, model, &call)["contents"][1]["parts"],
+            json!([{"functionResponse": {"id": "1", "name": "f", "response": {"output": "sunny\nand warm"}}}])
+        );
+    }
+}
+
 // === proofs ===
 
 /// A call with these words of the assistant's before the user's last.

@@ -1,5 +1,7 @@
 //! The conversation: who speaks, and the parts of what is said.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -301,15 +303,19 @@ impl CallWriter<'_> {
             match &part.kind {
                 PartKind::Text { text, .. } | PartKind::Refusal { text } => {
                     self.result_extra(part);
-                    texts.push(text.as_str());
+                    texts.push(Cow::Borrowed(text.as_str()));
                 }
-                _ => self.part(
-                    part,
-                    message,
-                    &mut Proofs::default(),
-                    &mut media,
-                    &mut Vec::new(),
-                ),
+                _ => {
+                    let (mut written, mut after) = (Vec::new(), Vec::new());
+                    let proofs = &mut Proofs::default();
+                    self.part(part, message, proofs, &mut written, &mut after);
+                    for part in written {
+                        match only_text(&part) {
+                            Some(text) if !self.own => texts.push(Cow::Owned(text.to_owned())),
+                            _ => media.push(part),
+                        }
+                    }
+                }
             }
         }
         let has_text = !texts.is_empty();
@@ -416,6 +422,12 @@ impl CallWriter<'_> {
             }
         }
     }
+}
+
+/// The text of a part that is nothing else, such as a document of text.
+fn only_text(part: &Value) -> Option<&str> {
+    let part = part.as_object().filter(|part| part.len() == 1)?;
+    part.get("text")?.as_str()
 }
 
 /// Google's place in OpenAI's messages and tool calls, as its own OpenAI-compatible address has it
