@@ -10,6 +10,7 @@ mod bench;
 mod ci;
 mod docs;
 mod fuzz;
+mod prices;
 mod project;
 mod run;
 mod test;
@@ -41,6 +42,8 @@ enum Chore {
     Specs(test::TrafficArguments),
     /// Make the pages of the documentation that come from the code and from recorded traffic.
     Docs(test::TrafficArguments),
+    /// Make the prices that come with the program, of LiteLLM's published map.
+    Prices(prices::Arguments),
     /// Check the shape of the sources: heads of files, lengths, which room imports which.
     Tidy,
     /// Feed garbage to everything that reads foreign bytes, and see whether it bears it.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Chore::Traffic(arguments) => test::traffic(&arguments),
         Chore::Specs(arguments) => test::specs(&arguments),
         Chore::Docs(arguments) => test::docs(&arguments),
+        Chore::Prices(arguments) => prices::prices(&arguments),
         Chore::Tidy => tidy::tidy(),
         Chore::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Chore::Bench => bench::bench(),

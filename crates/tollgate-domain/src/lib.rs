@@ -10,6 +10,8 @@ mod ids;
 mod issuers;
 mod keys;
 mod limits;
+mod money;
+mod prices;
 mod providers;
 mod routes;
 mod secret;
@@ -29,6 +31,10 @@ pub use issuers::{
 };
 pub use keys::{Key, KeyHash, KeyHashError, RouteAccess};
 pub use limits::Limits;
+pub use money::{AmountError, Picodollars};
+pub use prices::{
+    Catalogue, CatalogueError, Cost, Price, PriceComponent, Prices, ServiceTier, Unit,
+};
 pub use providers::{
     Auth, BodyModel, ChatInput, Endpoint, Provider, ProviderKey, Quirks, StreamEnd, StreamUsage,
     Timeouts, Transport, VectorBytes, for_model, serving,

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use crate::{Key, KeyHash, Limits, Provider, ProviderName, Revision, Route, RouteName};
+use crate::{Key, KeyHash, Limits, Prices, Provider, ProviderName, Revision, Route, RouteName};
 
 /// Everything configured, checked and resolved. Replaced whole, never changed.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Snapshot {
     pub routes_by_name: HashMap<RouteName, Arc<Route>>,
     /// Callers' keys; where there are none, callers are not asked for one.
     pub keys: HashMap<KeyHash, Arc<Key>>,
+    /// What models cost.
+    pub prices: Prices,
     /// Whether `provider/model` may be asked for without a route.
     pub direct_use: DirectUse,
     /// Bounds towards clients.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tollgate_dialects::StopReason;
-use tollgate_domain::Usage;
+use tollgate_domain::{Cost, Picodollars, Price, ServiceTier, Usage};
 use tollgate_telemetry::{CallContent, CallRecord, InFlight, Outcome, Witness};
 
 use crate::refusal::Refusal;
@@ -17,6 +17,8 @@ const CONTENT_BYTES_MAX: usize = 16 << 10;
 pub(crate) struct Account {
     /// What is known so far.
     pub(crate) record: Box<CallRecord>,
+    /// What the model costs that is asked, where that is known.
+    price: Option<Arc<Price>>,
     started: Instant,
     witness: Witness,
     _in_flight: InFlight,
@@ -29,6 +31,7 @@ impl Account {
     pub(crate) fn open(record: CallRecord, started: Instant, witness: &Witness) -> Self {
         Self {
             record: Box::new(record),
+            price: None,
             started,
             witness: witness.clone(),
             _in_flight: witness.call_started(),
@@ -45,6 +48,11 @@ impl Account {
     /// The time since 1970-01-01 UTC, from the one reading at the call's beginning.
     pub(crate) fn wall(&self) -> Duration {
         self.record.came_at + self.started.elapsed()
+    }
+
+    /// Notes what the model costs that is about to be asked.
+    pub(crate) fn priced(&mut self, price: Option<&Arc<Price>>) {
+        self.price = price.cloned();
     }
 
     /// Notes a refusal that the client is about to be told.
@@ -107,11 +115,29 @@ impl Account {
         self.record.content = Some(content);
     }
 
+    /// What the call costs. A provider's refusal costs nothing.
+    fn cost(&self) -> Option<Cost> {
+        self.record.target.as_ref()?;
+        let usage = &self.record.usage;
+        Some(match (&self.price, self.record.outcome) {
+            _ if *usage != Usage::default() => {
+                let price = self.price.as_ref();
+                let cost = price.and_then(|price| price.cost(usage, ServiceTier::Standard));
+                cost.map_or(Cost::Unpriced, Cost::Known)
+            }
+            (_, Outcome::Refused | Outcome::ProviderError) => Cost::Known(Picodollars::ZERO),
+            (Some(price), _) if price.is_free() => Cost::Known(Picodollars::ZERO),
+            (None, _) => Cost::Unpriced,
+            (Some(_), _) => Cost::Unmetered,
+        })
+    }
+
     /// Hands the record over. Later calls do nothing.
     pub(crate) fn close(&mut self, outcome: Outcome) {
         if std::mem::replace(&mut self.open, false) {
             self.record.outcome = outcome;
             self.record.duration = self.started.elapsed();
+            self.record.cost = self.cost();
             self.witness.record((*self.record).clone());
         }
     }

@@ -246,6 +246,7 @@ impl Run<'_> {
         if self.made == 1 {
             lane.budget().deposit(Instant::now());
         }
+        self.account.priced(lane.price());
         let record = &mut self.account.record;
         record.target = Some(lane.name().clone());
         record.tags = self.question.route().tags(lane.name()).to_vec();

@@ -682,6 +682,7 @@ impl<'a> Visit<'a> {
             error_detail: None,
             attempts: Vec::new(),
             usage: Usage::default(),
+            cost: None,
             finish_reason: None,
             params: Params::default(),
             tags: Vec::new(),

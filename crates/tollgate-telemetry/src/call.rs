@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use tollgate_domain::{Dialect, KeyName, Revision, RouteName, TargetName, Task, Usage};
+use tollgate_domain::{Cost, Dialect, KeyName, Revision, RouteName, TargetName, Task, Usage};
 
 /// The facts of one call. Exactly one is made for each request that reached the gateway, however it ended.
 #[derive(Clone, Debug)]
@@ -51,6 +51,8 @@ pub struct CallRecord {
     pub attempts: Vec<AttemptRecord>,
     /// What it used, as the provider said.
     pub usage: Usage,
+    /// What that costs; nothing is said of calls that nobody was asked for.
+    pub cost: Option<Cost>,
     /// Why the answer ended, in OpenAI's word.
     pub finish_reason: Option<Arc<str>>,
     /// What the caller asked for.

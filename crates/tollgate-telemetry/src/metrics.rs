@@ -19,7 +19,7 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
-use tollgate_domain::{ProviderName, Revision, TargetName, Usage};
+use tollgate_domain::{Cost, Picodollars, ProviderName, Revision, TargetName, Usage};
 
 use crate::{CallRecord, Outcome};
 use families::{Family, Histogram, Labels};
@@ -185,6 +185,8 @@ struct Totals {
     retries: Family<u64, 1>,
     tokens: Family<u64, 3>,
     search_units: Family<u64, 2>,
+    cost: Family<Picodollars, 2>,
+    cost_unknown: Family<u64, 3>,
     fields_dropped: Family<u64, 1>,
     gateway_duration: Family<Histogram, 1>,
     operation_duration: Family<Histogram, 4>,
@@ -265,6 +267,24 @@ impl Totals {
                 *self.tokens.entry([route, target.as_str(), class]) += tokens;
             }
         }
+        let labels = [route, target.as_str()];
+        match record.cost {
+            Some(Cost::Known(cost)) => {
+                let sum = self.cost.entry(labels);
+                *sum = sum.plus(cost);
+            }
+            Some(Cost::Unpriced) => {
+                *self
+                    .cost_unknown
+                    .entry([route, target.as_str(), "unpriced"]) += 1;
+            }
+            Some(Cost::Unmetered) => {
+                *self
+                    .cost_unknown
+                    .entry([route, target.as_str(), "unmetered"]) += 1;
+            }
+            None => {}
+        }
         if let Some(units) = record.usage.search_units {
             *self.search_units.entry([route, target.as_str()]) += units;
         }
@@ -278,6 +298,9 @@ impl Totals {
         self.retries.add(&other.retries, add);
         self.tokens.add(&other.tokens, add);
         self.search_units.add(&other.search_units, add);
+        self.cost
+            .add(&other.cost, |mine, theirs| *mine = mine.plus(*theirs));
+        self.cost_unknown.add(&other.cost_unknown, add);
         self.fields_dropped.add(&other.fields_dropped, add);
         self.gateway_duration
             .add(&other.gateway_duration, Histogram::add);
@@ -481,6 +504,20 @@ impl Totals {
             ["route", "target"],
             &self.search_units,
         )?;
+        costs(
+            encoder,
+            "tollgate_cost_dollars",
+            "What calls cost, as far as that is known, in US dollars.",
+            ["route", "target"],
+            &self.cost,
+        )?;
+        counters(
+            encoder,
+            "tollgate_cost_unknown",
+            "Calls whose cost is not known.",
+            ["route", "target", "reason"],
+            &self.cost_unknown,
+        )?;
         counters(
             encoder,
             "tollgate_fields_dropped",
@@ -552,6 +589,21 @@ fn counters<const N: usize>(
     let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (values, count) in family.iter() {
         ConstCounter::new(*count).encode(metric.encode_family(&Labels(labels, values))?)?;
+    }
+    Ok(())
+}
+
+fn costs<const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    labels: [&'static str; N],
+    family: &Family<Picodollars, N>,
+) -> std::fmt::Result {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (values, cost) in family.iter() {
+        let labels = Labels(labels, values);
+        ConstCounter::new(cost.as_dollars()).encode(metric.encode_family(&labels)?)?;
     }
     Ok(())
 }

@@ -5,8 +5,8 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri, header, uri::PathAndQuery};
 use tollgate_domain::{
-    Auth, Dialect, Endpoint, Issuer, Provider, ProviderName, Snapshot, Target, TargetName, Task,
-    Transport,
+    Auth, Dialect, Endpoint, Issuer, Price, Prices, Provider, ProviderName, Snapshot, Target,
+    TargetName, Task, Transport,
 };
 
 use crate::{
@@ -37,6 +37,7 @@ const PLAIN: HeaderValue = HeaderValue::from_static("identity");
 #[derive(Debug)]
 pub struct Fleet {
     lanes: HashMap<TargetName, Arc<Lane>>,
+    prices: Prices,
     providers: HashMap<ProviderName, Arc<ProviderState>>,
 }
 
@@ -61,6 +62,7 @@ pub struct Lane {
     name: TargetName,
     header: HeaderValue,
     model: Arc<str>,
+    price: Option<Arc<Price>>,
     endpoints: Vec<Endpoint>,
     state: Arc<ProviderState>,
     /// Providers limit rates by model, so that a key fares with each target by itself.
@@ -111,11 +113,20 @@ impl Fleet {
                     .filter(|known| known.state.provider.endpoints == state.provider.endpoints);
                 Some((
                     target.name.clone(),
-                    Arc::new(Lane::of_target(target, state, known.map(Arc::as_ref))),
+                    Arc::new(Lane::of_target(
+                        target,
+                        state,
+                        &snapshot.prices,
+                        known.map(Arc::as_ref),
+                    )),
                 ))
             })
             .collect();
-        Self { lanes, providers }
+        Self {
+            lanes,
+            prices: snapshot.prices.clone(),
+            providers,
+        }
     }
 
     /// The lane of a target of this configuration.
@@ -139,6 +150,7 @@ impl Fleet {
             TargetName::new(name),
             model,
             state,
+            &self.prices,
             Arc::clone(&state.direct_keys),
             Arc::clone(&state.direct_health),
         )))
@@ -187,7 +199,12 @@ impl ProviderState {
 // === impl Lane ===
 
 impl Lane {
-    fn of_target(target: &Target, state: &Arc<ProviderState>, previous: Option<&Self>) -> Self {
+    fn of_target(
+        target: &Target,
+        state: &Arc<ProviderState>,
+        prices: &Prices,
+        previous: Option<&Self>,
+    ) -> Self {
         let provider = &state.provider;
         let known_keys = previous.map(|known| known.keys.as_ref());
         let keys = KeyRing::build(&provider.keys, &provider.auth, known_keys);
@@ -198,6 +215,7 @@ impl Lane {
             target.name.clone(),
             &target.model,
             state,
+            prices,
             Arc::new(keys),
             health,
         )
@@ -207,6 +225,7 @@ impl Lane {
         name: TargetName,
         model: &str,
         state: &Arc<ProviderState>,
+        prices: &Prices,
         keys: Arc<KeyRing>,
         health: Arc<Health>,
     ) -> Self {
@@ -223,6 +242,9 @@ impl Lane {
             endpoints: tollgate_domain::for_model(&state.provider.endpoints, model)
                 .map(endpoint)
                 .collect(),
+            price: prices
+                .of(state.provider.name.as_str(), &state.provider.kind, model)
+                .cloned(),
             model: model.into(),
             state: Arc::clone(state),
             name,
@@ -244,6 +266,11 @@ impl Lane {
     /// What the provider calls the model.
     pub fn model(&self) -> &Arc<str> {
         &self.model
+    }
+
+    /// What the model costs, where that is known.
+    pub fn price(&self) -> Option<&Arc<Price>> {
+        self.price.as_ref()
     }
 
     /// Who answers.

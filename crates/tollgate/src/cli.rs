@@ -7,6 +7,7 @@ mod completions;
 mod explain;
 mod keys;
 mod output;
+mod prices;
 mod providers;
 mod schema;
 mod serve;
@@ -51,6 +52,10 @@ enum Command {
     Explain(explain::Arguments),
     /// List the kinds of providers: what they serve, in which languages, where, and how they want a key.
     Providers(providers::Arguments),
+    /// List what models cost, in US dollars for a million tokens: the prices that come with the program.
+    ///
+    /// The configuration's `prices` go first.
+    Prices(prices::Arguments),
     /// Print the JSON Schema of configuration files, for editors.
     ///
     /// Put `# yaml-language-server: $schema=tollgate.schema.json` at the top of your file.
@@ -108,6 +113,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Providers(arguments) => providers::run(&arguments),
+        Command::Prices(arguments) => prices::run(&arguments),
         Command::Schema => schema::run(),
         Command::Key { command } => keys::run(&command),
         Command::Completions { shell } => completions::run(shell, &mut command()),

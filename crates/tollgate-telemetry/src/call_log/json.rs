@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use tollgate_domain::Usage;
+use tollgate_domain::{Cost, Picodollars, Usage};
 
 use super::moment;
 use crate::{AttemptOutcome, AttemptRecord, CallRecord, Outcome};
@@ -63,6 +63,10 @@ struct Line<'a> {
     output_tokens: Option<u64>,
     #[serde(skip_serializing_if = "is_unknown")]
     usage: &'a Usage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_dollars: Option<Picodollars>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_unknown: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     finish_reason: Option<&'a str>,
     #[serde(
@@ -139,6 +143,15 @@ pub(super) fn format(record: &CallRecord, line: &mut Vec<u8>) {
         input_tokens: usage.input_total(),
         output_tokens: usage.output_total(),
         usage,
+        cost_dollars: match record.cost {
+            Some(Cost::Known(cost)) => Some(cost),
+            _ => None,
+        },
+        cost_unknown: match record.cost {
+            Some(Cost::Unpriced) => Some("unpriced"),
+            Some(Cost::Unmetered) => Some("unmetered"),
+            Some(Cost::Known(_)) | None => None,
+        },
         finish_reason: record.finish_reason.as_deref(),
         temperature: record.params.temperature,
         top_p: record.params.top_p,

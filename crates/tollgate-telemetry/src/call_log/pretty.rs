@@ -2,6 +2,8 @@
 
 use std::{fmt::Write, time::Duration};
 
+use tollgate_domain::Cost;
+
 use super::{json::outcome, moment};
 use crate::{AttemptOutcome, CallRecord, Outcome, Params};
 
@@ -25,6 +27,11 @@ fn write_line(record: &CallRecord, text: &mut String) -> std::fmt::Result {
     }
     if let (Some(input), Some(output)) = (record.usage.input_total(), record.usage.output_total()) {
         write!(text, "  {input} + {output} tokens")?;
+    }
+    match record.cost {
+        Some(Cost::Known(cost)) => write!(text, "  ${cost}")?,
+        Some(Cost::Unpriced) => write!(text, "  unpriced")?,
+        Some(Cost::Unmetered) | None => {}
     }
     if let Some(finish) = &record.finish_reason {
         write!(text, "  {finish}")?;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tollgate_domain::{Dialect, Task, Usage};
+use tollgate_domain::{Cost, Dialect, Picodollars, Task, Usage};
 
 use super::*;
 use crate::{AttemptOutcome, AttemptRecord, CallContent, Outcome, Params};
@@ -55,6 +55,7 @@ pub(crate) fn record() -> CallRecord {
             output: Some(7),
             ..Usage::default()
         },
+        cost: Some(Cost::Known(Picodollars::new(123_000_000))),
         finish_reason: Some("stop".into()),
         params: Params {
             temperature: Some(0.5),

@@ -9,7 +9,11 @@ use crate::config::{self, Diagnostic};
 
 /// Writes a line to standard output.
 pub(crate) fn line(text: &str) -> anyhow::Result<ExitCode> {
-    writeln!(io::stdout().lock(), "{text}")?;
+    match writeln!(io::stdout().lock(), "{text}") {
+        // Whoever reads has seen enough, as `head` does.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,6 +6,7 @@
 mod addresses;
 mod credentials;
 mod keys;
+mod prices;
 mod prompts;
 mod providers;
 mod routes;
@@ -18,7 +19,7 @@ use std::{
 };
 
 use tollgate_domain::{
-    DirectUse, Key, KeyHash, Limits, LogContent, Provider, ProviderName, Route, RouteName,
+    DirectUse, Key, KeyHash, Limits, LogContent, Prices, Provider, ProviderName, Route, RouteName,
 };
 
 use super::{
@@ -50,6 +51,7 @@ pub(crate) struct Sections {
     pub(crate) routes: Vec<Arc<Route>>,
     pub(crate) routes_by_name: HashMap<RouteName, Arc<Route>>,
     pub(crate) keys: HashMap<KeyHash, Arc<Key>>,
+    pub(crate) prices: Prices,
     pub(crate) direct_use: DirectUse,
     pub(crate) limits: Limits,
     pub(crate) log_content: LogContent,
@@ -76,6 +78,7 @@ pub(crate) fn resolve(
         context,
         problems,
     );
+    let prices = prices::resolve(&file.prices, at.key("prices"), &providers, problems);
     let keys = keys::resolve(&file.keys, at.key("keys"), &routes, context, problems);
     if file.routes.is_empty() && !file.direct_use && !problems.has_errors() {
         problems
@@ -101,6 +104,7 @@ pub(crate) fn resolve(
         routes: routes.resolved,
         routes_by_name: routes.by_name,
         keys,
+        prices,
         direct_use: if file.direct_use {
             DirectUse::Allowed
         } else {

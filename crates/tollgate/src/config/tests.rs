@@ -588,6 +588,11 @@ mistakes! {
     route_without_model_name: with_provider!("routes:\n  - {name: r, model: {provider: a}}\n");
     route_that_is_not_served: "providers: [{name: a, type: anthropic, api_key: $ANTHROPIC_API_KEY}]\nroutes:\n  - {name: r, route_type: llm/v1/embeddings, model: {provider: a, name: m}}\n";
     route_with_model_among_params: with_provider!("routes:\n  - {name: r, params: {model: x}, model: {provider: a, name: m}}\n");
+    price_of_unknown_provider: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nprices:\n  - {provider: b, model: m, input: 1}\n");
+    price_that_is_too_fine: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nprices:\n  - {provider: a, model: m, input: 0.12345678}\n");
+    price_below_zero: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nprices:\n  - {provider: a, model: m, input: -1}\n");
+    price_of_nothing: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nprices:\n  - {provider: a, model: m}\n");
+    price_twice: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nprices:\n  - {provider: a, model: m, input: 1}\n  - {provider: a, model: m, output: 1}\n");
     strategy_beside_provider: with_provider!("routes:\n  - {name: r, model: {provider: a, strategy: {type: single, models: [{provider: a, name: m}]}}}\n");
     strategy_without_models: with_provider!("routes:\n  - {name: r, model: {strategy: {type: ordered, models: []}}}\n");
     strategy_of_unknown_rule: "providers: [{name: a, type: demo}]\nroutes:\n  - {name: chat, model: {strategy: {type: orderd, models: [{provider: nope, name: x}]}}}\n";

@@ -7,6 +7,7 @@
 
 mod credentials;
 mod keys;
+mod prices;
 mod providers;
 mod routes;
 mod server;
@@ -21,6 +22,7 @@ use super::units;
 
 pub(crate) use credentials::{AuthAws, AuthEntra, AuthGoogle, AuthIbm, Aws, Entra, Google, Ibm};
 pub(crate) use keys::{Key, KeyRoutes};
+pub(crate) use prices::Price;
 pub(crate) use providers::{
     ApiKey, Auth, AuthRule, ChatInput, CustomDialect, Provider, StreamEnd, StreamUsage, Timeouts,
 };
@@ -48,6 +50,8 @@ pub(crate) struct File {
     pub(crate) providers: Vec<Provider>,
     /// What clients may ask for by name.
     pub(crate) routes: Vec<Route>,
+    /// What models cost, where the prices that come with the program do not say so, or not what you pay.
+    pub(crate) prices: Vec<Price>,
     /// Who may ask. Without keys, anyone who reaches the gateway may, and it serves loopback addresses only.
     pub(crate) keys: Vec<Key>,
 }

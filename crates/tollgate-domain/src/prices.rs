@@ -1,0 +1,499 @@
+//! What a model costs: prices by what is counted, and the cost of what a call used.
+//!
+//! Prices come with the program ([`Catalogue`], whose data and its licence are in `data/`), and from the operator, whose word goes first.
+//! A price that is not known is not zero: its calls are unpriced, and say so.
+
+use std::{collections::HashMap, str::FromStr, sync::Arc};
+
+use thiserror::Error;
+
+use crate::{Picodollars, ProviderName, Usage};
+
+/// The prices that come with the program: a line a model, as [`Catalogue::read`] says.
+const BUILT_IN: &str = include_str!("../data/prices.txt");
+
+/// What is counted and paid for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unit {
+    /// An input token at the full price.
+    Input,
+    /// An input token read from the provider's cache.
+    InputCached,
+    /// An input token written to the provider's cache.
+    CacheWrite,
+    /// An input token written to the provider's cache for an hour.
+    CacheWrite1h,
+    /// An input token of audio.
+    InputAudio,
+    /// An output token.
+    Output,
+    /// An output token of reasoning.
+    OutputReasoning,
+    /// An output token of audio.
+    OutputAudio,
+    /// A search of a rerank call.
+    Search,
+    /// The call itself.
+    Call,
+}
+
+/// How fast, and how sure, an answer is bought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ServiceTier {
+    /// As usual.
+    #[default]
+    Standard,
+    /// Slower and cheaper.
+    Flex,
+    /// Faster and dearer.
+    Priority,
+    /// In a batch, within a day.
+    Batch,
+}
+
+/// One price of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PriceComponent {
+    /// For what.
+    pub unit: Unit,
+    /// It holds for calls with more input tokens than this, for all of their tokens.
+    pub above: u64,
+    /// It holds for this tier.
+    pub tier: ServiceTier,
+    /// For each.
+    pub price: Picodollars,
+}
+
+/// All prices of a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Price {
+    components: Vec<PriceComponent>,
+}
+
+/// What a call cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// So much.
+    Known(Picodollars),
+    /// Nobody has said what the model costs.
+    Unpriced,
+    /// The provider did not say what was used.
+    Unmetered,
+}
+
+/// The prices of all models.
+#[derive(Clone, Debug, Default)]
+pub struct Prices {
+    /// By the provider's name in the configuration, then by model; `*` is every other model.
+    operators: HashMap<ProviderName, HashMap<Arc<str>, Arc<Price>>>,
+    catalogue: Arc<Catalogue>,
+}
+
+/// Prices by the kind of a provider and its model.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    models: HashMap<Arc<str>, HashMap<Arc<str>, Arc<Price>>>,
+}
+
+/// What is wrong with a line of a catalogue.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("line {line} is no price: {problem}")]
+pub struct CatalogueError {
+    /// From 1.
+    pub line: usize,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// The price of every other model of a provider.
+const EVERY_OTHER: &str = "*";
+
+impl Unit {
+    /// All, in the order in which they are listed.
+    pub const ALL: [Self; 10] = [
+        Self::Input,
+        Self::InputCached,
+        Self::CacheWrite,
+        Self::CacheWrite1h,
+        Self::InputAudio,
+        Self::Output,
+        Self::OutputReasoning,
+        Self::OutputAudio,
+        Self::Search,
+        Self::Call,
+    ];
+
+    /// Its word in configurations, catalogues and lists.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::InputCached => "input_cached",
+            Self::CacheWrite => "cache_write",
+            Self::CacheWrite1h => "cache_write_1h",
+            Self::InputAudio => "input_audio",
+            Self::Output => "output",
+            Self::OutputReasoning => "output_reasoning",
+            Self::OutputAudio => "output_audio",
+            Self::Search => "search",
+            Self::Call => "call",
+        }
+    }
+
+    /// What has its price where it has none of its own: a provider that names no price for reasoning bills it as output.
+    const fn otherwise(self) -> Option<Self> {
+        match self {
+            Self::InputCached | Self::CacheWrite | Self::InputAudio => Some(Self::Input),
+            Self::CacheWrite1h => Some(Self::CacheWrite),
+            Self::OutputReasoning | Self::OutputAudio => Some(Self::Output),
+            Self::Input | Self::Output | Self::Search | Self::Call => None,
+        }
+    }
+
+    fn used(self, usage: &Usage) -> Option<u64> {
+        match self {
+            Self::Input => usage.input,
+            Self::InputCached => usage.input_cached,
+            Self::CacheWrite => usage.cache_write,
+            Self::CacheWrite1h => usage.cache_write_1h,
+            Self::InputAudio => usage.input_audio,
+            Self::Output => usage.output,
+            Self::OutputReasoning => usage.output_reasoning,
+            Self::OutputAudio => usage.output_audio,
+            Self::Search => usage.search_units,
+            Self::Call => None,
+        }
+    }
+}
+
+impl ServiceTier {
+    /// Its word in catalogues.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Flex => "flex",
+            Self::Priority => "priority",
+            Self::Batch => "batch",
+        }
+    }
+
+    /// The tier of a word that a provider answered with: `default`, `scale` and whatever else is not listed is billed as usual.
+    pub fn of(word: &str) -> Self {
+        match word {
+            "flex" => Self::Flex,
+            "priority" => Self::Priority,
+            "batch" => Self::Batch,
+            _ => Self::Standard,
+        }
+    }
+}
+
+// === impl Price ===
+
+impl Price {
+    /// A price made of these.
+    pub const fn new(components: Vec<PriceComponent>) -> Self {
+        Self { components }
+    }
+
+    /// What it is made of.
+    pub fn components(&self) -> &[PriceComponent] {
+        &self.components
+    }
+
+    /// Whether nothing costs anything.
+    pub fn is_free(&self) -> bool {
+        let is_free = |component: &PriceComponent| component.price == Picodollars::ZERO;
+        self.components.iter().all(is_free)
+    }
+
+    /// The cost of what a call used; `None` where something was used that has no price.
+    pub fn cost(&self, usage: &Usage, tier: ServiceTier) -> Option<Picodollars> {
+        let input = usage.input_total().unwrap_or_default();
+        let mut cost = self.of(Unit::Call, input, tier).unwrap_or_default();
+        for unit in Unit::ALL {
+            if let Some(count) = unit.used(usage).filter(|count| *count > 0) {
+                cost = cost.plus(self.of(unit, input, tier)?.times(count));
+            }
+        }
+        Some(cost)
+    }
+
+    /// The most that a call can cost whose tokens are at most these, however they are counted in the end.
+    pub fn most(&self, input: u64, output: u64) -> Option<Picodollars> {
+        let dearest = |units: &[Unit]| {
+            let tiers = [ServiceTier::Standard, ServiceTier::Priority];
+            let all = units
+                .iter()
+                .flat_map(|unit| tiers.map(|tier| self.of(*unit, input, tier)));
+            all.flatten().max()
+        };
+        let inputs = dearest(&[
+            Unit::Input,
+            Unit::InputCached,
+            Unit::CacheWrite,
+            Unit::CacheWrite1h,
+            Unit::InputAudio,
+        ]);
+        let outputs = dearest(&[Unit::Output, Unit::OutputReasoning, Unit::OutputAudio]);
+        let call = dearest(&[Unit::Call, Unit::Search]);
+        if inputs.is_none() && outputs.is_none() && call.is_none() {
+            return None;
+        }
+        let inputs = inputs.unwrap_or_default().times(input);
+        let outputs = outputs.unwrap_or_default().times(output);
+        Some(inputs.plus(outputs).plus(call.unwrap_or_default()))
+    }
+
+    /// The price of a unit in a call with so much input.
+    fn of(&self, unit: Unit, input: u64, tier: ServiceTier) -> Option<Picodollars> {
+        let mut asked = Some(unit);
+        while let Some(unit) = asked {
+            let found = self
+                .listed(unit, input, tier)
+                .or_else(|| self.listed(unit, input, ServiceTier::Standard));
+            if found.is_some() {
+                return found;
+            }
+            asked = unit.otherwise();
+        }
+        None
+    }
+
+    fn listed(&self, unit: Unit, input: u64, tier: ServiceTier) -> Option<Picodollars> {
+        let fits = |component: &&PriceComponent| {
+            component.unit == unit
+                && component.tier == tier
+                && (component.above == 0 || input > component.above)
+        };
+        let fitting = self.components.iter().filter(fits);
+        fitting
+            .max_by_key(|component| component.above)
+            .map(|component| component.price)
+    }
+}
+
+/// One component as a catalogue has it: `input=2.5`, `input>200000=5`, `output@flex=5`, in dollars for a million.
+impl FromStr for PriceComponent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is none");
+        let (name, price) = text.split_once('=').ok_or_else(wrong)?;
+        let (name, tier) = name.split_once('@').unwrap_or((name, "standard"));
+        let (name, above) = name.split_once('>').unwrap_or((name, "0"));
+        let unit = Unit::ALL.into_iter().find(|unit| unit.as_str() == name);
+        let tiers = [
+            ServiceTier::Standard,
+            ServiceTier::Flex,
+            ServiceTier::Priority,
+            ServiceTier::Batch,
+        ];
+        let tier = tiers.into_iter().find(|known| known.as_str() == tier);
+        Ok(Self {
+            unit: unit.ok_or_else(wrong)?,
+            above: above.parse().map_err(|_| wrong())?,
+            tier: tier.ok_or_else(wrong)?,
+            price: Picodollars::parse_per_million(price).map_err(|_| wrong())?,
+        })
+    }
+}
+
+// === impl Prices ===
+
+impl Prices {
+    /// The operator's prices, and for all other models those of a catalogue.
+    pub fn new(
+        operators: HashMap<ProviderName, HashMap<Arc<str>, Arc<Price>>>,
+        catalogue: Arc<Catalogue>,
+    ) -> Self {
+        Self {
+            operators,
+            catalogue,
+        }
+    }
+
+    /// The price of a provider's model.
+    pub fn of(&self, provider: &str, kind: &str, model: &str) -> Option<&Arc<Price>> {
+        let said = self.operators.get(provider);
+        let said = said.and_then(|models| models.get(model).or_else(|| models.get(EVERY_OTHER)));
+        said.or_else(|| self.catalogue.of(kind, model))
+    }
+}
+
+// === impl Catalogue ===
+
+impl Catalogue {
+    /// The prices that come with the program.
+    pub fn built_in() -> Self {
+        // The file is read by a test; a line that cannot be read would have no price.
+        Self::read(BUILT_IN).unwrap_or_default()
+    }
+
+    /// Reads a catalogue: a line a model, with the kind of its provider, its name, and its prices, between spaces. Lines that begin with
+    /// `#` are for people.
+    ///
+    /// # Errors
+    /// The first line that is none.
+    pub fn read(text: &str) -> Result<Self, CatalogueError> {
+        let mut catalogue = Self::default();
+        for (index, line) in text.lines().enumerate() {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let wrong = |problem: String| CatalogueError {
+                line: index + 1,
+                problem,
+            };
+            let mut words = line.split(' ');
+            let (Some(kind), Some(model)) = (words.next(), words.next()) else {
+                return Err(wrong("it names no model".to_owned()));
+            };
+            let components: Result<_, String> = words.map(str::parse).collect();
+            let price = Arc::new(Price::new(components.map_err(wrong)?));
+            if !catalogue.models.contains_key(kind) {
+                catalogue.models.insert(kind.into(), HashMap::new());
+            }
+            if let Some(models) = catalogue.models.get_mut(kind) {
+                models.insert(model.into(), price);
+            }
+        }
+        Ok(catalogue)
+    }
+
+    /// The price of a model of a kind of provider. Fine-tuned models of OpenAI's have the price that is listed for their base.
+    pub fn of(&self, kind: &str, model: &str) -> Option<&Arc<Price>> {
+        let models = self.models.get(kind)?;
+        let found = models.get(model).or_else(|| models.get(EVERY_OTHER));
+        found.or_else(|| {
+            let (base, _) = model.strip_prefix("ft:")?.split_once(':')?;
+            models.get(format!("ft:{base}").as_str())
+        })
+    }
+
+    /// All of it: kind, model, price.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &Price)> {
+        self.models.iter().flat_map(|(kind, models)| {
+            let models = models.iter();
+            models.map(move |(model, price)| (&**kind, &**model, &**price))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn price(text: &str) -> Price {
+        Price::new(text.split(' ').map(|word| word.parse().unwrap()).collect())
+    }
+
+    fn cost(price: &Price, usage: &Usage) -> Option<String> {
+        let cost = price.cost(usage, ServiceTier::Standard);
+        cost.map(|cost| cost.to_string())
+    }
+
+    #[test]
+    fn each_class_has_its_price_or_that_of_what_it_is_like() {
+        let usage = Usage {
+            input: Some(1000),
+            input_cached: Some(100),
+            cache_write: Some(10),
+            cache_write_1h: Some(1),
+            output: Some(50),
+            output_reasoning: Some(7),
+            ..Usage::default()
+        };
+        let whole =
+            price("input=3 input_cached=0.3 cache_write=3.75 cache_write_1h=6 output=15 call=1000");
+        // 3000 + 30 + 37.5 + 6 + 750 + 105 millionths, and a thousandth for the call.
+        assert_eq!(cost(&whole, &usage).as_deref(), Some("0.0049285"));
+        let plain = price("input=3 output=15");
+        // (1000 + 100 + 10 + 1) * 3 + 57 * 15
+        assert_eq!(cost(&plain, &usage).as_deref(), Some("0.004188"));
+        assert_eq!(cost(&price("input=3"), &usage), None);
+        assert_eq!(
+            cost(&price("input=3"), &Usage::default()).as_deref(),
+            Some("0")
+        );
+    }
+
+    #[test]
+    fn long_calls_and_other_tiers_have_prices_of_their_own() {
+        let price = price("input=1 input>200000=2 output=10 output>200000=15 input@flex=0.5");
+        let usage = |input| Usage {
+            input: Some(input),
+            output: Some(1),
+            ..Usage::default()
+        };
+        assert_eq!(cost(&price, &usage(200_000)).as_deref(), Some("0.20001"));
+        assert_eq!(cost(&price, &usage(200_001)).as_deref(), Some("0.400017"));
+        let flex = price.cost(&usage(1000), ServiceTier::Flex).unwrap();
+        assert_eq!(flex.to_string(), "0.00051");
+    }
+
+    #[test]
+    fn nothing_costs_more_than_the_most() {
+        let price = price("input=3 cache_write_1h=6 output=15 output_audio=80 input@priority=7");
+        let most = price.most(10, 2).unwrap();
+        assert_eq!(most, Picodollars::new(10 * 7_000_000 + 2 * 80_000_000));
+        assert_eq!(Price::default().most(1, 1), None);
+    }
+
+    #[test]
+    fn the_operators_word_goes_first() {
+        let catalogue = Catalogue::read("# of today\nopenai gpt input=1\nopenai ft:gpt input=2\n");
+        let said = |text| Arc::new(price(text));
+        let operators = HashMap::from([
+            (
+                ProviderName::from("mine"),
+                HashMap::from([("gpt".into(), said("input=9"))]),
+            ),
+            (
+                ProviderName::from("free"),
+                HashMap::from([("*".into(), said("input=0"))]),
+            ),
+        ]);
+        let prices = Prices::new(operators, Arc::new(catalogue.unwrap()));
+        let usage = Usage {
+            input: Some(1_000_000),
+            ..Usage::default()
+        };
+        let dollars = |provider, kind, model| {
+            let price = prices.of(provider, kind, model)?;
+            cost(price, &usage)
+        };
+        assert_eq!(dollars("mine", "openai", "gpt").as_deref(), Some("9"));
+        assert_eq!(dollars("other", "openai", "gpt").as_deref(), Some("1"));
+        let tuned = dollars("other", "openai", "ft:gpt:acme::1");
+        assert_eq!(tuned.as_deref(), Some("2"));
+        assert_eq!(dollars("free", "vllm", "llama").as_deref(), Some("0"));
+        assert!(prices.of("free", "vllm", "llama").unwrap().is_free());
+        assert_eq!(dollars("other", "vllm", "llama"), None);
+    }
+
+    #[test]
+    fn what_is_no_price_is_told_with_its_line() {
+        for line in [
+            "openai",
+            "openai m input",
+            "openai m inputs=1",
+            "openai m input=x",
+            "openai m input@soon=1",
+        ] {
+            assert_eq!(Catalogue::read(&format!("\n{line}")).unwrap_err().line, 2);
+        }
+    }
+
+    #[test]
+    fn the_catalogue_of_the_program_can_be_read() {
+        let catalogue = Catalogue::read(BUILT_IN).unwrap();
+        assert!(catalogue.iter().count() > 2000);
+        let price = catalogue.of("openai", "gpt-4o").unwrap();
+        let usage = Usage {
+            input: Some(1),
+            output: Some(1),
+            ..Usage::default()
+        };
+        assert_eq!(cost(price, &usage).as_deref(), Some("0.0000125"));
+    }
+}

@@ -1,0 +1,46 @@
+//! `prices`, as written.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// What a model costs, in US dollars for a million of what is counted, where the prices that come with the program do not say so, or
+/// not what you pay. It stands for all prices of that model.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["provider", "model"]))]
+pub(crate) struct Price {
+    /// The name of a provider.
+    pub(crate) provider: Option<String>,
+    /// What that provider calls the model; `*` for all others of the provider.
+    pub(crate) model: Option<String>,
+    /// Input tokens.
+    #[schemars(range(min = 0))]
+    pub(crate) input: Option<f64>,
+    /// Input tokens that the provider reads from its cache. Default: as `input`.
+    #[schemars(range(min = 0))]
+    pub(crate) input_cached: Option<f64>,
+    /// Input tokens that the provider writes to its cache. Default: as `input`.
+    #[schemars(range(min = 0))]
+    pub(crate) cache_write: Option<f64>,
+    /// The same, kept for an hour. Default: as `cache_write`.
+    #[schemars(range(min = 0))]
+    pub(crate) cache_write_1h: Option<f64>,
+    /// Input tokens of audio. Default: as `input`.
+    #[schemars(range(min = 0))]
+    pub(crate) input_audio: Option<f64>,
+    /// Output tokens.
+    #[schemars(range(min = 0))]
+    pub(crate) output: Option<f64>,
+    /// Output tokens of reasoning. Default: as `output`.
+    #[schemars(range(min = 0))]
+    pub(crate) output_reasoning: Option<f64>,
+    /// Output tokens of audio. Default: as `output`.
+    #[schemars(range(min = 0))]
+    pub(crate) output_audio: Option<f64>,
+    /// Searches of rerank calls.
+    #[schemars(range(min = 0))]
+    pub(crate) search: Option<f64>,
+    /// Calls, whatever they use.
+    #[schemars(range(min = 0))]
+    pub(crate) call: Option<f64>,
+}
