@@ -51,6 +51,17 @@ fn user(text: &str) -> Value {
 
 // === calls ===
 
+/// A fuzzer found that it was written as the option, where it could not be read.
+#[test]
+fn an_options_name_is_no_field() {
+    let body = json!({"model": "m", "messages": user("Hi"), "options.temperature": false});
+    let error = read_call(OLLAMA, body.to_string().as_bytes()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "options.temperature: belongs into `options`, under its own name"
+    );
+}
+
 #[test]
 fn calls_without_ids_are_answered_by_name_and_by_order() {
     let call = |name: &str| json!({"function": {"name": name, "arguments": {}}});

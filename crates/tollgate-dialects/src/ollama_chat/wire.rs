@@ -36,6 +36,10 @@ pub(crate) struct Sampling {
 
 /// Takes `options`. Those that our form does not model are left, each under its own name.
 pub(crate) fn read_options(fields: &mut Fields) -> Result<Sampling, ReadError> {
+    // It would be taken for the option.
+    if let Some(name) = fields.names().find(|name| name.starts_with(OPTION)) {
+        return Err(fields.error(name, "belongs into `options`, under its own name"));
+    }
     let Some(options) = fields.any("options") else {
         return Ok(Sampling::default());
     };
