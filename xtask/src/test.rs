@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use tollgate_testkit::traffic::Counts;
+use tollgate_testkit::{postgres, traffic::Counts};
 
 use crate::{
     docs,
@@ -31,6 +31,7 @@ pub(crate) struct TrafficArguments {
 }
 
 pub(crate) fn test() -> Result<()> {
+    postgres()?;
     run(&mut command(
         "cargo",
         &["build", "--workspace", "--all-targets", "--locked"],
@@ -59,6 +60,24 @@ pub(crate) fn test() -> Result<()> {
     print(&replay(None, None, None)?)?;
     python_clients()?;
     node_clients()
+}
+
+/// `PostgreSQL`, of which tests start private servers.
+fn postgres() -> Result<()> {
+    if postgres::programs().is_some() {
+        return Ok(());
+    }
+    let install = ["install", "--yes", "--no-install-recommends", "postgresql"];
+    let told = output(&mut command("id", &["-u"]))?;
+    if told.trim() != "0" {
+        bail!(
+            "PostgreSQL is missing: install it (on Debian: `apt-get {}`)",
+            install.join(" ")
+        );
+    }
+    println!("PostgreSQL is missing: installing Debian's package `postgresql`.");
+    run(command("apt-get", &install).env("DEBIAN_FRONTEND", "noninteractive"))
+        .context("on a fresh machine, `apt-get update` may have to come first")
 }
 
 /// Replays recorded traffic, and prints the counts.

@@ -14,6 +14,7 @@ const LINES_MAX: usize = 900;
 const EDGES: &[(&str, &str)] = &[
     ("tollgate", "tollgate-domain"),
     ("tollgate", "tollgate-proxy"),
+    ("tollgate", "tollgate-store"),
     ("tollgate", "tollgate-telemetry"),
     ("tollgate", "tollgate-upstream"),
     ("tollgate-dialects", "tollgate-domain"),
@@ -21,6 +22,9 @@ const EDGES: &[(&str, &str)] = &[
     ("tollgate-proxy", "tollgate-domain"),
     ("tollgate-proxy", "tollgate-telemetry"),
     ("tollgate-proxy", "tollgate-upstream"),
+    ("tollgate-store", "tollgate-domain"),
+    // The journal that it enters into the books.
+    ("tollgate-store", "tollgate-telemetry"),
     ("tollgate-telemetry", "tollgate-domain"),
     ("tollgate-testkit", "tollgate-dialects"),
     ("tollgate-testkit", "tollgate-domain"),

@@ -9,6 +9,7 @@ mod dialect;
 mod ids;
 mod issuers;
 mod keys;
+mod ledger;
 mod limits;
 mod money;
 mod prices;
@@ -30,6 +31,7 @@ pub use issuers::{
     SubjectSource,
 };
 pub use keys::{Key, KeyHash, KeyHashError, RouteAccess};
+pub use ledger::UsageRecord;
 pub use limits::Limits;
 pub use money::{AmountError, Picodollars};
 pub use prices::{

@@ -1,40 +1,40 @@
 //! What a call used, in classes that do not overlap.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Tokens by class, and what is billed by another unit.
 ///
 /// Classes are disjoint: a token is counted in one of them only, so that
 /// prices can be applied class by class. `None` means that the provider did not say, which is not zero.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Input tokens read at the full price: not cached, not audio.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<u64>,
     /// Input tokens read from the provider's prompt cache.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_cached: Option<u64>,
     /// Input tokens written to the provider's prompt cache, where their lifetime is the default (5 minutes).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write: Option<u64>,
     /// Input tokens written to the provider's prompt cache for one hour.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write_1h: Option<u64>,
     /// Input tokens of audio.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_audio: Option<u64>,
     /// Output tokens that are neither reasoning nor audio.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<u64>,
     /// Output tokens of reasoning.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_reasoning: Option<u64>,
     /// Output tokens of audio.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_audio: Option<u64>,
     /// Searches, as rerank calls are billed by Cohere: a question with up to 100 documents each. No tokens, and in no sum of
     /// them.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search_units: Option<u64>,
 }
 

@@ -197,6 +197,7 @@ async fn realtime_story(
     account.record.key = caller.key().map(|key| key.name.clone());
 
     let question = read_talk(picture, &caller, visit, account)?; // with whom they want to talk
+    check_books(worker)?; // what is spent is written down
     let plan = question
         .route()
         .tree
@@ -278,6 +279,7 @@ async fn call_story(
     }
 
     let mut question = read(picture, &caller, address, upload, account)?; // what they ask, and of which route
+    check_books(worker)?; // what is spent is written down
     question.framing = visit.framing(question.dialect);
     expand::expand(&mut question, limits)?; // the route's prompt, filled in
     let plan = question
@@ -295,6 +297,15 @@ async fn call_story(
     .await?; // retries, fallbacks
     account.record.dropped.clone_from(&success.dropped);
     Ok((question, success))
+}
+
+/// Nothing is spent that cannot be written down, unless the operator says otherwise.
+fn check_books(worker: &Worker) -> Result<(), Refusal> {
+    if worker.gateway.takes_calls() {
+        Ok(())
+    } else {
+        Err(Refusal::BooksClosed)
+    }
 }
 
 /// Reads as much of a call as routing needs.

@@ -19,6 +19,7 @@ pub struct Gateway {
     picture: ArcSwap<Picture>,
     telemetry: Telemetry,
     exposure: Exposure,
+    bookless: Bookless,
     draining: AtomicBool,
     /// Why the newest configuration was not taken, where it was not.
     stale: Mutex<Option<String>>,
@@ -31,6 +32,15 @@ pub enum Exposure {
     Metrics,
     /// Not even that.
     NoMetrics,
+}
+
+/// What becomes of calls that cannot be written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bookless {
+    /// They are refused.
+    Refused,
+    /// They are answered.
+    Answered,
 }
 
 /// One worker's own: nothing here is shared on the way of a request.
@@ -46,11 +56,17 @@ pub struct Worker {
 
 impl Gateway {
     /// With a first picture.
-    pub fn new(picture: Picture, telemetry: Telemetry, exposure: Exposure) -> Self {
+    pub fn new(
+        picture: Picture,
+        telemetry: Telemetry,
+        exposure: Exposure,
+        bookless: Bookless,
+    ) -> Self {
         Self {
             picture: ArcSwap::from_pointee(picture),
             telemetry,
             exposure,
+            bookless,
             draining: AtomicBool::new(false),
             stale: Mutex::new(None),
         }
@@ -93,6 +109,12 @@ impl Gateway {
     /// Whether the gateway is going down.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether a call may be made: it can be written down, or need not be.
+    pub(crate) fn takes_calls(&self) -> bool {
+        let journal = self.telemetry.journal();
+        self.bookless == Bookless::Answered || journal.is_none_or(|journal| journal.takes_records())
     }
 
     /// What is served beside calls.

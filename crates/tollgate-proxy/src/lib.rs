@@ -28,6 +28,6 @@ mod stream;
 mod upload;
 
 pub use explain::explain;
-pub use gateway::{Exposure, Gateway, Worker};
+pub use gateway::{Bookless, Exposure, Gateway, Worker};
 pub use picture::Picture;
 pub use reply::ReplyBody;

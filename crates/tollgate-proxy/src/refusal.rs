@@ -57,6 +57,8 @@ pub(crate) enum Refusal {
     VariablesMissing { names: Vec<String> },
     /// The route's prompt could not be made.
     PromptFailed { problem: String },
+    /// Calls cannot be written into the books.
+    BooksClosed,
     /// The model's address is not known yet.
     Unresolved { text: String },
     /// The provider has no endpoint for this task.
@@ -137,6 +139,8 @@ impl Refusal {
             Self::VariablesMissing { names } => Told { param: names.first().map(|name| name.as_str().into()), ..told(400, Kind::InvalidRequest, "variables_missing",
                 format!("this route's prompt wants {}", names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")).into()) },
             Self::PromptFailed { problem } => told(400, Kind::InvalidRequest, "prompt_failed", problem.clone().into()),
+            Self::BooksClosed => told(503, Kind::Overloaded, "books_closed",
+                "the gateway cannot write down what calls cost, and refuses to make any; whoever runs it has to look at this".into()),
             Self::Unresolved { text } => told(503, Kind::Overloaded, "model_unresolved", text.clone().into()),
             Self::NotServed { target, task } => told(400, Kind::InvalidRequest, "not_served", format!("{target} does not serve {task}").into()),
             Self::StoredState { field, target } => Told { param: Some((*field).into()), ..told(501, Kind::InvalidRequest, "stored_state_unsupported",

@@ -2,7 +2,12 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use tollgate_domain::{Cost, Dialect, KeyName, Revision, RouteName, TargetName, Task, Usage};
+use tollgate_domain::{
+    Cost, Dialect, KeyName, Revision, RouteName, TargetName, Task, Usage, UsageRecord,
+};
+use uuid::Uuid;
+
+use crate::call_log::outcome;
 
 /// The facts of one call. Exactly one is made for each request that reached the gateway, however it ended.
 #[derive(Clone, Debug)]
@@ -82,6 +87,35 @@ impl CallRecord {
         self.duration
             .saturating_sub(self.provider_time)
             .saturating_sub(pauses)
+    }
+
+    /// What the books keep of it. Nothing of requests that were refused before it was known what they are for: whoever has no key
+    /// could fill the books with them.
+    pub(crate) fn for_the_books(&self) -> Option<UsageRecord> {
+        let route = self.route.as_ref()?;
+        let provider = self.target.as_ref();
+        let provider = provider.and_then(|target| target.as_str().split('/').next());
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let record = UsageRecord {
+            id: Uuid::now_v7().simple().to_string().into(),
+            at_ms: i64::try_from(self.came_at.as_millis()).unwrap_or(i64::MAX),
+            request_id: Arc::clone(&self.request_id),
+            revision: self.revision.as_str().into(),
+            key: self.key.as_ref().map(|key| key.as_str().into()),
+            route: Some(route.as_str().into()),
+            task: self.task.map(|task| task.as_str().into()),
+            provider: provider.map(Arc::from),
+            model: self.model.clone(),
+            outcome: outcome(self.outcome).into(),
+            status: self.status,
+            error_code: self.error_code.clone(),
+            usage: self.usage,
+            attempts: u32::try_from(self.attempts.len()).unwrap_or(u32::MAX),
+            streamed: self.streamed,
+            duration_ms: milliseconds(self.duration),
+            ..UsageRecord::default()
+        };
+        Some(record.costing(self.cost))
     }
 }
 

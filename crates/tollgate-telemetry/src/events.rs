@@ -103,6 +103,51 @@ impl ConfigurationRefused<'_> {
     }
 }
 
+/// There are no books: they cannot be kept here, and nobody asked for them.
+#[derive(Clone, Copy, Debug)]
+pub struct BooksOff<'a> {
+    /// Why.
+    pub problem: &'a str,
+}
+
+impl BooksOff<'_> {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::warn!(
+            problem = self.problem,
+            "no books are kept; `store` says where, or that none are wanted"
+        );
+    }
+}
+
+/// Calls cannot be entered into the books for now; they wait in the journal.
+#[derive(Clone, Copy, Debug)]
+pub struct BooksBehind<'a> {
+    /// Why.
+    pub problem: &'a str,
+}
+
+impl BooksBehind<'_> {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::error!(
+            problem = self.problem,
+            "the books are behind; calls wait in the journal"
+        );
+    }
+}
+
+/// The books are kept again.
+#[derive(Clone, Copy, Debug)]
+pub struct BooksInOrder;
+
+impl BooksInOrder {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::info!("the books are in order again");
+    }
+}
+
 /// A target is left alone for a while.
 #[derive(Clone, Copy, Debug)]
 pub struct TargetCooling<'a> {

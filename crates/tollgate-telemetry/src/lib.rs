@@ -7,6 +7,7 @@
 mod call;
 mod call_log;
 pub mod events;
+pub mod journal;
 mod metrics;
 
 use std::{
@@ -21,6 +22,7 @@ use tollgate_domain::TargetName;
 
 pub use call::{AttemptOutcome, AttemptRecord, CallContent, CallRecord, Outcome, Params};
 pub use call_log::{CallLog, LogWriter};
+use journal::{Journal, JournalState, Pen};
 use metrics::{Metrics, Shard};
 
 /// The content type of [`Telemetry::encode`].
@@ -42,6 +44,7 @@ pub struct TelemetrySettings {
 pub struct Telemetry {
     metrics: Arc<Metrics>,
     log: call_log::Queue,
+    journal: Option<Arc<Journal>>,
 }
 
 /// One worker's counters and its way to the log.
@@ -49,6 +52,7 @@ pub struct Telemetry {
 pub struct Witness {
     shard: Arc<Shard>,
     log: call_log::Queue,
+    pen: Option<Arc<Pen>>,
 }
 
 /// Something in flight; counted while it lives.
@@ -63,7 +67,22 @@ impl Telemetry {
     pub fn start(settings: TelemetrySettings, out: Box<dyn Write + Send>) -> (Self, LogWriter) {
         let metrics = Arc::new(Metrics::new(settings.workers));
         let (log, writer) = call_log::start(settings.log, settings.queue_max, out);
-        (Self { metrics, log }, writer)
+        let telemetry = Self {
+            metrics,
+            log,
+            journal: None,
+        };
+        (telemetry, writer)
+    }
+
+    /// From now on, new witnesses write calls into a journal.
+    pub fn keep_journal(&mut self, journal: Arc<Journal>) {
+        self.journal = Some(journal);
+    }
+
+    /// What is told of the journal, where there is one.
+    pub fn journal(&self) -> Option<&Arc<JournalState>> {
+        self.journal.as_ref().map(|journal| journal.state())
     }
 
     /// The witness of one worker.
@@ -71,6 +90,7 @@ impl Telemetry {
         Witness {
             shard: self.metrics.shard(worker),
             log: self.log.clone(),
+            pen: self.journal.as_ref().map(|journal| journal.pen(worker)),
         }
     }
 
@@ -81,13 +101,17 @@ impl Telemetry {
 
     /// All metrics, in the `OpenMetrics` text format.
     pub fn encode(&self) -> String {
-        self.metrics.encode(self.log.dropped())
+        let journal = self.journal().map(|journal| &**journal);
+        self.metrics.encode(self.log.dropped(), journal)
     }
 }
 
 impl Witness {
-    /// Counts a finished call and sends its line on its way.
+    /// Writes a finished call into the journal, counts it, and sends its line on its way.
     pub fn record(&self, record: CallRecord) {
+        if let (Some(pen), Some(record)) = (&self.pen, record.for_the_books()) {
+            pen.write(&record);
+        }
         self.shard.count(&record);
         self.log.send(record);
     }

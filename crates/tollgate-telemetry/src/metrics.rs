@@ -21,7 +21,7 @@ use prometheus_client::{
 };
 use tollgate_domain::{Cost, Picodollars, ProviderName, Revision, TargetName, Usage};
 
-use crate::{CallRecord, Outcome};
+use crate::{CallRecord, Outcome, journal::JournalState};
 use families::{Family, Histogram, Labels};
 
 /// One worker's counters. The lock is the worker's own, but for the moment of a scrape.
@@ -124,7 +124,7 @@ impl Metrics {
     }
 
     /// All metrics, in the `OpenMetrics` text format.
-    pub(crate) fn encode(&self, log_lines_dropped: u64) -> String {
+    pub(crate) fn encode(&self, log_lines_dropped: u64, journal: Option<&JournalState>) -> String {
         let mut totals = Totals::default();
         for shard in &self.shards {
             totals.add(&shard.totals.lock().unwrap_or_else(PoisonError::into_inner));
@@ -166,6 +166,11 @@ impl Metrics {
                 .map(|(provider, renewals)| (provider.to_string(), *renewals))
                 .collect(),
             log_lines_dropped,
+            journal: journal.map(|journal| JournalTotals {
+                waiting: journal.waiting(),
+                lost: journal.lost(),
+                totals: journal.totals(),
+            }),
         };
         let mut registry = Registry::default();
         registry.register_collector(Box::new(scrape));
@@ -374,6 +379,16 @@ struct Scrape {
     coolings: Vec<(String, Cooling)>,
     renewals: Vec<(String, Renewals)>,
     log_lines_dropped: u64,
+    journal: Option<JournalTotals>,
+}
+
+/// What is told of the journal.
+#[derive(Clone, Copy, Debug)]
+struct JournalTotals {
+    waiting: u64,
+    lost: u64,
+    /// Records entered, and times that they could not be.
+    totals: (u64, u64),
 }
 
 impl Collector for Scrape {
@@ -450,6 +465,34 @@ impl Collector for Scrape {
             "Call lines that were not written because the queue was full.",
             self.log_lines_dropped,
         )?;
+        if let Some(journal) = self.journal {
+            let (entered, failures) = journal.totals;
+            for (name, help, count) in [
+                (
+                    "tollgate_books_entered",
+                    "Calls that were entered into the books.",
+                    entered,
+                ),
+                (
+                    "tollgate_books_failures",
+                    "Times that calls could not be entered into the books; they wait in the journal.",
+                    failures,
+                ),
+                (
+                    "tollgate_books_lost",
+                    "Calls that could not be written into the journal, not even later.",
+                    journal.lost,
+                ),
+            ] {
+                counter(&mut encoder, name, help, count)?;
+            }
+            gauge(
+                &mut encoder,
+                "tollgate_books_waiting_bytes",
+                "Bytes in the journal that wait to be entered into the books.",
+                i64::try_from(journal.waiting).unwrap_or(i64::MAX),
+            )?;
+        }
         info(
             &mut encoder,
             "tollgate_build_info",

@@ -23,6 +23,8 @@ use crate::client::{self, Answer};
 #[derive(Debug)]
 pub struct TestGateway {
     child: Child,
+    program: PathBuf,
+    environment: Vec<(String, String)>,
     address: SocketAddr,
     folder: PathBuf,
     output: Arc<Mutex<String>>,
@@ -54,27 +56,57 @@ impl TestGateway {
         let address = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .expect("loopback has a free port");
-        let mut child = Command::new(program)
-            .args(["serve", "--config"])
-            .arg(&file)
-            .args(["--listen", &address.to_string()])
-            .env_clear()
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
         let output = Arc::<Mutex<String>>::default();
-        collect(child.stdout.take(), &output);
-        collect(child.stderr.take(), &output);
+        let environment: Vec<(String, String)> = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         let gateway = Self {
-            child,
+            child: spawn(program, &file, address, &environment, &output),
+            program: program.to_owned(),
+            environment,
             address,
             folder,
             output,
         };
         gateway.wait_until_ready().await
+    }
+
+    /// Kills the program without warning, and starts it again where it was.
+    pub async fn kill_and_restart(mut self) -> Self {
+        self.child.kill().expect("the program can be killed");
+        self.child.wait().expect("it ends");
+        self.child = spawn(
+            &self.program,
+            &self.configuration_file(),
+            self.address,
+            &self.environment,
+            &self.output,
+        );
+        self.wait_until_ready().await
+    }
+
+    /// What a command of the program prints, with the same configuration.
+    pub fn command(&self, arguments: &[&str]) -> String {
+        let told = Command::new(&self.program)
+            .args(arguments)
+            .arg("--config")
+            .arg(self.configuration_file())
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .output()
+            .expect("the program starts");
+        assert!(
+            told.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&told.stderr)
+        );
+        String::from_utf8_lossy(&told.stdout).into_owned()
+    }
+
+    /// Where it keeps its files.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     async fn wait_until_ready(mut self) -> Self {
@@ -187,6 +219,29 @@ impl Drop for TestGateway {
         let _reaped = self.child.wait();
         let _removed = fs::remove_dir_all(&self.folder);
     }
+}
+
+fn spawn(
+    program: &Path,
+    file: &Path,
+    address: SocketAddr,
+    environment: &[(String, String)],
+    output: &Arc<Mutex<String>>,
+) -> Child {
+    let mut child = Command::new(program)
+        .args(["serve", "--config"])
+        .arg(file)
+        .args(["--listen", &address.to_string()])
+        .env_clear()
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    collect(child.stdout.take(), output);
+    collect(child.stderr.take(), output);
+    child
 }
 
 fn collect(pipe: Option<impl Read + Send + 'static>, output: &Arc<Mutex<String>>) {

@@ -11,6 +11,7 @@ pub mod recordings;
 pub mod traffic;
 
 mod gateway;
+pub mod postgres;
 mod provider;
 
 pub use gateway::TestGateway;

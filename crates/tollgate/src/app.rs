@@ -1,5 +1,6 @@
 //! Builds every part in order, wires them, runs, drains.
 
+mod books;
 mod reload;
 
 use std::{
@@ -20,7 +21,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_domain::Limits;
-use tollgate_proxy::{Exposure, Gateway, Picture, ReplyBody, Worker, flow, server};
+use tollgate_proxy::{Bookless, Exposure, Gateway, Picture, ReplyBody, Worker, flow, server};
 use tollgate_telemetry::{
     CallLog, Telemetry, TelemetrySettings,
     events::{self, ConfigurationTaken, Drained, Draining, Listening},
@@ -30,6 +31,7 @@ use tollgate_upstream::{Upstream, UpstreamSettings};
 use crate::config::{
     LogFormat, LogLevel, LogSettings, Resolved, Runtime, ServerSettings, WorkerCount,
 };
+use books::Books;
 use reload::Reloader;
 
 /// Lines that may wait for the log's writer; further ones are dropped and counted.
@@ -56,6 +58,7 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
         snapshot,
         server: settings,
         log,
+        store,
         files,
         ..
     } = resolved;
@@ -66,7 +69,15 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
         queue_max: LOG_LINES_MAX,
         workers,
     };
-    let (telemetry, log_writer) = Telemetry::start(telemetry_settings, Box::new(io::stdout()));
+    let (mut telemetry, log_writer) = Telemetry::start(telemetry_settings, Box::new(io::stdout()));
+
+    let books = match &store {
+        Some(settings) => Books::open(settings)?,
+        None => None,
+    };
+    if let Some(books) = &books {
+        telemetry.keep_journal(Arc::clone(&books.journal));
+    }
 
     let limits = snapshot.limits.clone();
     let revision = snapshot.revision.clone();
@@ -80,7 +91,11 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
     } else {
         Exposure::NoMetrics
     };
-    let gateway = Arc::new(Gateway::new(picture, telemetry, exposure));
+    let bookless = match &store {
+        Some(settings) if settings.refuses_when_full => Bookless::Refused,
+        _ => Bookless::Answered,
+    };
+    let gateway = Arc::new(Gateway::new(picture, telemetry, exposure, bookless));
 
     let listeners = server::bind(settings.listen, workers)
         .with_context(|| format!("cannot listen at {}", settings.listen))?;
@@ -121,6 +136,9 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
     crew.shutdown.cancel();
     for thread in threads {
         thread.join().map_err(|_| anyhow!("a worker panicked"))??;
+    }
+    if let Some(books) = books {
+        books.close();
     }
     Drained.emit();
     log_writer.finish(LOG_DRAIN_TIMEOUT);

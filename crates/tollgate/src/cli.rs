@@ -11,6 +11,7 @@ mod prices;
 mod providers;
 mod schema;
 mod serve;
+mod usage;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -35,6 +36,7 @@ Examples:
   tollgate check tollgate.yaml               show every mistake; the exit status is for scripts
   tollgate explain tollgate.yaml call.json   what a call would become, with nothing sent
   tollgate key new --name team-a             make a key for a caller
+  tollgate usage --by key,model              what was used and what it cost
   tollgate schema > tollgate.schema.json     for completion in editors"
 )]
 struct Cli {
@@ -56,6 +58,8 @@ enum Command {
     ///
     /// The configuration's `prices` go first.
     Prices(prices::Arguments),
+    /// Show what was used and what it cost, by key, route, model or day.
+    Usage(usage::Arguments),
     /// Print the JSON Schema of configuration files, for editors.
     ///
     /// Put `# yaml-language-server: $schema=tollgate.schema.json` at the top of your file.
@@ -114,6 +118,7 @@ pub fn run() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Providers(arguments) => providers::run(&arguments),
         Command::Prices(arguments) => prices::run(&arguments),
+        Command::Usage(arguments) => usage::run(&arguments),
         Command::Schema => schema::run(),
         Command::Key { command } => keys::run(&command),
         Command::Completions { shell } => completions::run(shell, &mut command()),

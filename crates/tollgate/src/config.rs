@@ -32,7 +32,7 @@ use std::{
 };
 
 use thiserror::Error;
-use tollgate_domain::Snapshot;
+use tollgate_domain::{Secret, Snapshot};
 
 pub(crate) use diagnostics::{Diagnostic, Diagnostics};
 pub(crate) use environment::{Environment, NoOutside, ProcessEnvironment, colours_wanted};
@@ -66,6 +66,8 @@ pub(crate) struct Resolved {
     pub(crate) server: ServerSettings,
     /// What the program needs for its log.
     pub(crate) log: LogSettings,
+    /// Where the books are kept; `None` where there are to be none.
+    pub(crate) store: Option<StoreSettings>,
     /// What the operator should look at, though the configuration can be used.
     pub(crate) warnings: Vec<Diagnostic>,
     /// The files that it was read from, the configuration file first: a change to one of them may change
@@ -108,6 +110,33 @@ pub(crate) struct LogSettings {
     pub(crate) calls: bool,
     /// Whether that line holds what was asked and answered.
     pub(crate) content: bool,
+}
+
+/// Where the books are kept.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreSettings {
+    /// The database; may hold a password.
+    pub(crate) url: Secret,
+    /// The folder of the journal.
+    pub(crate) journal: PathBuf,
+    /// Bytes that may wait in the journal.
+    pub(crate) journal_bytes_max: u64,
+    /// Whether calls that cannot be written down are refused.
+    pub(crate) refuses_when_full: bool,
+    /// Whether the operator asked for it, rather than it being as usual.
+    pub(crate) is_asked_for: bool,
+}
+
+impl StoreSettings {
+    /// Whether the database is a file.
+    pub(crate) fn is_file(&self) -> bool {
+        self.file().is_some()
+    }
+
+    /// The file that is the database, where it is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.url.expose().strip_prefix("sqlite:").map(Path::new)
+    }
 }
 
 /// The gateway would serve strangers.
@@ -177,7 +206,13 @@ pub(crate) fn load_text(
         problems: &mut problems,
     };
     let fit = checker.check(&mut root);
-    let sections = read_sections(&root, fit, environment, check_template, &mut problems);
+    let context = Context {
+        now: environment.now(),
+        check_template,
+        environment,
+        folder,
+    };
+    let sections = read_sections(&root, fit, &context, &mut problems);
 
     let failed = problems.has_errors();
     let diagnostics = problems.finish(name, text, &document.comments);
@@ -195,13 +230,16 @@ pub(crate) fn load_demo(
     environment: &dyn Environment,
     check_template: TemplateCheck<'_>,
 ) -> Result<Resolved, Diagnostics> {
-    load_text(
+    let mut resolved = load_text(
         demo::NAME,
         demo::TEXT,
         Path::new(""),
         environment,
         check_template,
-    )
+    )?;
+    // What costs nothing needs no books, and leaves no files behind.
+    resolved.store = None;
+    Ok(resolved)
 }
 
 /// The JSON Schema of configuration files.
@@ -234,8 +272,7 @@ pub(crate) fn parse_expiry(text: &str) -> Option<Duration> {
 fn read_sections(
     root: &Node,
     fit: Fit,
-    environment: &dyn Environment,
-    check_template: TemplateCheck<'_>,
+    context: &Context<'_>,
     problems: &mut Problems,
 ) -> Option<Sections> {
     if fit == Fit::Out {
@@ -252,12 +289,7 @@ fn read_sections(
             return None;
         }
     };
-    let context = Context {
-        now: environment.now(),
-        check_template,
-        environment,
-    };
-    Some(resolve::resolve(&file, At::root(root), &context, problems))
+    Some(resolve::resolve(&file, At::root(root), context, problems))
 }
 
 fn assemble(
@@ -270,6 +302,7 @@ fn assemble(
     let Sections {
         server,
         log,
+        store,
         providers,
         routes,
         routes_by_name,
@@ -294,6 +327,7 @@ fn assemble(
         },
         server,
         log,
+        store,
         warnings,
         files,
     }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use super::*;
+use crate::journal::Journal;
 use crate::{
     Telemetry, TelemetrySettings,
     call_log::{CallLog, tests::record},
@@ -22,7 +23,12 @@ fn telemetry(workers: usize) -> Telemetry {
 
 /// A scrape after something of everything has happened.
 fn full_scrape() -> String {
-    let telemetry = telemetry(2);
+    let mut telemetry = telemetry(2);
+    let folder = format!("tollgate-metrics-{}", uuid::Uuid::now_v7());
+    let folder = std::env::temp_dir().join(folder);
+    let journal = Journal::open(&folder, "own", 1 << 20).unwrap();
+    telemetry.keep_journal(std::sync::Arc::new(journal));
+    fs::remove_dir_all(folder).unwrap();
     telemetry.witness(0).record(record());
     let refused = CallRecord {
         outcome: Outcome::Refused,
@@ -138,6 +144,10 @@ fn project(path: &str) -> String {
 #[test]
 fn the_documentation_has_every_metric_and_no_other() {
     let scrape = full_scrape();
+    assert!(
+        scrape.contains("tollgate_books_entered"),
+        "a journal is kept"
+    );
     let families: BTreeSet<String> = scrape
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE "))

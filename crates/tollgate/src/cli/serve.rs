@@ -80,7 +80,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn usual_file() -> Option<PathBuf> {
+pub(super) fn usual_file() -> Option<PathBuf> {
     let file = Path::new(USUAL_FILE);
     file.is_file().then(|| file.to_owned())
 }

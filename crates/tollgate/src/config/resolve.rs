@@ -10,10 +10,12 @@ mod prices;
 mod prompts;
 mod providers;
 mod routes;
+mod store;
 
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -23,8 +25,8 @@ use tollgate_domain::{
 };
 
 use super::{
-    Environment, LogSettings, ServerSettings, TemplateCheck, WorkerCount, diagnostics::Problems,
-    tree::At, written,
+    Environment, LogSettings, ServerSettings, StoreSettings, TemplateCheck, WorkerCount,
+    diagnostics::Problems, tree::At, written,
 };
 
 pub(crate) use keys::parse_expiry;
@@ -41,12 +43,15 @@ pub(crate) struct Context<'a> {
     pub(crate) check_template: TemplateCheck<'a>,
     /// Where AWS's keys may be.
     pub(crate) environment: &'a dyn Environment,
+    /// Where relative paths start.
+    pub(crate) folder: &'a Path,
 }
 
 /// A file's sections, resolved.
 pub(crate) struct Sections {
     pub(crate) server: ServerSettings,
     pub(crate) log: LogSettings,
+    pub(crate) store: Option<StoreSettings>,
     pub(crate) providers: HashMap<ProviderName, Arc<Provider>>,
     pub(crate) routes: Vec<Arc<Route>>,
     pub(crate) routes_by_name: HashMap<RouteName, Arc<Route>>,
@@ -92,8 +97,10 @@ pub(crate) fn resolve(
         file.direct_use,
         problems,
     );
+    let store = store::resolve(&file.store, at.key("store"), context.folder, problems);
     Sections {
         server,
+        store,
         log: LogSettings {
             format: file.log.format.unwrap_or_default(),
             level: file.log.level.unwrap_or_default(),

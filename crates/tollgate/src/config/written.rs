@@ -11,6 +11,7 @@ mod prices;
 mod providers;
 mod routes;
 mod server;
+mod store;
 
 use std::{borrow::Cow, time::Duration};
 
@@ -30,6 +31,7 @@ pub(crate) use routes::{
     Choice, PromptItem, PromptTemplate, Retries, Route, Sticky, Strategy, StrategyRule,
 };
 pub(crate) use server::{Auto, Limits, Log, LogFormat, LogLevel, Runtime, Server, Workers};
+pub(crate) use store::{Store, WhenFull};
 
 /// The configuration of a Tollgate gateway.
 ///
@@ -44,6 +46,8 @@ pub(crate) struct File {
     pub(crate) server: Server,
     /// What is logged, and how.
     pub(crate) log: Log,
+    /// Where the books are kept.
+    pub(crate) store: Store,
     /// Whether clients may ask for `provider/model` without a route. With `keys`, only keys that open all routes may.
     pub(crate) direct_use: bool,
     /// Who answers: services and their credentials.

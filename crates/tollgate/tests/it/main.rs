@@ -4,6 +4,7 @@ mod stage;
 
 mod basics;
 mod bedrock;
+mod books;
 mod callers;
 mod changes;
 mod cohere;

@@ -1,0 +1,76 @@
+//! What a call leaves in the books, and where an amount of time begins in them.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Cost, Picodollars, Usage};
+
+/// One call in the books: exactly one is written for each call that was put to a model, however it ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageRecord {
+    /// Its own: no other record ever has it, and a later one has a greater one.
+    pub id: Arc<str>,
+    /// When the call came, in milliseconds since 1970-01-01 UTC.
+    pub at_ms: i64,
+    /// As sent to the client in `x-request-id`, which clients may choose.
+    pub request_id: Arc<str>,
+    /// The configuration that it was decided from.
+    pub revision: Arc<str>,
+    /// The name of the caller's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Arc<str>>,
+    /// The route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<Arc<str>>,
+    /// What was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Arc<str>>,
+    /// The provider that answered, or failed last, by its name in the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Arc<str>>,
+    /// What it calls the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Arc<str>>,
+    /// How it ended: `answered`, `refused` and so on, as in the log.
+    pub outcome: Arc<str>,
+    /// As sent to the client.
+    pub status: u16,
+    /// The code of a refusal or of a provider's error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<Arc<str>>,
+    /// What was used.
+    #[serde(default)]
+    pub usage: Usage,
+    /// What that cost, in picodollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<u64>,
+    /// Why that is not known, where it is not: `unpriced`, `unmetered`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_unknown: Option<Arc<str>>,
+    /// Tries at targets.
+    pub attempts: u32,
+    /// Whether a stream was asked for.
+    pub streamed: bool,
+    /// From the request's head to the answer's last byte, in milliseconds.
+    pub duration_ms: u64,
+}
+
+impl UsageRecord {
+    /// Notes what the call cost.
+    #[must_use]
+    pub fn costing(mut self, cost: Option<Cost>) -> Self {
+        match cost {
+            Some(Cost::Known(cost)) => self.cost = Some(cost.as_u64()),
+            Some(Cost::Unpriced) => self.cost_unknown = Some("unpriced".into()),
+            Some(Cost::Unmetered) => self.cost_unknown = Some("unmetered".into()),
+            None => {}
+        }
+        self
+    }
+
+    /// What the call cost, as far as that is known.
+    pub fn cost(&self) -> Picodollars {
+        Picodollars::new(self.cost.unwrap_or_default())
+    }
+}

@@ -1,0 +1,195 @@
+//! The keeper of the books: reads the journals of this process and of those that have died, enters what stands in them, and removes what
+//! is done with. It may stop at any point and begin again: no record is entered twice, and no file goes before all of it is entered.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tollgate_domain::UsageRecord;
+use tollgate_telemetry::journal::{ENDING, JournalState, LOCK};
+
+use crate::{Store, StoreError};
+
+/// Bytes of a journal's file that are read at a time.
+const READ_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads journals and keeps the books.
+#[derive(Debug)]
+pub struct Keeper {
+    store: Store,
+    /// Where the processes' folders are.
+    root: PathBuf,
+    /// This process's own folder.
+    own: PathBuf,
+    state: Arc<JournalState>,
+    /// How far each file has been read.
+    read: HashMap<PathBuf, u64>,
+}
+
+/// What one round did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Round {
+    /// Records that were entered.
+    pub entered: u64,
+    /// Lines that are no records: none, unless somebody else has written into the files.
+    pub unreadable: u64,
+}
+
+impl Keeper {
+    /// A keeper of the journals below a folder. `own` is that of this process.
+    pub fn new(store: Store, root: PathBuf, own: PathBuf, state: Arc<JournalState>) -> Self {
+        Self {
+            store,
+            root,
+            own,
+            state,
+            read: HashMap::new(),
+        }
+    }
+
+    /// Enters all that has been written so far.
+    ///
+    /// # Errors
+    /// When the database fails or a file cannot be read. What was not entered stays, for a later round.
+    pub async fn round(&mut self) -> Result<Round, StoreError> {
+        let mut round = Round::default();
+        for folder in folders(&self.root).map_err(StoreError::Journal)? {
+            let is_own = folder == self.own;
+            // Whoever holds the lock is alive, and does it himself.
+            let lock = if is_own { None } else { lock(&folder) };
+            if !is_own && lock.is_none() {
+                continue;
+            }
+            self.enter_folder(&folder, is_own, &mut round).await?;
+            if !is_own {
+                // What is still in it is not ours to remove.
+                let _removed = fs::remove_file(folder.join(LOCK));
+                let _removed = fs::remove_dir(&folder);
+            }
+        }
+        Ok(round)
+    }
+
+    /// Ends it: the journal of this process is removed, as far as it is entered.
+    pub async fn finish(self) {
+        for file in files(&self.own).unwrap_or_default() {
+            let length = fs::metadata(&file).map(|file| file.len()).ok();
+            if length == Some(self.read.get(&file).copied().unwrap_or_default()) {
+                // What is left is entered once more at the next start, and found to be there.
+                let _removed = fs::remove_file(file);
+            }
+        }
+        let is_done = files(&self.own).is_ok_and(|files| files.is_empty());
+        if is_done {
+            let _removed = fs::remove_file(self.own.join(LOCK));
+            let _removed = fs::remove_dir(&self.own);
+        }
+        self.store.close().await;
+    }
+
+    async fn enter_folder(
+        &mut self,
+        folder: &Path,
+        is_own: bool,
+        round: &mut Round,
+    ) -> Result<(), StoreError> {
+        let files = files(folder).map_err(StoreError::Journal)?;
+        for (index, file) in files.iter().enumerate() {
+            // A worker goes on in its last file; those before it are complete.
+            let next = files.get(index + 1);
+            let is_last = next.is_none_or(|next| worker(next) != worker(file));
+            self.enter_file(file, is_own, round).await?;
+            if !(is_own && is_last) {
+                fs::remove_file(file).map_err(StoreError::Journal)?;
+                self.read.remove(file);
+            }
+        }
+        Ok(())
+    }
+
+    async fn enter_file(
+        &mut self,
+        path: &Path,
+        is_own: bool,
+        round: &mut Round,
+    ) -> Result<(), StoreError> {
+        let mut file = File::open(path).map_err(StoreError::Journal)?;
+        loop {
+            let from = self.read.get(path).copied().unwrap_or_default();
+            let lines = read_lines(&mut file, from).map_err(StoreError::Journal)?;
+            if lines.is_empty() {
+                return Ok(());
+            }
+            let mut records: Vec<UsageRecord> = Vec::new();
+            for line in lines.split(|byte| *byte == b'\n') {
+                match serde_json::from_slice(line) {
+                    Ok(record) => records.push(record),
+                    Err(_) if line.is_empty() => {}
+                    Err(_) => round.unreadable += 1,
+                }
+            }
+            let entered = self.store.enter(&records).await?;
+            self.state.records_entered(entered);
+            round.entered += entered;
+            let length = lines.len() as u64;
+            self.read.insert(path.to_owned(), from + length);
+            if is_own {
+                self.state.bytes_entered(length);
+            }
+        }
+    }
+}
+
+/// Whole lines of a file from a place on. A last line that has no end is left: its process died over it, or is writing it.
+fn read_lines(file: &mut File, from: u64) -> io::Result<Vec<u8>> {
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(READ_BYTES_MAX).read_to_end(&mut bytes)?;
+    let end = bytes.iter().rposition(|byte| *byte == b'\n');
+    bytes.truncate(end.map_or(0, |end| end + 1));
+    Ok(bytes)
+}
+
+fn folders(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            folders.push(entry.path());
+        }
+    }
+    Ok(folders)
+}
+
+/// The files of a journal, each worker's in order.
+fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == ENDING) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn worker(file: &Path) -> Option<&str> {
+    file.file_name()?.to_str()?.split('-').next()
+}
+
+/// The lock of a process that has died.
+fn lock(folder: &Path) -> Option<File> {
+    let path = folder.join(LOCK);
+    let lock = OpenOptions::new().write(true).open(path).ok()?;
+    lock.try_lock().ok()?;
+    Some(lock)
+}

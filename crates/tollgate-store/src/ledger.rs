@@ -1,0 +1,131 @@
+//! Entering records into the books, each once, and finding them again.
+
+use std::sync::Arc;
+
+use sqlx::{Row, any::AnyRow};
+use tollgate_domain::{Usage, UsageRecord};
+
+use crate::{Store, StoreError};
+
+const ENTER: &str = "INSERT INTO usage_records (\
+     id, at_ms, request_id, revision, key_name, route, task, provider, model, outcome, status, error_code, \
+     input, input_cached, cache_write, cache_write_1h, input_audio, output, output_reasoning, output_audio, search_units, \
+     cost_picodollars, cost_unknown, attempts, streamed, duration_ms) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26) \
+     ON CONFLICT (id) DO NOTHING";
+
+impl Store {
+    /// Enters records, all or none. One that is there already is passed over: what failed half-way may be done again.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing was entered.
+    pub async fn enter(&self, records: &[UsageRecord]) -> Result<u64, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let mut entered = 0;
+        for record in records {
+            let usage = &record.usage;
+            let done = sqlx::query(ENTER)
+                .bind(&*record.id)
+                .bind(record.at_ms)
+                .bind(&*record.request_id)
+                .bind(&*record.revision)
+                .bind(record.key.as_deref())
+                .bind(record.route.as_deref())
+                .bind(record.task.as_deref())
+                .bind(record.provider.as_deref())
+                .bind(record.model.as_deref())
+                .bind(&*record.outcome)
+                .bind(i64::from(record.status))
+                .bind(record.error_code.as_deref())
+                .bind(usage.input.map(count))
+                .bind(usage.input_cached.map(count))
+                .bind(usage.cache_write.map(count))
+                .bind(usage.cache_write_1h.map(count))
+                .bind(usage.input_audio.map(count))
+                .bind(usage.output.map(count))
+                .bind(usage.output_reasoning.map(count))
+                .bind(usage.output_audio.map(count))
+                .bind(usage.search_units.map(count))
+                .bind(record.cost.map(count))
+                .bind(record.cost_unknown.as_deref())
+                .bind(i64::from(record.attempts))
+                .bind(i64::from(record.streamed))
+                .bind(count(record.duration_ms))
+                .execute(&mut *transaction)
+                .await?;
+            entered += done.rows_affected();
+        }
+        transaction.commit().await?;
+        Ok(entered)
+    }
+}
+
+const FIND: &str = "SELECT id, at_ms, request_id, revision, key_name, route, task, provider, model, outcome, status, error_code, \
+     input, input_cached, cache_write, cache_write_1h, input_audio, output, output_reasoning, output_audio, search_units, \
+     cost_picodollars, cost_unknown, attempts, streamed, duration_ms \
+     FROM usage_records WHERE request_id = $1 ORDER BY id LIMIT 100";
+
+impl Store {
+    /// The calls that had a request id, the oldest first, up to 100: clients may use one again.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find(&self, request_id: &str) -> Result<Vec<UsageRecord>, StoreError> {
+        let rows = sqlx::query(FIND)
+            .bind(request_id)
+            .fetch_all(&self.pool)
+            .await?;
+        let records: Result<_, sqlx::Error> = rows.iter().map(read).collect();
+        Ok(records?)
+    }
+}
+
+fn read(row: &AnyRow) -> Result<UsageRecord, sqlx::Error> {
+    let text = |name: &str| -> Result<Option<Arc<str>>, sqlx::Error> {
+        let text: Option<String> = row.try_get(name)?;
+        Ok(text.map(Arc::from))
+    };
+    let number = |name: &str| -> Result<Option<u64>, sqlx::Error> {
+        let number: Option<i64> = row.try_get(name)?;
+        Ok(number.and_then(|number| u64::try_from(number).ok()))
+    };
+    let small = |name: &str| -> Result<u32, sqlx::Error> {
+        let number = number(name)?.unwrap_or_default();
+        Ok(u32::try_from(number).unwrap_or(u32::MAX))
+    };
+    Ok(UsageRecord {
+        id: text("id")?.unwrap_or_default(),
+        at_ms: row.try_get("at_ms")?,
+        request_id: text("request_id")?.unwrap_or_default(),
+        revision: text("revision")?.unwrap_or_default(),
+        key: text("key_name")?,
+        route: text("route")?,
+        task: text("task")?,
+        provider: text("provider")?,
+        model: text("model")?,
+        outcome: text("outcome")?.unwrap_or_default(),
+        status: u16::try_from(small("status")?).unwrap_or_default(),
+        error_code: text("error_code")?,
+        usage: Usage {
+            input: number("input")?,
+            input_cached: number("input_cached")?,
+            cache_write: number("cache_write")?,
+            cache_write_1h: number("cache_write_1h")?,
+            input_audio: number("input_audio")?,
+            output: number("output")?,
+            output_reasoning: number("output_reasoning")?,
+            output_audio: number("output_audio")?,
+            search_units: number("search_units")?,
+        },
+        cost: number("cost_picodollars")?,
+        cost_unknown: text("cost_unknown")?,
+        attempts: small("attempts")?,
+        streamed: small("streamed")? == 1,
+        duration_ms: number("duration_ms")?.unwrap_or_default(),
+    })
+}
+
+/// A count as the database has it: no call uses so much that it would not fit.
+fn count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,93 @@
+//! The database: `SQLite`, a file, or `PostgreSQL` for more than one node, asked the same questions.
+//!
+//! Only here is SQL spoken. The data plane never comes here: it writes a journal, which a [`Keeper`] enters into the books.
+
+mod keeper;
+mod ledger;
+mod schema;
+mod usage;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use sqlx::{AnyPool, any::AnyPoolOptions};
+use thiserror::Error;
+
+pub use keeper::{Keeper, Round};
+pub use usage::{Dimension, UsageQuery, UsageRow};
+
+/// Connections at most. The books have one writer.
+const CONNECTIONS_MAX: u32 = 4;
+
+/// How long a connection may take; a server that refuses is asked again within that time.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A database that is open, with its tables as this program wants them.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: AnyPool,
+}
+
+/// Why the database could not do something.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The address is none.
+    #[error(
+        "the store's `url` begins with `sqlite:` (then a path) or with `postgres://`, not as `{0}` does"
+    )]
+    Url(String),
+    /// It could not be opened.
+    #[error("cannot open the database")]
+    Open(#[source] sqlx::Error),
+    /// Its tables could not be made, or are not as this program knows them.
+    #[error("the database's tables are not as this version wants them")]
+    Schema(#[source] sqlx::migrate::MigrateError),
+    /// It did not do what it was asked.
+    #[error("the database failed")]
+    Failed(#[from] sqlx::Error),
+    /// The journal could not be read.
+    #[error("cannot read the journal")]
+    Journal(#[source] std::io::Error),
+}
+
+impl Store {
+    /// Opens a database, makes it where it is a file that is not there yet, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or its tables are of another version.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        let is_file = url.starts_with("sqlite:");
+        if !is_file && !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
+            let scheme = url.split(':').next().unwrap_or_default();
+            return Err(StoreError::Url(scheme.to_owned()));
+        }
+        let url = match url.contains('?') {
+            false if is_file => format!("{url}?mode=rwc"),
+            _ => url.to_owned(),
+        };
+        let pool = AnyPoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(CONNECTION_TIMEOUT)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    if is_file {
+                        schema::prepare_file(connection).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect(&url)
+            .await
+            .map_err(StoreError::Open)?;
+        schema::migrate(&pool).await.map_err(StoreError::Schema)?;
+        Ok(Self { pool })
+    }
+
+    /// Closes it, what was asked done.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

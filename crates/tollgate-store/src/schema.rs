@@ -1,0 +1,65 @@
+//! The tables, and how they come to be.
+
+use std::{borrow::Cow, time::Duration};
+
+use sqlx::{
+    AnyConnection, AnyPool, Executor,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
+};
+use tokio::time::sleep;
+
+/// Every change of the tables there ever was, in order. What has been published is never changed, only added to.
+const MIGRATIONS: [(i64, &str, &str); 1] =
+    [(1, "usage", include_str!("../migrations/0001_usage.sql"))];
+
+/// Looks at most, and the pause between them.
+const TRIES_MAX: u32 = 5;
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Brings the tables up to date. One process does that at a time: `PostgreSQL` holds a lock, and in a file each change is made whole or
+/// not at all.
+///
+/// # Errors
+/// When that fails, or the database has seen a change that this program does not know, or another one under its name.
+pub(crate) async fn migrate(pool: &AnyPool) -> Result<(), MigrateError> {
+    let migrations = MIGRATIONS.map(|(version, description, sql)| {
+        Migration::new(
+            version,
+            Cow::Borrowed(description),
+            MigrationType::Simple,
+            sqlx::SqlStr::from_static(sql),
+            false,
+        )
+    });
+    let migrator = Migrator {
+        migrations: Cow::Owned(migrations.to_vec()),
+        ..Migrator::DEFAULT
+    };
+    let mut tries = 1;
+    loop {
+        match migrator.run(pool).await {
+            // In a file there is no lock for this: another process may just have made the same tables, which a second look tells.
+            Err(MigrateError::ExecuteMigration(..) | MigrateError::Execute(_))
+                if tries < TRIES_MAX =>
+            {
+                tries += 1;
+                sleep(TRY_AGAIN_AFTER).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Sets a connection to `SQLite`: readers do not wait for the writer, and a commit survives the death of the process. One that the
+/// machine itself dies over may be lost from the end; the journal has it until the next commit is on the disk.
+pub(crate) async fn prepare_file(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    for pragma in [
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA synchronous = NORMAL",
+        "PRAGMA busy_timeout = 5000",
+        "PRAGMA foreign_keys = ON",
+    ] {
+        connection.execute(pragma).await?;
+    }
+    Ok(())
+}

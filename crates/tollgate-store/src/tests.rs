@@ -1,0 +1,226 @@
+//! The same questions, put to both databases.
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use tollgate_domain::{Picodollars, Usage, UsageRecord};
+use tollgate_telemetry::journal::Journal;
+use tollgate_testkit::postgres::Postgres;
+
+use crate::{Dimension, Keeper, Round, Store, StoreError, UsageQuery};
+
+/// A database of a test's own; a folder that goes with it, and a server where it has one.
+struct Database {
+    url: String,
+    folder: PathBuf,
+    _server: Option<Postgres>,
+}
+
+impl Database {
+    fn all(test: &str) -> [Self; 2] {
+        let make = |name: &str| {
+            let name = format!("tollgate-store-{test}-{name}-{}", std::process::id());
+            let folder = std::env::temp_dir().join(name);
+            fs::create_dir_all(&folder).unwrap();
+            folder
+        };
+        let (file, other) = (make("sqlite"), make("postgres"));
+        let server = Postgres::start();
+        [
+            Self {
+                url: format!("sqlite:{}", file.join("books.db").display()),
+                folder: file,
+                _server: None,
+            },
+            Self {
+                url: server.url(),
+                folder: other,
+                _server: Some(server),
+            },
+        ]
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let _removed = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn record(number: u64) -> UsageRecord {
+    let day = i64::try_from(number % 2).unwrap();
+    UsageRecord {
+        id: format!("{number:08}").into(),
+        at_ms: 20_000 * 86_400_000 + day * 86_400_000,
+        request_id: format!("req-{number}").into(),
+        revision: "r".into(),
+        key: (!number.is_multiple_of(3)).then(|| format!("team-{}", number % 3).into()),
+        route: Some("chat".into()),
+        task: Some("llm/v1/chat".into()),
+        provider: Some("openai".into()),
+        model: Some("gpt".into()),
+        outcome: "answered".into(),
+        status: 200,
+        error_code: None,
+        usage: Usage {
+            input: Some(10),
+            input_cached: Some(5),
+            output: Some(3),
+            ..Usage::default()
+        },
+        cost: (!number.is_multiple_of(5)).then_some(1_234_567),
+        cost_unknown: number.is_multiple_of(5).then(|| "unpriced".into()),
+        attempts: 1,
+        streamed: number % 2 == 1,
+        duration_ms: 7,
+    }
+}
+
+#[tokio::test]
+async fn records_are_entered_once_and_found_again() {
+    for database in Database::all("once") {
+        let store = Store::open(&database.url).await.unwrap();
+        let records: Vec<_> = (0..30).map(record).collect();
+        assert_eq!(store.enter(&records).await.unwrap(), 30);
+        assert_eq!(store.enter(&records).await.unwrap(), 0);
+        assert_eq!(store.find("req-7").await.unwrap(), [record(7)]);
+        assert_eq!(store.find("req-99").await.unwrap(), []);
+        store.close().await;
+        // It is there when it is opened again.
+        let store = Store::open(&database.url).await.unwrap();
+        let rows = store.usage(&UsageQuery::default()).await.unwrap();
+        assert_eq!(rows.len(), 1);
+        let sum = &rows[0];
+        assert_eq!(
+            (sum.calls, sum.input, sum.output, sum.unknown),
+            (30, 450, 90, 6)
+        );
+        assert_eq!(sum.cost, Picodollars::new(24 * 1_234_567));
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn usage_is_told_apart() {
+    for database in Database::all("apart") {
+        let store = Store::open(&database.url).await.unwrap();
+        let records: Vec<_> = (0..30).map(record).collect();
+        store.enter(&records).await.unwrap();
+        let query = UsageQuery {
+            by: vec![Dimension::Day, Dimension::Key],
+            since_ms: Some(20_001 * 86_400_000),
+            ..UsageQuery::default()
+        };
+        let rows = store.usage(&query).await.unwrap();
+        let of: Vec<_> = rows.iter().map(|row| (row.of.clone(), row.calls)).collect();
+        let day = Some("20001".to_owned());
+        let key = |name: &str| vec![day.clone(), Some(name.to_owned())];
+        assert_eq!(
+            of,
+            [
+                (vec![day.clone(), None], 5),
+                (key("team-1"), 5),
+                (key("team-2"), 5)
+            ]
+        );
+        let query = UsageQuery {
+            key: Some("team-2".to_owned()),
+            ..UsageQuery::default()
+        };
+        assert_eq!(store.usage(&query).await.unwrap()[0].calls, 10);
+        let query = UsageQuery {
+            route: Some("elsewhere".to_owned()),
+            ..UsageQuery::default()
+        };
+        assert_eq!(store.usage(&query).await.unwrap(), []);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn sums_of_great_amounts_are_told() {
+    for database in Database::all("sums") {
+        let store = Store::open(&database.url).await.unwrap();
+        let dear = |number| UsageRecord {
+            cost: Some(u64::MAX / 2),
+            ..record(number)
+        };
+        store.enter(&[dear(1), dear(2)]).await.unwrap();
+        let rows = store.usage(&UsageQuery::default()).await.unwrap();
+        assert_eq!(rows[0].cost, Picodollars::new(u64::MAX / 2 * 2));
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn journals_are_entered_and_removed_whoever_wrote_them() {
+    for database in Database::all("journals") {
+        let root = database.folder.join("journal");
+        let dead = Journal::open(&root, "dead", 1 << 20).unwrap();
+        let pens = [dead.pen(0), dead.pen(1)];
+        for number in 0..10 {
+            pens[usize::try_from(number % 2).unwrap()].write(&record(number));
+        }
+        // It died in the middle of a line; the client of that call has not had its last byte.
+        let torn = root.join("dead/000-00000001.jsonl");
+        let mut text = fs::read_to_string(&torn).unwrap();
+        text += "{\"id\":\"torn";
+        fs::write(&torn, text).unwrap();
+        let alive = Journal::open(&root, "alive", 1 << 20).unwrap();
+        alive.pen(0).write(&record(50));
+        let own = Journal::open(&root, "own", 1 << 20).unwrap();
+        let pen = own.pen(0);
+        pen.write(&record(60));
+
+        let store = Store::open(&database.url).await.unwrap();
+        let state = Arc::clone(own.state());
+        let mut keeper = Keeper::new(store.clone(), root.clone(), own.folder().to_owned(), state);
+        let round = |entered| Round {
+            entered,
+            unreadable: 0,
+        };
+        // Both others live: only our own is ours.
+        assert_eq!(keeper.round().await.unwrap(), round(1));
+        drop((dead, pens));
+        assert_eq!(keeper.round().await.unwrap(), round(10));
+        assert!(!root.join("dead").exists() && root.join("alive").exists());
+        assert_eq!(own.state().waiting(), 0);
+        pen.write(&record(61));
+        assert_eq!(keeper.round().await.unwrap(), round(1));
+        assert_eq!(keeper.round().await.unwrap(), round(0));
+        assert_eq!(
+            store.usage(&UsageQuery::default()).await.unwrap()[0].calls,
+            12
+        );
+        keeper.finish().await;
+        assert!(!root.join("own").exists());
+    }
+}
+
+#[tokio::test]
+async fn several_processes_may_make_the_tables_at_once() {
+    for database in Database::all("tables") {
+        let open = || Store::open(&database.url);
+        let (one, two, three) = tokio::join!(open(), open(), open());
+        for store in [one, two, three] {
+            store.unwrap().close().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn tables_of_another_version_are_refused() {
+    for database in Database::all("version") {
+        let store = Store::open(&database.url).await.unwrap();
+        sqlx::query("UPDATE _sqlx_migrations SET version = 9999")
+            .execute(&store.pool)
+            .await
+            .unwrap();
+        store.close().await;
+        let error = Store::open(&database.url).await.unwrap_err();
+        assert!(matches!(error, StoreError::Schema(_)), "{error:?}");
+    }
+    assert!(matches!(
+        Store::open("mysql://x").await.unwrap_err(),
+        StoreError::Url(scheme) if scheme == "mysql"
+    ));
+}

@@ -1,0 +1,167 @@
+//! The thread that keeps the books: it opens the database, enters what journals hold, and goes on until all of it is entered.
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use tollgate_store::{Keeper, Store, StoreError};
+use tollgate_telemetry::{
+    events::{BooksBehind, BooksInOrder, BooksOff},
+    journal::Journal,
+};
+use uuid::Uuid;
+
+use super::current_thread;
+use crate::config::StoreSettings;
+
+/// How often journals are looked into.
+const ROUND_EVERY: Duration = Duration::from_millis(200);
+
+/// The longest pause after a failure.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Books that are kept.
+pub(super) struct Books {
+    /// Where calls are written.
+    pub(super) journal: Arc<Journal>,
+    thread: JoinHandle<()>,
+    stop: SyncSender<()>,
+}
+
+impl Books {
+    /// Opens the journal and the database, and starts the thread. `None` where there are no books: nobody asked for them, and
+    /// they cannot be kept here.
+    ///
+    /// # Errors
+    /// When books are asked for and cannot be kept. A database on another machine may be away: what is to be entered waits for it.
+    pub(super) fn open(settings: &StoreSettings) -> Result<Option<Self>> {
+        match Self::try_open(settings) {
+            Ok(books) => Ok(Some(books)),
+            Err(error) if settings.is_asked_for => Err(error),
+            Err(error) => {
+                BooksOff {
+                    problem: &format!("{error:#}"),
+                }
+                .emit();
+                Ok(None)
+            }
+        }
+    }
+
+    fn try_open(settings: &StoreSettings) -> Result<Self> {
+        let name = Uuid::now_v7().simple().to_string();
+        let root = &settings.journal;
+        let journal = Journal::open(root, &name, settings.journal_bytes_max)
+            .with_context(|| format!("cannot keep a journal in {}", root.display()))?;
+        let journal = Arc::new(journal);
+        let runtime = current_thread()?;
+        let opened = runtime.block_on(Store::open(settings.url.expose()));
+        let store = match opened {
+            Ok(store) => Some(store),
+            Err(error @ StoreError::Open(_)) if !settings.is_file() => {
+                report(&error);
+                None
+            }
+            Err(error) => return Err(error).context("cannot keep the books"),
+        };
+        let (stop, stopped) = sync_channel(1);
+        let keeping = Keeping {
+            settings: settings.clone(),
+            journal: Arc::clone(&journal),
+            stopped,
+        };
+        let thread = thread::Builder::new()
+            .name("books".to_owned())
+            .spawn(move || runtime.block_on(keeping.run(store)))?;
+        Ok(Self {
+            journal,
+            thread,
+            stop,
+        })
+    }
+
+    /// Enters what is still to be entered, once, and ends the thread. What cannot be entered now stays in the journal.
+    pub(super) fn close(self) {
+        // The channel holds one word, and this is the only one.
+        let _said = self.stop.try_send(());
+        let _ended = self.thread.join();
+    }
+}
+
+/// The thread's own.
+struct Keeping {
+    settings: StoreSettings,
+    journal: Arc<Journal>,
+    stopped: Receiver<()>,
+}
+
+impl Keeping {
+    async fn run(self, mut store: Option<Store>) {
+        let mut keeper = None;
+        let mut failures = 0_u32;
+        loop {
+            let pause = ROUND_EVERY
+                .saturating_mul(1 << failures.min(6))
+                .min(PAUSE_MAX);
+            // The thread is the books' alone: nothing else waits while it does.
+            let is_last = self.stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout);
+            self.journal.retry();
+            match self.round(&mut keeper, &mut store).await {
+                Ok(()) => {
+                    if std::mem::take(&mut failures) > 0 {
+                        BooksInOrder.emit();
+                    }
+                }
+                Err(error) => {
+                    self.journal.state().failed();
+                    if failures == 0 {
+                        report(&error);
+                    }
+                    failures += 1;
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
+        if let Some(keeper) = keeper {
+            keeper.finish().await;
+        }
+    }
+
+    async fn round(
+        &self,
+        keeper: &mut Option<Keeper>,
+        store: &mut Option<Store>,
+    ) -> Result<(), StoreError> {
+        if keeper.is_none() {
+            let store = match store.take() {
+                Some(store) => store,
+                None => Store::open(self.settings.url.expose()).await?,
+            };
+            *keeper = Some(Keeper::new(
+                store,
+                self.settings.journal.clone(),
+                self.journal.folder().to_owned(),
+                Arc::clone(self.journal.state()),
+            ));
+        }
+        if let Some(keeper) = keeper {
+            keeper.round().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Says why the books are behind. The addresses of databases hold passwords, which their errors do not repeat.
+fn report(error: &StoreError) {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    let problem = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+    BooksBehind { problem: &problem }.emit();
+}

@@ -1,0 +1,190 @@
+//! `tollgate usage`: what was used and what it cost, out of the books.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use jiff::{Timestamp, civil::Date};
+use serde_json::{Map, Value, json};
+use tokio::runtime::Builder;
+use tollgate_store::{Dimension, Store, UsageQuery, UsageRow};
+
+use super::{check_template, output, serve};
+use crate::config::{self, ProcessEnvironment};
+
+/// Which usage.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tollgate usage                               what each key spent
+  tollgate usage --by day,model --since 2026-11-01
+  tollgate usage --by route --key team-a --json
+
+Calls of the last moments may still be in the journal, if the gateway runs.")]
+pub(super) struct Arguments {
+    /// The configuration file, which says where the books are.
+    #[arg(short, long, env = "TOLLGATE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// By what it is told apart, between commas.
+    #[arg(long, value_delimiter = ',', default_value = "key")]
+    by: Vec<By>,
+    /// From this day, or time, on: `2026-11-01`, `2026-11-01T08:00:00Z`.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since: Option<Duration>,
+    /// Until this day, or time, which does not count.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    until: Option<Duration>,
+    /// Of this key only.
+    #[arg(long, value_name = "NAME")]
+    key: Option<String>,
+    /// Of this route only.
+    #[arg(long, value_name = "NAME")]
+    route: Option<String>,
+    /// Print JSON, for scripts.
+    #[arg(long)]
+    json: bool,
+}
+
+/// By what usage is told apart.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum By {
+    /// The day, UTC.
+    Day,
+    /// The caller's key.
+    Key,
+    /// The route.
+    Route,
+    /// The provider.
+    Provider,
+    /// The model.
+    Model,
+    /// How calls ended.
+    Outcome,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let Some(file) = arguments.config.clone().or_else(serve::usual_file) else {
+        bail!("there is no tollgate.yaml here; --config FILE says where the configuration is");
+    };
+    let resolved = match config::load(&file, &ProcessEnvironment, &check_template) {
+        Ok(resolved) => resolved,
+        Err(diagnostics) => {
+            output::diagnostics(diagnostics.iter())?;
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let settings = resolved
+        .store
+        .context("the configuration says `store.url: none`: no books are kept")?;
+    if let Some(path) = settings.file()
+        && !path.exists()
+    {
+        bail!("there are no books yet: {} is not there", path.display());
+    }
+    let query = UsageQuery {
+        since_ms: arguments.since.map(milliseconds),
+        until_ms: arguments.until.map(milliseconds),
+        key: arguments.key.clone(),
+        route: arguments.route.clone(),
+        by: arguments.by.iter().map(|by| by.dimension()).collect(),
+    };
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let rows = runtime.block_on(async {
+        let store = Store::open(settings.url.expose()).await?;
+        let rows = store.usage(&query).await;
+        store.close().await;
+        rows
+    })?;
+    if arguments.json {
+        let rows: Vec<Value> = rows.iter().map(|row| as_json(row, &query.by)).collect();
+        return output::line(&serde_json::to_string_pretty(&rows)?);
+    }
+    output::line(&table(&rows, &query.by))
+}
+
+impl By {
+    fn dimension(self) -> Dimension {
+        match self {
+            Self::Day => Dimension::Day,
+            Self::Key => Dimension::Key,
+            Self::Route => Dimension::Route,
+            Self::Provider => Dimension::Provider,
+            Self::Model => Dimension::Model,
+            Self::Outcome => Dimension::Outcome,
+        }
+    }
+}
+
+/// A value for people: days are counted in the books.
+fn shown(value: Option<&String>, by: Dimension) -> Option<String> {
+    let value = value?;
+    if by != Dimension::Day {
+        return Some(value.clone());
+    }
+    let seconds = value.parse::<i64>().ok()?.checked_mul(86_400)?;
+    let day = Timestamp::from_second(seconds).ok()?;
+    Some(day.strftime("%Y-%m-%d").to_string())
+}
+
+fn as_json(row: &UsageRow, by: &[Dimension]) -> Value {
+    let mut told = Map::new();
+    for (value, by) in row.of.iter().zip(by) {
+        told.insert(by.as_str().to_owned(), json!(shown(value.as_ref(), *by)));
+    }
+    told.insert("calls".to_owned(), json!(row.calls));
+    told.insert("input_tokens".to_owned(), json!(row.input));
+    told.insert("output_tokens".to_owned(), json!(row.output));
+    told.insert("cost_dollars".to_owned(), json!(row.cost));
+    told.insert("calls_of_unknown_cost".to_owned(), json!(row.unknown));
+    Value::Object(told)
+}
+
+/// Columns with a head, numbers to the right.
+fn table(rows: &[UsageRow], by: &[Dimension]) -> String {
+    let names = by.iter().map(|by| by.as_str());
+    let sums = ["calls", "input", "output", "dollars", "unknown"];
+    let mut lines: Vec<Vec<String>> = vec![names.chain(sums).map(str::to_owned).collect()];
+    for row in rows {
+        let of = row.of.iter().zip(by);
+        let mut line: Vec<String> = of
+            .map(|(value, by)| shown(value.as_ref(), *by).unwrap_or_else(|| "-".to_owned()))
+            .collect();
+        line.extend([row.calls, row.input, row.output].map(|number| number.to_string()));
+        line.push(row.cost.to_string());
+        line.push(row.unknown.to_string());
+        lines.push(line);
+    }
+    let widths: Vec<usize> = (0..by.len() + sums.len())
+        .map(|column| {
+            lines
+                .iter()
+                .map(|line| line[column].len())
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let lines = lines.iter().map(|line| {
+        let cells = line.iter().zip(&widths).enumerate();
+        let cells = cells.map(|(column, (cell, width))| {
+            if column < by.len() {
+                format!("{cell:width$}")
+            } else {
+                format!("{cell:>width$}")
+            }
+        });
+        cells.collect::<Vec<_>>().join("  ")
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let wrong = || "a day such as 2026-11-01 is wanted, or a time such as 2026-11-01T08:00:00Z";
+    if text.parse::<Date>().is_err() && text.parse::<Timestamp>().is_err() {
+        return Err(wrong().to_owned());
+    }
+    config::parse_expiry(text).ok_or_else(|| wrong().to_owned())
+}

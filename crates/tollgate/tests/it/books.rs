@@ -1,0 +1,264 @@
+//! The books: every call in them once, whatever becomes of the client, the provider, the gateway or the database.
+
+use std::{fs, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::{task::JoinSet, time::sleep};
+use tollgate_testkit::{Ending, Reply, ScriptedProvider, TestGateway, client, postgres::Postgres};
+
+use crate::stage::{chat, chat_stream, gateway, openai_answer, openai_events, program};
+
+const CONFIGURATION: &str = r#"
+providers:
+  - {name: openai, type: openai, base_url: "OPENAI/v1", api_key: sk-up}
+routes:
+  - {name: chat, retries: {per_target: 0}, model: {provider: openai, name: gpt-4o}}
+  - {name: unknown, retries: {per_target: 0}, model: {provider: openai, name: brand-new}}
+"#;
+
+/// Sums out of the books, once they agree; for five seconds at most.
+async fn books(
+    gateway: &TestGateway,
+    arguments: &[&str],
+    agrees: impl Fn(&Value) -> bool,
+) -> Value {
+    let arguments = [&["usage", "--json"], arguments].concat();
+    let mut told = Value::Null;
+    for _ in 0..50 {
+        told = serde_json::from_str(&gateway.command(&arguments)).expect("JSON");
+        if agrees(&told) {
+            return told;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    unreachable!("the books say {told:#}\n{}", gateway.output());
+}
+
+fn calls(rows: &Value) -> u64 {
+    let rows = rows.as_array().into_iter().flatten();
+    rows.filter_map(|row| row["calls"].as_u64()).sum()
+}
+
+#[tokio::test]
+async fn every_call_is_in_the_books_however_it_ended() {
+    let provider = ScriptedProvider::start(|request| {
+        let call = request.json();
+        match call["user"].as_str() {
+            Some("error") => Reply::json(400, &json!({"error": {"message": "no"}})),
+            Some("cut") => {
+                let mut events = openai_events(&["Hello"]);
+                events.truncate(2);
+                Reply::stream(events).ending(Ending::Cut)
+            }
+            _ if call["stream"] == true => Reply::stream(openai_events(&["Hello"])),
+            _ => Reply::json(200, &openai_answer("Hello")),
+        }
+    })
+    .await;
+    let gateway = gateway(CONFIGURATION, &[("OPENAI", &provider)]).await;
+    let ask = |mut call: Value, user: &'static str| {
+        call["user"] = json!(user);
+        let gateway = &gateway;
+        async move { gateway.post("/v1/chat/completions", &call).await.status }
+    };
+    assert_eq!(ask(chat("chat"), "").await, 200);
+    assert_eq!(ask(chat_stream("chat"), "").await, 200);
+    assert_eq!(ask(chat("unknown"), "").await, 200);
+    assert_eq!(ask(chat("chat"), "error").await, 400);
+    assert_eq!(ask(chat_stream("chat"), "cut").await, 200);
+    // Nobody could be asked for it.
+    assert_eq!(ask(chat("nothing"), "").await, 404);
+
+    let rows = books(&gateway, &["--by", "route,outcome"], |rows| {
+        calls(rows) == 5
+    })
+    .await;
+    let row = |route: &str, outcome: &str| {
+        let rows = rows.as_array().unwrap();
+        let found = rows
+            .iter()
+            .find(|row| row["route"] == route && row["outcome"] == outcome);
+        found.unwrap_or_else(|| panic!("{route} {outcome}: {rows:#?}"))
+    };
+    // Twice 8 input tokens at 2.5 dollars for a million, 4 cached ones (of the whole answer) at 1.25, 7 output tokens at 10:
+    // 12 of the stream are all uncached.
+    let answered = row("chat", "answered");
+    assert_eq!(
+        (
+            &answered["calls"],
+            &answered["input_tokens"],
+            &answered["output_tokens"],
+            &answered["cost_dollars"]
+        ),
+        (&json!(2), &json!(24), &json!(14), &json!("0.000195"))
+    );
+    let unknown = row("unknown", "answered");
+    assert_eq!(
+        (&unknown["cost_dollars"], &unknown["calls_of_unknown_cost"]),
+        (&json!("0"), &json!(1))
+    );
+    assert_eq!(row("chat", "provider_error")["calls_of_unknown_cost"], 0);
+    assert_eq!(row("chat", "cut")["calls_of_unknown_cost"], 1);
+}
+
+/// Asks again and again, until the gateway goes away; gives how many answers came whole, and how many calls were made.
+async fn ask_until_it_dies(gateway: std::net::SocketAddr) -> (u64, u64) {
+    let body = chat_stream("chat").to_string().into_bytes();
+    let (mut whole, mut made) = (0, 0);
+    loop {
+        made += 1;
+        let answer = client::post(gateway, "/v1/chat/completions", &[], body.clone()).await;
+        match answer {
+            Ok(answer) if answer.text().contains("[DONE]") => whole += 1,
+            Ok(_) | Err(_) => return (whole, made),
+        }
+    }
+}
+
+async fn nothing_is_lost(database: &str, rounds: usize) {
+    let provider = ScriptedProvider::always(Reply::stream(openai_events(&["Hello"]))).await;
+    let configuration = CONFIGURATION.replace("OPENAI", &provider.url());
+    let mut gateway = TestGateway::start(program(), &format!("{database}{configuration}")).await;
+    let (mut whole, mut made) = (0, 0);
+    for _ in 0..rounds {
+        let mut clients = JoinSet::new();
+        for _ in 0..8 {
+            clients.spawn(ask_until_it_dies(gateway.address()));
+        }
+        sleep(Duration::from_millis(300)).await;
+        gateway = gateway.kill_and_restart().await;
+        while let Some(client) = clients.join_next().await {
+            let (answers, calls) = client.expect("no panic");
+            whole += answers;
+            made += calls;
+        }
+    }
+    assert!(whole > 50, "there was load: {whole}");
+    let rows = books(&gateway, &["--by", "outcome"], |rows| calls(rows) >= whole).await;
+    let answered = rows
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|row| row["outcome"] == "answered")
+        .map(calls_of)
+        .sum::<u64>();
+    assert!(
+        (whole..=made).contains(&answered),
+        "{whole} whole answers of {made} calls, and {answered} in the books"
+    );
+    // Looked at again: nothing is entered twice.
+    let again = books(&gateway, &["--by", "outcome"], |_| true).await;
+    assert_eq!(again, rows);
+}
+
+fn calls_of(row: &Value) -> u64 {
+    row["calls"].as_u64().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn what_a_client_has_whole_is_in_the_books_after_a_kill() {
+    nothing_is_lost("", 5).await;
+}
+
+#[tokio::test]
+async fn what_a_client_has_whole_is_in_the_books_of_postgresql_after_a_kill() {
+    let postgres = Postgres::start();
+    nothing_is_lost(&format!("store: {{url: \"{}\"}}\n", postgres.url()), 3).await;
+}
+
+#[tokio::test]
+async fn calls_go_on_while_the_database_is_away_and_are_entered_later() {
+    let postgres = Postgres::start();
+    let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
+    let configuration = format!(
+        "store: {{url: \"{}\"}}\n{}",
+        postgres.url(),
+        CONFIGURATION.replace("OPENAI", &provider.url())
+    );
+    let gateway = TestGateway::start(program(), &configuration).await;
+    let ask = || async {
+        let answer = gateway.post("/v1/chat/completions", &chat("chat")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    ask().await;
+    books(&gateway, &[], |rows| calls(rows) == 1).await;
+    postgres.stop();
+    for _ in 0..20 {
+        ask().await;
+    }
+    for _ in 0..100 {
+        if gateway.output().contains("the books are behind") {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(gateway.output().contains("the books are behind"));
+    let metrics = gateway.get("/metrics").await.text();
+    assert!(
+        !metrics.contains("tollgate_books_waiting_bytes 0\n"),
+        "{metrics}"
+    );
+    postgres.resume();
+    let mut entered = String::new();
+    for _ in 0..100 {
+        entered = gateway.get("/metrics").await.text();
+        if entered.contains("tollgate_books_entered_total 21\n") {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(
+        entered.contains("tollgate_books_entered_total 21\n"),
+        "{entered}"
+    );
+    books(&gateway, &[], |rows| calls(rows) == 21).await;
+    assert!(gateway.output().contains("the books are in order again"));
+    assert!(!gateway.output().contains(&postgres.url()));
+}
+
+#[tokio::test]
+async fn calls_that_cannot_be_written_down_are_refused_unless_the_operator_says_otherwise() {
+    let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
+    for (more, status) in [("", 503), (", when_full: answer", 200)] {
+        // The database is nowhere, so that the journal fills.
+        let configuration = format!(
+            "store: {{url: \"postgres://127.0.0.1:1/none\", journal_max: 600B{more}}}\n{}",
+            CONFIGURATION.replace("OPENAI", &provider.url())
+        );
+        let gateway = TestGateway::start(program(), &configuration).await;
+        let call = chat("chat");
+        let ask = || gateway.post("/v1/chat/completions", &call);
+        assert_eq!(ask().await.status, 200);
+        assert_eq!(ask().await.status, 200);
+        let answer = ask().await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        if status == 503 {
+            assert_eq!(answer.json()["error"]["code"], "books_closed");
+        }
+    }
+}
+
+#[tokio::test]
+async fn books_that_are_not_wanted_leave_no_files() {
+    let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
+    let configuration = format!("store: {{url: none}}\n{CONFIGURATION}");
+    let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
+    let answer = gateway.post("/v1/chat/completions", &chat("chat")).await;
+    assert_eq!(answer.status, 200);
+    let files = fs::read_dir(gateway.folder()).unwrap();
+    let names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(names, ["tollgate.yaml"]);
+}
+
+#[tokio::test]
+async fn a_clean_end_leaves_an_empty_journal() {
+    let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
+    let mut gateway = gateway(CONFIGURATION, &[("OPENAI", &provider)]).await;
+    gateway.post("/v1/chat/completions", &chat("chat")).await;
+    gateway.signal("TERM");
+    assert!(gateway.wait_for_end().await.success());
+    let journal = fs::read_dir(gateway.folder().join("tollgate.journal")).unwrap();
+    assert_eq!(journal.count(), 0);
+    let rows = books(&gateway, &["--by", "key"], |_| true).await;
+    assert_eq!(calls(&rows), 1);
+}
