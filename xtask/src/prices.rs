@@ -98,6 +98,12 @@ const FIELDS: &[(&str, &str)] = &[
     ("input_cost_per_request", "call"),
 ];
 
+/// What a model takes and gives at most, in their words and in ours.
+const BOUNDS: &[(&str, &str)] = &[
+    ("max_input_tokens", "input_max"),
+    ("max_output_tokens", "output_max"),
+];
+
 /// Their endings for tiers, and our words.
 const TIERS: &[(&str, &str)] = &[
     ("_batches", "batch"),
@@ -107,7 +113,7 @@ const TIERS: &[(&str, &str)] = &[
 
 const HEAD: &str = "\
 # Prices of models, by the kind of a provider, in US dollars for a million of what is counted.
-# `input>200000` holds for calls with more input tokens than that, `input@flex` for that service tier.
+# `input_max` and `output_max` are the tokens that a model takes and gives at most. `input>200000` holds for calls with more input tokens than that, `input@flex` for that service tier.
 # Made by `cargo xtask prices`. Do not edit: the configuration's `prices` go first.
 ";
 
@@ -120,8 +126,12 @@ pub(crate) fn prices(arguments: &Arguments) -> Result<()> {
         let Some((kind, model)) = entry.as_object().and_then(|entry| whose(name, entry)) else {
             continue;
         };
-        let components = components(entry);
+        let mut components = components(entry);
         if !components.is_empty() {
+            for (theirs, ours) in BOUNDS {
+                let bound = entry.get(*theirs).and_then(Value::as_u64);
+                components.extend(bound.map(|bound| format!("{ours}={bound}")));
+            }
             lines.entry((kind, model)).or_insert(components.join(" "));
         }
     }

@@ -41,6 +41,8 @@ pub struct Head {
     pub top_p: Option<f64>,
     /// Cap on generated tokens.
     pub max_tokens: Option<u64>,
+    /// How many answers are asked for, where that is said.
+    pub choices: Option<u64>,
     takes_stream_options: bool,
     /// Where sampling has an object of its own: that object, and what the fields that every dialect knows are called in it.
     sampling: Option<&'static Sampling>,
@@ -187,6 +189,7 @@ impl Head {
             }
             "temperature" => self.temperature = lenient(value),
             "top_p" | "p" => self.top_p = lenient(value).or(self.top_p),
+            "n" | "best_of" => self.choices = lenient(value).max(self.choices),
             "max_tokens" | "max_completion_tokens" | "max_output_tokens" => {
                 self.max_tokens = lenient(value).or(self.max_tokens)
             }
@@ -204,6 +207,7 @@ impl Head {
         let first = |names: &[&str]| names.iter().find_map(|name| members.get(*name));
         self.temperature = members.get("temperature").and_then(Value::as_f64);
         self.top_p = first(&["topP", "top_p"]).and_then(Value::as_f64);
+        self.choices = first(&["candidateCount", "candidate_count"]).and_then(Value::as_u64);
         self.max_tokens =
             first(&["maxOutputTokens", "max_output_tokens", "num_predict"]).and_then(Value::as_u64);
     }

@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     fmt,
     hash::{Hash, Hasher},
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,6 +19,8 @@ use crate::{KeyName, RouteName};
 pub struct Key {
     /// Who it was made for; appears in logs.
     pub name: KeyName,
+    /// The team that it belongs to.
+    pub team: Option<Arc<str>>,
     /// What is kept of the key.
     pub hash: KeyHash,
     /// Which routes it opens.

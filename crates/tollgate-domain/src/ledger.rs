@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cost, Picodollars, Usage};
+use crate::{Cost, Usage};
 
 /// One call in the books: exactly one is written for each call that was put to a model, however it ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,12 @@ pub struct UsageRecord {
     /// The name of the caller's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Arc<str>>,
+    /// The team that the key belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<Arc<str>>,
+    /// The end user whom the call names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<Arc<str>>,
     /// The route.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<Arc<str>>,
@@ -45,7 +51,10 @@ pub struct UsageRecord {
     /// What that cost, in picodollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<u64>,
-    /// Why that is not known, where it is not: `unpriced`, `unmetered`.
+    /// What it cost at most, in picodollars, where the provider did not say what was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_at_most: Option<u64>,
+    /// Why the cost is not known, where it is not: `unpriced`, `unmetered`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_unknown: Option<Arc<str>>,
     /// Tries at targets.
@@ -63,14 +72,12 @@ impl UsageRecord {
         match cost {
             Some(Cost::Known(cost)) => self.cost = Some(cost.as_u64()),
             Some(Cost::Unpriced) => self.cost_unknown = Some("unpriced".into()),
-            Some(Cost::Unmetered) => self.cost_unknown = Some("unmetered".into()),
+            Some(Cost::AtMost(most)) => {
+                self.cost_at_most = Some(most.as_u64());
+                self.cost_unknown = Some("unmetered".into());
+            }
             None => {}
         }
         self
-    }
-
-    /// What the call cost, as far as that is known.
-    pub fn cost(&self) -> Picodollars {
-        Picodollars::new(self.cost.unwrap_or_default())
     }
 }

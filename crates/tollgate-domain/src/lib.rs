@@ -5,6 +5,7 @@
 //! and the facts that a call leaves behind ([`Usage`]).
 
 mod accents;
+mod allowances;
 mod dialect;
 mod ids;
 mod issuers;
@@ -23,6 +24,7 @@ pub use accents::{
     Accent, Documents, Otherwise, Purpose, ReasoningBack, Spelling, ThinkingSwitch, ToolCallIds,
     Turns,
 };
+pub use allowances::{Allowance, CalendarUnit, Facts, Quantity, Scope, Then, Whose, Window};
 pub use dialect::{Dialect, ErrorShape, Framing, Task};
 pub use ids::{KeyName, ProviderName, Revision, RouteName, TargetName};
 pub use issuers::{

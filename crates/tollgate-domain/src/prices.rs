@@ -68,6 +68,10 @@ pub struct PriceComponent {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Price {
     components: Vec<PriceComponent>,
+    /// Input tokens that the model takes at most.
+    input_max: Option<u64>,
+    /// Output tokens that it gives at most.
+    output_max: Option<u64>,
 }
 
 /// What a call cost.
@@ -77,8 +81,8 @@ pub enum Cost {
     Known(Picodollars),
     /// Nobody has said what the model costs.
     Unpriced,
-    /// The provider did not say what was used.
-    Unmetered,
+    /// The provider did not say all that was used; it is this much at most.
+    AtMost(Picodollars),
 }
 
 /// The prices of all models.
@@ -107,6 +111,10 @@ pub struct CatalogueError {
 
 /// The price of every other model of a provider.
 const EVERY_OTHER: &str = "*";
+
+/// How a catalogue says what a model takes and gives at most.
+const INPUT_MAX: &str = "input_max=";
+const OUTPUT_MAX: &str = "output_max=";
 
 impl Unit {
     /// All, in the order in which they are listed.
@@ -192,7 +200,37 @@ impl ServiceTier {
 impl Price {
     /// A price made of these.
     pub const fn new(components: Vec<PriceComponent>) -> Self {
-        Self { components }
+        Self {
+            components,
+            input_max: None,
+            output_max: None,
+        }
+    }
+
+    /// Input tokens that the model takes at most, where that is known.
+    pub const fn input_max(&self) -> Option<u64> {
+        self.input_max
+    }
+
+    /// Output tokens that it gives at most, where that is known.
+    pub const fn output_max(&self) -> Option<u64> {
+        self.output_max
+    }
+
+    /// Reads a price as a catalogue has it.
+    fn read<'a>(words: impl Iterator<Item = &'a str>) -> Result<Self, String> {
+        let mut price = Self::default();
+        for word in words {
+            let bound = |text: &str| text.parse().map_err(|_| format!("`{word}` is none"));
+            if let Some(text) = word.strip_prefix(INPUT_MAX) {
+                price.input_max = Some(bound(text)?);
+            } else if let Some(text) = word.strip_prefix(OUTPUT_MAX) {
+                price.output_max = Some(bound(text)?);
+            } else {
+                price.components.push(word.parse()?);
+            }
+        }
+        Ok(price)
     }
 
     /// What it is made of.
@@ -348,8 +386,7 @@ impl Catalogue {
             let (Some(kind), Some(model)) = (words.next(), words.next()) else {
                 return Err(wrong("it names no model".to_owned()));
             };
-            let components: Result<_, String> = words.map(str::parse).collect();
-            let price = Arc::new(Price::new(components.map_err(wrong)?));
+            let price = Arc::new(Price::read(words).map_err(wrong)?);
             if !catalogue.models.contains_key(kind) {
                 catalogue.models.insert(kind.into(), HashMap::new());
             }
@@ -384,7 +421,7 @@ mod tests {
     use super::*;
 
     fn price(text: &str) -> Price {
-        Price::new(text.split(' ').map(|word| word.parse().unwrap()).collect())
+        Price::read(text.split(' ')).unwrap()
     }
 
     fn cost(price: &Price, usage: &Usage) -> Option<String> {
@@ -495,5 +532,9 @@ mod tests {
             ..Usage::default()
         };
         assert_eq!(cost(price, &usage).as_deref(), Some("0.0000125"));
+        assert_eq!(
+            (price.input_max(), price.output_max()),
+            (Some(128_000), Some(16_384))
+        );
     }
 }

@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use crate::{Key, KeyHash, Limits, Prices, Provider, ProviderName, Revision, Route, RouteName};
+use crate::{
+    Allowance, Key, KeyHash, Limits, Prices, Provider, ProviderName, Revision, Route, RouteName,
+};
 
 /// Everything configured, checked and resolved. Replaced whole, never changed.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub struct Snapshot {
     pub routes_by_name: HashMap<RouteName, Arc<Route>>,
     /// Callers' keys; where there are none, callers are not asked for one.
     pub keys: HashMap<KeyHash, Arc<Key>>,
+    /// Who may use how much.
+    pub allowances: Vec<Arc<Allowance>>,
     /// What models cost.
     pub prices: Prices,
     /// Whether `provider/model` may be asked for without a route.

@@ -7,7 +7,10 @@ use tollgate_dialects::StopReason;
 use tollgate_domain::{Cost, Picodollars, Price, ServiceTier, Usage};
 use tollgate_telemetry::{CallContent, CallRecord, InFlight, Outcome, Witness};
 
-use crate::refusal::Refusal;
+use crate::{
+    admission::{Permit, UsedAtMost},
+    refusal::Refusal,
+};
 
 /// As much of each direction's content as the log takes, in bytes.
 const CONTENT_BYTES_MAX: usize = 16 << 10;
@@ -19,6 +22,10 @@ pub(crate) struct Account {
     pub(crate) record: Box<CallRecord>,
     /// What the model costs that is asked, where that is known.
     price: Option<Arc<Price>>,
+    /// What allowances gave the call.
+    permit: Option<Permit>,
+    /// Bytes of the call's body, once it is unpacked and filled in.
+    body_bytes: u64,
     started: Instant,
     witness: Witness,
     _in_flight: InFlight,
@@ -32,6 +39,8 @@ impl Account {
         Self {
             record: Box::new(record),
             price: None,
+            permit: None,
+            body_bytes: 0,
             started,
             witness: witness.clone(),
             _in_flight: witness.call_started(),
@@ -53,6 +62,17 @@ impl Account {
     /// Notes what the model costs that is about to be asked.
     pub(crate) fn priced(&mut self, price: Option<&Arc<Price>>) {
         self.price = price.cloned();
+    }
+
+    /// Takes what allowances gave a call with so long a body; it is settled with the record.
+    pub(crate) fn permitted(&mut self, permit: Option<Permit>, body_bytes: usize) {
+        self.permit = permit;
+        self.body_bytes = body_bytes as u64;
+    }
+
+    /// What allowances gave the call.
+    pub(crate) fn permit(&self) -> Option<&Permit> {
+        self.permit.as_ref()
     }
 
     /// Notes a refusal that the client is about to be told.
@@ -115,20 +135,33 @@ impl Account {
         self.record.content = Some(content);
     }
 
-    /// What the call costs. A provider's refusal costs nothing.
+    /// What the call costs. A provider's refusal costs nothing; what broke off costs what it can have cost.
     fn cost(&self) -> Option<Cost> {
         self.record.target.as_ref()?;
         let usage = &self.record.usage;
-        Some(match (&self.price, self.record.outcome) {
-            _ if *usage != Usage::default() => {
-                let price = self.price.as_ref();
-                let cost = price.and_then(|price| price.cost(usage, ServiceTier::Standard));
-                cost.map_or(Cost::Unpriced, Cost::Known)
-            }
-            (_, Outcome::Refused | Outcome::ProviderError) => Cost::Known(Picodollars::ZERO),
-            (Some(price), _) if price.is_free() => Cost::Known(Picodollars::ZERO),
-            (None, _) => Cost::Unpriced,
-            (Some(_), _) => Cost::Unmetered,
+        let is_told = *usage != Usage::default();
+        let is_refused = matches!(
+            self.record.outcome,
+            Outcome::Refused | Outcome::ProviderError
+        );
+        if is_refused && !is_told {
+            return Some(Cost::Known(Picodollars::ZERO));
+        }
+        let Some(price) = &self.price else {
+            return Some(Cost::Unpriced);
+        };
+        if price.is_free() {
+            return Some(Cost::Known(Picodollars::ZERO));
+        }
+        let is_whole = is_refused || self.record.outcome == Outcome::Answered;
+        Some(if is_told && is_whole {
+            let cost = price.cost(usage, ServiceTier::Standard);
+            cost.map_or(Cost::Unpriced, Cost::Known)
+        } else {
+            let most = UsedAtMost::of(&self.record, self.body_bytes, Some(price));
+            price
+                .most(most.input, most.output)
+                .map_or(Cost::Unpriced, Cost::AtMost)
         })
     }
 
@@ -138,6 +171,10 @@ impl Account {
             self.record.outcome = outcome;
             self.record.duration = self.started.elapsed();
             self.record.cost = self.cost();
+            if let Some(permit) = self.permit.take() {
+                let most = UsedAtMost::of(&self.record, self.body_bytes, self.price.as_deref());
+                permit.settle(&self.record, most);
+            }
             self.witness.record((*self.record).clone());
         }
     }

@@ -8,12 +8,14 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tollgate_dialects::Head;
 use tollgate_domain::{
-    Dialect, ErrorShape, Framing, Limits, LogContent, Route, Sticky, Task, Usage,
+    Dialect, ErrorShape, Facts, Framing, Limits, LogContent, Route, Sticky, Task, Usage,
 };
 use tollgate_telemetry::{CallRecord, Outcome, Params};
+use tollgate_upstream::Lane;
 
 use crate::{
     account::Account,
+    admission,
     attempts::{self, Reply, Success},
     body, expand,
     gateway::{Exposure, Worker},
@@ -194,7 +196,7 @@ async fn realtime_story(
     let handshake = Handshake::read(visit.headers)?; // whether they want a talk
     let headers = realtime::with_key(visit.headers);
     let caller = keys::identify(&picture.snapshot, &headers, None, visit.now)?; // who is asking
-    account.record.key = caller.key().map(|key| key.name.clone());
+    note_caller(account, &caller);
 
     let question = read_talk(picture, &caller, visit, account)?; // with whom they want to talk
     check_books(worker)?; // what is spent is written down
@@ -202,6 +204,7 @@ async fn realtime_story(
         .route()
         .tree
         .plan(visit.stickiness(&question, &caller)); // whom we may ask, in order
+    enter(worker, visit, &caller, &question, &plan, account)?; // what they may use, reserved
     let mut forwarded = visit.forwarded(&question);
     if let Some(protocol) = handshake.protocol() {
         forwarded.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
@@ -267,7 +270,7 @@ async fn call_story(
     let limits = &picture.snapshot.limits;
     visit.check_url()?;
     let caller = visit.caller(shape)?; // who is asking
-    account.record.key = caller.key().map(|key| key.name.clone());
+    note_caller(account, &caller);
 
     let upload = match address {
         Address::Media { .. } => upload::receive(body, visit.headers, limits).await?, // files are passed on as they come
@@ -286,6 +289,7 @@ async fn call_story(
         .route()
         .tree
         .plan(visit.stickiness(&question, &caller)); // whom we may ask, in order
+    enter(worker, visit, &caller, &question, &plan, account)?; // what they may use, reserved
     let success = attempts::first_success(
         worker,
         &question,
@@ -297,6 +301,31 @@ async fn call_story(
     .await?; // retries, fallbacks
     account.record.dropped.clone_from(&success.dropped);
     Ok((question, success))
+}
+
+/// Asks the allowances that are for a call.
+fn enter(
+    worker: &Worker,
+    visit: &Visit<'_>,
+    caller: &Caller,
+    question: &Question,
+    plan: &[Arc<Lane>],
+    account: &mut Account,
+) -> Result<(), Refusal> {
+    let key = caller.key();
+    account.record.user = question.head.user.as_deref().map(shorten).map(Arc::from);
+    let user = account.record.user.clone();
+    let facts = Facts {
+        key: key.map(|key| key.name.as_str()),
+        team: key.and_then(|key| key.team.as_deref()),
+        route: Some(question.route().route.name.as_str()),
+        user: user.as_deref(),
+    };
+    let counters = worker.gateway.counters();
+    let snapshot = &visit.picture.snapshot;
+    let permit = admission::enter(counters, snapshot, &facts, question, plan, account.wall())?;
+    account.permitted(permit, question.body().len());
+    Ok(())
 }
 
 /// Nothing is spent that cannot be written down, unless the operator says otherwise.
@@ -397,6 +426,12 @@ fn read_media(
     Ok(Question::media(operation, head, upload, route))
 }
 
+fn note_caller(account: &mut Account, caller: &Caller) {
+    let key = caller.key();
+    account.record.key = key.map(|key| key.name.clone());
+    account.record.team = key.and_then(|key| key.team.clone());
+}
+
 fn note_question(account: &mut Account, route: &Route, head: &Head) {
     let record = &mut account.record;
     record.route = Some(route.name.clone());
@@ -423,6 +458,9 @@ fn answer_headers(
     headers.insert(ATTEMPTS, HeaderValue::from(account.record.attempts.len()));
     if !success.dropped.is_empty() {
         headers.insert(DROPPED, header_value(&success.dropped.join(", ")));
+    }
+    if let Some(permit) = account.permit() {
+        permit.tell(&mut headers, account.wall());
     }
     if visit.headers.contains_key(TIMING) {
         let provider = account.record.provider_time;
@@ -679,6 +717,8 @@ impl<'a> Visit<'a> {
             method: self.method.clone(),
             path,
             key: None,
+            team: None,
+            user: None,
             route: None,
             task: None,
             client_dialect: None,

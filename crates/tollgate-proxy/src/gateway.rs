@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tollgate_telemetry::{Telemetry, Witness};
 use tollgate_upstream::Upstream;
 
-use crate::picture::Picture;
+use crate::{admission::Counters, picture::Picture};
 
 /// Shared by all workers.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub struct Gateway {
     telemetry: Telemetry,
     exposure: Exposure,
     bookless: Bookless,
+    counters: Arc<Counters>,
     draining: AtomicBool,
     /// Why the newest configuration was not taken, where it was not.
     stale: Mutex<Option<String>>,
@@ -67,6 +68,7 @@ impl Gateway {
             telemetry,
             exposure,
             bookless,
+            counters: Arc::default(),
             draining: AtomicBool::new(false),
             stale: Mutex::new(None),
         }
@@ -109,6 +111,11 @@ impl Gateway {
     /// Whether the gateway is going down.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Counts of allowances; they outlive a change of the configuration.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
     /// Whether a call may be made: it can be written down, or need not be.

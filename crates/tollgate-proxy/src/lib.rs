@@ -9,6 +9,7 @@ pub mod prompts;
 pub mod server;
 
 mod account;
+mod admission;
 mod attempts;
 mod body;
 mod credentials;
@@ -27,6 +28,7 @@ mod routes;
 mod stream;
 mod upload;
 
+pub use admission::Counters;
 pub use explain::explain;
 pub use gateway::{Bookless, Exposure, Gateway, Worker};
 pub use picture::Picture;

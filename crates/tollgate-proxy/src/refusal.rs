@@ -7,7 +7,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use tollgate_dialects::{ErrorKind, ErrorReport, ProviderError, ReadError, write_error};
 use tollgate_domain::ErrorShape;
 
-use crate::reply::ReplyBody;
+use crate::{admission::Shortage, reply::ReplyBody};
 
 /// Why a call is not answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +57,10 @@ pub(crate) enum Refusal {
     VariablesMissing { names: Vec<String> },
     /// The route's prompt could not be made.
     PromptFailed { problem: String },
+    /// An allowance has not enough left.
+    AllowanceReached(Box<Shortage>),
+    /// A budget is for calls whose cost nobody knows.
+    Unpriced { budget: String },
     /// Calls cannot be written into the books.
     BooksClosed,
     /// The model's address is not known yet.
@@ -139,6 +143,10 @@ impl Refusal {
             Self::VariablesMissing { names } => Told { param: names.first().map(|name| name.as_str().into()), ..told(400, Kind::InvalidRequest, "variables_missing",
                 format!("this route's prompt wants {}", names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")).into()) },
             Self::PromptFailed { problem } => told(400, Kind::InvalidRequest, "prompt_failed", problem.clone().into()),
+            Self::AllowanceReached(short) => told(429, Kind::RateLimited,
+                if short.is_budget { "budget_exceeded" } else { "rate_limit_exceeded" }, short.to_string().into()),
+            Self::Unpriced { budget } => Told { param: Some("model".into()), ..told(403, Kind::Permission, "model_unpriced",
+                format!("the budget `{budget}` cannot be kept: nobody has said what this model costs; whoever runs the gateway has to give it a price").into()) },
             Self::BooksClosed => told(503, Kind::Overloaded, "books_closed",
                 "the gateway cannot write down what calls cost, and refuses to make any; whoever runs it has to look at this".into()),
             Self::Unresolved { text } => told(503, Kind::Overloaded, "model_unresolved", text.clone().into()),
@@ -193,6 +201,7 @@ impl Refusal {
         match self {
             Self::Provider(error) => error.retry_after,
             Self::RateLimited { retry_after } => Some(*retry_after),
+            Self::AllowanceReached(short) => Some(short.wait),
             _ => None,
         }
     }

@@ -5,6 +5,8 @@ CREATE TABLE usage_records (
     request_id TEXT NOT NULL,
     revision TEXT NOT NULL,
     key_name TEXT,
+    team TEXT,
+    end_user TEXT,
     route TEXT,
     task TEXT,
     provider TEXT,
@@ -22,6 +24,7 @@ CREATE TABLE usage_records (
     output_audio BIGINT,
     search_units BIGINT,
     cost_picodollars BIGINT,
+    cost_at_most_picodollars BIGINT,
     cost_unknown TEXT,
     attempts BIGINT NOT NULL,
     streamed BIGINT NOT NULL,
@@ -31,4 +34,5 @@ CREATE TABLE usage_records (
 CREATE INDEX usage_records_by_request ON usage_records (request_id);
 CREATE INDEX usage_records_by_time ON usage_records (at_ms);
 CREATE INDEX usage_records_by_key ON usage_records (key_name, at_ms);
+CREATE INDEX usage_records_by_team ON usage_records (team, at_ms);
 CREATE INDEX usage_records_by_route ON usage_records (route, at_ms);

@@ -8,10 +8,10 @@ use tollgate_domain::{Usage, UsageRecord};
 use crate::{Store, StoreError};
 
 const ENTER: &str = "INSERT INTO usage_records (\
-     id, at_ms, request_id, revision, key_name, route, task, provider, model, outcome, status, error_code, \
+     id, at_ms, request_id, revision, key_name, team, end_user, route, task, provider, model, outcome, status, error_code, \
      input, input_cached, cache_write, cache_write_1h, input_audio, output, output_reasoning, output_audio, search_units, \
-     cost_picodollars, cost_unknown, attempts, streamed, duration_ms) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26) \
+     cost_picodollars, cost_at_most_picodollars, cost_unknown, attempts, streamed, duration_ms) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29) \
      ON CONFLICT (id) DO NOTHING";
 
 impl Store {
@@ -30,6 +30,8 @@ impl Store {
                 .bind(&*record.request_id)
                 .bind(&*record.revision)
                 .bind(record.key.as_deref())
+                .bind(record.team.as_deref())
+                .bind(record.user.as_deref())
                 .bind(record.route.as_deref())
                 .bind(record.task.as_deref())
                 .bind(record.provider.as_deref())
@@ -47,6 +49,7 @@ impl Store {
                 .bind(usage.output_audio.map(count))
                 .bind(usage.search_units.map(count))
                 .bind(record.cost.map(count))
+                .bind(record.cost_at_most.map(count))
                 .bind(record.cost_unknown.as_deref())
                 .bind(i64::from(record.attempts))
                 .bind(i64::from(record.streamed))
@@ -60,9 +63,9 @@ impl Store {
     }
 }
 
-const FIND: &str = "SELECT id, at_ms, request_id, revision, key_name, route, task, provider, model, outcome, status, error_code, \
+const FIND: &str = "SELECT id, at_ms, request_id, revision, key_name, team, end_user, route, task, provider, model, outcome, status, error_code, \
      input, input_cached, cache_write, cache_write_1h, input_audio, output, output_reasoning, output_audio, search_units, \
-     cost_picodollars, cost_unknown, attempts, streamed, duration_ms \
+     cost_picodollars, cost_at_most_picodollars, cost_unknown, attempts, streamed, duration_ms \
      FROM usage_records WHERE request_id = $1 ORDER BY id LIMIT 100";
 
 impl Store {
@@ -99,6 +102,8 @@ fn read(row: &AnyRow) -> Result<UsageRecord, sqlx::Error> {
         request_id: text("request_id")?.unwrap_or_default(),
         revision: text("revision")?.unwrap_or_default(),
         key: text("key_name")?,
+        team: text("team")?,
+        user: text("end_user")?,
         route: text("route")?,
         task: text("task")?,
         provider: text("provider")?,
@@ -118,6 +123,7 @@ fn read(row: &AnyRow) -> Result<UsageRecord, sqlx::Error> {
             search_units: number("search_units")?,
         },
         cost: number("cost_picodollars")?,
+        cost_at_most: number("cost_at_most_picodollars")?,
         cost_unknown: text("cost_unknown")?,
         attempts: small("attempts")?,
         streamed: small("streamed")? == 1,

@@ -54,6 +54,8 @@ fn record(number: u64) -> UsageRecord {
         request_id: format!("req-{number}").into(),
         revision: "r".into(),
         key: (!number.is_multiple_of(3)).then(|| format!("team-{}", number % 3).into()),
+        team: Some("research".into()),
+        user: None,
         route: Some("chat".into()),
         task: Some("llm/v1/chat".into()),
         provider: Some("openai".into()),
@@ -68,6 +70,7 @@ fn record(number: u64) -> UsageRecord {
             ..Usage::default()
         },
         cost: (!number.is_multiple_of(5)).then_some(1_234_567),
+        cost_at_most: number.is_multiple_of(10).then_some(1_000_001),
         cost_unknown: number.is_multiple_of(5).then(|| "unpriced".into()),
         attempts: 1,
         streamed: number % 2 == 1,
@@ -95,6 +98,7 @@ async fn records_are_entered_once_and_found_again() {
             (30, 450, 90, 6)
         );
         assert_eq!(sum.cost, Picodollars::new(24 * 1_234_567));
+        assert_eq!(sum.at_most, Picodollars::new(3 * 1_000_001));
         store.close().await;
     }
 }
@@ -123,12 +127,12 @@ async fn usage_is_told_apart() {
             ]
         );
         let query = UsageQuery {
-            key: Some("team-2".to_owned()),
+            of: vec![(Dimension::Key, "team-2".to_owned())],
             ..UsageQuery::default()
         };
         assert_eq!(store.usage(&query).await.unwrap()[0].calls, 10);
         let query = UsageQuery {
-            route: Some("elsewhere".to_owned()),
+            of: vec![(Dimension::Route, "elsewhere".to_owned())],
             ..UsageQuery::default()
         };
         assert_eq!(store.usage(&query).await.unwrap(), []);

@@ -12,6 +12,10 @@ pub enum Dimension {
     Day,
     /// The caller's key.
     Key,
+    /// The team that the key belongs to.
+    Team,
+    /// The end user.
+    User,
     /// The route.
     Route,
     /// The provider.
@@ -29,10 +33,10 @@ pub struct UsageQuery {
     pub since_ms: Option<i64>,
     /// Calls that came before this time.
     pub until_ms: Option<i64>,
-    /// Calls with this key.
-    pub key: Option<String>,
-    /// Calls of this route.
-    pub route: Option<String>,
+    /// Calls that have these values.
+    pub of: Vec<(Dimension, String)>,
+    /// Only calls that were made, and not refused.
+    pub made: bool,
     /// By what it is told apart; by nothing, it is one sum.
     pub by: Vec<Dimension>,
 }
@@ -50,6 +54,8 @@ pub struct UsageRow {
     pub output: u64,
     /// What they cost, as far as that is known.
     pub cost: Picodollars,
+    /// What those cost at most whose cost is not known, as far as even that is known.
+    pub at_most: Picodollars,
     /// Calls whose cost is not known.
     pub unknown: u64,
 }
@@ -61,13 +67,17 @@ const SUMS: &str = "COUNT(*), \
      CAST(COALESCE(SUM(COALESCE(output, 0) + COALESCE(output_reasoning, 0) + COALESCE(output_audio, 0)), 0) AS BIGINT), \
      CAST(COALESCE(SUM(cost_picodollars / 1000000), 0) AS BIGINT), \
      CAST(COALESCE(SUM(cost_picodollars % 1000000), 0) AS BIGINT), \
+     CAST(COALESCE(SUM(cost_at_most_picodollars / 1000000), 0) AS BIGINT), \
+     CAST(COALESCE(SUM(cost_at_most_picodollars % 1000000), 0) AS BIGINT), \
      CAST(COUNT(cost_unknown) AS BIGINT)";
 
 impl Dimension {
     /// All.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Day,
         Self::Key,
+        Self::Team,
+        Self::User,
         Self::Route,
         Self::Provider,
         Self::Model,
@@ -79,6 +89,8 @@ impl Dimension {
         match self {
             Self::Day => "day",
             Self::Key => "key",
+            Self::Team => "team",
+            Self::User => "user",
             Self::Route => "route",
             Self::Provider => "provider",
             Self::Model => "model",
@@ -90,6 +102,8 @@ impl Dimension {
         match self {
             Self::Day => "CAST(at_ms / 86400000 AS TEXT)",
             Self::Key => "key_name",
+            Self::Team => "team",
+            Self::User => "end_user",
             Self::Route => "route",
             Self::Provider => "provider",
             Self::Model => "model",
@@ -112,18 +126,24 @@ impl Store {
             sql += ", ";
         }
         sql += SUMS;
-        sql += " FROM usage_records WHERE at_ms >= $1 AND at_ms < $2 AND ($3 = '' OR key_name = $3) AND ($4 = '' OR route = $4)";
+        sql += " FROM usage_records WHERE at_ms >= $1 AND at_ms < $2";
+        if query.made {
+            sql += " AND outcome <> 'refused'";
+        }
+        for (place, (dimension, _)) in query.of.iter().enumerate() {
+            sql += &format!(" AND {} = ${}", dimension.column(), place + 3);
+        }
         if !places.is_empty() {
             sql += &format!(" GROUP BY {}", places.join(", "));
         }
         // Made of words of this file alone.
-        let rows = sqlx::query(AssertSqlSafe(sql))
+        let mut asked = sqlx::query(AssertSqlSafe(sql))
             .bind(query.since_ms.unwrap_or(i64::MIN))
-            .bind(query.until_ms.unwrap_or(i64::MAX))
-            .bind(query.key.as_deref().unwrap_or_default())
-            .bind(query.route.as_deref().unwrap_or_default())
-            .fetch_all(&self.pool)
-            .await?;
+            .bind(query.until_ms.unwrap_or(i64::MAX));
+        for (_, value) in &query.of {
+            asked = asked.bind(value);
+        }
+        let rows = asked.fetch_all(&self.pool).await?;
         let rows: Result<Vec<UsageRow>, sqlx::Error> =
             rows.iter().map(|row| read(row, columns.len())).collect();
         let mut rows = rows?;
@@ -144,13 +164,17 @@ fn read(row: &AnyRow, dimensions: usize) -> Result<UsageRow, sqlx::Error> {
         let number: i64 = row.try_get(dimensions + place)?;
         Ok(u64::try_from(number).unwrap_or_default())
     };
-    let millions = Picodollars::new(1_000_000).times(number(3)?);
+    let money = |place| -> Result<Picodollars, sqlx::Error> {
+        let millions = Picodollars::new(1_000_000).times(number(place)?);
+        Ok(millions.plus(Picodollars::new(number(place + 1)?)))
+    };
     Ok(UsageRow {
         of: of?,
         calls: number(0)?,
         input: number(1)?,
         output: number(2)?,
-        cost: millions.plus(Picodollars::new(number(4)?)),
-        unknown: number(5)?,
+        cost: money(3)?,
+        at_most: money(5)?,
+        unknown: number(7)?,
     })
 }

@@ -26,6 +26,10 @@ pub struct CallRecord {
     pub path: &'static str,
     /// The caller's key.
     pub key: Option<KeyName>,
+    /// The team that the key belongs to.
+    pub team: Option<Arc<str>>,
+    /// The end user whom the call names, up to 200 bytes.
+    pub user: Option<Arc<str>>,
     /// The route that was used.
     pub route: Option<RouteName>,
     /// What was asked for.
@@ -102,6 +106,8 @@ impl CallRecord {
             request_id: Arc::clone(&self.request_id),
             revision: self.revision.as_str().into(),
             key: self.key.as_ref().map(|key| key.as_str().into()),
+            team: self.team.clone(),
+            user: self.user.clone(),
             route: Some(route.as_str().into()),
             task: self.task.map(|task| task.as_str().into()),
             provider: provider.map(Arc::from),

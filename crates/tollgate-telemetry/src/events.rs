@@ -148,6 +148,42 @@ impl BooksInOrder {
     }
 }
 
+/// An allowance that only warns is used up.
+#[derive(Clone, Copy, Debug)]
+pub struct AllowanceReached<'a> {
+    /// Which.
+    pub name: &'a str,
+    /// Whom it is for, where it is for several.
+    pub subject: &'a str,
+    /// What is counted.
+    pub quantity: &'a str,
+    /// So much was used.
+    pub used: &'a str,
+    /// So much was allowed.
+    pub most: &'a str,
+}
+
+impl AllowanceReached<'_> {
+    /// Writes the log.
+    pub fn emit(&self) {
+        let Self {
+            name,
+            subject,
+            quantity,
+            used,
+            most,
+        } = self;
+        tracing::warn!(
+            name,
+            subject,
+            quantity,
+            used,
+            most,
+            "an allowance is used up"
+        );
+    }
+}
+
 /// A target is left alone for a while.
 #[derive(Clone, Copy, Debug)]
 pub struct TargetCooling<'a> {

@@ -283,7 +283,7 @@ impl Totals {
                     .cost_unknown
                     .entry([route, target.as_str(), "unpriced"]) += 1;
             }
-            Some(Cost::Unmetered) => {
+            Some(Cost::AtMost(_)) => {
                 *self
                     .cost_unknown
                     .entry([route, target.as_str(), "unmetered"]) += 1;

@@ -2,6 +2,7 @@
 
 mod books;
 mod reload;
+mod spent;
 
 use std::{
     future::Future,
@@ -72,7 +73,7 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
     let (mut telemetry, log_writer) = Telemetry::start(telemetry_settings, Box::new(io::stdout()));
 
     let books = match &store {
-        Some(settings) => Books::open(settings)?,
+        Some(settings) => Books::open(settings, &snapshot.allowances, since_1970())?,
         None => None,
     };
     if let Some(books) = &books {
@@ -96,6 +97,10 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
         _ => Bookless::Answered,
     };
     let gateway = Arc::new(Gateway::new(picture, telemetry, exposure, bookless));
+
+    if let Some(spent) = books.as_ref().and_then(|books| books.spent.as_ref()) {
+        spent.tell(gateway.counters(), since_1970());
+    }
 
     let listeners = server::bind(settings.listen, workers)
         .with_context(|| format!("cannot listen at {}", settings.listen))?;

@@ -20,6 +20,10 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    team: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     task: Option<&'a str>,
@@ -65,6 +69,8 @@ struct Line<'a> {
     usage: &'a Usage,
     #[serde(skip_serializing_if = "Option::is_none")]
     cost_dollars: Option<Picodollars>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_at_most_dollars: Option<Picodollars>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cost_unknown: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,6 +130,8 @@ pub(super) fn format(record: &CallRecord, line: &mut Vec<u8>) {
         method: record.method.as_str(),
         path: record.path,
         key: record.key.as_ref().map(|key| key.as_str()),
+        team: record.team.as_deref(),
+        user: record.user.as_deref(),
         route: record.route.as_ref().map(|route| route.as_str()),
         task: record.task.map(|task| task.as_str()),
         dialect: record.client_dialect.map(|dialect| dialect.as_str()),
@@ -147,9 +155,13 @@ pub(super) fn format(record: &CallRecord, line: &mut Vec<u8>) {
             Some(Cost::Known(cost)) => Some(cost),
             _ => None,
         },
+        cost_at_most_dollars: match record.cost {
+            Some(Cost::AtMost(most)) => Some(most),
+            _ => None,
+        },
         cost_unknown: match record.cost {
             Some(Cost::Unpriced) => Some("unpriced"),
-            Some(Cost::Unmetered) => Some("unmetered"),
+            Some(Cost::AtMost(_)) => Some("unmetered"),
             Some(Cost::Known(_)) | None => None,
         },
         finish_reason: record.finish_reason.as_deref(),

@@ -31,7 +31,8 @@ fn write_line(record: &CallRecord, text: &mut String) -> std::fmt::Result {
     match record.cost {
         Some(Cost::Known(cost)) => write!(text, "  ${cost}")?,
         Some(Cost::Unpriced) => write!(text, "  unpriced")?,
-        Some(Cost::Unmetered) | None => {}
+        Some(Cost::AtMost(most)) => write!(text, "  ${most} at most")?,
+        None => {}
     }
     if let Some(finish) = &record.finish_reason {
         write!(text, "  {finish}")?;

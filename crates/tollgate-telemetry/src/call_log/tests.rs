@@ -17,6 +17,8 @@ pub(crate) fn record() -> CallRecord {
         method: http::Method::POST,
         path: "/v1/chat/completions",
         key: Some("team-a".into()),
+        team: Some("research".into()),
+        user: None,
         route: Some("chat".into()),
         task: Some(Task::Chat),
         client_dialect: Some(Dialect::OpenaiChat),

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use tollgate_domain::{Allowance, Quantity, Then};
 use tollgate_store::{Keeper, Store, StoreError};
 use tollgate_telemetry::{
     events::{BooksBehind, BooksInOrder, BooksOff},
@@ -17,7 +18,7 @@ use tollgate_telemetry::{
 };
 use uuid::Uuid;
 
-use super::current_thread;
+use super::{current_thread, spent::Spent};
 use crate::config::StoreSettings;
 
 /// How often journals are looked into.
@@ -30,6 +31,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Books {
     /// Where calls are written.
     pub(super) journal: Arc<Journal>,
+    /// What had been used of allowances when they were opened.
+    pub(super) spent: Option<Spent>,
     thread: JoinHandle<()>,
     stop: SyncSender<()>,
 }
@@ -40,10 +43,15 @@ impl Books {
     ///
     /// # Errors
     /// When books are asked for and cannot be kept. A database on another machine may be away: what is to be entered waits for it.
-    pub(super) fn open(settings: &StoreSettings) -> Result<Option<Self>> {
-        match Self::try_open(settings) {
+    pub(super) fn open(
+        settings: &StoreSettings,
+        allowances: &[Arc<Allowance>],
+        now: Duration,
+    ) -> Result<Option<Self>> {
+        let has_budgets = allowances.iter().any(|allowance| is_budget(allowance));
+        match Self::try_open(settings, allowances, now) {
             Ok(books) => Ok(Some(books)),
-            Err(error) if settings.is_asked_for => Err(error),
+            Err(error) if settings.is_asked_for || has_budgets => Err(error),
             Err(error) => {
                 BooksOff {
                     problem: &format!("{error:#}"),
@@ -54,7 +62,11 @@ impl Books {
         }
     }
 
-    fn try_open(settings: &StoreSettings) -> Result<Self> {
+    fn try_open(
+        settings: &StoreSettings,
+        allowances: &[Arc<Allowance>],
+        now: Duration,
+    ) -> Result<Self> {
         let name = Uuid::now_v7().simple().to_string();
         let root = &settings.journal;
         let journal = Journal::open(root, &name, settings.journal_bytes_max)
@@ -62,14 +74,29 @@ impl Books {
         let journal = Arc::new(journal);
         let runtime = current_thread()?;
         let opened = runtime.block_on(Store::open(settings.url.expose()));
-        let store = match opened {
-            Ok(store) => Some(store),
+        let mut keeper = None;
+        let mut spent = None;
+        match opened {
+            Ok(store) => {
+                let keeper = keeper.insert(keeper_of(store.clone(), settings, &journal));
+                let read = async {
+                    // What others have left behind was spent, too.
+                    keeper.round().await?;
+                    Spent::read(&store, allowances, now).await
+                };
+                spent = Some(runtime.block_on(read).context("cannot read the books")?);
+            }
             Err(error @ StoreError::Open(_)) if !settings.is_file() => {
+                if let Some(budget) = allowances.iter().find(|allowance| is_budget(allowance)) {
+                    let name = &budget.name;
+                    return Err(error).with_context(|| {
+                        format!("cannot know what was spent of the budget `{name}`")
+                    });
+                }
                 report(&error);
-                None
             }
             Err(error) => return Err(error).context("cannot keep the books"),
-        };
+        }
         let (stop, stopped) = sync_channel(1);
         let keeping = Keeping {
             settings: settings.clone(),
@@ -78,9 +105,10 @@ impl Books {
         };
         let thread = thread::Builder::new()
             .name("books".to_owned())
-            .spawn(move || runtime.block_on(keeping.run(store)))?;
+            .spawn(move || runtime.block_on(keeping.run(keeper)))?;
         Ok(Self {
             journal,
+            spent,
             thread,
             stop,
         })
@@ -102,8 +130,7 @@ struct Keeping {
 }
 
 impl Keeping {
-    async fn run(self, mut store: Option<Store>) {
-        let mut keeper = None;
+    async fn run(self, mut keeper: Option<Keeper>) {
         let mut failures = 0_u32;
         loop {
             let pause = ROUND_EVERY
@@ -112,7 +139,7 @@ impl Keeping {
             // The thread is the books' alone: nothing else waits while it does.
             let is_last = self.stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout);
             self.journal.retry();
-            match self.round(&mut keeper, &mut store).await {
+            match self.round(&mut keeper).await {
                 Ok(()) => {
                     if std::mem::take(&mut failures) > 0 {
                         BooksInOrder.emit();
@@ -135,28 +162,31 @@ impl Keeping {
         }
     }
 
-    async fn round(
-        &self,
-        keeper: &mut Option<Keeper>,
-        store: &mut Option<Store>,
-    ) -> Result<(), StoreError> {
-        if keeper.is_none() {
-            let store = match store.take() {
-                Some(store) => store,
-                None => Store::open(self.settings.url.expose()).await?,
-            };
-            *keeper = Some(Keeper::new(
-                store,
-                self.settings.journal.clone(),
-                self.journal.folder().to_owned(),
-                Arc::clone(self.journal.state()),
-            ));
-        }
-        if let Some(keeper) = keeper {
-            keeper.round().await?;
-        }
+    async fn round(&self, keeper: &mut Option<Keeper>) -> Result<(), StoreError> {
+        let keeper = match keeper {
+            Some(keeper) => keeper,
+            None => {
+                let store = Store::open(self.settings.url.expose()).await?;
+                keeper.insert(keeper_of(store, &self.settings, &self.journal))
+            }
+        };
+        keeper.round().await?;
         Ok(())
     }
+}
+
+fn keeper_of(store: Store, settings: &StoreSettings, journal: &Arc<Journal>) -> Keeper {
+    Keeper::new(
+        store,
+        settings.journal.clone(),
+        journal.folder().to_owned(),
+        Arc::clone(journal.state()),
+    )
+}
+
+/// Whether an allowance must not be forgotten.
+fn is_budget(allowance: &Allowance) -> bool {
+    allowance.quantity == Quantity::Picodollars && allowance.then == Then::Refuse
 }
 
 /// Says why the books are behind. The addresses of databases hold passwords, which their errors do not repeat.

@@ -37,6 +37,9 @@ pub(super) struct Arguments {
     /// Of this key only.
     #[arg(long, value_name = "NAME")]
     key: Option<String>,
+    /// Of this team only.
+    #[arg(long, value_name = "NAME")]
+    team: Option<String>,
     /// Of this route only.
     #[arg(long, value_name = "NAME")]
     route: Option<String>,
@@ -52,6 +55,10 @@ enum By {
     Day,
     /// The caller's key.
     Key,
+    /// The team that the key belongs to.
+    Team,
+    /// The end user whom calls name.
+    User,
     /// The route.
     Route,
     /// The provider.
@@ -84,8 +91,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let query = UsageQuery {
         since_ms: arguments.since.map(milliseconds),
         until_ms: arguments.until.map(milliseconds),
-        key: arguments.key.clone(),
-        route: arguments.route.clone(),
+        of: [
+            (Dimension::Key, &arguments.key),
+            (Dimension::Team, &arguments.team),
+            (Dimension::Route, &arguments.route),
+        ]
+        .into_iter()
+        .filter_map(|(dimension, value)| Some((dimension, value.clone()?)))
+        .collect(),
+        made: false,
         by: arguments.by.iter().map(|by| by.dimension()).collect(),
     };
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -107,6 +121,8 @@ impl By {
         match self {
             Self::Day => Dimension::Day,
             Self::Key => Dimension::Key,
+            Self::Team => Dimension::Team,
+            Self::User => Dimension::User,
             Self::Route => Dimension::Route,
             Self::Provider => Dimension::Provider,
             Self::Model => Dimension::Model,
@@ -136,6 +152,10 @@ fn as_json(row: &UsageRow, by: &[Dimension]) -> Value {
     told.insert("output_tokens".to_owned(), json!(row.output));
     told.insert("cost_dollars".to_owned(), json!(row.cost));
     told.insert("calls_of_unknown_cost".to_owned(), json!(row.unknown));
+    told.insert(
+        "unknown_cost_at_most_dollars".to_owned(),
+        json!(row.at_most),
+    );
     Value::Object(told)
 }
 

@@ -30,6 +30,7 @@ pub(crate) fn rewrite(root: &mut Node, filler: &mut Filler<'_>, problems: &mut P
         taken: own.clone(),
         own,
         anonymous: Vec::new(),
+        limits: Vec::new(),
         names: HashMap::new(),
         ordinals: HashMap::new(),
         filler,
@@ -54,11 +55,12 @@ pub(crate) fn rewrite(root: &mut Node, filler: &mut Filler<'_>, problems: &mut P
         let route = rewriter.split(split, &rewritten);
         rewritten.add(route);
     }
-    let anonymous = rewriter.anonymous;
+    let (anonymous, limits) = (rewriter.anonymous, rewriter.limits);
     if is_mlflow {
         warn_unknown_sections(root, problems);
     }
     put_list(root, "providers", anonymous);
+    put_list(root, "limits", limits);
     if !rewritten.routes.is_empty() || routes.was_written {
         let span = routes.key_span.or(endpoints.key_span).unwrap_or(0..0);
         let list = Node::new(Content::List(rewritten.routes), span.clone());
@@ -72,6 +74,8 @@ struct Rewriter<'a, 'b> {
     own: HashSet<String>,
     /// Providers that endpoints describe without naming them.
     anonymous: Vec<Node>,
+    /// Limits of routes and endpoints.
+    limits: Vec<Node>,
     /// Their names, by kind and configuration: what makes one the same as another.
     names: HashMap<(String, Value), String>,
     /// The names of all providers.
@@ -206,23 +210,11 @@ fn warn_unknown_key<'a>(
         ));
 }
 
-/// Reports that a route or endpoint has a limit, which is not kept yet.
-fn drop_limit(node: &mut Node, problems: &mut Problems) {
-    if let Some(limit) = node.take("limit") {
-        problems
-            .warning(
-                limit.key_span,
-                "`limit` is not enforced yet: calls are not limited",
-            )
-            .help("remove it, or limit calls in front of the gateway");
-    }
-}
-
 impl Rewriter<'_, '_> {
     /// A route of our own form, which may still have a `limit`, and name a kind that needs no
     /// configuration instead of a provider.
     fn route(&mut self, mut route: Node) -> Node {
-        drop_limit(&mut route, self.problems);
+        self.take_limit(&mut route);
         if let Content::Map(entries) = &mut route.content {
             let model = entries.iter_mut().find(|entry| entry.key == "model");
             if let Some(entry) = model {
@@ -230,6 +222,41 @@ impl Rewriter<'_, '_> {
             }
         }
         route
+    }
+
+    /// A route's or endpoint's `limit` → one of our limits: so many calls in a time, for all callers of that route together.
+    fn take_limit(&mut self, node: &mut Node) {
+        let Some(mut limit) = node.take("limit") else {
+            return;
+        };
+        let Some(name) = node.value("name").cloned() else {
+            return; // reported where names are
+        };
+        let (calls, period) = (
+            limit.value.take("calls"),
+            limit.value.take("renewal_period"),
+        );
+        let (Some(calls), Some(period)) = (calls, period) else {
+            if !matches!(limit.value.content, Content::Null) {
+                self.problems
+                    .error(limit.key_span, "a limit says how many calls in which time")
+                    .help("write `limit: {calls: 60, renewal_period: minute}`");
+            }
+            return;
+        };
+        // MLflow reads `key` and makes no use of it.
+        for entry in limit.value.entries() {
+            warn_unknown_key(entry, ["calls", "renewal_period", "key"], self.problems);
+        }
+        let span = limit.key_span;
+        let map = || Node::new(Content::Map(Vec::new()), span.clone());
+        let (mut scope, mut ours) = (map(), map());
+        scope.push("route", span.clone(), name.clone());
+        ours.push("name", span.clone(), name);
+        ours.push("of", span.clone(), scope);
+        ours.push("requests", calls.key_span, calls.value);
+        ours.push("per", period.key_span, period.value);
+        self.limits.push(ours);
     }
 
     /// `provider: demo` needs no entry under `providers`.

@@ -4,6 +4,7 @@
 //! when there was none.
 
 mod addresses;
+mod allowances;
 mod credentials;
 mod keys;
 mod prices;
@@ -21,7 +22,8 @@ use std::{
 };
 
 use tollgate_domain::{
-    DirectUse, Key, KeyHash, Limits, LogContent, Prices, Provider, ProviderName, Route, RouteName,
+    Allowance, DirectUse, Key, KeyHash, Limits, LogContent, Prices, Provider, ProviderName, Route,
+    RouteName,
 };
 
 use super::{
@@ -56,6 +58,7 @@ pub(crate) struct Sections {
     pub(crate) routes: Vec<Arc<Route>>,
     pub(crate) routes_by_name: HashMap<RouteName, Arc<Route>>,
     pub(crate) keys: HashMap<KeyHash, Arc<Key>>,
+    pub(crate) allowances: Vec<Arc<Allowance>>,
     pub(crate) prices: Prices,
     pub(crate) direct_use: DirectUse,
     pub(crate) limits: Limits,
@@ -85,6 +88,8 @@ pub(crate) fn resolve(
     );
     let prices = prices::resolve(&file.prices, at.key("prices"), &providers, problems);
     let keys = keys::resolve(&file.keys, at.key("keys"), &routes, context, problems);
+    let store = store::resolve(&file.store, at.key("store"), context.folder, problems);
+    let allowances = allowances::resolve(file, at, &routes, &keys, store.as_ref(), problems);
     if file.routes.is_empty() && !file.direct_use && !problems.has_errors() {
         problems
             .warning(at.key("routes").key_span(), "there are no routes")
@@ -97,7 +102,6 @@ pub(crate) fn resolve(
         file.direct_use,
         problems,
     );
-    let store = store::resolve(&file.store, at.key("store"), context.folder, problems);
     Sections {
         server,
         store,
@@ -111,6 +115,7 @@ pub(crate) fn resolve(
         routes: routes.resolved,
         routes_by_name: routes.by_name,
         keys,
+        allowances,
         prices,
         direct_use: if file.direct_use {
             DirectUse::Allowed

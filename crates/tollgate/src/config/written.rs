@@ -5,6 +5,7 @@
 //! absent is `required` in the schema, which [`super::check`] holds the file against. Nothing that holds credentials
 //! is `Debug`.
 
+mod allowances;
 mod credentials;
 mod keys;
 mod prices;
@@ -21,6 +22,7 @@ use serde_json::Value;
 
 use super::units;
 
+pub(crate) use allowances::{Budget, Limit, Scope, Then};
 pub(crate) use credentials::{AuthAws, AuthEntra, AuthGoogle, AuthIbm, Aws, Entra, Google, Ibm};
 pub(crate) use keys::{Key, KeyRoutes};
 pub(crate) use prices::Price;
@@ -54,6 +56,10 @@ pub(crate) struct File {
     pub(crate) providers: Vec<Provider>,
     /// What clients may ask for by name.
     pub(crate) routes: Vec<Route>,
+    /// How much may be used, in a time or at once.
+    pub(crate) limits: Vec<Limit>,
+    /// How much money may be spent in a time.
+    pub(crate) budgets: Vec<Budget>,
     /// What models cost, where the prices that come with the program do not say so, or not what you pay.
     pub(crate) prices: Vec<Price>,
     /// Who may ask. Without keys, anyone who reaches the gateway may, and it serves loopback addresses only.

@@ -14,6 +14,7 @@ mod credentials;
 mod discretion;
 mod faults;
 mod gemini;
+mod limits;
 mod media;
 mod mlflow;
 mod ollama;

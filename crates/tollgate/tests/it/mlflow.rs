@@ -10,7 +10,7 @@ endpoints:
   - name: chat
     endpoint_type: llm/v1/chat
     model: {provider: openai, name: gpt-4o-mini, config: {openai_api_key: $MOCK_KEY, openai_api_base: "OPENAI/v1"}}
-    limit: {calls: 2, renewal_period: minute}
+    limit: {calls: 200, renewal_period: minute}
   - name: claude
     endpoint_type: llm/v1/chat
     model: {provider: anthropic, name: claude-sonnet-4-5, config: {anthropic_api_key: $MOCK_KEY, anthropic_api_base: "OPENAI"}}

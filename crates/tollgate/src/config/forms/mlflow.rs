@@ -4,7 +4,7 @@
 use serde_json::Number;
 use tollgate_upstream::providers::find;
 
-use super::{Rewriter, Rewritten, drop_limit, name_of, report_unknown_name, warn_unknown_key};
+use super::{Rewriter, Rewritten, name_of, report_unknown_name, warn_unknown_key};
 use crate::config::{
     diagnostics::{quoted, quoted_node},
     kinds,
@@ -74,7 +74,7 @@ impl Rewriter<'_, '_> {
         if !self.is_map(&endpoint, "an endpoint") {
             return None;
         }
-        drop_limit(&mut endpoint, self.problems);
+        self.take_limit(&mut endpoint);
         let type_key = match form {
             EndpointForm::Current if endpoint.entry("route_type").is_none() => "endpoint_type",
             EndpointForm::Current | EndpointForm::Before2_9 => "route_type",

@@ -41,6 +41,7 @@ pub(crate) fn resolve(
         };
         let key = Key {
             name: KeyName::new(written.name.as_deref().unwrap_or_default()),
+            team: written.team.as_deref().map(Arc::from),
             hash,
             routes: access,
             expires_at,

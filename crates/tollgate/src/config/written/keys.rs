@@ -10,6 +10,8 @@ use serde::Deserialize;
 pub(crate) struct Key {
     /// Whose it is; appears in logs.
     pub(crate) name: Option<String>,
+    /// The team that it belongs to, for limits, budgets and sums.
+    pub(crate) team: Option<String>,
     /// `sha256:` and 64 hex digits. The key itself is not kept.
     pub(crate) hash: Option<String>,
     /// The routes it opens. Default: `all`.

@@ -1,0 +1,287 @@
+//! Limits and budgets: who may use how much of what, in which time. Both are allowances; the data plane keeps count of them.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::{Span, Timestamp, ToSpan as _, Unit as TimeUnit, ZonedRound, tz::TimeZone};
+
+/// So much of something for somebody, in a time.
+#[derive(Clone, Debug)]
+pub struct Allowance {
+    /// Its own; it keeps its count over a change of the configuration under this name.
+    pub name: Arc<str>,
+    /// Whose calls it is for.
+    pub scope: Scope,
+    /// What is counted.
+    pub quantity: Quantity,
+    /// So much of it: a count, or picodollars.
+    pub most: u64,
+    /// In this time; `None` for what is only counted while it lasts.
+    pub window: Option<Window>,
+    /// What happens beyond.
+    pub then: Then,
+    /// Whether answers tell what is left.
+    pub is_told: bool,
+}
+
+/// Whose calls an allowance is for: all parts have to fit, and one that is left out fits every call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Callers' keys.
+    pub key: Option<Whose>,
+    /// The teams that keys belong to.
+    pub team: Option<Whose>,
+    /// Routes.
+    pub route: Option<Whose>,
+    /// The end users that calls name.
+    pub user: Option<Whose>,
+}
+
+/// One part of a scope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// This one.
+    Named(Arc<str>),
+    /// Everyone, each by itself.
+    Each,
+}
+
+/// What is known of a call, to find its allowances.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts<'a> {
+    /// The caller's key.
+    pub key: Option<&'a str>,
+    /// The key's team.
+    pub team: Option<&'a str>,
+    /// The route.
+    pub route: Option<&'a str>,
+    /// The end user.
+    pub user: Option<&'a str>,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// Calls.
+    Requests,
+    /// Tokens, in and out.
+    Tokens,
+    /// Tokens in.
+    InputTokens,
+    /// Tokens out.
+    OutputTokens,
+    /// Calls at the same time.
+    Concurrent,
+    /// Money.
+    Picodollars,
+}
+
+/// What happens beyond an allowance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Calls are refused.
+    Refuse,
+    /// It is told, once a window.
+    Warn,
+}
+
+/// A time that begins anew when it is over.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Window {
+    /// So long, counted from 1970-01-01 UTC.
+    Span(Duration),
+    /// A day, week (from Monday), month or year as people have it somewhere.
+    Calendar(CalendarUnit, TimeZone),
+}
+
+/// What people count time by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CalendarUnit {
+    /// From midnight.
+    Day,
+    /// From Monday.
+    Week,
+    /// From the first.
+    Month,
+    /// From the first of January.
+    Year,
+}
+
+/// Who is meant where a call does not say: a part of its own, so that nobody escapes by leaving it out.
+const NOBODY: &str = "-";
+
+impl Scope {
+    /// Whom of an allowance's scope a call belongs to; `None` where it is not for that call.
+    pub fn subject(&self, facts: &Facts<'_>) -> Option<String> {
+        let mut subject = String::new();
+        for (whose, fact) in [
+            (&self.key, facts.key),
+            (&self.team, facts.team),
+            (&self.route, facts.route),
+            (&self.user, facts.user),
+        ] {
+            match whose {
+                None => {}
+                Some(Whose::Named(name)) if fact == Some(name) => {}
+                Some(Whose::Named(_)) => return None,
+                Some(Whose::Each) => {
+                    if !subject.is_empty() {
+                        // No name has it, so that two pairs of names are never one.
+                        subject.push('\n');
+                    }
+                    subject.push_str(fact.unwrap_or(NOBODY));
+                }
+            }
+        }
+        Some(subject)
+    }
+}
+
+impl Quantity {
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Tokens => "tokens",
+            Self::InputTokens => "input tokens",
+            Self::OutputTokens => "output tokens",
+            Self::Concurrent => "concurrent calls",
+            Self::Picodollars => "dollars",
+        }
+    }
+}
+
+impl Window {
+    /// The beginning and the end of the window that a time is in; both, and the time, since 1970-01-01 UTC.
+    pub fn around(&self, now: Duration) -> (Duration, Duration) {
+        match self {
+            Self::Span(span) => {
+                let span = span.max(&Duration::from_millis(1)).as_millis();
+                let begin = now.as_millis() / span * span;
+                (milliseconds(begin), milliseconds(begin + span))
+            }
+            Self::Calendar(unit, zone) => {
+                calendar(*unit, zone, now).unwrap_or((Duration::ZERO, Duration::MAX))
+            }
+        }
+    }
+}
+
+fn milliseconds(count: u128) -> Duration {
+    Duration::from_millis(u64::try_from(count).unwrap_or(u64::MAX))
+}
+
+/// `None` for times that the calendar does not reach.
+fn calendar(unit: CalendarUnit, zone: &TimeZone, now: Duration) -> Option<(Duration, Duration)> {
+    let seconds = i64::try_from(now.as_secs()).ok()?;
+    let time = Timestamp::from_second(seconds).ok()?.to_zoned(zone.clone());
+    let down = ZonedRound::new()
+        .smallest(TimeUnit::Day)
+        .mode(jiff::RoundMode::Trunc);
+    let midnight = time.round(down).ok()?;
+    let (begin, span): (_, Span) = match unit {
+        CalendarUnit::Day => (midnight, 1.day()),
+        CalendarUnit::Week => {
+            let days = i64::from(midnight.weekday().to_monday_zero_offset());
+            (midnight.checked_sub(days.days()).ok()?, 1.week())
+        }
+        CalendarUnit::Month => (midnight.first_of_month().ok()?, 1.month()),
+        CalendarUnit::Year => (midnight.first_of_year().ok()?, 1.year()),
+    };
+    let end = begin.checked_add(span).ok()?;
+    let since_1970 = |time: &jiff::Zoned| Duration::try_from(time.timestamp().as_duration()).ok();
+    Some((since_1970(&begin)?, since_1970(&end)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str) -> Option<Whose> {
+        Some(Whose::Named(name.into()))
+    }
+
+    #[test]
+    fn a_scope_is_for_the_calls_that_fit_all_of_it() {
+        let facts = Facts {
+            key: Some("k"),
+            team: None,
+            route: Some("r"),
+            user: Some("u"),
+        };
+        let subject = |scope: Scope| scope.subject(&facts);
+        assert_eq!(subject(Scope::default()).as_deref(), Some(""));
+        let (key, route) = (named("k"), named("r"));
+        assert_eq!(
+            subject(Scope {
+                key: key.clone(),
+                route,
+                ..Scope::default()
+            })
+            .as_deref(),
+            Some("")
+        );
+        let route = named("other");
+        assert_eq!(
+            subject(Scope {
+                key,
+                route,
+                ..Scope::default()
+            }),
+            None
+        );
+        let (team, user) = (Some(Whose::Each), Some(Whose::Each));
+        assert_eq!(
+            subject(Scope {
+                team,
+                user,
+                ..Scope::default()
+            })
+            .as_deref(),
+            Some("-\nu")
+        );
+    }
+
+    fn around(window: &Window, time: &str) -> (String, String) {
+        let time: Timestamp = time.parse().unwrap();
+        let (begin, end) = window.around(Duration::try_from(time.as_duration()).unwrap());
+        let told = |time: Duration| {
+            let seconds = i64::try_from(time.as_secs()).unwrap();
+            Timestamp::from_second(seconds).unwrap().to_string()
+        };
+        (told(begin), told(end))
+    }
+
+    #[test]
+    fn windows_begin_where_people_expect_it() {
+        let pair = |begin: &str, end: &str| (begin.to_owned(), end.to_owned());
+        let minute = Window::Span(Duration::from_secs(60));
+        assert_eq!(
+            around(&minute, "2026-11-25T16:51:59Z"),
+            pair("2026-11-25T16:51:00Z", "2026-11-25T16:52:00Z")
+        );
+        let calendar = |unit, zone: &str| Window::Calendar(unit, TimeZone::get(zone).unwrap());
+        assert_eq!(
+            around(
+                &calendar(CalendarUnit::Month, "UTC"),
+                "2026-02-28T23:59:59Z"
+            ),
+            pair("2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z")
+        );
+        // A Wednesday; in Rome summer time is over.
+        assert_eq!(
+            around(
+                &calendar(CalendarUnit::Week, "Europe/Rome"),
+                "2026-11-25T16:51:59Z"
+            ),
+            pair("2026-11-22T23:00:00Z", "2026-11-29T23:00:00Z")
+        );
+        // The day on which summer time ends has 25 hours.
+        assert_eq!(
+            around(
+                &calendar(CalendarUnit::Day, "Europe/Rome"),
+                "2026-10-25T12:00:00Z"
+            ),
+            pair("2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z")
+        );
+    }
+}

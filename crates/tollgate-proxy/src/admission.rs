@@ -1,0 +1,283 @@
+//! The one door: every allowance that is for a call is asked at once, and all give or none does. What they give is a [`Permit`], which
+//! rides with the call's record and is settled when that closes, however the call ended.
+
+mod counters;
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tollgate_domain::{
+    Allowance, Cost, Facts, Picodollars, Price, Quantity, Snapshot, Then, Usage,
+};
+use tollgate_telemetry::{CallRecord, Outcome, events::AllowanceReached};
+use tollgate_upstream::Lane;
+
+pub use counters::Counters;
+pub(crate) use counters::Shortage;
+use counters::{Ask, Hold};
+
+use crate::{picture::header_value, question::Question, refusal::Refusal};
+
+/// Output tokens that are reserved where neither the call nor the catalogue bounds them.
+const OUTPUT_TOKENS_ASSUMED: u64 = 16_384;
+
+/// Input tokens at most, where the catalogue does not say what the model takes.
+const INPUT_TOKENS_ASSUMED_MAX: u64 = 1_000_000;
+
+/// Bytes that a provider may have sent when its client leaves, beyond those that have gone out.
+const UNDER_WAY_BYTES_MAX: u64 = 64 << 10;
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const BUDGET: HeaderName = HeaderName::from_static("x-tollgate-budget-remaining");
+
+/// The most that a call can use. No text has more tokens than bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Most {
+    input: u64,
+    output: u64,
+    /// `None` where a model that may be asked has no price.
+    cost: Option<Picodollars>,
+}
+
+/// What allowances gave a call. Dropped without being settled, it gives everything back.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    counters: Arc<Counters>,
+    holds: Vec<Hold>,
+}
+
+/// The most that a call can have used whose provider did not say it, in tokens. No text has more of them than bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UsedAtMost {
+    pub(crate) input: u64,
+    pub(crate) output: u64,
+}
+
+/// Asks every allowance that is for a call. `now` is the time since 1970-01-01 UTC.
+///
+/// # Errors
+/// When one of them has not enough left; then nothing is taken of any.
+pub(crate) fn enter(
+    counters: &Arc<Counters>,
+    snapshot: &Snapshot,
+    facts: &Facts<'_>,
+    question: &Question,
+    plan: &[Arc<Lane>],
+    now: Duration,
+) -> Result<Option<Permit>, Refusal> {
+    let mut asks: Vec<Ask<'_>> = Vec::new();
+    let mut most = None;
+    for allowance in &snapshot.allowances {
+        let Some(subject) = allowance.scope.subject(facts) else {
+            continue;
+        };
+        let most = most.get_or_insert_with(|| Most::of(question, plan));
+        let amount = most.amount(allowance.quantity);
+        if amount.is_none() && allowance.then == Then::Refuse {
+            return Err(Refusal::Unpriced {
+                budget: allowance.name.to_string(),
+            });
+        }
+        asks.push(Ask {
+            allowance,
+            subject,
+            amount: amount.unwrap_or_default(),
+        });
+    }
+    if asks.is_empty() {
+        return Ok(None);
+    }
+    match counters.take(asks, now) {
+        Ok(holds) => Ok(Some(Permit {
+            counters: Arc::clone(counters),
+            holds,
+        })),
+        Err(shortage) => Err(Refusal::AllowanceReached(shortage)),
+    }
+}
+
+// === impl Most ===
+
+impl Most {
+    fn of(question: &Question, plan: &[Arc<Lane>]) -> Self {
+        let bytes = question.body().len() as u64;
+        let choices = question.head.choices.unwrap_or(1).max(1);
+        let mut most = Self {
+            cost: Some(Picodollars::ZERO),
+            ..Self::default()
+        };
+        for lane in plan {
+            let price = lane.price();
+            let bound = |bound: fn(&Price) -> Option<u64>, otherwise| {
+                price.and_then(|price| bound(price)).unwrap_or(otherwise)
+            };
+            let input = bytes.min(bound(Price::input_max, INPUT_TOKENS_ASSUMED_MAX));
+            let asked = question.head.max_tokens;
+            let output = asked
+                .unwrap_or_else(|| bound(Price::output_max, OUTPUT_TOKENS_ASSUMED))
+                .saturating_mul(choices);
+            let cost = price.and_then(|price| price.most(input, output));
+            most = Self {
+                input: most.input.max(input),
+                output: most.output.max(output),
+                cost: most.cost.and_then(|most| Some(most.max(cost?))),
+            };
+        }
+        most
+    }
+
+    /// What is to be reserved of a quantity; `None` where that is not known.
+    fn amount(&self, quantity: Quantity) -> Option<u64> {
+        match quantity {
+            Quantity::Requests | Quantity::Concurrent => Some(1),
+            Quantity::Tokens => Some(self.input.saturating_add(self.output)),
+            Quantity::InputTokens => Some(self.input),
+            Quantity::OutputTokens => Some(self.output),
+            Quantity::Picodollars => self.cost.map(Picodollars::as_u64),
+        }
+    }
+}
+
+// === impl Permit ===
+
+impl Permit {
+    /// Takes what the call really used, and gives the rest back.
+    pub(crate) fn settle(mut self, record: &CallRecord, most: UsedAtMost) {
+        let now = record.came_at + record.duration;
+        for hold in std::mem::take(&mut self.holds) {
+            let used = used(&hold, record, most);
+            if let Some(reached) = self.counters.settle(&hold, used, now) {
+                AllowanceReached {
+                    name: &hold.allowance.name,
+                    subject: &hold.subject,
+                    quantity: hold.allowance.quantity.as_str(),
+                    used: &amount_text(&hold.allowance, reached),
+                    most: &amount_text(&hold.allowance, hold.allowance.most.into()),
+                }
+                .emit();
+            }
+        }
+    }
+
+    /// Headers that tell what is left.
+    pub(crate) fn tell(&self, headers: &mut HeaderMap, now: Duration) {
+        let mut policies = Vec::new();
+        let mut left = Vec::new();
+        for hold in &self.holds {
+            let allowance = &hold.allowance;
+            let remaining = self.counters.remaining(hold);
+            let Some(window) = &allowance.window else {
+                continue;
+            };
+            if allowance.quantity == Quantity::Picodollars {
+                if allowance.is_told {
+                    let dollars = Picodollars::new(remaining);
+                    headers.append(
+                        BUDGET,
+                        header_value(&format!("{}={dollars}", allowance.name)),
+                    );
+                }
+                continue;
+            }
+            if !allowance.is_told {
+                continue;
+            }
+            let (begin, end) = window.around(now);
+            let (length, rest) = (end.saturating_sub(begin), end.saturating_sub(now));
+            let most = allowance.most;
+            policies.push(format!(
+                "\"{}\";q={most};w={}",
+                allowance.name,
+                length.as_secs()
+            ));
+            left.push(format!(
+                "\"{}\";r={remaining};t={}",
+                allowance.name,
+                rest.as_secs() + 1
+            ));
+        }
+        if !policies.is_empty() {
+            headers.insert(RATE_LIMIT_POLICY, list(&policies));
+            headers.insert(RATE_LIMIT, list(&left));
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        for hold in &self.holds {
+            self.counters.give_back(hold);
+        }
+    }
+}
+
+fn list(items: &[String]) -> HeaderValue {
+    header_value(&items.join(", "))
+}
+
+// === impl UsedAtMost ===
+
+impl UsedAtMost {
+    /// What a call can have used, by what has come and gone. `price` is that of the model that was asked last.
+    pub(crate) fn of(record: &CallRecord, body_bytes: u64, price: Option<&Price>) -> Self {
+        let bound = |bound: fn(&Price) -> Option<u64>, otherwise| {
+            price.and_then(bound).unwrap_or(otherwise)
+        };
+        let input_max = bound(Price::input_max, INPUT_TOKENS_ASSUMED_MAX);
+        let told = record.usage.output_total().unwrap_or_default();
+        let output = if record.streamed {
+            record.response_bytes.saturating_add(UNDER_WAY_BYTES_MAX)
+        } else {
+            // It goes on to its end, whoever waits for it.
+            let asked = record.params.max_tokens;
+            asked.unwrap_or_else(|| bound(Price::output_max, OUTPUT_TOKENS_ASSUMED))
+        };
+        let input = record.usage.input_total();
+        Self {
+            input: input.unwrap_or(body_bytes.min(input_max)),
+            output: output.max(told),
+        }
+    }
+}
+
+/// What a call used of an allowance in the end. Where the provider did not say, it is the most that it can have been.
+fn used(hold: &Hold, record: &CallRecord, most: UsedAtMost) -> u64 {
+    let usage = &record.usage;
+    let is_told = *usage != Usage::default();
+    let is_refused = matches!(record.outcome, Outcome::Refused | Outcome::ProviderError);
+    let (input, output) = match record.outcome {
+        _ if record.target.is_none() || is_refused && !is_told => (0, 0),
+        Outcome::Cut | Outcome::ClientGone => (most.input, most.output),
+        _ if !is_told => (most.input, most.output),
+        _ => (
+            usage.input_total().unwrap_or_default(),
+            usage.output_total().unwrap_or_default(),
+        ),
+    };
+    match hold.allowance.quantity {
+        // A provider that was asked was asked, whatever it said.
+        Quantity::Requests => u64::from(record.outcome != Outcome::Refused),
+        Quantity::Concurrent => 0,
+        Quantity::InputTokens => input,
+        Quantity::OutputTokens => output,
+        Quantity::Tokens => input.saturating_add(output),
+        Quantity::Picodollars => match record.cost {
+            Some(Cost::Known(cost) | Cost::AtMost(cost)) => cost.as_u64(),
+            // There was no such price when it was let in: what was reserved is all that is known.
+            Some(Cost::Unpriced) => hold.amount,
+            None => 0,
+        },
+    }
+}
+
+/// An amount for people.
+pub(crate) fn amount_text(allowance: &Allowance, amount: u128) -> String {
+    match allowance.quantity {
+        Quantity::Picodollars => {
+            let amount = u64::try_from(amount).unwrap_or(u64::MAX);
+            format!("${}", Picodollars::new(amount))
+        }
+        _ => amount.to_string(),
+    }
+}

@@ -1,0 +1,369 @@
+//! Counts of allowances: what was used in the window that is now, and what is reserved by calls under way.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tollgate_domain::{Allowance, Then};
+
+/// Counts that are kept; what comes beyond is counted together.
+const COUNTS_MAX: usize = 100_000;
+
+/// Whom counts belong to that find no place.
+const OTHERS: &str = "(others)";
+
+type Counts = HashMap<(Arc<str>, Arc<str>), Count>;
+
+/// All counts of a process. Workers share them: an allowance is one, whoever carries the call.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// By the allowance's name and the subject.
+    counts: Mutex<Counts>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    /// The window's end, since 1970-01-01 UTC.
+    end: Duration,
+    /// What was used in it.
+    used: u128,
+    /// What calls under way may still use.
+    reserved: u128,
+    /// Calls under way.
+    holds: u32,
+    /// It was told that it is used up.
+    is_told: bool,
+}
+
+/// What a call wants of an allowance.
+#[derive(Debug)]
+pub(super) struct Ask<'a> {
+    pub(super) allowance: &'a Arc<Allowance>,
+    pub(super) subject: String,
+    pub(super) amount: u64,
+}
+
+/// What a call has of an allowance.
+#[derive(Debug)]
+pub(super) struct Hold {
+    pub(super) allowance: Arc<Allowance>,
+    pub(super) subject: Arc<str>,
+    /// What is reserved.
+    pub(super) amount: u64,
+}
+
+/// Why a call was not let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shortage {
+    /// The allowance's name.
+    pub(crate) name: String,
+    /// Whom it is for, where it is for several.
+    pub(crate) subject: String,
+    /// What is counted.
+    pub(crate) quantity: &'static str,
+    /// So much is allowed, was used, is reserved by calls under way, and was asked for; for people.
+    pub(crate) most: String,
+    pub(crate) used: String,
+    pub(crate) reserved: String,
+    pub(crate) asked: String,
+    /// Until there may be room again.
+    pub(crate) wait: Duration,
+    /// It is money that is short.
+    pub(crate) is_budget: bool,
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_budget { "budget" } else { "limit" };
+        write!(f, "the {kind} `{}` ", self.name)?;
+        if !self.subject.is_empty() {
+            write!(f, "of {} ", self.subject)?;
+        }
+        let quantity = if self.is_budget {
+            String::new()
+        } else {
+            format!(" {}", self.quantity)
+        };
+        write!(
+            f,
+            "allows {}{quantity}; {} are used, {} are reserved by calls under way, and this call may need {}",
+            self.most, self.used, self.reserved, self.asked
+        )
+    }
+}
+
+impl Counters {
+    /// Takes what is asked of every allowance, or nothing of any.
+    pub(super) fn take(
+        &self,
+        asks: Vec<Ask<'_>>,
+        now: Duration,
+    ) -> Result<Vec<Hold>, Box<Shortage>> {
+        let mut counts = self.counts();
+        let mut holds = Vec::with_capacity(asks.len());
+        for ask in asks {
+            let subject = place(&mut counts, &ask, now);
+            let key = (Arc::clone(&ask.allowance.name), Arc::clone(&subject));
+            let count = counts.entry(key).or_default();
+            count.roll(ask.allowance, now);
+            let most = u128::from(ask.allowance.most);
+            let wanted = count.used + count.reserved + u128::from(ask.amount);
+            if wanted > most && ask.allowance.then == Then::Refuse {
+                let shortage = count.shortage(&ask, &subject, now);
+                // What was taken so far goes back: all give, or none does.
+                for hold in &holds {
+                    give_back(&mut counts, hold);
+                }
+                return Err(Box::new(shortage));
+            }
+            count.reserved += u128::from(ask.amount);
+            count.holds += 1;
+            holds.push(Hold {
+                allowance: Arc::clone(ask.allowance),
+                subject,
+                amount: ask.amount,
+            });
+        }
+        Ok(holds)
+    }
+
+    /// Takes what was used of what is held. Gives all that was used where that is now beyond what is allowed, once a window.
+    pub(super) fn settle(&self, hold: &Hold, used: u64, now: Duration) -> Option<u128> {
+        let mut counts = self.counts();
+        give_back(&mut counts, hold);
+        let count = counts.get_mut(&key(hold))?;
+        count.roll(&hold.allowance, now);
+        count.used += u128::from(used);
+        let is_reached = count.used >= u128::from(hold.allowance.most)
+            && hold.allowance.then == Then::Warn
+            && !std::mem::replace(&mut count.is_told, true);
+        if count.used < u128::from(hold.allowance.most) {
+            count.is_told = false;
+        }
+        is_reached.then_some(count.used)
+    }
+
+    /// Gives back what is held.
+    pub(super) fn give_back(&self, hold: &Hold) {
+        give_back(&mut self.counts(), hold);
+    }
+
+    /// What is left, calls under way apart.
+    pub(super) fn remaining(&self, hold: &Hold) -> u64 {
+        let counts = self.counts();
+        let taken = counts
+            .get(&key(hold))
+            .map_or(0, |count| count.used + count.reserved);
+        u64::try_from(u128::from(hold.allowance.most).saturating_sub(taken)).unwrap_or(u64::MAX)
+    }
+
+    /// Takes over what the books say was used in the window that is now.
+    pub fn set_used(&self, allowance: &Allowance, subject: &str, used: u128, now: Duration) {
+        let mut counts = self.counts();
+        let key = (Arc::clone(&allowance.name), Arc::from(subject));
+        let count = counts.entry(key).or_default();
+        count.roll(allowance, now);
+        count.used = used;
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a subject is counted: by itself, while there is room.
+fn place(counts: &mut Counts, ask: &Ask<'_>, now: Duration) -> Arc<str> {
+    let subject: Arc<str> = ask.subject.as_str().into();
+    let key = (Arc::clone(&ask.allowance.name), Arc::clone(&subject));
+    if counts.len() < COUNTS_MAX || counts.contains_key(&key) {
+        return subject;
+    }
+    counts.retain(|_, count| count.holds > 0 || count.end > now);
+    if counts.len() < COUNTS_MAX {
+        subject
+    } else {
+        OTHERS.into()
+    }
+}
+
+fn key(hold: &Hold) -> (Arc<str>, Arc<str>) {
+    (Arc::clone(&hold.allowance.name), Arc::clone(&hold.subject))
+}
+
+fn give_back(counts: &mut Counts, hold: &Hold) {
+    if let Some(count) = counts.get_mut(&key(hold)) {
+        count.reserved = count.reserved.saturating_sub(hold.amount.into());
+        count.holds = count.holds.saturating_sub(1);
+    }
+}
+
+impl Count {
+    /// Begins a new window where the last one is over. What is reserved stays: it may be used in the new one.
+    fn roll(&mut self, allowance: &Allowance, now: Duration) {
+        let Some(window) = &allowance.window else {
+            return;
+        };
+        if now >= self.end {
+            (_, self.end) = window.around(now);
+            self.used = 0;
+            self.is_told = false;
+        }
+    }
+
+    fn shortage(&self, ask: &Ask<'_>, subject: &str, now: Duration) -> Shortage {
+        let allowance = ask.allowance;
+        let text = |amount: u128| super::amount_text(allowance, amount);
+        let alone = self.used + u128::from(ask.amount);
+        let wait = if allowance.window.is_none() || alone <= u128::from(allowance.most) {
+            // Only calls under way are in the way.
+            Duration::from_secs(1)
+        } else {
+            self.end.saturating_sub(now)
+        };
+        Shortage {
+            name: allowance.name.to_string(),
+            subject: subject.replace('\n', ", "),
+            quantity: allowance.quantity.as_str(),
+            most: text(allowance.most.into()),
+            used: text(self.used),
+            reserved: text(self.reserved),
+            asked: text(ask.amount.into()),
+            wait,
+            is_budget: allowance.quantity == tollgate_domain::Quantity::Picodollars,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tollgate_domain::{Quantity, Scope, Window};
+
+    use super::*;
+
+    fn allowance(name: &str, most: u64, window: Option<u64>) -> Arc<Allowance> {
+        Arc::new(Allowance {
+            name: name.into(),
+            scope: Scope::default(),
+            quantity: Quantity::Tokens,
+            most,
+            window: window.map(|seconds| Window::Span(Duration::from_secs(seconds))),
+            then: Then::Refuse,
+            is_told: true,
+        })
+    }
+
+    fn ask(allowance: &Arc<Allowance>, amount: u64) -> Ask<'_> {
+        Ask {
+            allowance,
+            subject: String::new(),
+            amount,
+        }
+    }
+
+    const NOW: Duration = Duration::from_secs(1_000_000);
+
+    #[test]
+    fn all_give_or_none_does() {
+        let counters = Counters::default();
+        let (wide, narrow) = (
+            allowance("wide", 100, Some(60)),
+            allowance("narrow", 10, Some(60)),
+        );
+        let hold = counters
+            .take(vec![ask(&wide, 5), ask(&narrow, 5)], NOW)
+            .unwrap();
+        let shortage = counters
+            .take(vec![ask(&wide, 6), ask(&narrow, 6)], NOW)
+            .unwrap_err();
+        assert_eq!(shortage.name, "narrow");
+        assert_eq!(
+            (
+                shortage.used.as_str(),
+                shortage.reserved.as_str(),
+                shortage.asked.as_str()
+            ),
+            ("0", "5", "6")
+        );
+        assert_eq!(
+            shortage.wait,
+            Duration::from_secs(1),
+            "calls under way are in the way"
+        );
+        assert_eq!(
+            (counters.remaining(&hold[0]), counters.remaining(&hold[1])),
+            (95, 5)
+        );
+        for hold in &hold {
+            counters.settle(hold, 10, NOW);
+        }
+        let shortage = counters.take(vec![ask(&narrow, 1)], NOW).unwrap_err();
+        assert!(shortage.wait > Duration::from_secs(1) && shortage.wait <= Duration::from_secs(60));
+        let later = NOW + Duration::from_secs(60);
+        assert!(counters.take(vec![ask(&narrow, 10)], later).is_ok());
+    }
+
+    #[test]
+    fn what_is_reserved_is_still_reserved_in_the_next_window() {
+        let counters = Counters::default();
+        let narrow = allowance("narrow", 10, Some(60));
+        let hold = counters.take(vec![ask(&narrow, 8)], NOW).unwrap();
+        let later = NOW + Duration::from_secs(60);
+        assert!(counters.take(vec![ask(&narrow, 3)], later).is_err());
+        counters.settle(&hold[0], 2, later);
+        assert_eq!(counters.remaining(&hold[0]), 8);
+    }
+
+    #[test]
+    fn a_warning_is_told_once_a_window() {
+        let counters = Counters::default();
+        let soft = Arc::new(Allowance {
+            then: Then::Warn,
+            ..(*allowance("soft", 10, Some(60))).clone()
+        });
+        let mut told = Vec::new();
+        for now in [NOW, NOW, NOW, NOW + Duration::from_secs(60)] {
+            let hold = counters.take(vec![ask(&soft, 6)], now).unwrap();
+            told.push(counters.settle(&hold[0], 6, now));
+        }
+        assert_eq!(told, [None, Some(12), None, None]);
+    }
+
+    #[test]
+    fn what_the_books_say_is_used() {
+        let counters = Counters::default();
+        let narrow = allowance("narrow", 10, Some(60));
+        counters.set_used(&narrow, "", 9, NOW);
+        assert!(counters.take(vec![ask(&narrow, 2)], NOW).is_err());
+        assert!(counters.take(vec![ask(&narrow, 1)], NOW).is_ok());
+    }
+
+    proptest! {
+        /// Whatever calls reserve and use, never more is used than allowed, as long as none uses more than it reserved.
+        #[test]
+        fn no_allowance_is_overrun(calls in prop::collection::vec((1_u64..50, 0_u64..50, any::<bool>()), 1..60)) {
+            let counters = Counters::default();
+            let narrow = allowance("narrow", 200, Some(1_000_000_000));
+            let (mut used, mut open) = (0, Vec::new());
+            for (amount, share, settles) in calls {
+                if let Ok(mut holds) = counters.take(vec![ask(&narrow, amount)], NOW) {
+                    open.push((holds.remove(0), share.min(amount)));
+                }
+                if settles && let Some((hold, share)) = open.pop() {
+                    counters.settle(&hold, share, NOW);
+                    used += share;
+                }
+                let held: u64 = open.iter().map(|(hold, _)| hold.amount).sum();
+                prop_assert!(used + held <= 200);
+            }
+            for (hold, _) in &open {
+                counters.give_back(hold);
+            }
+            let hold = counters.take(vec![ask(&narrow, 200 - used)], NOW).unwrap();
+            prop_assert_eq!(counters.remaining(&hold[0]), 0);
+        }
+    }
+}

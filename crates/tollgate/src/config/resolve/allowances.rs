@@ -1,0 +1,276 @@
+//! Limits and budgets: what is counted, for whom, in which time.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::tz::TimeZone;
+use tollgate_domain::{
+    Allowance, CalendarUnit, Key, KeyHash, Picodollars, Quantity, Scope, Then, Whose, Window,
+};
+
+use super::routes::Routes;
+use crate::config::{
+    StoreSettings,
+    diagnostics::{self, Problems, quoted, quoted_node},
+    tree::At,
+    units,
+    written::{self, File},
+};
+
+/// Everyone, each by itself.
+const EACH: &str = "each";
+
+/// Resolves the lists of limits and of budgets.
+pub(crate) fn resolve(
+    file: &File,
+    at: At<'_>,
+    routes: &Routes,
+    keys: &HashMap<KeyHash, Arc<Key>>,
+    store: Option<&StoreSettings>,
+    problems: &mut Problems,
+) -> Vec<Arc<Allowance>> {
+    let mut names = HashSet::new();
+    let mut resolver = Resolver {
+        known_keys: keys.values().map(|key| key.name.as_str()).collect(),
+        known_teams: keys
+            .values()
+            .filter_map(|key| key.team.as_deref())
+            .collect(),
+        routes,
+        problems,
+    };
+    let mut allowances = Vec::new();
+    for (index, limit) in file.limits.iter().enumerate() {
+        let at = at.key("limits").item(index);
+        resolver.report_name(limit.name.as_deref(), &mut names, at);
+        allowances.extend(resolver.limit(limit, at));
+    }
+    for (index, budget) in file.budgets.iter().enumerate() {
+        let at = at.key("budgets").item(index);
+        resolver.report_name(budget.name.as_deref(), &mut names, at);
+        allowances.extend(resolver.budget(budget, at));
+        if store.is_none() {
+            resolver
+                .problems
+                .error(at.span(), "a budget needs books")
+                .help(
+                    "after a restart nobody would know what was spent: take `store.url: none` out",
+                );
+        }
+    }
+    allowances
+}
+
+struct Resolver<'a, 'p> {
+    known_keys: HashSet<&'a str>,
+    known_teams: HashSet<&'a str>,
+    routes: &'a Routes,
+    problems: &'p mut Problems,
+}
+
+impl Resolver<'_, '_> {
+    fn report_name(&mut self, name: Option<&str>, names: &mut HashSet<String>, at: At<'_>) {
+        let Some(name) = name else { return };
+        let at = at.key("name");
+        if name.trim().is_empty() {
+            self.problems.error(at.span(), "the name is empty");
+        } else if !names.insert(name.to_owned()) {
+            self.problems
+                .error(
+                    at.span(),
+                    format!("another limit or budget is named {}", quoted(name)),
+                )
+                .help("counts are kept by name: give each a name of its own");
+        }
+    }
+
+    fn limit(&mut self, written: &written::Limit, at: At<'_>) -> Option<Arc<Allowance>> {
+        let amounts = [
+            ("requests", Quantity::Requests, written.requests),
+            ("tokens", Quantity::Tokens, written.tokens),
+            ("input_tokens", Quantity::InputTokens, written.input_tokens),
+            (
+                "output_tokens",
+                Quantity::OutputTokens,
+                written.output_tokens,
+            ),
+            ("concurrent", Quantity::Concurrent, written.concurrent),
+        ];
+        let mut given = amounts
+            .into_iter()
+            .filter_map(|(word, quantity, amount)| Some((word, quantity, amount?)));
+        let (Some((word, quantity, most)), None) = (given.next(), given.next()) else {
+            self.problems
+                .error(at.span(), "a limit is on one thing")
+                .help("give one of `requests`, `tokens`, `input_tokens`, `output_tokens`, `concurrent`");
+            return None;
+        };
+        let window = self.window(written.per.as_deref(), written.time_zone.as_deref(), at)?;
+        if window.is_some() == (quantity == Quantity::Concurrent) {
+            let problem = self.problems.error(
+                at.span(),
+                if window.is_some() {
+                    "calls at the same time have no time".to_owned()
+                } else {
+                    format!("`{word}` are counted in a time")
+                },
+            );
+            problem.help(if window.is_some() {
+                "take `per` out"
+            } else {
+                "give `per`, such as `minute`"
+            });
+            return None;
+        }
+        Some(Arc::new(Allowance {
+            name: written.name.as_deref()?.into(),
+            scope: self.scope(written.of.as_ref(), at.key("of")),
+            quantity,
+            most,
+            window,
+            then: then(written.then),
+            is_told: written.tell.unwrap_or(true),
+        }))
+    }
+
+    fn budget(&mut self, written: &written::Budget, at: At<'_>) -> Option<Arc<Allowance>> {
+        let dollars = written.dollars?.to_string();
+        let Ok(most) = dollars.parse::<Picodollars>() else {
+            self.problems
+                .error(at.key("dollars").span(), "this is no amount of money")
+                .help("write dollars, such as `250` or `12.5`; some 18 million at most");
+            return None;
+        };
+        let window = self.window(written.per.as_deref(), written.time_zone.as_deref(), at)?;
+        Some(Arc::new(Allowance {
+            name: written.name.as_deref()?.into(),
+            scope: self.scope(written.of.as_ref(), at.key("of")),
+            quantity: Quantity::Picodollars,
+            most: most.as_u64(),
+            window: Some(window?),
+            then: then(written.then),
+            is_told: written.tell.unwrap_or(false),
+        }))
+    }
+
+    /// `Some(None)` where no time is given, `None` where a mistake in it was reported.
+    fn window(
+        &mut self,
+        per: Option<&str>,
+        zone: Option<&str>,
+        at: At<'_>,
+    ) -> Option<Option<Window>> {
+        let Some(per) = per.map(str::trim) else {
+            return Some(None);
+        };
+        let unit = match per {
+            "day" => Some(CalendarUnit::Day),
+            "week" => Some(CalendarUnit::Week),
+            "month" => Some(CalendarUnit::Month),
+            "year" => Some(CalendarUnit::Year),
+            _ => None,
+        };
+        if let Some(unit) = unit {
+            let zone = match zone {
+                None => TimeZone::UTC,
+                Some(zone) => self.zone(zone, at.key("time_zone"))?,
+            };
+            return Some(Some(Window::Calendar(unit, zone)));
+        }
+        if zone.is_some() {
+            let at = at.key("time_zone");
+            self.problems
+                .error(
+                    at.span(),
+                    "only days, weeks, months and years begin somewhere",
+                )
+                .help("take `time_zone` out, or say `per: day`, `week`, `month` or `year`");
+            return None;
+        }
+        let span = match per {
+            "second" => Some(Duration::from_secs(1)),
+            "minute" => Some(Duration::from_secs(60)),
+            "hour" => Some(Duration::from_secs(3600)),
+            other => units::duration(other).filter(|span| !span.is_zero()),
+        };
+        if span.is_none() {
+            let at = at.key("per");
+            self.problems
+                .error(at.span(), format!("{} is no time", quoted_node(at.node())))
+                .help("write `second`, `minute`, `hour`, `day`, `week`, `month`, `year`, or a time such as `10m`");
+        }
+        Some(Some(Window::Span(span?)))
+    }
+
+    fn zone(&mut self, name: &str, at: At<'_>) -> Option<TimeZone> {
+        let zone = TimeZone::get(name);
+        if zone.is_err() {
+            self.problems
+                .error(at.span(), format!("{} is no time zone that is known here", quoted(name)))
+                .help("write a name such as `Europe/Rome`; on a small system the package `tzdata` may be missing");
+        }
+        zone.ok()
+    }
+
+    fn scope(&mut self, written: Option<&written::Scope>, at: At<'_>) -> Scope {
+        let Some(written) = written else {
+            return Scope::default();
+        };
+        if let Some(key) = written.key.as_deref().filter(|key| *key != EACH)
+            && !self.known_keys.contains(key)
+        {
+            let known = self.known_keys.iter().copied();
+            let help = diagnostics::suggestion(key, known, "the keys");
+            self.report_unknown("key", at.key("key"), help);
+        }
+        if let Some(team) = written.team.as_deref().filter(|team| *team != EACH)
+            && !self.known_teams.contains(team)
+        {
+            let known = self.known_teams.iter().copied();
+            let help = diagnostics::suggestion(team, known, "the keys' teams");
+            self.report_unknown("team", at.key("team"), help);
+        }
+        let route = written.route.as_deref().map(|route| {
+            // An alias stands for its route.
+            let known = self.routes.names.get(route);
+            if route != EACH && known.is_none() {
+                let known = self.routes.names.keys().map(String::as_str);
+                let help = diagnostics::suggestion(route, known, "the routes");
+                self.report_unknown("route", at.key("route"), help);
+            }
+            known.map_or(route, |name| name.as_str())
+        });
+        let whose = |name: Option<&str>| {
+            name.map(|name| match name {
+                EACH => Whose::Each,
+                name => Whose::Named(name.into()),
+            })
+        };
+        Scope {
+            key: whose(written.key.as_deref()),
+            team: whose(written.team.as_deref()),
+            route: whose(route),
+            user: whose(written.user.as_deref()),
+        }
+    }
+
+    fn report_unknown(&mut self, what: &str, at: At<'_>, help: String) {
+        self.problems
+            .error(
+                at.span(),
+                format!("there is no {what} named {}", quoted_node(at.node())),
+            )
+            .help(help)
+            .help("`each` stands for everyone, each by itself");
+    }
+}
+
+fn then(written: Option<written::Then>) -> Then {
+    match written {
+        Some(written::Then::Warn) => Then::Warn,
+        Some(written::Then::Refuse) | None => Then::Refuse,
+    }
+}

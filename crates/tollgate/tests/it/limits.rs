@@ -1,0 +1,374 @@
+//! Limits and budgets: never overrun, whoever comes at once, and nothing left reserved whatever becomes of calls.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::{task::JoinSet, time::sleep};
+use tollgate_testkit::{Ending, Reply, ScriptedProvider, TestGateway, client};
+
+use crate::stage::{chat, chat_stream, gateway, openai_answer, openai_events, program};
+
+const PROVIDER: &str = r#"
+providers:
+  - {name: openai, type: openai, base_url: "OPENAI/v1", api_key: sk-up}
+routes:
+  - {name: chat, retries: {per_target: 0}, model: {provider: openai, name: gpt-4o}}
+  - {name: other, retries: {per_target: 0}, model: {provider: openai, name: gpt-4o}}
+  - {name: unknown, retries: {per_target: 0}, model: {provider: openai, name: brand-new}}
+"#;
+
+/// A call that uses 12 tokens in (4 of them cached) and 7 out, for 0.000095 dollars, and can use some 60 in and 10 out.
+fn small(model: &str) -> Value {
+    let mut call = chat(model);
+    call["max_tokens"] = json!(10);
+    call
+}
+
+async fn answers() -> ScriptedProvider {
+    ScriptedProvider::start(|request| {
+        if request.json()["stream"] == true {
+            Reply::stream(openai_events(&["Hello"]))
+        } else {
+            Reply::json(200, &openai_answer("Hello"))
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn requests_are_limited_and_told() {
+    let provider = answers().await;
+    let configuration = format!(
+        "limits:\n  - {{name: fair, of: {{route: chat}}, requests: 2, per: hour}}\n{PROVIDER}"
+    );
+    let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
+    let first = gateway.post("/v1/chat/completions", &small("chat")).await;
+    assert_eq!(first.status, 200);
+    assert_eq!(first.header("ratelimit-policy"), "\"fair\";q=2;w=3600");
+    assert!(
+        first.header("ratelimit").starts_with("\"fair\";r=1;t="),
+        "{first:?}"
+    );
+    assert_eq!(
+        gateway.post("/v1/messages", &small("chat")).await.status,
+        200
+    );
+    for path in ["/v1/chat/completions", "/v1/messages"] {
+        let refused = gateway.post(path, &small("chat")).await;
+        assert_eq!(refused.status, 429);
+        let told = refused.text();
+        assert!(
+            told.contains("the limit `fair` allows 2 requests; 2 are used"),
+            "{told}"
+        );
+        let wait: u64 = refused.header("retry-after").parse().unwrap();
+        assert!((1..=3600).contains(&wait));
+    }
+    assert_eq!(
+        gateway
+            .post("/v1/chat/completions", &small("other"))
+            .await
+            .status,
+        200
+    );
+    let call = &gateway.wait_for_calls(4).await[2];
+    assert_eq!(call["error_code"], "rate_limit_exceeded");
+}
+
+#[tokio::test]
+async fn each_is_counted_alone_and_no_user_escapes() {
+    let provider = answers().await;
+    let configuration = format!(
+        "limits:\n  - {{name: alone, of: {{user: each}}, requests: 1, per: day, time_zone: Europe/Rome}}\n{PROVIDER}"
+    );
+    let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
+    let mut statuses = Vec::new();
+    for user in ["ann", "ann", "bob", "", "", "-"] {
+        let mut call = small("chat");
+        if !user.is_empty() {
+            call["user"] = json!(user);
+        }
+        statuses.push(gateway.post("/v1/chat/completions", &call).await.status);
+    }
+    assert_eq!(statuses, [200, 429, 200, 200, 429, 429]);
+}
+
+#[tokio::test]
+async fn tokens_are_reserved_before_and_settled_after() {
+    let provider = answers().await;
+    let configuration =
+        format!("limits:\n  - {{name: tokens, tokens: 150, per: hour}}\n{PROVIDER}");
+    let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
+    // Each may need some 80, and uses 19.
+    for left in [131, 112, 93] {
+        let answer = gateway.post("/v1/chat/completions", &small("chat")).await;
+        assert_eq!(answer.status, 200, "{left}: {}", answer.text());
+    }
+    let mut long = small("chat");
+    long["max_tokens"] = json!(100);
+    let refused = gateway.post("/v1/chat/completions", &long).await;
+    assert_eq!(refused.status, 429);
+    assert!(
+        refused.text().contains("57 are used, 0 are reserved"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(
+        gateway
+            .post("/v1/chat/completions", &small("chat"))
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn a_model_without_a_price_has_no_budget() {
+    let provider = answers().await;
+    let configuration =
+        format!("budgets:\n  - {{name: all, dollars: 1, per: month, tell: true}}\n{PROVIDER}");
+    let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
+    let answer = gateway.post("/v1/chat/completions", &small("chat")).await;
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer
+            .header("x-tollgate-budget-remaining")
+            .starts_with("all=0.9"),
+        "{answer:?}"
+    );
+    let refused = gateway
+        .post("/v1/chat/completions", &small("unknown"))
+        .await;
+    assert_eq!(
+        (refused.status, refused.json()["error"]["code"].clone()),
+        (403, json!("model_unpriced"))
+    );
+}
+
+/// So many callers at once; gives how many were answered.
+async fn rush(gateway: &TestGateway, callers: usize, call: Value) -> usize {
+    let address = gateway.address();
+    let body = Arc::new(call.to_string().into_bytes());
+    let mut tasks = JoinSet::new();
+    for _ in 0..callers {
+        let body = Arc::clone(&body);
+        tasks.spawn(async move {
+            // Whoever is refused because of what others may need comes again.
+            for _ in 0..400 {
+                let answer =
+                    client::post(address, "/v1/chat/completions", &[], body.to_vec()).await;
+                let Ok(answer) = answer else { continue };
+                if answer.status == 200 {
+                    return 1;
+                }
+                assert_eq!(answer.status, 429, "{}", answer.text());
+                let told = answer.text();
+                if told.contains(" 0 are reserved") || told.contains(" $0 are reserved") {
+                    return 0;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+            0
+        });
+    }
+    let mut answered = 0;
+    while let Some(one) = tasks.join_next().await {
+        answered += one.expect("no panic");
+    }
+    answered
+}
+
+#[tokio::test]
+async fn a_budget_is_not_overrun_by_many_at_once() {
+    let provider = answers().await;
+    // What 200 calls cost, and not enough for what the 201st can cost at most.
+    let configuration =
+        format!("budgets:\n  - {{name: all, dollars: 0.0192, per: month}}\n{PROVIDER}");
+    let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
+    let answered = rush(&gateway, 400, small("chat")).await;
+    // Each costs 0.000095, and is let in while the most that it can cost is left, which is less than 0.0006: at the prices of priority.
+    let spent = answered * 95;
+    assert!(
+        spent <= 19_200,
+        "{answered} calls spent {spent} millionths of a dollar"
+    );
+    assert!(
+        spent > 19_200 - 600,
+        "{answered}: nothing is left reserved, and what was left was used"
+    );
+    assert_eq!(provider.received().len(), answered);
+}
+
+#[tokio::test]
+async fn a_limit_on_requests_is_kept_exactly_by_many_at_once() {
+    let provider = answers().await;
+    let configuration =
+        format!("limits:\n  - {{name: all, requests: 150, per: month}}\n{PROVIDER}");
+    let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
+    assert_eq!(rush(&gateway, 400, chat_stream("chat")).await, 150);
+    assert_eq!(provider.received().len(), 150);
+}
+
+#[tokio::test]
+async fn no_more_calls_run_at_once_than_allowed() {
+    let provider = ScriptedProvider::always(
+        Reply::json(200, &openai_answer("Hello")).after(Duration::from_millis(50)),
+    )
+    .await;
+    let configuration = format!("limits:\n  - {{name: at once, concurrent: 3}}\n{PROVIDER}");
+    let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
+    let started = tokio::time::Instant::now();
+    assert_eq!(rush(&gateway, 30, small("chat")).await, 30);
+    // Ten rounds of three: less time would mean more at once.
+    assert!(started.elapsed() >= Duration::from_millis(500));
+}
+
+#[tokio::test]
+async fn nothing_is_left_reserved_whatever_becomes_of_calls() {
+    let provider = ScriptedProvider::start(|request| match request.json()["user"].as_str() {
+        Some("error") => Reply::json(500, &json!({"error": {"message": "broken"}})),
+        Some("close") => Reply::close(),
+        Some("cut") => {
+            let mut events = openai_events(&["Hello"]);
+            events.truncate(2);
+            Reply::stream(events).ending(Ending::Cut)
+        }
+        Some("slow") => Reply::json(200, &openai_answer("Hello")).after(Duration::from_secs(5)),
+        _ => Reply::json(200, &openai_answer("Hello")),
+    })
+    .await;
+    let configuration = format!(
+        "limits:\n  - {{name: at once, concurrent: 1}}\n  - {{name: many, requests: 1000, per: hour}}\n{PROVIDER}"
+    );
+    let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
+    for user in ["error", "close", "cut", "slow"] {
+        let mut call = if user == "cut" {
+            chat_stream("chat")
+        } else {
+            small("chat")
+        };
+        call["user"] = json!(user);
+        let asked = gateway.post("/v1/chat/completions", &call);
+        // The slow one's client leaves.
+        let _answer = tokio::time::timeout(Duration::from_millis(300), asked).await;
+        let mut status = 0;
+        for _ in 0..100 {
+            status = gateway
+                .post("/v1/chat/completions", &small("chat"))
+                .await
+                .status;
+            if status == 200 {
+                break;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(status, 200, "after {user}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_spent_is_spent_after_a_kill() {
+    let provider = answers().await;
+    let configuration = format!(
+        "budgets:\n  - {{name: all, of: {{route: chat}}, dollars: 0.00125, per: month}}\nlimits:\n  - {{name: few, of: {{user: each}}, requests: 5, per: day}}\n{}",
+        PROVIDER.replace("OPENAI", &provider.url())
+    );
+    let mut gateway = TestGateway::start(program(), &configuration).await;
+    let mut call = small("other");
+    call["user"] = json!("ann");
+    for _ in 0..5 {
+        assert_eq!(
+            gateway.post("/v1/chat/completions", &call).await.status,
+            200
+        );
+    }
+    for user in ["bob", "cyd"] {
+        let mut call = small("chat");
+        call["user"] = json!(user);
+        for _ in 0..4 {
+            assert_eq!(
+                gateway.post("/v1/chat/completions", &call).await.status,
+                200
+            );
+        }
+    }
+    gateway = gateway.kill_and_restart().await;
+    let refused = gateway.post("/v1/chat/completions", &call).await;
+    assert!(
+        refused
+            .text()
+            .contains("the limit `few` of ann allows 5 requests; 5 are used"),
+        "{}",
+        refused.text()
+    );
+    call["user"] = json!("dan");
+    assert_eq!(
+        gateway.post("/v1/chat/completions", &call).await.status,
+        200
+    );
+    call = small("chat");
+    call["max_tokens"] = json!(20);
+    let refused = gateway.post("/v1/chat/completions", &call).await;
+    assert!(
+        refused
+            .text()
+            .contains("the budget `all` allows $0.00125; $0.00076 are used"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(refused.json()["error"]["code"], "budget_exceeded");
+}
+
+#[tokio::test]
+async fn a_soft_budget_is_told_and_refuses_nobody() {
+    let provider = answers().await;
+    let configuration = format!(
+        "budgets:\n  - {{name: soft, dollars: 0.0001, per: month, then: warn}}\n{PROVIDER}"
+    );
+    let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
+    for _ in 0..4 {
+        assert_eq!(
+            gateway
+                .post("/v1/chat/completions", &small("chat"))
+                .await
+                .status,
+            200
+        );
+    }
+    assert_eq!(
+        gateway
+            .post("/v1/chat/completions", &small("unknown"))
+            .await
+            .status,
+        200
+    );
+    gateway.wait_for_calls(5).await;
+    let output = gateway.output();
+    assert_eq!(
+        output.matches("an allowance is used up").count(),
+        1,
+        "{output}"
+    );
+}
+
+#[tokio::test]
+async fn a_limit_of_mlflows_is_kept() {
+    let provider = answers().await;
+    let configuration = r#"
+endpoints:
+  - name: chat
+    endpoint_type: llm/v1/chat
+    model: {provider: openai, name: gpt-4o, config: {openai_api_key: sk-up, openai_api_base: "OPENAI/v1"}}
+    limit: {calls: 2, renewal_period: year}
+"#;
+    let gateway = gateway(configuration, &[("OPENAI", &provider)]).await;
+    let mut statuses = Vec::new();
+    for path in [
+        "/gateway/chat/invocations",
+        "/endpoints/chat/invocations",
+        "/v1/chat/completions",
+    ] {
+        statuses.push(gateway.post(path, &small("chat")).await.status);
+    }
+    assert_eq!(statuses, [200, 200, 429]);
+}
