@@ -379,6 +379,7 @@ pub struct Glance {
 struct Whole<'a> {
     model: Option<&'a RawValue>,
     usage: Option<&'a RawValue>,
+    service_tier: Option<&'a RawValue>,
     choices: Option<&'a RawValue>,
     stop_reason: Option<&'a RawValue>,
     error: Option<&'a RawValue>,
@@ -405,6 +406,7 @@ impl<'de> Visitor<'de> for WholeVisitor {
             let place = match &*name {
                 "model" => &mut whole.model,
                 "usage" => &mut whole.usage,
+                "service_tier" => &mut whole.service_tier,
                 "choices" => &mut whole.choices,
                 "stop_reason" => &mut whole.stop_reason,
                 "error" => &mut whole.error,
@@ -461,6 +463,9 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
         Some(raw) => parse::<WireUsage>(raw).and_then(WireUsage::into_usage),
         None => None,
     };
+    let tier = whole.service_tier.and_then(parse::<Text<'_>>);
+    let tier = tier.as_ref().map(|tier| &*tier.0);
+    let usage = usage.map(|usage| usage.in_tier(tier));
     let choices = whole.choices();
     let error = whole.error(dialect, &choices, body);
     let stop = if anthropic {

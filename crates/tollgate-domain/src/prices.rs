@@ -5,6 +5,7 @@
 
 use std::{collections::HashMap, str::FromStr, sync::Arc};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{Picodollars, ProviderName, Usage};
@@ -38,7 +39,8 @@ pub enum Unit {
 }
 
 /// How fast, and how sure, an answer is bought.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ServiceTier {
     /// As usual.
     #[default]
@@ -184,13 +186,13 @@ impl ServiceTier {
         }
     }
 
-    /// The tier of a word that a provider answered with: `default`, `scale` and whatever else is not listed is billed as usual.
-    pub fn of(word: &str) -> Self {
+    /// The tier of a word that a provider answered with; `None` for what is billed as usual (`default`, `scale` and whatever else).
+    pub fn special(word: &str) -> Option<Self> {
         match word {
-            "flex" => Self::Flex,
-            "priority" => Self::Priority,
-            "batch" => Self::Batch,
-            _ => Self::Standard,
+            "flex" => Some(Self::Flex),
+            "priority" => Some(Self::Priority),
+            "batch" => Some(Self::Batch),
+            _ => None,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ServiceTier;
+
 /// Tokens by class, and what is billed by another unit.
 ///
 /// Classes are disjoint: a token is counted in one of them only, so that
@@ -36,6 +38,9 @@ pub struct Usage {
     /// them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search_units: Option<u64>,
+    /// The tier that the provider answered in, where it is not the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<ServiceTier>,
 }
 
 impl Usage {
@@ -60,8 +65,16 @@ impl Usage {
         sum(&[self.input_total(), self.output_total()])
     }
 
+    /// The same, answered in the tier that a provider names.
+    #[must_use]
+    pub fn in_tier(mut self, word: Option<&str>) -> Self {
+        self.tier = word.and_then(ServiceTier::special).or(self.tier);
+        self
+    }
+
     /// Adds what another answer used.
     pub fn add(&mut self, other: &Self) {
+        self.tier = other.tier.or(self.tier);
         for (mine, theirs) in self.classes_with(other) {
             *mine = match (*mine, theirs) {
                 (Some(mine), Some(theirs)) => Some(mine.saturating_add(theirs)),
@@ -72,6 +85,7 @@ impl Usage {
 
     /// Takes over the classes that a later report gives; those that it leaves out stay.
     pub fn update(&mut self, later: &Self) {
+        self.tier = later.tier.or(self.tier);
         for (mine, theirs) in self.classes_with(later) {
             *mine = theirs.or(*mine);
         }
@@ -133,6 +147,18 @@ mod tests {
             (usage.input, usage.output, usage.input_audio),
             (Some(8), Some(5), None)
         );
+    }
+
+    #[test]
+    fn the_usual_tier_is_not_told() {
+        let tier = |word| Usage::default().in_tier(word).tier;
+        assert_eq!(tier(Some("flex")), Some(ServiceTier::Flex));
+        for word in [None, Some("default"), Some("standard"), Some("scale")] {
+            assert_eq!(tier(word), None);
+        }
+        let mut usage = Usage::default().in_tier(Some("priority"));
+        usage.update(&Usage::default());
+        assert_eq!(usage.tier, Some(ServiceTier::Priority));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tollgate_dialects::StopReason;
-use tollgate_domain::{Cost, Picodollars, Price, ServiceTier, Usage};
+use tollgate_domain::{Cost, Picodollars, Price, Usage};
 use tollgate_telemetry::{CallContent, CallRecord, InFlight, Outcome, Witness};
 
 use crate::{
@@ -155,7 +155,7 @@ impl Account {
         }
         let is_whole = is_refused || self.record.outcome == Outcome::Answered;
         Some(if is_told && is_whole {
-            let cost = price.cost(usage, ServiceTier::Standard);
+            let cost = price.cost(usage, usage.tier.unwrap_or_default());
             cost.map_or(Cost::Unpriced, Cost::Known)
         } else {
             let most = UsedAtMost::of(&self.record, self.body_bytes, Some(price));

@@ -23,6 +23,7 @@ CREATE TABLE usage_records (
     output_reasoning BIGINT,
     output_audio BIGINT,
     search_units BIGINT,
+    service_tier TEXT,
     cost_picodollars BIGINT,
     cost_at_most_picodollars BIGINT,
     cost_unknown TEXT,

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use sqlx::{Row, any::AnyRow};
-use tollgate_domain::{Usage, UsageRecord};
+use tollgate_domain::{ServiceTier, Usage, UsageRecord};
 
 use crate::{Store, StoreError};
 
 const ENTER: &str = "INSERT INTO usage_records (\
      id, at_ms, request_id, revision, key_name, team, end_user, route, task, provider, model, outcome, status, error_code, \
-     input, input_cached, cache_write, cache_write_1h, input_audio, output, output_reasoning, output_audio, search_units, \
+     input, input_cached, cache_write, cache_write_1h, input_audio, output, output_reasoning, output_audio, search_units, service_tier, \
      cost_picodollars, cost_at_most_picodollars, cost_unknown, attempts, streamed, duration_ms) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30) \
      ON CONFLICT (id) DO NOTHING";
 
 impl Store {
@@ -48,6 +48,7 @@ impl Store {
                 .bind(usage.output_reasoning.map(count))
                 .bind(usage.output_audio.map(count))
                 .bind(usage.search_units.map(count))
+                .bind(usage.tier.map(ServiceTier::as_str))
                 .bind(record.cost.map(count))
                 .bind(record.cost_at_most.map(count))
                 .bind(record.cost_unknown.as_deref())
@@ -64,7 +65,7 @@ impl Store {
 }
 
 const FIND: &str = "SELECT id, at_ms, request_id, revision, key_name, team, end_user, route, task, provider, model, outcome, status, error_code, \
-     input, input_cached, cache_write, cache_write_1h, input_audio, output, output_reasoning, output_audio, search_units, \
+     input, input_cached, cache_write, cache_write_1h, input_audio, output, output_reasoning, output_audio, search_units, service_tier, \
      cost_picodollars, cost_at_most_picodollars, cost_unknown, attempts, streamed, duration_ms \
      FROM usage_records WHERE request_id = $1 ORDER BY id LIMIT 100";
 
@@ -121,6 +122,7 @@ fn read(row: &AnyRow) -> Result<UsageRecord, sqlx::Error> {
             output_reasoning: number("output_reasoning")?,
             output_audio: number("output_audio")?,
             search_units: number("search_units")?,
+            tier: text("service_tier")?.and_then(|word| ServiceTier::special(&word)),
         },
         cost: number("cost_picodollars")?,
         cost_at_most: number("cost_at_most_picodollars")?,

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, sync::Arc};
 
-use tollgate_domain::{Picodollars, Usage, UsageRecord};
+use tollgate_domain::{Picodollars, ServiceTier, Usage, UsageRecord};
 use tollgate_telemetry::journal::Journal;
 use tollgate_testkit::postgres::Postgres;
 
@@ -67,6 +67,7 @@ fn record(number: u64) -> UsageRecord {
             input: Some(10),
             input_cached: Some(5),
             output: Some(3),
+            tier: number.is_multiple_of(7).then_some(ServiceTier::Flex),
             ..Usage::default()
         },
         cost: (!number.is_multiple_of(5)).then_some(1_234_567),

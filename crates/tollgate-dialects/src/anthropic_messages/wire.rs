@@ -21,6 +21,8 @@ pub(crate) struct WireUsage {
     output_tokens: Option<u64>,
     #[serde(default)]
     output_tokens_details: Option<WireOutputDetails>,
+    #[serde(default)]
+    service_tier: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -64,7 +66,7 @@ impl WireUsage {
             output_reasoning: thinking,
             ..Usage::default()
         };
-        (usage != Usage::default()).then_some(usage)
+        (usage != Usage::default()).then(|| usage.in_tier(self.service_tier.as_deref()))
     }
 }
 

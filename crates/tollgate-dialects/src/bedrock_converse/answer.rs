@@ -31,7 +31,7 @@ pub(crate) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> {
         model: String::new(),
         created: None,
         choices: vec![choice],
-        usage,
+        usage: usage.map(|usage| usage.in_tier(tier["type"].as_str())),
         service_tier: tier["type"].as_str().map(str::to_owned),
         extra: Extra {
             dialect: Dialect::BedrockConverse,

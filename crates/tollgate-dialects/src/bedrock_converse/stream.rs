@@ -71,7 +71,9 @@ impl ReadEvents for StreamReader {
                 out.push(StreamEvent::Stop { choice: 0, stop });
             }
             b"metadata" => {
-                out.extend(read_usage(&told["usage"]).map(StreamEvent::Usage));
+                let tier = told["serviceTier"]["type"].as_str();
+                let usage = read_usage(&told["usage"]);
+                out.extend(usage.map(|usage| StreamEvent::Usage(usage.in_tier(tier))));
                 out.push(StreamEvent::End);
             }
             // What came later.

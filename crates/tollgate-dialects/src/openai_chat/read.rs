@@ -598,6 +598,9 @@ pub(crate) fn read_answer_with(
         choices.map(|(index, value)| read_choice(Fields::of(format!("choices[{index}]"), value)?));
     let choices = choices.collect::<Result<_, _>>()?;
     drop(fields.any("object"));
+    let service_tier = fields
+        .any("service_tier")
+        .and_then(|tier| tier.as_str().map(str::to_owned));
     Ok(ChatAnswer {
         choices,
         id: loose_text(&mut fields, "id"),
@@ -607,10 +610,9 @@ pub(crate) fn read_answer_with(
             serde_json::from_value::<WireUsage>(usage)
                 .ok()?
                 .into_usage()
+                .map(|usage| usage.in_tier(service_tier.as_deref()))
         }),
-        service_tier: fields
-            .any("service_tier")
-            .and_then(|tier| tier.as_str().map(str::to_owned)),
+        service_tier,
         extra: Extra {
             dialect,
             fields: fields.rest(),

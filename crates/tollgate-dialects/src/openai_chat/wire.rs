@@ -40,6 +40,8 @@ pub(crate) struct Chunk<'a, C = Choice<'a>> {
     pub(crate) choices: Option<Vec<C>>,
     #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    service_tier: Option<&'a RawValue>,
     /// Groq's place for usage.
     #[serde(borrow, default)]
     x_groq: Option<&'a RawValue>,
@@ -239,7 +241,9 @@ impl<C> Chunk<'_, C> {
                 .and_then(parse::<Groq<'_>>)
                 .and_then(|groq| groq.usage)
         };
-        parse::<WireUsage>(self.usage.or_else(groq)?)?.into_usage()
+        let usage = parse::<WireUsage>(self.usage.or_else(groq)?)?.into_usage()?;
+        let tier = self.service_tier.and_then(parse::<Text<'_>>);
+        Some(usage.in_tier(tier.as_ref().map(|tier| &*tier.0)))
     }
 
     /// What a search found, if the chunk says.
@@ -445,6 +449,7 @@ impl WireUsage {
             output_reasoning,
             output_audio,
             search_units: None,
+            tier: None,
         };
         (usage != Usage::default()).then_some(usage)
     }

@@ -64,7 +64,10 @@ pub(crate) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> {
     }
     content.iter_mut().for_each(tell_citations);
     let stop = stop_of(&fields, &content);
-    let usage = read_usage(&mut fields);
+    let service_tier = fields
+        .any("service_tier")
+        .and_then(|tier| tier.as_str().map(str::to_owned));
+    let usage = read_usage(&mut fields).map(|usage| usage.in_tier(service_tier.as_deref()));
     let choice = AnswerChoice {
         index: 0,
         logprobs: logprobs_of(&content),
@@ -78,9 +81,7 @@ pub(crate) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> {
         created: fields.any("created_at").as_ref().and_then(seconds),
         choices: vec![choice],
         usage,
-        service_tier: fields
-            .any("service_tier")
-            .and_then(|tier| tier.as_str().map(str::to_owned)),
+        service_tier,
         extra: Extra {
             dialect: Dialect::OpenaiResponses,
             fields: fields.rest(),
@@ -148,6 +149,8 @@ struct Whole<'a> {
     #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
+    service_tier: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     status: Option<&'a RawValue>,
     #[serde(borrow, default)]
     incomplete_details: Option<&'a RawValue>,
@@ -190,8 +193,11 @@ pub(crate) fn glance(body: &[u8]) -> Result<Glance, ReadError> {
         )
     };
     let usage = whole.usage.and_then(parse::<WireUsage>);
+    let tier = whole.service_tier.and_then(parse::<Text<'_>>);
     Ok(Glance {
-        usage: usage.and_then(WireUsage::into_usage),
+        usage: usage
+            .and_then(WireUsage::into_usage)
+            .map(|usage| usage.in_tier(tier.as_ref().map(|tier| &*tier.0))),
         // Counts of tokens, and conversations made shorter, have no output that ends.
         stop: items.is_some().then(stop).flatten(),
         model: whole.model.and_then(parse),

@@ -53,6 +53,7 @@ impl WireUsage {
             output_reasoning,
             output_audio,
             search_units: None,
+            tier: None,
         };
         (usage != Usage::default()).then_some(usage)
     }

@@ -128,6 +128,8 @@ struct WireResponse<'a> {
     #[serde(borrow, default)]
     incomplete_details: Option<&'a RawValue>,
     #[serde(borrow, default)]
+    service_tier: Option<Text<'a>>,
+    #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
     output: Option<&'a RawValue>,
@@ -624,7 +626,9 @@ impl StreamReader {
             self.close(position, out);
         }
         let usage = response.usage.and_then(parse::<WireUsage>);
+        let tier = response.service_tier.as_ref().map(|tier| &*tier.0);
         let usage = usage.and_then(WireUsage::into_usage);
+        let usage = usage.map(|usage| usage.in_tier(tier));
         out.extend(usage.map(StreamEvent::Usage));
         let details = response.incomplete_details.and_then(parse::<Value>);
         let incomplete = details
