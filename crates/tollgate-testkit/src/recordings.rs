@@ -40,6 +40,9 @@ pub struct Recording {
     /// The answer: text as on the wire, or a value where the recording keeps parsed JSON.
     #[serde(default)]
     pub response_body: Value,
+    /// The frames of an AWS event stream, decoded.
+    #[serde(default)]
+    pub response_events: Vec<Value>,
     /// Whether a stream was asked for or given.
     #[serde(default)]
     pub streaming: bool,

@@ -3,6 +3,7 @@
 //! A call's provider is played by a script that answers as recorded. What reaches it is compared with the recorded request, and what
 //! reaches the client with the recorded answer.
 
+mod costs;
 mod gist;
 mod stage;
 
@@ -14,7 +15,7 @@ use tokio::sync::Semaphore;
 use tollgate_dialects::{
     Call, CallForm, ErrorKind, Policy, Rule, field_named, read_call, read_error, rules, write_call,
 };
-use tollgate_domain::{ChatInput, Dialect, StreamUsage};
+use tollgate_domain::{ChatInput, Dialect, Picodollars, StreamUsage};
 
 use crate::{
     client::Answer,
@@ -28,7 +29,7 @@ use stage::{Part, Stage};
 const AT_ONCE: usize = 16;
 
 /// Failures that are shown.
-const SHOWN_MAX: usize = 25;
+const SHOWN_MAX: usize = 60;
 
 /// Characters of a failure that are shown; answers may be long.
 const SHOWN_CHARS: usize = 600;
@@ -121,6 +122,25 @@ async fn replay_all(program: &Path, parts: Vec<Part>, exchanges: Option<File>) -
         for (client, verdict) in verdicts {
             counts.add(&parts[index], client, verdict);
         }
+    }
+    for (index, lines) in stage.calls().await {
+        let part = &parts[index];
+        let Some(cost) = costs::of(part) else {
+            continue;
+        };
+        let cost = Picodollars::new(cost).to_string();
+        let other = lines.iter().find(|line| line["cost_dollars"] != *cost);
+        counts.add(
+            part,
+            "cost",
+            match other {
+                None => Verdict::Passed,
+                Some(line) => Verdict::Failed(format!(
+                    "it cost {cost}, and the gateway says {} of {} for a client of {}",
+                    line["cost_dollars"], line["usage"], line["dialect"]
+                )),
+            },
+        );
     }
     Ok(counts)
 }

@@ -136,6 +136,7 @@ pub(crate) struct WireUsage {
     prompt_tokens_details: Option<Vec<WireModality>>,
     cache_tokens_details: Option<Vec<WireModality>>,
     candidates_tokens_details: Option<Vec<WireModality>>,
+    service_tier: Value,
 }
 
 /// Members of `usageMetadata` that [`Usage`] holds.
@@ -194,23 +195,24 @@ impl WireUsage {
             output_audio,
             ..Usage::default()
         };
-        (usage != Usage::default()).then_some(usage)
+        (usage != Usage::default()).then(|| usage.in_tier(self.service_tier.as_str()))
     }
 
-    /// What the total leaves for the prompt where its count alone is missing.
+    /// What the total leaves for the prompt where its count is missing. Google leaves counts of zero out, and no prompt has none.
     fn prompt_by_total(&self) -> Option<u64> {
-        self.rest_of_total(self.candidates_token_count)
+        let candidates = self.candidates_token_count.get().unwrap_or(0);
+        self.rest_of_total(candidates)
     }
 
     /// What the total leaves for the candidates where their count alone is missing.
     fn candidates_by_total(&self) -> Option<u64> {
-        self.rest_of_total(self.prompt_token_count)
+        self.rest_of_total(self.prompt_token_count.get()?)
     }
 
-    fn rest_of_total(&self, known: Count) -> Option<u64> {
+    fn rest_of_total(&self, known: u64) -> Option<u64> {
         let counted = [self.thoughts_token_count, self.tool_use_prompt_token_count];
         let counted = counted.into_iter().filter_map(Count::get);
-        let counted = counted.fold(known.get()?, u64::saturating_add);
+        let counted = counted.fold(known, u64::saturating_add);
         Some(self.total_token_count.get()?.saturating_sub(counted))
     }
 }
@@ -303,6 +305,6 @@ mod tests {
             json!({"candidatesTokenCount": 1, "thoughtsTokenCount": 96, "totalTokenCount": 672});
         assert_eq!(told(unasked), Some((Some(575), Some(1))));
         let both = json!({"thoughtsTokenCount": 94, "totalTokenCount": 390});
-        assert_eq!(told(both), Some((None, None)));
+        assert_eq!(told(both), Some((Some(296), None)));
     }
 }

@@ -1,7 +1,7 @@
 //! The gateway and the provider between which recorded calls are replayed.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt::Write,
     fs::File,
     io::Write as _,
@@ -13,7 +13,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use tollgate_domain::{Dialect, Framing, Task};
 
-use super::gist;
+use super::{costs, gist};
 use crate::{
     Received, Reply, ScriptedProvider, TestGateway,
     client::{self, Answer},
@@ -519,6 +519,20 @@ impl Stage {
         .await
     }
 
+    /// The log's lines of calls that were answered, by recording.
+    pub(super) async fn calls(&self) -> BTreeMap<usize, Vec<Value>> {
+        // The log is written behind.
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        let mut calls = BTreeMap::<usize, Vec<Value>>::new();
+        for line in self.gateway.calls() {
+            let index = line["traceparent"].as_str().and_then(index_in);
+            if let (Some(index), true) = (index, line["outcome"] == "answered") {
+                calls.entry(index).or_default().push(line);
+            }
+        }
+        calls
+    }
+
     /// What reached the provider.
     pub(super) fn received(&self, index: usize) -> Option<Value> {
         self.received
@@ -531,7 +545,11 @@ impl Stage {
 
 /// The recording's index, from the trace that the gateway passes on.
 fn index_of(request: &Received) -> Option<usize> {
-    let trace = request.header("traceparent")?.split('-').nth(1)?;
+    index_in(request.header("traceparent")?)
+}
+
+fn index_in(traceparent: &str) -> Option<usize> {
+    let trace = traceparent.split('-').nth(1)?;
     usize::from_str_radix(trace, 16).ok()?.checked_sub(1)
 }
 
@@ -539,6 +557,7 @@ fn index_of(request: &Received) -> Option<usize> {
 fn configuration(parts: &[Part], url: &str) -> String {
     let mut providers = String::from("providers:\n");
     let mut routes = String::from("routes:\n");
+    let mut prices = String::from("prices:\n");
     let mut seen = std::collections::HashSet::new();
     for (part, client) in parts
         .iter()
@@ -571,6 +590,7 @@ fn configuration(parts: &[Part], url: &str) -> String {
             _ => format!("base_url: \"{url}/v1\", api_key: k"),
         };
         let task = part.dialect.task().as_str();
+        let _written = writeln!(prices, "  - {{provider: \"{name}\", {}}}", costs::PRICES);
         // Writing to a string cannot fail.
         let paths = match part.dialect {
             Dialect::OpenaiCompletions | Dialect::OpenaiEmbeddings => {
@@ -592,5 +612,5 @@ fn configuration(parts: &[Part], url: &str) -> String {
             "  - {{name: \"{name}\", route_type: {task}, drop_unsupported: true, retries: {{per_target: 0, attempts_max: 1}}, model: {{provider: \"{name}\", name: \"{model}\"}}}}"
         );
     }
-    format!("log: {{calls: false}}\n{providers}{routes}")
+    format!("store: {{url: none}}\n{providers}{routes}{prices}")
 }
