@@ -27,6 +27,18 @@ pub struct Key {
     pub routes: RouteAccess,
     /// Since 1970-01-01 UTC; from then on the key is refused.
     pub expires_at: Option<Duration>,
+    /// Whether it opens anything.
+    pub state: KeyState,
+}
+
+/// Whether a key opens anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyState {
+    /// What it is for.
+    #[default]
+    Open,
+    /// Nothing, for now.
+    Blocked,
 }
 
 /// Which routes a key opens.

@@ -32,7 +32,7 @@ pub use issuers::{
     ExternalAccount, Given, GoogleIssuer, IbmIssuer, Impersonation, Issuer, SubjectFormat,
     SubjectSource,
 };
-pub use keys::{Key, KeyHash, KeyHashError, RouteAccess};
+pub use keys::{Key, KeyHash, KeyHashError, KeyState, RouteAccess};
 pub use ledger::UsageRecord;
 pub use limits::Limits;
 pub use money::{AmountError, Picodollars};
@@ -45,5 +45,5 @@ pub use providers::{
 };
 pub use routes::{Choice, Prompt, PromptMessage, Retries, Route, Sticky, Strategy, Target};
 pub use secret::Secret;
-pub use snapshot::{DirectUse, LogContent, Snapshot};
+pub use snapshot::{DirectUse, LogContent, Snapshot, WhoMayCall};
 pub use usage::Usage;

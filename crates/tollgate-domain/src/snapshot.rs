@@ -19,8 +19,10 @@ pub struct Snapshot {
     pub routes: Vec<Arc<Route>>,
     /// By name and by alias.
     pub routes_by_name: HashMap<RouteName, Arc<Route>>,
-    /// Callers' keys; where there are none, callers are not asked for one.
+    /// Callers' keys.
     pub keys: HashMap<KeyHash, Arc<Key>>,
+    /// Whether callers need one.
+    pub who_may_call: WhoMayCall,
     /// Who may use how much.
     pub allowances: Vec<Arc<Allowance>>,
     /// What models cost.
@@ -40,6 +42,15 @@ pub enum DirectUse {
     Allowed,
     /// By nobody.
     Refused,
+}
+
+/// Who may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhoMayCall {
+    /// Whoever reaches the gateway: there are no keys, and never were.
+    Anyone,
+    /// Who holds a key.
+    KeyHolders,
 }
 
 /// Whether calls' content goes into the log.

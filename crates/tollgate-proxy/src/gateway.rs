@@ -90,6 +90,11 @@ impl Gateway {
         *self.stale.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Replaces the picture with one that has other keys; what is said of the configuration stays.
+    pub fn take_keys(&self, picture: Picture) {
+        self.picture.store(Arc::new(picture));
+    }
+
     /// Notes that the newest configuration was not taken, and why.
     pub fn keep(&self, why: String) {
         *self.stale.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);

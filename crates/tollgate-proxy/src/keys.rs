@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header::AUTHORIZATION};
-use tollgate_domain::{Key, KeyHash, RouteAccess, Snapshot};
+use tollgate_domain::{Key, KeyHash, KeyState, RouteAccess, Snapshot, WhoMayCall};
 
 use crate::refusal::Refusal;
 
@@ -51,7 +51,7 @@ pub(crate) fn identify(
     query: Option<&str>,
     now: Duration,
 ) -> Result<Caller, Refusal> {
-    if snapshot.keys.is_empty() {
+    if snapshot.who_may_call == WhoMayCall::Anyone {
         return Ok(Caller::Anyone);
     }
     let sent = sent_key(headers).or_else(|| parameter(query?, "key"));
@@ -62,6 +62,9 @@ pub(crate) fn identify(
         .ok_or(Refusal::KeyUnknown)?;
     if key.expires_at.is_some_and(|expiry| expiry <= now) {
         return Err(Refusal::KeyExpired);
+    }
+    if key.state == KeyState::Blocked {
+        return Err(Refusal::KeyBlocked);
     }
     Ok(Caller::Holder(Arc::clone(key)))
 }

@@ -24,6 +24,8 @@ pub(crate) enum Refusal {
     KeyUnknown,
     /// The key is past its date.
     KeyExpired,
+    /// The key is blocked.
+    KeyBlocked,
     /// The key does not open the route.
     RouteForbidden { route: String },
     /// The body is too large.
@@ -118,6 +120,7 @@ impl Refusal {
             Self::KeyUnknown => told(401, Kind::Authentication, "invalid_api_key",
                 "this key is not known to the gateway; ask whoever runs it for one".into()),
             Self::KeyExpired => told(401, Kind::Authentication, "key_expired", "this key has expired; ask whoever runs the gateway for a new one".into()),
+            Self::KeyBlocked => told(401, Kind::Authentication, "key_blocked", "this key is blocked; ask whoever runs the gateway".into()),
             Self::RouteForbidden { route } => Told { param: Some("model".into()), ..told(403, Kind::Permission, "route_not_allowed",
                 format!("this key may not use `{route}`; GET /v1/models lists what it may use").into()) },
             Self::BodyTooLarge { bytes_max } => told(413, Kind::TooLarge, "body_too_large", format!("the body is larger than {bytes_max} bytes").into()),

@@ -51,6 +51,11 @@ impl Keeper {
         }
     }
 
+    /// The books.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Enters all that has been written so far.
     ///
     /// # Errors

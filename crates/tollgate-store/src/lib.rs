@@ -3,6 +3,7 @@
 //! Only here is SQL spoken. The data plane never comes here: it writes a journal, which a [`Keeper`] enters into the books.
 
 mod keeper;
+mod keys;
 mod ledger;
 mod schema;
 mod usage;
@@ -16,6 +17,7 @@ use sqlx::{AnyPool, any::AnyPoolOptions};
 use thiserror::Error;
 
 pub use keeper::{Keeper, Round};
+pub use keys::{StoredKey, StoredKeys};
 pub use usage::{Dimension, UsageQuery, UsageRow};
 
 /// Connections at most. The books have one writer.
@@ -44,6 +46,9 @@ pub enum StoreError {
     /// Its tables could not be made, or are not as this program knows them.
     #[error("the database's tables are not as this version wants them")]
     Schema(#[source] sqlx::migrate::MigrateError),
+    /// There is one of that name already.
+    #[error("there is a key named `{0}` already")]
+    Taken(String),
     /// It did not do what it was asked.
     #[error("the database failed")]
     Failed(#[from] sqlx::Error),

@@ -9,8 +9,10 @@ use sqlx::{
 use tokio::time::sleep;
 
 /// Every change of the tables there ever was, in order. What has been published is never changed, only added to.
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "usage", include_str!("../migrations/0001_usage.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "usage", include_str!("../migrations/0001_usage.sql")),
+    (2, "keys", include_str!("../migrations/0002_keys.sql")),
+];
 
 /// Looks at most, and the pause between them.
 const TRIES_MAX: u32 = 5;

@@ -6,7 +6,7 @@ use tollgate_domain::{Picodollars, ServiceTier, Usage, UsageRecord};
 use tollgate_telemetry::journal::Journal;
 use tollgate_testkit::postgres::Postgres;
 
-use crate::{Dimension, Keeper, Round, Store, StoreError, UsageQuery};
+use crate::{Dimension, Keeper, Round, Store, StoreError, StoredKey, UsageQuery};
 
 /// A database of a test's own; a folder that goes with it, and a server where it has one.
 struct Database {
@@ -228,4 +228,75 @@ async fn tables_of_another_version_are_refused() {
         Store::open("mysql://x").await.unwrap_err(),
         StoreError::Url(scheme) if scheme == "mysql"
     ));
+}
+
+fn key(name: &str) -> StoredKey {
+    StoredKey {
+        id: format!("id-{name}"),
+        name: name.to_owned(),
+        team: Some("research".to_owned()),
+        hash: format!("sha256:{name}"),
+        old: None,
+        routes: Some(vec!["chat".to_owned()]),
+        expires_ms: Some(5),
+        is_blocked: false,
+        created_ms: 1,
+    }
+}
+
+#[tokio::test]
+async fn keys_are_kept_and_every_change_is_seen() {
+    for database in Database::all("keys") {
+        let store = Store::open(&database.url).await.unwrap();
+        let none = store.keys().await.unwrap();
+        assert_eq!((none.keys.len(), none.are_wanted), (0, false));
+        let mut changes = vec![none.change];
+        store.add_key(&key("a")).await.unwrap();
+        changes.push(store.change_of_keys().await.unwrap());
+        store.add_key(&key("b")).await.unwrap();
+        let taken = store
+            .add_key(&StoredKey {
+                id: "another".to_owned(),
+                ..key("a")
+            })
+            .await;
+        assert!(matches!(taken, Err(StoreError::Taken(name)) if name == "a"));
+        assert!(store.block_key("a", true).await.unwrap());
+        changes.push(store.change_of_keys().await.unwrap());
+        let until = std::time::Duration::from_millis(77);
+        assert!(store.rotate_key("b", "sha256:new", until).await.unwrap());
+        changes.push(store.change_of_keys().await.unwrap());
+        let kept = store.keys().await.unwrap();
+        let blocked = StoredKey {
+            is_blocked: true,
+            ..key("a")
+        };
+        let rotated = StoredKey {
+            hash: "sha256:new".to_owned(),
+            old: Some(("sha256:b".to_owned(), 77)),
+            ..key("b")
+        };
+        assert_eq!(kept.keys, [blocked, rotated]);
+        for name in ["a", "b"] {
+            assert!(store.remove_key(name, until).await.unwrap());
+            assert!(!store.remove_key(name, until).await.unwrap());
+        }
+        changes.push(store.change_of_keys().await.unwrap());
+        assert!(
+            changes.windows(2).all(|pair| pair[0] < pair[1]),
+            "{changes:?}"
+        );
+        // Nobody takes that for a gateway that wants no key.
+        let left = store.keys().await.unwrap();
+        assert_eq!((left.keys.len(), left.are_wanted), (0, true));
+        // The name is free again.
+        store
+            .add_key(&StoredKey {
+                id: "again".to_owned(),
+                ..key("a")
+            })
+            .await
+            .unwrap();
+        store.close().await;
+    }
 }

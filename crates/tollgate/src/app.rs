@@ -1,6 +1,7 @@
 //! Builds every part in order, wires them, runs, drains.
 
 mod books;
+mod composer;
 mod reload;
 mod spent;
 
@@ -30,9 +31,10 @@ use tollgate_telemetry::{
 use tollgate_upstream::{Upstream, UpstreamSettings};
 
 use crate::config::{
-    LogFormat, LogLevel, LogSettings, Resolved, Runtime, ServerSettings, WorkerCount,
+    self, LogFormat, LogLevel, LogSettings, Resolved, Runtime, ServerSettings, WorkerCount,
 };
 use books::Books;
+use composer::{Composer, Keys, Parts};
 use reload::Reloader;
 
 /// Lines that may wait for the log's writer; further ones are dropped and counted.
@@ -72,7 +74,7 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
     };
     let (mut telemetry, log_writer) = Telemetry::start(telemetry_settings, Box::new(io::stdout()));
 
-    let books = match &store {
+    let mut books = match &store {
         Some(settings) => Books::open(settings, &snapshot.allowances, since_1970())?,
         None => None,
     };
@@ -82,7 +84,13 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
 
     let limits = snapshot.limits.clone();
     let revision = snapshot.revision.clone();
-    let picture = Picture::build(snapshot, None).context("a prompt template does not compile")?;
+    let keys = books
+        .as_ref()
+        .map_or(Keys::None, |books| books.keys.clone());
+    let parts = Parts::new(snapshot, keys);
+    let composed = parts.snapshot();
+    config::check_listen(settings, composed.who_may_call)?;
+    let picture = Picture::build(composed, None).context("a prompt template does not compile")?;
     ConfigurationTaken {
         revision: &revision,
     }
@@ -100,6 +108,11 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
 
     if let Some(spent) = books.as_ref().and_then(|books| books.spent.as_ref()) {
         spent.tell(gateway.counters(), since_1970());
+    }
+
+    let composer = Arc::new(Composer::new(Arc::clone(&gateway), parts));
+    if let Some(books) = &mut books {
+        books.start(Arc::clone(&composer))?;
     }
 
     let listeners = server::bind(settings.listen, workers)
@@ -129,6 +142,7 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
             settings,
             options.written,
             Arc::clone(&gateway),
+            composer,
         )
     });
     current_thread()?.block_on(until_told_to_stop(reloader))?;

@@ -11,6 +11,7 @@ mod prices;
 mod providers;
 mod schema;
 mod serve;
+mod stored_keys;
 mod usage;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -64,7 +65,7 @@ enum Command {
     ///
     /// Put `# yaml-language-server: $schema=tollgate.schema.json` at the top of your file.
     Schema,
-    /// Make keys for callers.
+    /// Make keys for callers, and keep them.
     Key {
         #[command(subcommand)]
         command: keys::Command,

@@ -32,7 +32,7 @@ use std::{
 };
 
 use thiserror::Error;
-use tollgate_domain::{Secret, Snapshot};
+use tollgate_domain::{Secret, Snapshot, WhoMayCall};
 
 pub(crate) use diagnostics::{Diagnostic, Diagnostics};
 pub(crate) use environment::{Environment, NoOutside, ProcessEnvironment, colours_wanted};
@@ -143,7 +143,7 @@ impl StoreSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
     "refusing to listen at {listen}: there are no keys, so whoever reaches this address could spend your providers' money; \
-     add `keys` (`tollgate key new` makes one), or listen at 127.0.0.1, or consent with `server.public: true` or \
+     add `keys` (`tollgate key new` or `tollgate key create` makes one), or listen at 127.0.0.1, or consent with `server.public: true` or \
      --public-without-keys"
 )]
 pub(crate) struct PublicWithoutKeys {
@@ -251,9 +251,13 @@ pub(crate) fn schema() -> serde_json::Value {
 ///
 /// # Errors
 /// When it is refused.
-pub(crate) fn check_listen(resolved: &Resolved) -> Result<(), PublicWithoutKeys> {
-    let ServerSettings { listen, public, .. } = resolved.server;
-    if listen.ip().to_canonical().is_loopback() || public || !resolved.snapshot.keys.is_empty() {
+pub(crate) fn check_listen(
+    server: ServerSettings,
+    who_may_call: WhoMayCall,
+) -> Result<(), PublicWithoutKeys> {
+    let ServerSettings { listen, public, .. } = server;
+    let keys_are_wanted = who_may_call == WhoMayCall::KeyHolders;
+    if listen.ip().to_canonical().is_loopback() || public || keys_are_wanted {
         return Ok(());
     }
     Err(PublicWithoutKeys { listen })
@@ -267,6 +271,11 @@ pub(crate) fn parse_listen(text: &str) -> Option<SocketAddr> {
 /// Reads when a key ends, as `keys[].expires` is read; since 1970-01-01 UTC.
 pub(crate) fn parse_expiry(text: &str) -> Option<Duration> {
     resolve::parse_expiry(text)
+}
+
+/// Reads a time such as `24h`.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
+    units::duration(text)
 }
 
 fn read_sections(
@@ -320,6 +329,11 @@ fn assemble(
             providers,
             routes,
             routes_by_name,
+            who_may_call: if keys.is_empty() {
+                WhoMayCall::Anyone
+            } else {
+                WhoMayCall::KeyHolders
+            },
             keys,
             allowances,
             prices,

@@ -1,6 +1,7 @@
 //! The thread that keeps the books: it opens the database, enters what journals hold, and goes on until all of it is entered.
 
 use std::{
+    io,
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
@@ -10,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use tokio::runtime::Runtime;
 use tollgate_domain::{Allowance, Quantity, Then};
 use tollgate_store::{Keeper, Store, StoreError};
 use tollgate_telemetry::{
@@ -18,7 +20,11 @@ use tollgate_telemetry::{
 };
 use uuid::Uuid;
 
-use super::{current_thread, spent::Spent};
+use super::{
+    composer::{Composer, Keys},
+    current_thread,
+    spent::Spent,
+};
 use crate::config::StoreSettings;
 
 /// How often journals are looked into.
@@ -33,7 +39,10 @@ pub(super) struct Books {
     pub(super) journal: Arc<Journal>,
     /// What had been used of allowances when they were opened.
     pub(super) spent: Option<Spent>,
-    thread: JoinHandle<()>,
+    /// The keys in the store, as they were then.
+    pub(super) keys: Keys,
+    keeping: Option<(Keeping, Runtime, Option<Keeper>)>,
+    thread: Option<JoinHandle<()>>,
     stop: SyncSender<()>,
 }
 
@@ -76,15 +85,20 @@ impl Books {
         let opened = runtime.block_on(Store::open(settings.url.expose()));
         let mut keeper = None;
         let mut spent = None;
+        let mut keys = Keys::Unknown;
         match opened {
             Ok(store) => {
                 let keeper = keeper.insert(keeper_of(store.clone(), settings, &journal));
                 let read = async {
                     // What others have left behind was spent, too.
                     keeper.round().await?;
-                    Spent::read(&store, allowances, now).await
+                    let spent = Spent::read(&store, allowances, now).await?;
+                    Ok::<_, StoreError>((spent, store.keys().await?))
                 };
-                spent = Some(runtime.block_on(read).context("cannot read the books")?);
+                let (read_spent, read_keys) =
+                    runtime.block_on(read).context("cannot read the books")?;
+                spent = Some(read_spent);
+                keys = Keys::Known(read_keys);
             }
             Err(error @ StoreError::Open(_)) if !settings.is_file() => {
                 if let Some(budget) = allowances.iter().find(|allowance| is_budget(allowance)) {
@@ -103,22 +117,38 @@ impl Books {
             journal: Arc::clone(&journal),
             stopped,
         };
-        let thread = thread::Builder::new()
-            .name("books".to_owned())
-            .spawn(move || runtime.block_on(keeping.run(keeper)))?;
         Ok(Self {
             journal,
             spent,
-            thread,
+            keys,
+            keeping: Some((keeping, runtime, keeper)),
+            thread: None,
             stop,
         })
+    }
+
+    /// Starts the thread. `composer` is told when keys change.
+    pub(super) fn start(&mut self, composer: Arc<Composer>) -> io::Result<()> {
+        if let Some((keeping, runtime, keeper)) = self.keeping.take() {
+            let change = match &self.keys {
+                Keys::Known(keys) => Some(keys.change),
+                Keys::None | Keys::Unknown => None,
+            };
+            let thread = thread::Builder::new()
+                .name("books".to_owned())
+                .spawn(move || runtime.block_on(keeping.run(keeper, &composer, change)))?;
+            self.thread = Some(thread);
+        }
+        Ok(())
     }
 
     /// Enters what is still to be entered, once, and ends the thread. What cannot be entered now stays in the journal.
     pub(super) fn close(self) {
         // The channel holds one word, and this is the only one.
         let _said = self.stop.try_send(());
-        let _ended = self.thread.join();
+        if let Some(thread) = self.thread {
+            let _ended = thread.join();
+        }
     }
 }
 
@@ -130,7 +160,7 @@ struct Keeping {
 }
 
 impl Keeping {
-    async fn run(self, mut keeper: Option<Keeper>) {
+    async fn run(self, mut keeper: Option<Keeper>, composer: &Composer, mut change: Option<i64>) {
         let mut failures = 0_u32;
         loop {
             let pause = ROUND_EVERY
@@ -139,7 +169,14 @@ impl Keeping {
             // The thread is the books' alone: nothing else waits while it does.
             let is_last = self.stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout);
             self.journal.retry();
-            match self.round(&mut keeper).await {
+            let round = async {
+                self.round(&mut keeper).await?;
+                match &keeper {
+                    Some(keeper) => look_at_keys(keeper.store(), composer, &mut change).await,
+                    None => Ok(()),
+                }
+            };
+            match round.await {
                 Ok(()) => {
                     if std::mem::take(&mut failures) > 0 {
                         BooksInOrder.emit();
@@ -173,6 +210,21 @@ impl Keeping {
         keeper.round().await?;
         Ok(())
     }
+}
+
+/// Tells of the keys where they have changed.
+async fn look_at_keys(
+    store: &Store,
+    composer: &Composer,
+    change: &mut Option<i64>,
+) -> Result<(), StoreError> {
+    if *change == Some(store.change_of_keys().await?) {
+        return Ok(());
+    }
+    let keys = store.keys().await?;
+    *change = Some(keys.change);
+    composer.keys_changed(keys);
+    Ok(())
 }
 
 fn keeper_of(store: Store, settings: &StoreSettings, journal: &Arc<Journal>) -> Keeper {

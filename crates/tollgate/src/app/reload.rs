@@ -2,9 +2,10 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use tollgate_proxy::{Gateway, Picture};
+use tollgate_proxy::Gateway;
 use tollgate_telemetry::events::{ConfigurationRefused, ConfigurationTaken};
 
+use super::composer::Composer;
 use crate::{
     cli,
     config::{self, Diagnostic, Diagnostics, ProcessEnvironment, ServerSettings, Watch},
@@ -19,6 +20,7 @@ pub(super) struct Reloader {
     /// What the configuration said of the server when it was last read.
     written: ServerSettings,
     gateway: Arc<Gateway>,
+    composer: Arc<Composer>,
 }
 
 impl Reloader {
@@ -28,6 +30,7 @@ impl Reloader {
         settings: ServerSettings,
         written: ServerSettings,
         gateway: Arc<Gateway>,
+        composer: Arc<Composer>,
     ) -> Self {
         Self {
             file,
@@ -35,6 +38,7 @@ impl Reloader {
             settings,
             written,
             gateway,
+            composer,
         }
     }
 
@@ -50,10 +54,8 @@ impl Reloader {
             Err(diagnostics) => return self.refuse(&in_short(&diagnostics)),
         };
         self.watch.set_files(resolved.files.clone());
-        if let Err(error) = config::check_listen(&config::Resolved {
-            server: self.settings,
-            ..resolved.clone()
-        }) {
+        let who_may_call = self.composer.who_may_call(&resolved.snapshot);
+        if let Err(error) = config::check_listen(self.settings, who_may_call) {
             return self.refuse(&error.to_string());
         }
         for warning in &resolved.warnings {
@@ -65,9 +67,8 @@ impl Reloader {
             );
         }
         let revision = resolved.snapshot.revision.clone();
-        match Picture::build(resolved.snapshot, Some(&self.gateway.picture())) {
-            Ok(picture) => {
-                self.gateway.replace(picture);
+        match self.composer.file_changed(resolved.snapshot) {
+            Ok(()) => {
                 ConfigurationTaken {
                     revision: &revision,
                 }

@@ -7,13 +7,25 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::{Args, Subcommand};
 use tollgate_domain::KeyHash;
 
-use super::output;
+use super::{output, stored_keys};
 use crate::config;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a key, and print it once, with the line for the configuration file.
     New(NewArguments),
+    /// Make a key in the store, and print it once: no file has to be changed.
+    Create(stored_keys::CreateArguments),
+    /// List the keys in the store.
+    List(stored_keys::ListArguments),
+    /// Give a key in the store another secret, and print it once; the old one opens for a while.
+    Rotate(stored_keys::RotateArguments),
+    /// Block a key in the store, for now.
+    Block(stored_keys::NameArguments),
+    /// Unblock a key in the store.
+    Unblock(stored_keys::NameArguments),
+    /// Remove a key from the store, for good.
+    Remove(stored_keys::NameArguments),
 }
 
 #[derive(Debug, Args)]
@@ -36,13 +48,17 @@ pub(crate) struct NewArguments {
 pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::New(arguments) => new(arguments),
+        Command::Create(arguments) => stored_keys::create(arguments),
+        Command::List(arguments) => stored_keys::list(arguments),
+        Command::Rotate(arguments) => stored_keys::rotate(arguments),
+        Command::Block(arguments) => stored_keys::block(arguments, true),
+        Command::Unblock(arguments) => stored_keys::block(arguments, false),
+        Command::Remove(arguments) => stored_keys::remove(arguments),
     }
 }
 
 fn new(arguments: &NewArguments) -> anyhow::Result<ExitCode> {
-    let mut random = [0; 32];
-    getrandom::fill(&mut random).context("the system gives no random numbers")?;
-    let key = key_text(random);
+    let key = new_key()?;
     let line = line(arguments, KeyHash::of(&key))?;
     output::remark("The key, which is shown this once:\n")?;
     output::line(&key)?;
@@ -50,6 +66,13 @@ fn new(arguments: &NewArguments) -> anyhow::Result<ExitCode> {
         "\nThe line for `keys:` in the configuration file:\n\n{line}"
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A key that nobody has.
+pub(super) fn new_key() -> anyhow::Result<String> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).context("the system gives no random numbers")?;
+    Ok(key_text(random))
 }
 
 /// `tg_` and 43 letters, digits, `-` and `_` for 32 random bytes.

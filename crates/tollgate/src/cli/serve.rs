@@ -69,7 +69,6 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         resolved.server.workers = WorkerCount::Number(workers.into());
     }
     resolved.server.public |= arguments.consent.public_without_keys;
-    config::check_listen(&resolved)?;
     app::serve(
         &ServeOptions {
             config: file,

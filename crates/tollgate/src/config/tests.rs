@@ -426,7 +426,10 @@ fn a_revision_names_what_is_configured() {
 
 #[test]
 fn strangers_are_served_only_with_keys_or_consent() {
-    let with = |text: &str| check_listen(&resolved(text));
+    let with = |text: &str| {
+        let resolved = resolved(text);
+        check_listen(resolved.server, resolved.snapshot.who_may_call)
+    };
     let key = format!("keys: [{{name: k, hash: 'sha256:{}'}}]", "0".repeat(64));
     assert!(with("direct_use: true").is_ok());
     assert!(with("direct_use: true\nserver: {listen: '[::1]:5000'}").is_ok());
@@ -595,7 +598,7 @@ mistakes! {
     limit_in_no_time: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nlimits:\n  - {name: l, requests: 1, per: fortnight}\n");
     limit_in_no_zone: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nlimits:\n  - {name: l, requests: 1, per: day, time_zone: Mars/Olympus}\n");
     limit_with_a_zone_for_minutes: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nlimits:\n  - {name: l, requests: 1, per: minute, time_zone: Europe/Rome}\n");
-    limit_of_unknown_key: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nlimits:\n  - {name: l, of: {key: k}, requests: 1, per: minute}\n");
+    limit_of_unknown_key: with_provider!("store: {url: none}\nroutes:\n  - {name: r, model: {provider: a, name: m}}\nlimits:\n  - {name: l, of: {key: k}, requests: 1, per: minute}\n");
     limit_of_unknown_route: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nlimits:\n  - {name: l, of: {route: rr}, requests: 1, per: minute}\n");
     limit_twice: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nlimits:\n  - {name: l, requests: 1, per: minute}\nbudgets:\n  - {name: l, dollars: 1, per: day}\n");
     budget_that_is_too_fine: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nbudgets:\n  - {name: b, dollars: 0.0000000000001, per: day}\n");

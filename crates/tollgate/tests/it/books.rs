@@ -220,14 +220,16 @@ async fn calls_go_on_while_the_database_is_away_and_are_entered_later() {
 async fn calls_that_cannot_be_written_down_are_refused_unless_the_operator_says_otherwise() {
     let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
     for (more, status) in [("", 503), (", when_full: answer", 200)] {
-        // The database is nowhere, so that the journal fills.
+        // The database is nowhere, so that the journal fills; a key in the file opens all the same.
         let configuration = format!(
-            "store: {{url: \"postgres://127.0.0.1:1/none\", journal_max: 600B{more}}}\n{}",
+            "store: {{url: \"postgres://127.0.0.1:1/none\", journal_max: 600B{more}}}
+keys: [{{name: caller, hash: \"sha256:9160eaea8bc1cf2e234ad2da6a90ae86c1ae1f68d63f5a53358d66e01cbc9ce1\"}}]
+{}",
             CONFIGURATION.replace("OPENAI", &provider.url())
         );
         let gateway = TestGateway::start(program(), &configuration).await;
-        let call = chat("chat");
-        let ask = || gateway.post("/v1/chat/completions", &call);
+        let (call, key) = (chat("chat"), [("authorization", "Bearer tg_talks")]);
+        let ask = || gateway.post_with("/v1/chat/completions", &call, &key);
         assert_eq!(ask().await.status, 200);
         assert_eq!(ask().await.status, 200);
         let answer = ask().await;

@@ -10,9 +10,11 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tollgate_testkit::{Reply, ScriptedProvider, client};
+use tollgate_testkit::{Reply, ScriptedProvider, TestGateway, client, postgres::Postgres};
 
-use crate::stage::{TWO_PROVIDERS, anthropic_answer, chat, gateway, nobody, openai_answer};
+use crate::stage::{
+    TWO_PROVIDERS, anthropic_answer, chat, gateway, nobody, openai_answer, program,
+};
 
 /// Keys `alpha` (all routes), `beta` (another route) and `gone` (expired), by their hashes.
 const KEYS: &str = r#"
@@ -329,4 +331,129 @@ async fn beta_features_of_anthropic_go_to_anthropic_alone() {
         Some("a,b")
     );
     assert_eq!(openai.received()[0].header("anthropic-beta"), None);
+}
+
+/// Waits until a call with a key has a status, for a second at most: that is what is promised.
+async fn within_a_second(gateway: &TestGateway, key: &str, status: u16) {
+    let authorization = format!("Bearer {key}");
+    let mut last = 0;
+    for _ in 0..50 {
+        let headers = [("authorization", authorization.as_str())];
+        let call = chat("chat");
+        last = gateway
+            .post_with("/v1/chat/completions", &call, &headers)
+            .await
+            .status;
+        if last == status {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(last, status, "{}", gateway.output());
+}
+
+const OPEN: &str = "providers: [{name: demo, type: demo}]
+routes: [{name: chat, model: {provider: demo, name: m}}, {name: other, model: {provider: demo, name: m}}]
+";
+
+#[tokio::test]
+async fn keys_in_the_store_are_taken_over_at_once() {
+    let gateway = TestGateway::start(program(), OPEN).await;
+    let command = |arguments: &[&str]| {
+        gateway
+            .command(&[&["key"], arguments].concat())
+            .trim()
+            .to_owned()
+    };
+    // There are no keys yet: whoever reaches it may call.
+    within_a_second(&gateway, "nonsense", 200).await;
+    let key = command(&[
+        "create", "--name", "app", "--team", "red", "--routes", "chat",
+    ]);
+    assert!(key.starts_with("tg_"));
+    within_a_second(&gateway, "nonsense", 401).await;
+    within_a_second(&gateway, &key, 200).await;
+    let authorization = format!("Bearer {key}");
+    let headers = [("authorization", authorization.as_str())];
+    let other = gateway
+        .post_with("/v1/chat/completions", &chat("other"), &headers)
+        .await;
+    assert_eq!(other.status, 403);
+    command(&["block", "app"]);
+    within_a_second(&gateway, &key, 401).await;
+    command(&["unblock", "app"]);
+    within_a_second(&gateway, &key, 200).await;
+    let second = command(&["rotate", "app"]);
+    within_a_second(&gateway, &second, 200).await;
+    within_a_second(&gateway, &key, 200).await;
+    let third = command(&["rotate", "app", "--overlap", "0s"]);
+    within_a_second(&gateway, &second, 401).await;
+    within_a_second(&gateway, &third, 200).await;
+    let listed: serde_json::Value = serde_json::from_str(&command(&["list", "--json"])).unwrap();
+    assert_eq!(
+        (&listed[0]["name"], &listed[0]["team"], &listed[0]["state"]),
+        (&json!("app"), &json!("red"), &json!("open"))
+    );
+    // They outlive a change of the file, and a restart.
+    gateway.write_configuration(&format!("{OPEN}direct_use: false\n"));
+    within_a_second(&gateway, "nonsense", 401).await;
+    let gateway = gateway.kill_and_restart().await;
+    within_a_second(&gateway, &third, 200).await;
+    gateway.command(&["key", "remove", "app"]);
+    within_a_second(&gateway, &third, 401).await;
+    // Without a key left, nobody is let in without one.
+    within_a_second(&gateway, "nonsense", 401).await;
+    let calls = gateway.command(&["usage", "--by", "team,key", "--json"]);
+    assert!(calls.contains("\"red\""), "{calls}");
+    let files = std::fs::read(gateway.folder().join("tollgate.db")).unwrap();
+    for secret in [&key, &second, &third] {
+        assert!(
+            !files
+                .windows(secret.len())
+                .any(|bytes| bytes == secret.as_bytes())
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_node_learns_of_keys_and_goes_on_while_the_database_is_away() {
+    let postgres = Postgres::start();
+    let configuration = format!("store: {{url: \"{}\"}}\n{OPEN}", postgres.url());
+    let one = TestGateway::start(program(), &configuration).await;
+    let two = TestGateway::start(program(), &configuration).await;
+    let key = one
+        .command(&["key", "create", "--name", "app"])
+        .trim()
+        .to_owned();
+    for gateway in [&one, &two] {
+        within_a_second(gateway, &key, 200).await;
+        within_a_second(gateway, "nonsense", 401).await;
+    }
+    two.command(&["key", "block", "app"]);
+    for gateway in [&one, &two] {
+        within_a_second(gateway, &key, 401).await;
+    }
+    two.command(&["key", "unblock", "app"]);
+    within_a_second(&one, &key, 200).await;
+    postgres.stop();
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    within_a_second(&one, &key, 200).await;
+    // A node that starts now knows of no key, and lets nobody in.
+    let three = TestGateway::start(program(), &configuration).await;
+    within_a_second(&three, &key, 401).await;
+    postgres.resume();
+    for _ in 0..10 {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let headers = [("authorization", format!("Bearer {key}"))];
+        let headers = headers
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        let answer = three
+            .post_with("/v1/chat/completions", &chat("chat"), &headers)
+            .await;
+        if answer.status == 200 {
+            return;
+        }
+    }
+    unreachable!("the third node never learnt of the key: {}", three.output());
 }

@@ -40,6 +40,7 @@ pub(crate) fn resolve(
             .filter_map(|key| key.team.as_deref())
             .collect(),
         routes,
+        has_store: store.is_some(),
         problems,
     };
     let mut allowances = Vec::new();
@@ -68,6 +69,7 @@ struct Resolver<'a, 'p> {
     known_keys: HashSet<&'a str>,
     known_teams: HashSet<&'a str>,
     routes: &'a Routes,
+    has_store: bool,
     problems: &'p mut Problems,
 }
 
@@ -224,14 +226,14 @@ impl Resolver<'_, '_> {
         {
             let known = self.known_keys.iter().copied();
             let help = diagnostics::suggestion(key, known, "the keys");
-            self.report_unknown("key", at.key("key"), help);
+            self.report_unfiled("key", at.key("key"), help);
         }
         if let Some(team) = written.team.as_deref().filter(|team| *team != EACH)
             && !self.known_teams.contains(team)
         {
             let known = self.known_teams.iter().copied();
             let help = diagnostics::suggestion(team, known, "the keys' teams");
-            self.report_unknown("team", at.key("team"), help);
+            self.report_unfiled("team", at.key("team"), help);
         }
         let route = written.route.as_deref().map(|route| {
             // An alias stands for its route.
@@ -255,6 +257,23 @@ impl Resolver<'_, '_> {
             route: whose(route),
             user: whose(written.user.as_deref()),
         }
+    }
+
+    /// What does not stand in the file may be in the store.
+    fn report_unfiled(&mut self, what: &str, at: At<'_>, help: String) {
+        if !self.has_store {
+            return self.report_unknown(what, at, help);
+        }
+        self.problems
+            .warning(
+                at.span(),
+                format!(
+                    "no {what} named {} stands in this file",
+                    quoted_node(at.node())
+                ),
+            )
+            .help(help)
+            .help("it counts nothing unless `tollgate key create` has made one");
     }
 
     fn report_unknown(&mut self, what: &str, at: At<'_>, help: String) {

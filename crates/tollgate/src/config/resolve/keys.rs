@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use tollgate_domain::{Key, KeyHash, KeyName, RouteAccess, RouteName};
+use tollgate_domain::{Key, KeyHash, KeyName, KeyState, RouteAccess, RouteName};
 
 use super::{Context, routes::Routes};
 use crate::config::{
@@ -45,6 +45,7 @@ pub(crate) fn resolve(
             hash,
             routes: access,
             expires_at,
+            state: KeyState::Open,
         };
         if keys.insert(hash, Arc::new(key)).is_some() {
             problems

@@ -1,0 +1,247 @@
+//! `tollgate key create` and its like: callers' keys in the store, which running gateways take over within a second.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::runtime::Builder;
+use tollgate_domain::KeyHash;
+use tollgate_store::{Store, StoredKey};
+use uuid::Uuid;
+
+use super::{check_template, keys::new_key, output, serve};
+use crate::config::{self, Environment as _, ProcessEnvironment, Resolved};
+
+/// Where the store is.
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// The configuration file, which says where the store is.
+    #[arg(short, long, env = "TOLLGATE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CreateArguments {
+    #[command(flatten)]
+    place: Place,
+    /// Whose it is; appears in logs and in the books.
+    #[arg(long)]
+    name: String,
+    /// The team that it belongs to, for limits, budgets and sums.
+    #[arg(long)]
+    team: Option<String>,
+    /// The routes that it opens, with commas between them; all of them if left out.
+    #[arg(long, value_name = "ROUTE,…", value_delimiter = ',')]
+    routes: Vec<String>,
+    /// When it ends: a date, or a time as in 2027-01-31T18:00:00Z; never if left out.
+    #[arg(long, value_name = "DATE", value_parser = parse_end)]
+    expires: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArguments {
+    #[command(flatten)]
+    place: Place,
+    /// Print JSON, for scripts.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RotateArguments {
+    #[command(flatten)]
+    place: Place,
+    /// Whose it is.
+    name: String,
+    /// How long the old key still opens, such as `24h`; at once it does not with `0s`.
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_time)]
+    overlap: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NameArguments {
+    #[command(flatten)]
+    place: Place,
+    /// Whose it is.
+    name: String,
+}
+
+pub(super) fn create(arguments: &CreateArguments) -> Result<ExitCode> {
+    let resolved = arguments.place.resolved()?;
+    let snapshot = &resolved.snapshot;
+    if arguments.name.trim().is_empty() {
+        bail!("--name is empty");
+    }
+    if snapshot
+        .keys
+        .values()
+        .any(|key| key.name.as_str() == arguments.name)
+    {
+        bail!(
+            "a key named `{}` stands in the configuration file",
+            arguments.name
+        );
+    }
+    for route in &arguments.routes {
+        if !snapshot.routes_by_name.contains_key(route.as_str()) {
+            bail!("--routes: there is no route named `{route}`");
+        }
+    }
+    let secret = new_key()?;
+    let key = StoredKey {
+        id: Uuid::now_v7().simple().to_string(),
+        name: arguments.name.clone(),
+        team: arguments.team.clone(),
+        hash: KeyHash::of(&secret).to_string(),
+        old: None,
+        routes: (!arguments.routes.is_empty()).then(|| arguments.routes.clone()),
+        expires_ms: arguments.expires.map(milliseconds),
+        is_blocked: false,
+        created_ms: milliseconds(ProcessEnvironment.now()),
+    };
+    with_store(&resolved, async |store| Ok(store.add_key(&key).await?))?;
+    show(&secret)
+}
+
+pub(super) fn list(arguments: &ListArguments) -> Result<ExitCode> {
+    let resolved = arguments.place.resolved()?;
+    let stored = with_store(&resolved, async |store| Ok(store.keys().await?))?;
+    let now = milliseconds(ProcessEnvironment.now());
+    if arguments.json {
+        let keys: Vec<Value> = stored.keys.iter().map(|key| as_json(key, now)).collect();
+        return output::line(&serde_json::to_string_pretty(&keys)?);
+    }
+    let width = stored
+        .keys
+        .iter()
+        .map(|key| key.name.len())
+        .max()
+        .unwrap_or(0);
+    let lines = stored.keys.iter().map(|key| {
+        let team = key.team.as_deref().unwrap_or("-");
+        let routes = key.routes.as_ref();
+        let routes = routes.map_or_else(|| "all".to_owned(), |routes| routes.join(","));
+        let expires = key.expires_ms.map_or_else(|| "never".to_owned(), moment);
+        format!(
+            "{:width$}  {:7}  team {team}  routes {routes}  expires {expires}",
+            key.name,
+            state(key, now)
+        )
+    });
+    output::line(&lines.collect::<Vec<_>>().join("\n"))
+}
+
+pub(super) fn rotate(arguments: &RotateArguments) -> Result<ExitCode> {
+    let resolved = arguments.place.resolved()?;
+    let secret = new_key()?;
+    let hash = KeyHash::of(&secret).to_string();
+    let until = ProcessEnvironment.now() + arguments.overlap;
+    let found = with_store(&resolved, async |store| {
+        Ok(store.rotate_key(&arguments.name, &hash, until).await?)
+    })?;
+    ensure(found, &arguments.name)?;
+    show(&secret)
+}
+
+/// Blocks a key, or unblocks it.
+pub(super) fn block(arguments: &NameArguments, is_blocked: bool) -> Result<ExitCode> {
+    let resolved = arguments.place.resolved()?;
+    let found = with_store(&resolved, async |store| {
+        Ok(store.block_key(&arguments.name, is_blocked).await?)
+    })?;
+    ensure(found, &arguments.name)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn remove(arguments: &NameArguments) -> Result<ExitCode> {
+    let resolved = arguments.place.resolved()?;
+    let now = ProcessEnvironment.now();
+    let found = with_store(&resolved, async |store| {
+        Ok(store.remove_key(&arguments.name, now).await?)
+    })?;
+    ensure(found, &arguments.name)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Place {
+    fn resolved(&self) -> Result<Resolved> {
+        let Some(file) = self.config.clone().or_else(serve::usual_file) else {
+            bail!("there is no tollgate.yaml here; --config FILE says where the configuration is");
+        };
+        match config::load(&file, &ProcessEnvironment, &check_template) {
+            Ok(resolved) => Ok(resolved),
+            Err(diagnostics) => {
+                output::diagnostics(diagnostics.iter())?;
+                bail!("the configuration has mistakes");
+            }
+        }
+    }
+}
+
+fn with_store<T>(resolved: &Resolved, ask: impl AsyncFnOnce(&Store) -> Result<T>) -> Result<T> {
+    let settings = resolved.store.as_ref();
+    let settings =
+        settings.context("the configuration says `store.url: none`: there is no place for keys")?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let store = Store::open(settings.url.expose()).await?;
+        let answer = ask(&store).await;
+        store.close().await;
+        answer
+    })
+}
+
+fn ensure(found: bool, name: &str) -> Result<()> {
+    if !found {
+        bail!("there is no key named `{name}` in the store; `tollgate key list` shows them");
+    }
+    Ok(())
+}
+
+/// The key goes to standard output, what is said about it does not.
+fn show(secret: &str) -> Result<ExitCode> {
+    output::remark(
+        "The key, which is shown this once; running gateways know it within a second:\n",
+    )?;
+    output::line(secret)
+}
+
+fn state(key: &StoredKey, now: i64) -> &'static str {
+    match key.expires_ms {
+        _ if key.is_blocked => "blocked",
+        Some(end) if end <= now => "expired",
+        _ => "open",
+    }
+}
+
+fn as_json(key: &StoredKey, now: i64) -> Value {
+    json!({
+        "name": key.name,
+        "team": key.team,
+        "state": state(key, now),
+        "routes": key.routes,
+        "created": moment(key.created_ms),
+        "expires": key.expires_ms.map(moment),
+        "old_key_until": key.old.as_ref().map(|(_, until)| moment(*until)),
+    })
+}
+
+/// Milliseconds since 1970-01-01 UTC, as RFC 3339.
+fn moment(milliseconds: i64) -> String {
+    Timestamp::from_millisecond(milliseconds)
+        .map_or_else(|_| String::new(), |time| time.to_string())
+}
+
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn parse_end(text: &str) -> Result<Duration, String> {
+    config::parse_expiry(text).ok_or_else(|| "a date such as 2027-01-31 is wanted".to_owned())
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    config::parse_duration(text).ok_or_else(|| "a time such as 24h is wanted".to_owned())
+}
