@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use tokio::time::Instant;
 use tollgate_dialects::StopReason;
 use tollgate_domain::{Cost, Picodollars, Price, Usage};
@@ -24,8 +25,8 @@ pub(crate) struct Account {
     price: Option<Arc<Price>>,
     /// What allowances gave the call.
     permit: Option<Permit>,
-    /// Bytes of the call's body, once it is unpacked and filled in.
-    body_bytes: u64,
+    /// The call's body, once it is unpacked and filled in.
+    body: Bytes,
     started: Instant,
     witness: Witness,
     _in_flight: InFlight,
@@ -40,7 +41,7 @@ impl Account {
             record: Box::new(record),
             price: None,
             permit: None,
-            body_bytes: 0,
+            body: Bytes::new(),
             started,
             witness: witness.clone(),
             _in_flight: witness.call_started(),
@@ -64,10 +65,10 @@ impl Account {
         self.price = price.cloned();
     }
 
-    /// Takes what allowances gave a call with so long a body; it is settled with the record.
-    pub(crate) fn permitted(&mut self, permit: Option<Permit>, body_bytes: usize) {
+    /// Takes what allowances gave a call with a body; it is settled with the record.
+    pub(crate) fn permitted(&mut self, permit: Option<Permit>, body: Bytes) {
         self.permit = permit;
-        self.body_bytes = body_bytes as u64;
+        self.body = body;
     }
 
     /// What allowances gave the call.
@@ -158,11 +159,16 @@ impl Account {
             let cost = price.cost(usage, usage.tier.unwrap_or_default());
             cost.map_or(Cost::Unpriced, Cost::Known)
         } else {
-            let most = UsedAtMost::of(&self.record, self.body_bytes, Some(price));
+            let most = self.used_at_most();
             price
                 .most(most.input, most.output)
                 .map_or(Cost::Unpriced, Cost::AtMost)
         })
+    }
+
+    /// What it can have used, where its provider does not say.
+    fn used_at_most(&self) -> UsedAtMost {
+        UsedAtMost::of(&self.record, &self.body, self.price.as_deref())
     }
 
     /// Hands the record over. Later calls do nothing.
@@ -172,8 +178,7 @@ impl Account {
             self.record.duration = self.started.elapsed();
             self.record.cost = self.cost();
             if let Some(permit) = self.permit.take() {
-                let most = UsedAtMost::of(&self.record, self.body_bytes, self.price.as_deref());
-                permit.settle(&self.record, most);
+                permit.settle(&self.record, || self.used_at_most());
             }
             self.witness.record((*self.record).clone());
         }

@@ -2,6 +2,7 @@
 //! rides with the call's record and is settled when that closes, however the call ended.
 
 mod counters;
+mod weight;
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,6 +16,7 @@ use tollgate_upstream::Lane;
 pub use counters::Counters;
 pub(crate) use counters::Shortage;
 use counters::{Ask, Hold};
+use weight::Weight;
 
 use crate::{picture::header_value, question::Question, refusal::Refusal};
 
@@ -31,7 +33,7 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const BUDGET: HeaderName = HeaderName::from_static("x-tollgate-budget-remaining");
 
-/// The most that a call can use. No text has more tokens than bytes.
+/// What a call may use: of tokens about, of money the most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Most {
     input: u64,
@@ -47,7 +49,7 @@ pub(crate) struct Permit {
     holds: Vec<Hold>,
 }
 
-/// The most that a call can have used whose provider did not say it, in tokens. No text has more of them than bytes.
+/// The most that a call can have used whose provider did not say it, in tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UsedAtMost {
     pub(crate) input: u64,
@@ -101,7 +103,7 @@ pub(crate) fn enter(
 
 impl Most {
     fn of(question: &Question, plan: &[Arc<Lane>]) -> Self {
-        let bytes = question.body().len() as u64;
+        let weight = Weight::of(question.body());
         let choices = question.head.choices.unwrap_or(1).max(1);
         let mut most = Self {
             cost: Some(Picodollars::ZERO),
@@ -112,14 +114,14 @@ impl Most {
             let bound = |bound: fn(&Price) -> Option<u64>, otherwise| {
                 price.and_then(|price| bound(price)).unwrap_or(otherwise)
             };
-            let input = bytes.min(bound(Price::input_max, INPUT_TOKENS_ASSUMED_MAX));
+            let input_max = bound(Price::input_max, INPUT_TOKENS_ASSUMED_MAX);
             let asked = question.head.max_tokens;
             let output = asked
                 .unwrap_or_else(|| bound(Price::output_max, OUTPUT_TOKENS_ASSUMED))
                 .saturating_mul(choices);
-            let cost = price.and_then(|price| price.most(input, output));
+            let cost = price.and_then(|price| price.most(weight.most(input_max), output));
             most = Self {
-                input: most.input.max(input),
+                input: most.input.max(weight.estimate(input_max)),
                 output: most.output.max(output),
                 cost: most.cost.and_then(|most| Some(most.max(cost?))),
             };
@@ -143,10 +145,10 @@ impl Most {
 
 impl Permit {
     /// Takes what the call really used, and gives the rest back.
-    pub(crate) fn settle(mut self, record: &CallRecord, most: UsedAtMost) {
+    pub(crate) fn settle(mut self, record: &CallRecord, most: impl Fn() -> UsedAtMost) {
         let now = record.came_at + record.duration;
         for hold in std::mem::take(&mut self.holds) {
-            let used = used(&hold, record, most);
+            let used = used(&hold, record, &most);
             if let Some(reached) = self.counters.settle(&hold, used, now) {
                 AllowanceReached {
                     name: &hold.allowance.name,
@@ -220,7 +222,7 @@ fn list(items: &[String]) -> HeaderValue {
 
 impl UsedAtMost {
     /// What a call can have used, by what has come and gone. `price` is that of the model that was asked last.
-    pub(crate) fn of(record: &CallRecord, body_bytes: u64, price: Option<&Price>) -> Self {
+    pub(crate) fn of(record: &CallRecord, body: &[u8], price: Option<&Price>) -> Self {
         let bound = |bound: fn(&Price) -> Option<u64>, otherwise| {
             price.and_then(bound).unwrap_or(otherwise)
         };
@@ -235,21 +237,25 @@ impl UsedAtMost {
         };
         let input = record.usage.input_total();
         Self {
-            input: input.unwrap_or(body_bytes.min(input_max)),
+            input: input.unwrap_or_else(|| Weight::of(body).most(input_max)),
             output: output.max(told),
         }
     }
 }
 
 /// What a call used of an allowance in the end. Where the provider did not say, it is the most that it can have been.
-fn used(hold: &Hold, record: &CallRecord, most: UsedAtMost) -> u64 {
+fn used(hold: &Hold, record: &CallRecord, most: impl Fn() -> UsedAtMost) -> u64 {
+    let most = || {
+        let most = most();
+        (most.input, most.output)
+    };
     let usage = &record.usage;
     let is_told = *usage != Usage::default();
     let is_refused = matches!(record.outcome, Outcome::Refused | Outcome::ProviderError);
     let (input, output) = match record.outcome {
         _ if record.target.is_none() || is_refused && !is_told => (0, 0),
-        Outcome::Cut | Outcome::ClientGone => (most.input, most.output),
-        _ if !is_told => (most.input, most.output),
+        Outcome::Cut | Outcome::ClientGone => most(),
+        _ if !is_told => most(),
         _ => (
             usage.input_total().unwrap_or_default(),
             usage.output_total().unwrap_or_default(),

@@ -324,7 +324,7 @@ fn enter(
     let counters = worker.gateway.counters();
     let snapshot = &visit.picture.snapshot;
     let permit = admission::enter(counters, snapshot, &facts, question, plan, account.wall())?;
-    account.permitted(permit, question.body().len());
+    account.permitted(permit, question.body().clone());
     Ok(())
 }
 

@@ -12,16 +12,26 @@ use tollgate_domain::{Allowance, Then};
 /// Counts that are kept; what comes beyond is counted together.
 const COUNTS_MAX: usize = 100_000;
 
+/// How often counts that are over are thrown away where there are too many.
+const PURGE_EVERY: Duration = Duration::from_secs(10);
+
 /// Whom counts belong to that find no place.
 const OTHERS: &str = "(others)";
 
+/// By the allowance's name and the subject.
 type Counts = HashMap<(Arc<str>, Arc<str>), Count>;
 
 /// All counts of a process. Workers share them: an allowance is one, whoever carries the call.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// By the allowance's name and the subject.
-    counts: Mutex<Counts>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    counts: Counts,
+    /// When counts that are over were last thrown away, since 1970-01-01 UTC.
+    purged_at: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -102,12 +112,12 @@ impl Counters {
         asks: Vec<Ask<'_>>,
         now: Duration,
     ) -> Result<Vec<Hold>, Box<Shortage>> {
-        let mut counts = self.counts();
+        let mut state = self.state();
         let mut holds = Vec::with_capacity(asks.len());
         for ask in asks {
-            let subject = place(&mut counts, &ask, now);
-            let key = (Arc::clone(&ask.allowance.name), Arc::clone(&subject));
-            let count = counts.entry(key).or_default();
+            let key = state.place(&ask.allowance.name, &ask.subject, now);
+            let subject = Arc::clone(&key.1);
+            let count = state.counts.entry(key).or_default();
             count.roll(ask.allowance, now);
             let most = u128::from(ask.allowance.most);
             let wanted = count.used + count.reserved + u128::from(ask.amount);
@@ -115,7 +125,7 @@ impl Counters {
                 let shortage = count.shortage(&ask, &subject, now);
                 // What was taken so far goes back: all give, or none does.
                 for hold in &holds {
-                    give_back(&mut counts, hold);
+                    give_back(&mut state.counts, hold);
                 }
                 return Err(Box::new(shortage));
             }
@@ -132,9 +142,9 @@ impl Counters {
 
     /// Takes what was used of what is held. Gives all that was used where that is now beyond what is allowed, once a window.
     pub(super) fn settle(&self, hold: &Hold, used: u64, now: Duration) -> Option<u128> {
-        let mut counts = self.counts();
-        give_back(&mut counts, hold);
-        let count = counts.get_mut(&key(hold))?;
+        let mut state = self.state();
+        give_back(&mut state.counts, hold);
+        let count = state.counts.get_mut(&key(hold))?;
         count.roll(&hold.allowance, now);
         count.used += u128::from(used);
         let is_reached = count.used >= u128::from(hold.allowance.most)
@@ -148,44 +158,51 @@ impl Counters {
 
     /// Gives back what is held.
     pub(super) fn give_back(&self, hold: &Hold) {
-        give_back(&mut self.counts(), hold);
+        give_back(&mut self.state().counts, hold);
     }
 
     /// What is left, calls under way apart.
     pub(super) fn remaining(&self, hold: &Hold) -> u64 {
-        let counts = self.counts();
-        let taken = counts
+        let state = self.state();
+        let taken = state
+            .counts
             .get(&key(hold))
             .map_or(0, |count| count.used + count.reserved);
         u64::try_from(u128::from(hold.allowance.most).saturating_sub(taken)).unwrap_or(u64::MAX)
     }
 
-    /// Takes over what the books say was used in the window that is now.
-    pub fn set_used(&self, allowance: &Allowance, subject: &str, used: u128, now: Duration) {
-        let mut counts = self.counts();
-        let key = (Arc::clone(&allowance.name), Arc::from(subject));
-        let count = counts.entry(key).or_default();
+    /// Adds what the books say was used in the window that is now.
+    pub fn add_used(&self, allowance: &Allowance, subject: &str, used: u128, now: Duration) {
+        let mut state = self.state();
+        let key = state.place(&allowance.name, subject, now);
+        let count = state.counts.entry(key).or_default();
         count.roll(allowance, now);
-        count.used = used;
+        count.used += used;
     }
 
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Where a subject is counted: by itself, while there is room.
-fn place(counts: &mut Counts, ask: &Ask<'_>, now: Duration) -> Arc<str> {
-    let subject: Arc<str> = ask.subject.as_str().into();
-    let key = (Arc::clone(&ask.allowance.name), Arc::clone(&subject));
-    if counts.len() < COUNTS_MAX || counts.contains_key(&key) {
-        return subject;
-    }
-    counts.retain(|_, count| count.holds > 0 || count.end > now);
-    if counts.len() < COUNTS_MAX {
-        subject
-    } else {
-        OTHERS.into()
+impl State {
+    /// Where a subject is counted: by itself, while there is room.
+    fn place(&mut self, name: &Arc<str>, subject: &str, now: Duration) -> (Arc<str>, Arc<str>) {
+        let key = (Arc::clone(name), Arc::from(subject));
+        if self.counts.len() < COUNTS_MAX || self.counts.contains_key(&key) {
+            return key;
+        }
+        // Not at each call: looking through all of them takes its time.
+        if now.abs_diff(self.purged_at) >= PURGE_EVERY {
+            self.purged_at = now;
+            self.counts
+                .retain(|_, count| count.holds > 0 || count.end > now);
+        }
+        if self.counts.len() < COUNTS_MAX {
+            key
+        } else {
+            (key.0, OTHERS.into())
+        }
     }
 }
 
@@ -336,7 +353,7 @@ mod tests {
     fn what_the_books_say_is_used() {
         let counters = Counters::default();
         let narrow = allowance("narrow", 10, Some(60));
-        counters.set_used(&narrow, "", 9, NOW);
+        counters.add_used(&narrow, "", 9, NOW);
         assert!(counters.take(vec![ask(&narrow, 2)], NOW).is_err());
         assert!(counters.take(vec![ask(&narrow, 1)], NOW).is_ok());
     }

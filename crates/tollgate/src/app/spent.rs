@@ -44,7 +44,7 @@ impl Spent {
     /// Tells it to whoever keeps count.
     pub(super) fn tell(&self, counters: &Counters, now: Duration) {
         for (allowance, subject, used) in &self.0 {
-            counters.set_used(allowance, subject, *used, now);
+            counters.add_used(allowance, subject, *used, now);
         }
     }
 }
