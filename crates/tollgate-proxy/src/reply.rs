@@ -36,7 +36,7 @@ pub struct ReplyBody(Kind);
 enum Kind {
     Whole {
         bytes: Option<Bytes>,
-        account: Option<(Account, Outcome)>,
+        account: Option<Box<(Account, Outcome)>>,
     },
     Stream(Box<StreamReply>),
     Bytes(Box<BytesReply>),
@@ -99,7 +99,7 @@ impl ReplyBody {
         }
         Self(Kind::Whole {
             bytes: Some(bytes),
-            account: Some((account, outcome)),
+            account: Some(Box::new((account, outcome))),
         })
     }
 
@@ -160,7 +160,8 @@ impl Body for ReplyBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
         match &mut self.get_mut().0 {
             Kind::Whole { bytes, account } => {
-                if let Some((mut account, outcome)) = account.take() {
+                if let Some(open) = account.take() {
+                    let (mut account, outcome) = *open;
                     account.close(outcome);
                 }
                 Poll::Ready(
