@@ -2,17 +2,50 @@
 
 use std::sync::Arc;
 
-use sqlx::{Row, any::AnyRow};
+use sqlx::{
+    Any, AssertSqlSafe, Row,
+    any::{AnyArguments, AnyRow},
+    query::Query,
+};
 use tollgate_domain::{ServiceTier, Usage, UsageRecord};
 
 use crate::{Store, StoreError};
 
-const ENTER: &str = "INSERT INTO usage_records (\
-     id, at_ms, request_id, revision, key_name, team, end_user, route, task, provider, model, outcome, status, error_code, \
-     input, input_cached, cache_write, cache_write_1h, input_audio, output, output_reasoning, output_audio, search_units, service_tier, \
-     cost_picodollars, cost_at_most_picodollars, cost_unknown, attempts, streamed, duration_ms) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30) \
-     ON CONFLICT (id) DO NOTHING";
+const COLUMNS: [&str; 30] = [
+    "id",
+    "at_ms",
+    "request_id",
+    "revision",
+    "key_name",
+    "team",
+    "end_user",
+    "route",
+    "task",
+    "provider",
+    "model",
+    "outcome",
+    "status",
+    "error_code",
+    "input",
+    "input_cached",
+    "cache_write",
+    "cache_write_1h",
+    "input_audio",
+    "output",
+    "output_reasoning",
+    "output_audio",
+    "search_units",
+    "service_tier",
+    "cost_picodollars",
+    "cost_at_most_picodollars",
+    "cost_unknown",
+    "attempts",
+    "streamed",
+    "duration_ms",
+];
+
+/// Records that are entered by one statement: each statement is a way to the database and back.
+const AT_ONCE: usize = 50;
 
 impl Store {
     /// Enters records, all or none. One that is there already is passed over: what failed half-way may be done again.
@@ -22,52 +55,73 @@ impl Store {
     pub async fn enter(&self, records: &[UsageRecord]) -> Result<u64, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let mut entered = 0;
-        for record in records {
-            let usage = &record.usage;
-            let done = sqlx::query(ENTER)
-                .bind(&*record.id)
-                .bind(record.at_ms)
-                .bind(&*record.request_id)
-                .bind(&*record.revision)
-                .bind(record.key.as_deref())
-                .bind(record.team.as_deref())
-                .bind(record.user.as_deref())
-                .bind(record.route.as_deref())
-                .bind(record.task.as_deref())
-                .bind(record.provider.as_deref())
-                .bind(record.model.as_deref())
-                .bind(&*record.outcome)
-                .bind(i64::from(record.status))
-                .bind(record.error_code.as_deref())
-                .bind(usage.input.map(count))
-                .bind(usage.input_cached.map(count))
-                .bind(usage.cache_write.map(count))
-                .bind(usage.cache_write_1h.map(count))
-                .bind(usage.input_audio.map(count))
-                .bind(usage.output.map(count))
-                .bind(usage.output_reasoning.map(count))
-                .bind(usage.output_audio.map(count))
-                .bind(usage.search_units.map(count))
-                .bind(usage.tier.map(ServiceTier::as_str))
-                .bind(record.cost.map(count))
-                .bind(record.cost_at_most.map(count))
-                .bind(record.cost_unknown.as_deref())
-                .bind(i64::from(record.attempts))
-                .bind(i64::from(record.streamed))
-                .bind(count(record.duration_ms))
-                .execute(&mut *transaction)
-                .await?;
-            entered += done.rows_affected();
+        let (groups, rest) = records.as_chunks::<AT_ONCE>();
+        let singles = rest.chunks(1);
+        for group in groups.iter().map(<[_; AT_ONCE]>::as_slice).chain(singles) {
+            // Made of words of this file alone.
+            let mut query = sqlx::query(AssertSqlSafe(insertion(group.len())));
+            for record in group {
+                query = bind(query, record);
+            }
+            entered += query.execute(&mut *transaction).await?.rows_affected();
         }
         transaction.commit().await?;
         Ok(entered)
     }
 }
 
-const FIND: &str = "SELECT id, at_ms, request_id, revision, key_name, team, end_user, route, task, provider, model, outcome, status, error_code, \
-     input, input_cached, cache_write, cache_write_1h, input_audio, output, output_reasoning, output_audio, search_units, service_tier, \
-     cost_picodollars, cost_at_most_picodollars, cost_unknown, attempts, streamed, duration_ms \
-     FROM usage_records WHERE request_id = $1 ORDER BY id LIMIT 100";
+/// The statement that enters so many records. There are two of them, so that the database need not read them anew.
+fn insertion(rows: usize) -> String {
+    let row = |row: usize| {
+        let first = row * COLUMNS.len();
+        let places = (1..=COLUMNS.len()).map(|place| format!("${}", first + place));
+        format!("({})", places.collect::<Vec<_>>().join(", "))
+    };
+    let rows: Vec<String> = (0..rows).map(row).collect();
+    format!(
+        "INSERT INTO usage_records ({}) VALUES {} ON CONFLICT (id) DO NOTHING",
+        COLUMNS.join(", "),
+        rows.join(", ")
+    )
+}
+
+type Insertion<'q> = Query<'q, Any, AnyArguments>;
+
+/// The values of a record, in the order of the columns.
+fn bind<'q>(query: Insertion<'q>, record: &'q UsageRecord) -> Insertion<'q> {
+    let usage = &record.usage;
+    query
+        .bind(&*record.id)
+        .bind(record.at_ms)
+        .bind(&*record.request_id)
+        .bind(&*record.revision)
+        .bind(record.key.as_deref())
+        .bind(record.team.as_deref())
+        .bind(record.user.as_deref())
+        .bind(record.route.as_deref())
+        .bind(record.task.as_deref())
+        .bind(record.provider.as_deref())
+        .bind(record.model.as_deref())
+        .bind(&*record.outcome)
+        .bind(i64::from(record.status))
+        .bind(record.error_code.as_deref())
+        .bind(usage.input.map(count))
+        .bind(usage.input_cached.map(count))
+        .bind(usage.cache_write.map(count))
+        .bind(usage.cache_write_1h.map(count))
+        .bind(usage.input_audio.map(count))
+        .bind(usage.output.map(count))
+        .bind(usage.output_reasoning.map(count))
+        .bind(usage.output_audio.map(count))
+        .bind(usage.search_units.map(count))
+        .bind(usage.tier.map(ServiceTier::as_str))
+        .bind(record.cost.map(count))
+        .bind(record.cost_at_most.map(count))
+        .bind(record.cost_unknown.as_deref())
+        .bind(i64::from(record.attempts))
+        .bind(i64::from(record.streamed))
+        .bind(count(record.duration_ms))
+}
 
 impl Store {
     /// The calls that had a request id, the oldest first, up to 100: clients may use one again.
@@ -75,7 +129,11 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn find(&self, request_id: &str) -> Result<Vec<UsageRecord>, StoreError> {
-        let rows = sqlx::query(FIND)
+        let columns = COLUMNS.join(", ");
+        let sql = format!(
+            "SELECT {columns} FROM usage_records WHERE request_id = $1 ORDER BY id LIMIT 100"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(request_id)
             .fetch_all(&self.pool)
             .await?;

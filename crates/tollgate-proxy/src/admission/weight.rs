@@ -43,7 +43,13 @@ pub(super) struct Weight {
 impl Weight {
     pub(super) fn of(body: &[u8]) -> Self {
         let (mut data, mut data_bytes, mut run) = (0, 0, 0);
-        for byte in body.iter().chain([&b'"']) {
+        // Most bodies are too short to hold any.
+        let looked_at = if body.len() < DATA_BYTES_MIN {
+            &[]
+        } else {
+            body
+        };
+        for byte in looked_at.iter().chain([&b'"']) {
             if byte.is_ascii_alphanumeric()
                 || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_' | b'\\')
             {
