@@ -20,7 +20,7 @@ pub use keeper::{Keeper, Round};
 pub use keys::{StoredKey, StoredKeys};
 pub use usage::{Dimension, UsageQuery, UsageRow};
 
-/// Connections at most. The books have one writer.
+/// Connections to a server at most. A file has one, whose thread and cache are not for nothing: nobody here asks two things at once.
 const CONNECTIONS_MAX: u32 = 4;
 
 /// How long a connection may take; a server that refuses is asked again within that time.
@@ -74,7 +74,7 @@ impl Store {
             _ => url.to_owned(),
         };
         let pool = AnyPoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
+            .max_connections(if is_file { 1 } else { CONNECTIONS_MAX })
             .acquire_timeout(CONNECTION_TIMEOUT)
             .after_connect(move |connection, _| {
                 Box::pin(async move {
