@@ -6,8 +6,9 @@
 
 use std::{
     collections::VecDeque,
-    fs::{self, File, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions},
     io::{self, Write},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -85,7 +86,11 @@ impl Journal {
     /// When the folder cannot be made or locked.
     pub fn open(root: &Path, name: &str, bytes_max: u64) -> io::Result<Self> {
         let folder = root.join(name);
-        fs::create_dir_all(&folder)?;
+        // What is written there tells who asked for what.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -236,6 +241,8 @@ impl Pen {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn record(id: &str) -> UsageRecord {
