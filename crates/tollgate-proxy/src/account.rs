@@ -2,14 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use tokio::time::Instant;
 use tollgate_dialects::StopReason;
 use tollgate_domain::{Cost, Picodollars, Price, Usage};
 use tollgate_telemetry::{CallContent, CallRecord, InFlight, Outcome, Witness};
 
 use crate::{
-    admission::{Permit, UsedAtMost},
+    admission::{Asked, Permit, UsedAtMost},
     refusal::Refusal,
 };
 
@@ -25,8 +24,8 @@ pub(crate) struct Account {
     price: Option<Arc<Price>>,
     /// What allowances gave the call.
     permit: Option<Permit>,
-    /// The call's body, once it is unpacked and filled in.
-    body: Bytes,
+    /// How much the call asks for.
+    asked: Asked,
     started: Instant,
     witness: Witness,
     _in_flight: InFlight,
@@ -41,7 +40,7 @@ impl Account {
             record: Box::new(record),
             price: None,
             permit: None,
-            body: Bytes::new(),
+            asked: Asked::default(),
             started,
             witness: witness.clone(),
             _in_flight: witness.call_started(),
@@ -65,10 +64,14 @@ impl Account {
         self.price = price.cloned();
     }
 
-    /// Takes what allowances gave a call with a body; it is settled with the record.
-    pub(crate) fn permitted(&mut self, permit: Option<Permit>, body: Bytes) {
+    /// Notes how much the call asks for.
+    pub(crate) fn asked(&mut self, asked: Asked) {
+        self.asked = asked;
+    }
+
+    /// Takes what allowances gave the call; it is settled with the record.
+    pub(crate) fn permitted(&mut self, permit: Option<Permit>) {
         self.permit = permit;
-        self.body = body;
     }
 
     /// What allowances gave the call.
@@ -168,7 +171,7 @@ impl Account {
 
     /// What it can have used, where its provider does not say.
     fn used_at_most(&self) -> UsedAtMost {
-        UsedAtMost::of(&self.record, &self.body, self.price.as_deref())
+        UsedAtMost::of(&self.record, self.asked, self.price.as_deref())
     }
 
     /// Hands the record over. Later calls do nothing.

@@ -33,6 +33,16 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const BUDGET: HeaderName = HeaderName::from_static("x-tollgate-budget-remaining");
 
+/// How much a call asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asked {
+    weight: Weight,
+    /// Output tokens of each answer at most, where it says so.
+    output_max: Option<u64>,
+    /// Answers; 0 stands for one.
+    choices: u64,
+}
+
 /// What a call may use: of tokens about, of money the most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Most {
@@ -64,7 +74,7 @@ pub(crate) fn enter(
     counters: &Arc<Counters>,
     snapshot: &Snapshot,
     facts: &Facts<'_>,
-    question: &Question,
+    asked: Asked,
     plan: &[Arc<Lane>],
     now: Duration,
 ) -> Result<Option<Permit>, Refusal> {
@@ -74,7 +84,7 @@ pub(crate) fn enter(
         let Some(subject) = allowance.scope.subject(facts) else {
             continue;
         };
-        let most = most.get_or_insert_with(|| Most::of(question, plan));
+        let most = most.get_or_insert_with(|| Most::of(asked, plan));
         let amount = most.amount(allowance.quantity);
         if amount.is_none() && allowance.then == Then::Refuse {
             return Err(Refusal::Unpriced {
@@ -99,29 +109,48 @@ pub(crate) fn enter(
     }
 }
 
+// === impl Asked ===
+
+impl Asked {
+    /// How much a question asks for, its body filled in.
+    pub(crate) fn of(question: &Question) -> Self {
+        Self {
+            weight: Weight::of(question.body()),
+            output_max: question.head.max_tokens,
+            choices: question.head.choices.unwrap_or_default(),
+        }
+    }
+
+    /// Output tokens of all answers at most, of a model with this price.
+    fn output(self, price: Option<&Price>) -> u64 {
+        let models = || price.and_then(Price::output_max);
+        let each = self.output_max.or_else(models);
+        each.unwrap_or(OUTPUT_TOKENS_ASSUMED)
+            .saturating_mul(self.choices.max(1))
+    }
+}
+
+/// Input tokens that a model with this price takes at most.
+fn input_max(price: Option<&Price>) -> u64 {
+    price
+        .and_then(Price::input_max)
+        .unwrap_or(INPUT_TOKENS_ASSUMED_MAX)
+}
+
 // === impl Most ===
 
 impl Most {
-    fn of(question: &Question, plan: &[Arc<Lane>]) -> Self {
-        let weight = Weight::of(question.body());
-        let choices = question.head.choices.unwrap_or(1).max(1);
+    fn of(asked: Asked, plan: &[Arc<Lane>]) -> Self {
         let mut most = Self {
             cost: Some(Picodollars::ZERO),
             ..Self::default()
         };
         for lane in plan {
-            let price = lane.price();
-            let bound = |bound: fn(&Price) -> Option<u64>, otherwise| {
-                price.and_then(|price| bound(price)).unwrap_or(otherwise)
-            };
-            let input_max = bound(Price::input_max, INPUT_TOKENS_ASSUMED_MAX);
-            let asked = question.head.max_tokens;
-            let output = asked
-                .unwrap_or_else(|| bound(Price::output_max, OUTPUT_TOKENS_ASSUMED))
-                .saturating_mul(choices);
-            let cost = price.and_then(|price| price.most(weight.most(input_max), output));
+            let price = lane.price().map(|price| &**price);
+            let (input_max, output) = (input_max(price), asked.output(price));
+            let cost = price.and_then(|price| price.most(asked.weight.most(input_max), output));
             most = Self {
-                input: most.input.max(weight.estimate(input_max)),
+                input: most.input.max(asked.weight.estimate(input_max)),
                 output: most.output.max(output),
                 cost: most.cost.and_then(|most| Some(most.max(cost?))),
             };
@@ -222,22 +251,17 @@ fn list(items: &[String]) -> HeaderValue {
 
 impl UsedAtMost {
     /// What a call can have used, by what has come and gone. `price` is that of the model that was asked last.
-    pub(crate) fn of(record: &CallRecord, body: &[u8], price: Option<&Price>) -> Self {
-        let bound = |bound: fn(&Price) -> Option<u64>, otherwise| {
-            price.and_then(bound).unwrap_or(otherwise)
-        };
-        let input_max = bound(Price::input_max, INPUT_TOKENS_ASSUMED_MAX);
+    pub(crate) fn of(record: &CallRecord, asked: Asked, price: Option<&Price>) -> Self {
         let told = record.usage.output_total().unwrap_or_default();
         let output = if record.streamed {
             record.response_bytes.saturating_add(UNDER_WAY_BYTES_MAX)
         } else {
             // It goes on to its end, whoever waits for it.
-            let asked = record.params.max_tokens;
-            asked.unwrap_or_else(|| bound(Price::output_max, OUTPUT_TOKENS_ASSUMED))
+            asked.output(price)
         };
         let input = record.usage.input_total();
         Self {
-            input: input.unwrap_or_else(|| Weight::of(body).most(input_max)),
+            input: input.unwrap_or_else(|| asked.weight.most(input_max(price))),
             output: output.max(told),
         }
     }

@@ -15,7 +15,7 @@ use tollgate_upstream::Lane;
 
 use crate::{
     account::Account,
-    admission,
+    admission::{self, Asked},
     attempts::{self, Reply, Success},
     body, expand,
     gateway::{Exposure, Worker},
@@ -323,8 +323,10 @@ fn enter(
     };
     let counters = worker.gateway.counters();
     let snapshot = &visit.picture.snapshot;
-    let permit = admission::enter(counters, snapshot, &facts, question, plan, account.wall())?;
-    account.permitted(permit, question.body().clone());
+    let asked = Asked::of(question);
+    account.asked(asked);
+    let permit = admission::enter(counters, snapshot, &facts, asked, plan, account.wall())?;
+    account.permitted(permit);
     Ok(())
 }
 

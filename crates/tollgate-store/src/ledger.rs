@@ -97,14 +97,14 @@ fn bind<'q>(query: Insertion<'q>, record: &'q UsageRecord) -> Insertion<'q> {
         .bind(&*record.revision)
         .bind(record.key.as_deref())
         .bind(record.team.as_deref())
-        .bind(record.user.as_deref())
+        .bind(record.user.as_deref().map(clean))
         .bind(record.route.as_deref())
         .bind(record.task.as_deref())
         .bind(record.provider.as_deref())
-        .bind(record.model.as_deref())
+        .bind(record.model.as_deref().map(clean))
         .bind(&*record.outcome)
         .bind(i64::from(record.status))
-        .bind(record.error_code.as_deref())
+        .bind(record.error_code.as_deref().map(clean))
         .bind(usage.input.map(count))
         .bind(usage.input_cached.map(count))
         .bind(usage.cache_write.map(count))
@@ -189,6 +189,11 @@ fn read(row: &AnyRow) -> Result<UsageRecord, sqlx::Error> {
         streamed: small("streamed")? == 1,
         duration_ms: number("duration_ms")?.unwrap_or_default(),
     })
+}
+
+/// A text of a caller's or a provider's as the database takes it: `PostgreSQL` knows no NUL, and one record must not keep all others out.
+fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 /// A count as the database has it: no call uses so much that it would not fit.

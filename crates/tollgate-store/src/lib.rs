@@ -46,6 +46,9 @@ pub enum StoreError {
     /// Its tables could not be made, or are not as this program knows them.
     #[error("the database's tables are not as this version wants them")]
     Schema(#[source] sqlx::migrate::MigrateError),
+    /// It did not answer in time.
+    #[error("the database did not answer within {0:?}")]
+    Slow(Duration),
     /// There is one of that name already.
     #[error("there is a key named `{0}` already")]
     Taken(String),

@@ -304,3 +304,23 @@ async fn keys_are_kept_and_every_change_is_seen() {
         store.close().await;
     }
 }
+
+/// Callers choose some of these texts.
+#[tokio::test]
+async fn no_text_of_a_callers_keeps_others_out() {
+    for database in Database::all("texts") {
+        let store = Store::open(&database.url).await.unwrap();
+        let strange = "a\0b\u{1f600}\u{7f}'; --";
+        let odd = UsageRecord {
+            user: Some(strange.into()),
+            model: Some(strange.into()),
+            error_code: Some(strange.into()),
+            ..record(1)
+        };
+        assert_eq!(store.enter(&[odd, record(2)]).await.unwrap(), 2);
+        let found = store.find("req-1").await.unwrap();
+        let kept = strange.replace('\0', "\u{fffd}");
+        assert_eq!(found[0].user.as_deref(), Some(kept.as_str()));
+        store.close().await;
+    }
+}

@@ -137,6 +137,23 @@ impl BooksBehind<'_> {
     }
 }
 
+/// Lines of a journal are no records: somebody else has written into it.
+#[derive(Clone, Copy, Debug)]
+pub struct JournalUnreadable {
+    /// How many.
+    pub lines: u64,
+}
+
+impl JournalUnreadable {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::error!(
+            lines = self.lines,
+            "lines of the journal are no records, and were passed over"
+        );
+    }
+}
+
 /// The books are kept again.
 #[derive(Clone, Copy, Debug)]
 pub struct BooksInOrder;

@@ -1,6 +1,6 @@
 //! How much a body may weigh in tokens before any provider has counted it.
 
-use memchr::memmem;
+use memchr::memchr_iter;
 
 /// Tokens that providers may add to what is asked: instructions for tools, marks between messages.
 const HIDDEN_TOKENS: u64 = 1024;
@@ -8,30 +8,33 @@ const HIDDEN_TOKENS: u64 = 1024;
 /// Tokens that a picture or a sound is taken for, where an estimate will do.
 const MEDIA_TOKENS: u64 = 4096;
 
-/// A word of so many signs of base64 is data, and no text.
+/// A text of so many bytes may be data in base64.
 const DATA_BYTES_MIN: usize = 2048;
+
+/// As much of a text's end is looked at to tell data from words; a data URL begins with words.
+const LOOKED_AT: usize = 512;
 
 /// Members that stand for something that is not in the body: pictures and files elsewhere, and what was said before.
 const REFERENCES: [&[u8]; 14] = [
-    b"\"image_url\"",
-    b"\"input_image\"",
-    b"\"input_file\"",
-    b"\"file_id\"",
-    b"\"file_url\"",
-    b"\"fileUri\"",
-    b"\"file_uri\"",
-    b"\"fileData\"",
-    b"\"file_data\"",
-    b"\"url\"",
-    b"\"previous_response_id\"",
-    b"\"conversation\"",
-    b"\"cachedContent\"",
-    b"\"cached_content\"",
+    b"image_url",
+    b"input_image",
+    b"input_file",
+    b"file_id",
+    b"file_url",
+    b"fileUri",
+    b"file_uri",
+    b"fileData",
+    b"file_data",
+    b"url",
+    b"previous_response_id",
+    b"conversation",
+    b"cachedContent",
+    b"cached_content",
 ];
 
 /// What a body weighs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Weight {
+pub(crate) struct Weight {
     /// Tokens that its text has at most: no text has more than bytes.
     text: u64,
     /// Pictures, sounds and files in it.
@@ -41,35 +44,21 @@ pub(super) struct Weight {
 }
 
 impl Weight {
-    pub(super) fn of(body: &[u8]) -> Self {
-        let (mut data, mut data_bytes, mut run) = (0, 0, 0);
-        // Most bodies are too short to hold any.
-        let looked_at = if body.len() < DATA_BYTES_MIN {
-            &[]
-        } else {
-            body
-        };
-        for byte in looked_at.iter().chain([&b'"']) {
-            if byte.is_ascii_alphanumeric()
-                || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_' | b'\\')
-            {
-                run += 1;
-                continue;
+    /// Weighs a body of JSON, looking from quote to quote.
+    pub(crate) fn of(body: &[u8]) -> Self {
+        let mut weight = Self::default();
+        let (mut from, mut data_bytes) = (0, 0);
+        for quote in memchr_iter(b'"', body) {
+            let text = body.get(from..quote).unwrap_or_default();
+            from = quote + 1;
+            if is_data(text) {
+                weight.data += 1;
+                data_bytes += text.len();
             }
-            if run >= DATA_BYTES_MIN {
-                data += 1;
-                data_bytes += run;
-            }
-            run = 0;
+            weight.refers |= REFERENCES.contains(&text);
         }
-        let refers = REFERENCES
-            .iter()
-            .any(|name| memmem::find(body, name).is_some());
-        Self {
-            text: (body.len() - data_bytes) as u64 + HIDDEN_TOKENS,
-            data,
-            refers,
-        }
+        weight.text = (body.len() - data_bytes) as u64 + HIDDEN_TOKENS;
+        weight
     }
 
     /// The most input tokens that it can be, for a model that takes so many; a picture may be anything.
@@ -90,6 +79,14 @@ impl Weight {
     }
 }
 
+/// Whether a text is base64, and long.
+fn is_data(text: &[u8]) -> bool {
+    let is_sign = |byte: &u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_' | b'\\')
+    };
+    text.len() >= DATA_BYTES_MIN && text.iter().rev().take(LOOKED_AT).all(is_sign)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,21 +94,21 @@ mod tests {
     #[test]
     fn text_weighs_its_bytes_and_what_is_hidden() {
         let weight = Weight::of(br#"{"messages": "say \"image_url\" in base64: aGVsbG8="}"#);
-        assert_eq!(
-            (weight.most(9_999), weight.estimate(9_999)),
-            (1024 + 53, 1024 + 53)
-        );
+        assert_eq!(weight.most(9_999), 1024 + 53);
+        assert_eq!(weight.estimate(9_999), 1024 + 53);
         assert_eq!(weight.most(100), 100);
+        let long = format!(r#"{{"text": "{}"}}"#, "say it again ".repeat(1000));
+        assert_eq!(Weight::of(long.as_bytes()).most(99_999), 1024 + 13_012);
     }
 
     #[test]
     fn data_and_references_may_be_anything() {
-        let picture = format!(r#"{{"data": "{}"}}"#, "iVBO".repeat(5000));
-        let weight = Weight::of(picture.as_bytes());
-        assert_eq!(
-            (weight.most(128_000), weight.estimate(128_000)),
-            (128_000, 12 + 1024 + 4096)
-        );
+        for head in ["", "data:image/png;base64,"] {
+            let picture = format!(r#"{{"data": "{head}{}"}}"#, "iVBO".repeat(5000));
+            let weight = Weight::of(picture.as_bytes());
+            assert_eq!(weight.most(128_000), 128_000);
+            assert_eq!(weight.estimate(128_000), 12 + 1024 + 4096);
+        }
         for body in [
             r#"{"image_url": {"url": "https://example.com/a.png"}}"#,
             r#"{"previous_response_id": "resp_1"}"#,

@@ -11,11 +11,11 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, time::timeout};
 use tollgate_domain::{Allowance, Quantity, Then};
 use tollgate_store::{Keeper, Store, StoreError};
 use tollgate_telemetry::{
-    events::{BooksBehind, BooksInOrder, BooksOff},
+    events::{BooksBehind, BooksInOrder, BooksOff, JournalUnreadable},
     journal::Journal,
 };
 use uuid::Uuid;
@@ -29,6 +29,13 @@ use crate::config::StoreSettings;
 
 /// How often journals are looked into.
 const ROUND_EVERY: Duration = Duration::from_millis(200);
+
+/// How long a round may take, and how long the database may take at the start. What is not done is done in another round.
+const ROUND_TIMEOUT: Duration = Duration::from_secs(60);
+const OPENING_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the last round may take, when the process is told to end.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest pause after a failure.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -82,7 +89,8 @@ impl Books {
             .with_context(|| format!("cannot keep a journal in {}", root.display()))?;
         let journal = Arc::new(journal);
         let runtime = current_thread()?;
-        let opened = runtime.block_on(Store::open(settings.url.expose()));
+        let opened = within(OPENING_TIMEOUT, Store::open(settings.url.expose()));
+        let opened = runtime.block_on(opened);
         let mut keeper = None;
         let mut spent = None;
         let mut keys = Keys::Unknown;
@@ -95,12 +103,13 @@ impl Books {
                     let spent = Spent::read(&store, allowances, now).await?;
                     Ok::<_, StoreError>((spent, store.keys().await?))
                 };
-                let (read_spent, read_keys) =
-                    runtime.block_on(read).context("cannot read the books")?;
+                let (read_spent, read_keys) = runtime
+                    .block_on(within(OPENING_TIMEOUT, read))
+                    .context("cannot read the books")?;
                 spent = Some(read_spent);
                 keys = Keys::Known(read_keys);
             }
-            Err(error @ StoreError::Open(_)) if !settings.is_file() => {
+            Err(error @ (StoreError::Open(_) | StoreError::Slow(_))) if !settings.is_file() => {
                 if let Some(budget) = allowances.iter().find(|allowance| is_budget(allowance)) {
                     let name = &budget.name;
                     return Err(error).with_context(|| {
@@ -176,7 +185,12 @@ impl Keeping {
                     None => Ok(()),
                 }
             };
-            match round.await {
+            let patience = if is_last {
+                CLOSING_TIMEOUT
+            } else {
+                ROUND_TIMEOUT
+            };
+            match within(patience, round).await {
                 Ok(()) => {
                     if std::mem::take(&mut failures) > 0 {
                         BooksInOrder.emit();
@@ -195,7 +209,7 @@ impl Keeping {
             }
         }
         if let Some(keeper) = keeper {
-            keeper.finish().await;
+            let _ended = timeout(CLOSING_TIMEOUT, keeper.finish()).await;
         }
     }
 
@@ -207,9 +221,24 @@ impl Keeping {
                 keeper.insert(keeper_of(store, &self.settings, &self.journal))
             }
         };
-        keeper.round().await?;
+        let done = keeper.round().await?;
+        if done.unreadable > 0 {
+            JournalUnreadable {
+                lines: done.unreadable,
+            }
+            .emit();
+        }
         Ok(())
     }
+}
+
+/// Waits for a database no longer than this.
+async fn within<T>(
+    patience: Duration,
+    asked: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let answer = timeout(patience, asked).await;
+    answer.unwrap_or(Err(StoreError::Slow(patience)))
 }
 
 /// Tells of the keys where they have changed.
