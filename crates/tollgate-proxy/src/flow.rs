@@ -1,16 +1,14 @@
 //! The life of a request, from top to bottom. The order of steps lives here and nowhere else.
 
-use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tollgate_dialects::Head;
-use tollgate_domain::{
-    Dialect, ErrorShape, Facts, Framing, Limits, LogContent, Route, Sticky, Task, Usage,
-};
-use tollgate_telemetry::{CallRecord, Outcome, Params};
+use tollgate_domain::{Dialect, ErrorShape, Facts, Framing, Limits, LogContent, Route, Task};
+use tollgate_telemetry::{Outcome, Params};
 use tollgate_upstream::Lane;
 
 use crate::{
@@ -27,12 +25,11 @@ use crate::{
     realtime::{self, Handshake, Session},
     refusal::Refusal,
     reply::ReplyBody,
-    routes,
     server::Upgrade,
     upload::{self, Upload},
+    visit::{REQUEST_ID, Visit},
 };
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ROUTE: HeaderName = HeaderName::from_static("x-tollgate-route");
 const TARGET: HeaderName = HeaderName::from_static("x-tollgate-target");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
@@ -41,10 +38,6 @@ const DROPPED: HeaderName = HeaderName::from_static("x-tollgate-dropped");
 const UPSTREAM_STATUS: HeaderName = HeaderName::from_static("x-tollgate-upstream-status");
 const TIMING: HeaderName = HeaderName::from_static("x-tollgate-timing");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
-const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
-const OPENAI_BETA: HeaderName = HeaderName::from_static("openai-beta");
 
 /// Any request: finds out what it asks for, and has it done. Every answer leaves with the same set of headers.
 pub async fn serve(
@@ -630,179 +623,4 @@ fn plain(
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
-}
-
-/// What is known of a request before its body is read.
-struct Visit<'a> {
-    picture: &'a Picture,
-    method: &'a Method,
-    path: &'a str,
-    /// May hold a key: never shown.
-    query: Option<&'a str>,
-    uri_bytes: usize,
-    headers: &'a HeaderMap,
-    client: SocketAddr,
-    request_id: Arc<str>,
-    /// Since 1970-01-01 UTC.
-    now: Duration,
-    started: Instant,
-}
-
-impl<'a> Visit<'a> {
-    fn new(
-        picture: &'a Picture,
-        head: &'a http::request::Parts,
-        client: SocketAddr,
-        now: Duration,
-    ) -> Self {
-        let uri = &head.uri;
-        Self {
-            picture,
-            method: &head.method,
-            path: uri.path(),
-            query: uri.query(),
-            uri_bytes: uri.path().len() + uri.query().map_or(0, str::len),
-            headers: &head.headers,
-            client,
-            request_id: request_id(&head.headers),
-            now,
-            started: Instant::now(),
-        }
-    }
-
-    /// What is asked for. OpenAI's and Anthropic's clients list models at the same path; only the latter send a version.
-    fn asked(&self) -> paths::Asked<'a> {
-        let mut asked = paths::find(self.method, self.path);
-        let listing = matches!(asked.what, What::Models | What::Model(_));
-        if listing && self.headers.contains_key("anthropic-version") {
-            asked.shape = ErrorShape::Anthropic;
-        }
-        asked
-    }
-
-    /// A parameter of the query.
-    fn parameter(&self, name: &str) -> Option<Cow<'_, str>> {
-        keys::parameter(self.query?, name)
-    }
-
-    fn check_url(&self) -> Result<(), Refusal> {
-        let bytes_max = self.picture.snapshot.limits.url_bytes_max;
-        if self.uri_bytes > bytes_max {
-            Err(Refusal::UrlTooLong { bytes_max })
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Who is asking. Gemini's clients may send their key in the query.
-    fn caller(&self, shape: ErrorShape) -> Result<Caller, Refusal> {
-        let query = self.query.filter(|_| shape == ErrorShape::Gemini);
-        keys::identify(&self.picture.snapshot, self.headers, query, self.now)
-    }
-
-    /// How streams of a dialect are cut into events for this client.
-    fn framing(&self, dialect: Dialect) -> Framing {
-        let alternative = self.parameter("alt");
-        match dialect {
-            Dialect::GeminiGenerate if alternative.as_deref() != Some("sse") => Framing::JsonArray,
-            dialect => dialect.framing(),
-        }
-    }
-
-    /// Opens the request's record.
-    fn account(&self, worker: &Worker, path: &'static str) -> Account {
-        let record = CallRecord {
-            request_id: Arc::clone(&self.request_id),
-            came_at: self.now,
-            revision: self.picture.snapshot.revision.clone(),
-            client_address: self.client.ip(),
-            method: self.method.clone(),
-            path,
-            key: None,
-            team: None,
-            user: None,
-            route: None,
-            task: None,
-            client_dialect: None,
-            model_asked: None,
-            target: None,
-            provider_kind: None,
-            model: None,
-            streamed: false,
-            outcome: Outcome::ClientGone,
-            status: 0,
-            error_code: None,
-            error_detail: None,
-            attempts: Vec::new(),
-            usage: Usage::default(),
-            cost: None,
-            finish_reason: None,
-            params: Params::default(),
-            tags: Vec::new(),
-            dropped: Vec::new(),
-            duration: Duration::ZERO,
-            provider_time: Duration::ZERO,
-            time_to_first_token: None,
-            request_bytes: 0,
-            response_bytes: 0,
-            traceparent: self
-                .headers
-                .get(TRACEPARENT)
-                .and_then(|value| value.to_str().ok())
-                .map(Arc::from),
-            content: None,
-        };
-        Account::open(record, self.started, &worker.witness)
-    }
-
-    /// The caller's headers that go to the provider: its trace and the beta features that it asks Anthropic for,
-    /// and nothing that could hold a credential.
-    fn forwarded(&self, question: &Question) -> HeaderMap {
-        let mut forwarded = HeaderMap::new();
-        if question.dialect == Dialect::OpenaiMedia {
-            // Forms have a boundary, and answers may be anything.
-            if let Some(content_type) = self.headers.get(header::CONTENT_TYPE) {
-                forwarded.insert(header::CONTENT_TYPE, content_type.clone());
-            }
-            forwarded.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-            if let Some(beta) = self.headers.get(OPENAI_BETA) {
-                forwarded.insert(OPENAI_BETA, beta.clone());
-            }
-        }
-        for name in [TRACEPARENT, TRACESTATE, ANTHROPIC_BETA] {
-            if let Some(value) = self.headers.get(&name) {
-                forwarded.insert(name, value.clone());
-            }
-        }
-        forwarded
-    }
-
-    /// What keeps this caller with the same choice, where the route asks for that.
-    fn stickiness(&self, question: &Question, caller: &Caller) -> routes::Stickiness {
-        let value = match question.route().tree.sticky()? {
-            Sticky::Header(name) => self.headers.get(name)?.to_str().ok()?,
-            Sticky::User => match &question.head.user {
-                Some(user) => user,
-                None => caller.key()?.name.as_str(),
-            },
-        };
-        Some(routes::stickiness(value))
-    }
-}
-
-/// The client's own id where it is well-formed, else a new one.
-fn request_id(headers: &HeaderMap) -> Arc<str> {
-    let sent = headers
-        .get(REQUEST_ID)
-        .and_then(|value| value.to_str().ok());
-    let well_formed = |id: &&str| {
-        (1..=128).contains(&id.len())
-            && id
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
-    };
-    match sent.filter(well_formed) {
-        Some(id) => id.into(),
-        None => uuid::Uuid::now_v7().simple().to_string().into(),
-    }
 }

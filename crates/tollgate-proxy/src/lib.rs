@@ -27,6 +27,7 @@ mod reply;
 mod routes;
 mod stream;
 mod upload;
+mod visit;
 
 pub use admission::Counters;
 pub use explain::explain;

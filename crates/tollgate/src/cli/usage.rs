@@ -3,7 +3,10 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use jiff::{Timestamp, civil::Date};
 use serde_json::{Map, Value, json};
 use tokio::runtime::Builder;
@@ -25,9 +28,9 @@ pub(super) struct Arguments {
     /// The configuration file, which says where the books are.
     #[arg(short, long, env = "TOLLGATE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// By what it is told apart, between commas.
-    #[arg(long, value_delimiter = ',', default_value = "key")]
-    by: Vec<By>,
+    /// By what it is told apart, between commas; days are those of UTC.
+    #[arg(long, value_delimiter = ',', default_value = "key", value_parser = dimensions())]
+    by: Vec<Dimension>,
     /// From this day, or time, on: `2026-11-01`, `2026-11-01T08:00:00Z`.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<Duration>,
@@ -46,27 +49,6 @@ pub(super) struct Arguments {
     /// Print JSON, for scripts.
     #[arg(long)]
     json: bool,
-}
-
-/// By what usage is told apart.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum By {
-    /// The day, UTC.
-    Day,
-    /// The caller's key.
-    Key,
-    /// The team that the key belongs to.
-    Team,
-    /// The end user whom calls name.
-    User,
-    /// The route.
-    Route,
-    /// The provider.
-    Provider,
-    /// The model.
-    Model,
-    /// How calls ended.
-    Outcome,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -100,7 +82,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         .filter_map(|(dimension, value)| Some((dimension, value.clone()?)))
         .collect(),
         made: false,
-        by: arguments.by.iter().map(|by| by.dimension()).collect(),
+        by: arguments.by.clone(),
     };
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let rows = runtime.block_on(async {
@@ -116,19 +98,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     output::line(&table(&rows, &query.by))
 }
 
-impl By {
-    fn dimension(self) -> Dimension {
-        match self {
-            Self::Day => Dimension::Day,
-            Self::Key => Dimension::Key,
-            Self::Team => Dimension::Team,
-            Self::User => Dimension::User,
-            Self::Route => Dimension::Route,
-            Self::Provider => Dimension::Provider,
-            Self::Model => Dimension::Model,
-            Self::Outcome => Dimension::Outcome,
-        }
-    }
+/// Reads one of the words for what usage is told apart by.
+fn dimensions() -> impl TypedValueParser<Value = Dimension> {
+    let words = PossibleValuesParser::new(Dimension::ALL.map(Dimension::as_str));
+    words.try_map(|word| {
+        let mut known = Dimension::ALL.into_iter();
+        known
+            .find(|dimension| dimension.as_str() == word)
+            .ok_or("not one of them")
+    })
 }
 
 /// A value for people: days are counted in the books.
