@@ -63,6 +63,7 @@ pub fn answer_form(dialect: Dialect, options: u8) -> AnswerForm<'static> {
         created: 1,
         include_usage: options & 1 != 0,
         base64_vectors: options & 2 != 0,
+        asked: &[],
     }
 }
 

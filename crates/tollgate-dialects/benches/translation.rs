@@ -168,6 +168,7 @@ fn answer_form(dialect: Dialect) -> AnswerForm<'static> {
         created: 1,
         include_usage: true,
         base64_vectors: false,
+        asked: &[],
     }
 }
 

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 use tollgate_domain::Usage;
 
-use crate::{Extra, Part, ProviderError};
+use crate::{Extra, Part, ProviderError, ToolKind};
 
 /// A whole answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -259,6 +259,8 @@ pub enum PartStart {
         id: String,
         /// Which tool.
         name: String,
+        /// Whether its argument is JSON or free text.
+        kind: ToolKind,
     },
     /// A block that only its own dialect understands, as it started.
     Foreign(Value),

@@ -266,6 +266,7 @@ mod tests {
             created: 0,
             include_usage: true,
             base64_vectors,
+            asked: &[],
         }
     }
 

@@ -348,6 +348,7 @@ mod tests {
             created: 0,
             include_usage: true,
             base64_vectors: false,
+            asked: &[],
         };
         let answer = Answer::Rerank(Box::new(read(&body)));
         let written: Value = serde_json::from_slice(&write_answer(&answer, &form)).unwrap();

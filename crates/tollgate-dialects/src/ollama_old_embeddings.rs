@@ -194,6 +194,7 @@ mod tests {
             created: 0,
             include_usage: false,
             base64_vectors: false,
+            asked: &[],
         };
         let written: Value = serde_json::from_slice(&write_answer(&answer, &form)).unwrap();
         assert_eq!(written, body);

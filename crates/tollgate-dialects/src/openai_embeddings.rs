@@ -251,6 +251,7 @@ mod tests {
             created: 0,
             include_usage: false,
             base64_vectors,
+            asked: &[],
         }
     }
 

@@ -54,6 +54,8 @@ pub struct AnswerForm<'a> {
     pub include_usage: bool,
     /// Whether the embedding client asked for base64.
     pub base64_vectors: bool,
+    /// The client's call, for dialects whose answers repeat it; empty where it is not known.
+    pub asked: &'a [u8],
 }
 
 /// Calls a function of the module that speaks a dialect.
@@ -385,9 +387,9 @@ fn tell(part: PartKind) -> Option<(PartStart, Vec<Delta>)> {
             id,
             name,
             arguments,
-            ..
+            kind,
         } => (
-            PartStart::ToolCall { id, name },
+            PartStart::ToolCall { id, name, kind },
             vec![Delta::Arguments(arguments)],
         ),
         PartKind::Reasoning { text, signature } => {

@@ -101,6 +101,7 @@ mod tests {
             created: 0,
             include_usage: true,
             base64_vectors: false,
+            asked: &[],
         };
         let written: Value = serde_json::from_slice(&write_answer(&answer, &form)).unwrap();
         let expected = json!({

@@ -567,6 +567,7 @@ impl Run<'_> {
             created: i64::try_from(self.account.record.came_at.as_secs()).unwrap_or(i64::MAX),
             include_usage: self.question.head.include_usage,
             base64_vectors: base64 || types() == Some(["base64"]),
+            asked: question.body(),
         }
     }
 

@@ -398,6 +398,7 @@ fn form(dialect: Dialect) -> AnswerForm<'static> {
         created: 0,
         include_usage: true,
         base64_vectors: false,
+        asked: &[],
     }
 }
 
@@ -543,6 +544,7 @@ fn blocks_may_begin_with_what_they_hold() {
     let call = PartStart::ToolCall {
         id: "a".into(),
         name: "f".into(),
+        kind: crate::ToolKind::Function,
     };
     let expected = [
         part_start(0, PartStart::Reasoning),

@@ -8,7 +8,7 @@ use super::{
     citations,
 };
 use crate::{
-    Delta, ErrorKind, PartStart, ProviderError, ReadError, SseEvent, Stop, StreamEvent,
+    Delta, ErrorKind, PartStart, ProviderError, ReadError, SseEvent, Stop, StreamEvent, ToolKind,
     frames::aws::EXCEPTION, translate::ReadEvents,
 };
 
@@ -98,7 +98,8 @@ impl StreamReader {
         // A tool of the provider's, which it runs itself, is none of the client's.
         let (kind, start) = if tool.is_object() && tool["type"] != "server_tool_use" {
             let (id, name) = (text("toolUseId"), text("name"));
-            (Kind::ToolCall, Some(PartStart::ToolCall { id, name }))
+            let kind = ToolKind::Function;
+            (Kind::ToolCall, Some(PartStart::ToolCall { id, name, kind }))
         } else {
             (Kind::Foreign, None)
         };

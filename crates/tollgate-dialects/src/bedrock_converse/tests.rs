@@ -74,6 +74,7 @@ fn answer_form(dialect: Dialect) -> AnswerForm<'static> {
         created: 1,
         include_usage: true,
         base64_vectors: false,
+        asked: &[],
     }
 }
 
@@ -284,7 +285,14 @@ fn parts_follow_the_blocks() {
             delta(1, Delta::Text(text("a"))),
             StreamEvent::Foreign(json!({})),
             stop(1),
-            start(2, PartStart::ToolCall { id, name }),
+            start(
+                2,
+                PartStart::ToolCall {
+                    id,
+                    name,
+                    kind: crate::ToolKind::Function,
+                },
+            ),
             delta(2, Delta::Arguments(text("{}"))),
             stop(2),
             StreamEvent::Stop {

@@ -64,6 +64,7 @@ fn answer_form() -> AnswerForm<'static> {
         created: 0,
         include_usage: true,
         base64_vectors: false,
+        asked: &[],
     }
 }
 

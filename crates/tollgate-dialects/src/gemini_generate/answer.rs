@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Answer, AnswerChoice, AnswerForm, ChatAnswer, Delta, Extra, Part, PartKind, PartStart,
-    ReadError, StopReason, StreamEvent, ToolKind,
+    ReadError, StopReason, StreamEvent,
     anthropic_messages::{invalid_arguments, parse_arguments, to_map},
     error::read_in_stream,
     json::put,
@@ -195,11 +195,11 @@ fn begin(start: PartStart) -> PartKind {
             signature: None,
         },
         PartStart::RedactedReasoning { data } => PartKind::RedactedReasoning { data },
-        PartStart::ToolCall { id, name } => PartKind::ToolCall {
+        PartStart::ToolCall { id, name, kind } => PartKind::ToolCall {
             id,
             name,
             arguments: String::new(),
-            kind: ToolKind::Function,
+            kind,
         },
         PartStart::Foreign(value) => PartKind::Foreign { value },
     }

@@ -181,6 +181,7 @@ fn scores_pass_whole_both_ways() {
         created: 0,
         include_usage: false,
         base64_vectors: false,
+        asked: &[],
     };
     let answer = read(Task::Predict, answered.clone()).unwrap();
     assert_eq!(write_answer(&answer, &form), answered.to_string());

@@ -397,6 +397,7 @@ fn answer_form(dialect: Dialect) -> AnswerForm<'static> {
         created: 1,
         include_usage: true,
         base64_vectors: false,
+        asked: &[],
     }
 }
 
@@ -570,6 +571,7 @@ fn arguments_without_end_are_an_error_and_no_end() {
     let start = crate::PartStart::ToolCall {
         id: "a".to_owned(),
         name: "f".to_owned(),
+        kind: crate::ToolKind::Function,
     };
     let delta = crate::Delta::Arguments("x".repeat(9 << 20));
     let delta = StreamEvent::Delta {

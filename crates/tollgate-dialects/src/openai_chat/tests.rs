@@ -394,6 +394,7 @@ fn form(include_usage: bool) -> AnswerForm<'static> {
         created: 9,
         include_usage,
         base64_vectors: false,
+        asked: &[],
     }
 }
 
@@ -466,6 +467,7 @@ fn an_anthropic_stream_becomes_chunks() {
         let start = PartStart::ToolCall {
             id: id.into(),
             name: "f".into(),
+            kind: crate::ToolKind::Function,
         };
         events.extend(part(0, number, start, vec![Delta::Arguments("{}".into())]));
     }
@@ -537,6 +539,7 @@ fn every_choice_has_its_own_role_and_numbers() {
         let start = PartStart::ToolCall {
             id: "a".into(),
             name: "f".into(),
+            kind: crate::ToolKind::Function,
         };
         events.extend(part(choice, 0, start, vec![]));
     }
@@ -586,6 +589,7 @@ fn arguments_find_their_call_among_other_parts() {
     let call = |id: u32| PartStart::ToolCall {
         id: id.to_string(),
         name: "f".into(),
+        kind: crate::ToolKind::Function,
     };
     let mut events = Vec::new();
     for number in 0..100 {

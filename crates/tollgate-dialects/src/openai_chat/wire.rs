@@ -164,7 +164,7 @@ pub(crate) struct ToolCallPiece<'a> {
     pub(crate) function: Option<FunctionPiece<'a>>,
     /// Of tools whose argument is free text.
     #[serde(borrow, default)]
-    pub(crate) custom: Option<&'a RawValue>,
+    pub(crate) custom: Option<FunctionPiece<'a>>,
 }
 
 /// A piece of a function's name and arguments.
@@ -172,7 +172,8 @@ pub(crate) struct ToolCallPiece<'a> {
 pub(crate) struct FunctionPiece<'a> {
     #[serde(borrow, default)]
     pub(crate) name: Option<Text<'a>>,
-    #[serde(borrow, default)]
+    /// `input` is what it is called where it is free text.
+    #[serde(borrow, default, alias = "input")]
     pub(crate) arguments: Option<&'a RawValue>,
 }
 

@@ -43,6 +43,26 @@ const HEAD: [&str; 9] = [
     "usage",
 ];
 
+/// Members of a call that its answer repeats (<https://platform.openai.com/docs/api-reference/responses/object>, read 2026-11).
+const REPEATED: [&str; 16] = [
+    "instructions",
+    "max_output_tokens",
+    "max_tool_calls",
+    "metadata",
+    "parallel_tool_calls",
+    "prompt_cache_key",
+    "reasoning",
+    "safety_identifier",
+    "temperature",
+    "text",
+    "tool_choice",
+    "tools",
+    "top_logprobs",
+    "top_p",
+    "truncation",
+    "user",
+];
+
 /// OpenAI's words for service tiers (<https://platform.openai.com/docs/api-reference/responses>, read 2026-11).
 const TIERS: [&str; 5] = ["auto", "default", "flex", "scale", "priority"];
 
@@ -238,11 +258,13 @@ fn write_response(answer: &ChatAnswer, form: &AnswerForm<'_>) -> Map<String, Val
     } else {
         Map::new()
     };
+    let asked = if own { Map::new() } else { asked(form.asked) };
     let head = Head {
         id: &id,
         model,
         created: answer.created.unwrap_or(form.created),
         stop: stop.map(|stop| &stop.reason),
+        asked: &asked,
     };
     let usage = answer.usage.as_ref().map(write_usage);
     let mut response = head.write(output.items, usage);
@@ -268,15 +290,24 @@ pub(super) struct Head<'a> {
     pub(super) created: i64,
     /// Why it ended, if it has.
     pub(super) stop: Option<&'a StopReason>,
+    /// What is repeated of the call.
+    pub(super) asked: &'a Map<String, Value>,
+}
+
+/// What answers of this dialect repeat of a call.
+pub(super) fn asked(call: &[u8]) -> Map<String, Value> {
+    let mut call: Map<String, Value> = serde_json::from_slice(call).unwrap_or_default();
+    call.retain(|name, value| REPEATED.contains(&name.as_str()) && !value.is_null());
+    call
 }
 
 impl Head<'_> {
-    /// An answer that has ended. Clients' libraries insist on members that repeat the call; nothing here knows it, so that they
-    /// say what a call that leaves them out means.
+    /// An answer that has ended. Clients' libraries insist on members that repeat the call; where it left them out, they say what
+    /// that means.
     pub(super) fn write(&self, output: Vec<Value>, usage: Option<Value>) -> Map<String, Value> {
         let (status, incomplete) = state(self.stop);
         let incomplete = incomplete.map(|reason| json!({"reason": reason}));
-        to_map(json!({
+        let mut response = to_map(json!({
             "id": self.id,
             "object": "response",
             "created_at": self.created,
@@ -301,7 +332,21 @@ impl Head<'_> {
             "usage": usage,
             "user": null,
             "metadata": {},
-        }))
+        }));
+        for (name, value) in self.asked {
+            repeat(&mut response, name, value);
+        }
+        response
+    }
+}
+
+/// Repeats a member of the call. What a member that holds others left out of them stays as it is.
+fn repeat(response: &mut Map<String, Value>, name: &str, asked: &Value) {
+    match (response.get_mut(name), asked) {
+        (Some(Value::Object(told)), Value::Object(asked)) => told.extend(asked.clone()),
+        _ => {
+            response.insert(name.to_owned(), asked.clone());
+        }
     }
 }
 
@@ -450,7 +495,13 @@ pub(super) fn reasoning(text: &str, encrypted: Option<String>) -> Map<String, Va
     written
 }
 
-fn tool_call(id: &str, name: &str, arguments: &str, kind: ToolKind) -> Map<String, Value> {
+/// A call of a tool, done.
+pub(super) fn tool_call(
+    id: &str,
+    name: &str,
+    arguments: &str,
+    kind: ToolKind,
+) -> Map<String, Value> {
     to_map(match kind {
         ToolKind::Custom => {
             json!({"type": "custom_tool_call", "status": "completed", "call_id": id, "name": name, "input": arguments})

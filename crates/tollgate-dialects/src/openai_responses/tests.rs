@@ -304,6 +304,7 @@ pub(super) fn form(dialect: Dialect) -> AnswerForm<'static> {
         created: 7,
         include_usage: true,
         base64_vectors: false,
+        asked: &[],
     }
 }
 

@@ -81,6 +81,7 @@ impl Fixture {
             created: 1,
             include_usage: true,
             base64_vectors: self.content["call"]["encoding_format"] == "base64",
+            asked: &[],
         }
     }
 

@@ -332,6 +332,7 @@ fn numbers(answer: &EmbeddingAnswer) -> Vec<Value> {
         created: 0,
         include_usage: false,
         base64_vectors: false,
+        asked: &[],
     };
     let written = write_answer(&Answer::Embedding(Box::new(answer.clone())), &form);
     let written: Value = serde_json::from_slice(&written).unwrap_or_default();

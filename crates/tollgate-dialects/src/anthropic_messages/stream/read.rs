@@ -8,7 +8,7 @@ use tollgate_domain::{Dialect, Usage};
 
 use super::super::wire::{WireUsage, stop_reason};
 use crate::{
-    Delta, PartStart, ReadError, SseEvent, Stop, StreamEvent,
+    Delta, PartStart, ReadError, SseEvent, Stop, StreamEvent, ToolKind,
     openai_chat::{Text, parse},
     translate::ReadEvents,
 };
@@ -264,6 +264,7 @@ fn read_block(kind: &str, raw: Option<&RawValue>) -> Result<(PartStart, Vec<Delt
             PartStart::ToolCall {
                 id: block.id.unwrap_or_default().into_owned(),
                 name: block.name.unwrap_or_default().into_owned(),
+                kind: ToolKind::Function,
             }
         }
         _ => {

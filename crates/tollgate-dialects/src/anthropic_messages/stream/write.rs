@@ -152,7 +152,7 @@ impl StreamWriter {
             PartStart::RedactedReasoning { data } => {
                 json!({"type": "redacted_thinking", "data": data})
             }
-            PartStart::ToolCall { id, name } => {
+            PartStart::ToolCall { id, name, .. } => {
                 self.has_tool_call = true;
                 json!({"type": "tool_use", "id": id, "name": name, "input": {}})
             }

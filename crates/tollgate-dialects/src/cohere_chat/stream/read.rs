@@ -11,7 +11,7 @@ use super::super::{
     wire::{DONE, is_failure, read_logprobs, read_usage, stop_reason},
 };
 use crate::{
-    Delta, PartStart, ProviderError, ReadError, SseEvent, Stop, StreamEvent,
+    Delta, PartStart, ProviderError, ReadError, SseEvent, Stop, StreamEvent, ToolKind,
     error::read_in_stream,
     openai_chat::{Text, parse, tool_call_id},
     translate::ReadEvents,
@@ -297,7 +297,8 @@ impl StreamReader {
         };
         let name = call.function.and_then(|function| function.name);
         let name = name.unwrap_or_default().into_owned();
-        let part = self.begin(PartStart::ToolCall { id, name }, out);
+        let kind = ToolKind::Function;
+        let part = self.begin(PartStart::ToolCall { id, name, kind }, out);
         self.calls.push(OpenCall {
             index: told.index(),
             part,

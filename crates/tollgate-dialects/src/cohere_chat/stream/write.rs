@@ -118,7 +118,7 @@ impl StreamWriter {
                 self.close(out);
                 self.content(THINKING, out);
             }
-            PartStart::ToolCall { id, name } => {
+            PartStart::ToolCall { id, name, .. } => {
                 self.close(out);
                 let index = self.calls.len();
                 self.calls.push(part);

@@ -15,7 +15,7 @@ use super::super::{
     wire::{WireUsage, stop_reason},
 };
 use crate::{
-    Delta, PartStart, ReadError, SseEvent, Stop, StreamEvent,
+    Delta, PartStart, ReadError, SseEvent, Stop, StreamEvent, ToolKind,
     error::read_in_stream,
     openai_chat::{Count, Text, parse, tool_call_id},
     translate::ReadEvents,
@@ -399,7 +399,8 @@ impl ChoiceState {
         let args = call.args.and_then(parse::<Value>);
         let args = args.filter(|args| !args.is_null());
         let arguments = Delta::Arguments(args.map_or("{}".to_owned(), |args| args.to_string()));
-        self.whole(PartStart::ToolCall { id, name }, Some(arguments), out);
+        let kind = ToolKind::Function;
+        self.whole(PartStart::ToolCall { id, name, kind }, Some(arguments), out);
     }
 
     /// A text of the provider's that says why the prompt is not answered.

@@ -139,7 +139,7 @@ impl StreamWriter {
                 let proof = state.proof.replace(proofs::to_wire(data));
                 self.prove(choice, proof, out);
             }
-            PartStart::ToolCall { id, name } => {
+            PartStart::ToolCall { id, name, .. } => {
                 let call = CallOut {
                     part,
                     id: id.clone(),

@@ -6,7 +6,7 @@ use tollgate_domain::Dialect;
 
 use super::super::wire::{seconds, stop_reason, tool_call_id, usage};
 use crate::{
-    Delta, PartStart, ReadError, SseEvent, Stop, StreamEvent,
+    Delta, PartStart, ReadError, SseEvent, Stop, StreamEvent, ToolKind,
     error::read_in_stream,
     openai_chat::{Count, Text, parse, text_of},
     translate::ReadEvents,
@@ -183,7 +183,8 @@ impl StreamReader {
         };
         self.tool_calls += 1;
         let name = call.function.name.0.clone().into_owned();
-        let part = self.begin(PartStart::ToolCall { id, name }, out);
+        let kind = ToolKind::Function;
+        let part = self.begin(PartStart::ToolCall { id, name, kind }, out);
         let arguments = call.function.arguments.map(text_of).unwrap_or_default();
         let arguments = if arguments.is_empty() {
             "{}".to_owned()

@@ -69,7 +69,7 @@ impl WriteEvents for StreamWriter {
             StreamEvent::PartStart {
                 choice: 0,
                 part,
-                start: PartStart::ToolCall { id, name },
+                start: PartStart::ToolCall { id, name, .. },
             } if self.shape == Shape::Chat => self.pending.push(Pending {
                 part: *part,
                 id: id.clone(),

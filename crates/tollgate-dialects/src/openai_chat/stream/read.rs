@@ -11,7 +11,8 @@ use super::super::{
     },
 };
 use crate::{
-    Delta, PartStart, ReadError, SseEvent, Stop, StopReason, StreamEvent, translate::ReadEvents,
+    Delta, PartStart, ReadError, SseEvent, Stop, StopReason, StreamEvent, ToolKind,
+    translate::ReadEvents,
 };
 
 /// Most choices of one answer, and most tool calls of one choice: what a reader remembers of a stream has a bound.
@@ -192,15 +193,14 @@ impl ChoiceState {
         for piece in delta.tool_calls.iter().flatten() {
             let index = piece.index.index();
             let id = piece.id.as_ref().map_or("", |id| &id.0);
-            if let Some(custom) = piece.custom.and_then(parse::<Value>) {
-                let call = json!({"index": index, "id": id, "type": "custom", "custom": custom});
-                self.foreign("tool_calls", json!([call]), out);
-            } else {
-                self.tool_call(index, id, piece.function.as_ref(), answer_id, out)?;
-            }
+            let (kind, said) = match &piece.custom {
+                Some(custom) => (ToolKind::Custom, Some(custom)),
+                None => (ToolKind::Function, piece.function.as_ref()),
+            };
+            self.tool_call(index, id, kind, said, answer_id, out)?;
         }
         if let Some(function) = &delta.function_call {
-            self.tool_call(None, "", Some(function), answer_id, out)?;
+            self.tool_call(None, "", ToolKind::Function, Some(function), answer_id, out)?;
         }
         if let Some(audio) = delta.audio.and_then(parse::<Value>) {
             self.foreign("audio", audio, out);
@@ -306,6 +306,7 @@ impl ChoiceState {
         &mut self,
         index: Option<u32>,
         id: &str,
+        kind: ToolKind,
         function: Option<&FunctionPiece<'_>>,
         answer_id: &str,
         out: &mut Vec<StreamEvent>,
@@ -317,7 +318,7 @@ impl ChoiceState {
             None if self.tool_calls.len() == PIECES_MAX => {
                 return Err(ReadError::shape("tool_calls", "are too many"));
             }
-            None => self.begin_tool_call(index, id, name, answer_id, out),
+            None => self.begin_tool_call((index, id), kind, name, answer_id, out),
         };
         let arguments = function
             .and_then(|function| function.arguments)
@@ -351,8 +352,8 @@ impl ChoiceState {
 
     fn begin_tool_call(
         &mut self,
-        index: Option<u32>,
-        id: &str,
+        (index, id): (Option<u32>, &str),
+        kind: ToolKind,
         name: &str,
         answer_id: &str,
         out: &mut Vec<StreamEvent>,
@@ -366,6 +367,7 @@ impl ChoiceState {
             PartStart::ToolCall {
                 id: id.clone(),
                 name: name.to_owned(),
+                kind,
             },
             out,
         );

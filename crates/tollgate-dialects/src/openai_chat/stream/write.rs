@@ -11,7 +11,7 @@ use super::super::{
     write::{annotation, extra_content, whole_logprobs},
 };
 use crate::{
-    AnswerForm, Delta, ErrorReport, PartStart, ProviderError, StreamEvent,
+    AnswerForm, Delta, ErrorReport, PartStart, ProviderError, StreamEvent, ToolKind,
     gemini_generate::geminis_signature, translate::WriteEvents,
 };
 
@@ -39,7 +39,7 @@ pub(crate) struct Frame {
 struct ChoiceOut {
     has_role: bool,
     /// Which parts are tool calls, in the order in which they have begun.
-    tool_calls: Vec<u32>,
+    tool_calls: Vec<(u32, ToolKind)>,
     /// How many parts of reasoning have begun.
     reasonings: u32,
     /// Characters of text so far.
@@ -103,16 +103,45 @@ struct ToolCallOut<'a> {
     id: Option<&'a str>,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
-    function: FunctionOut<'a>,
+    #[serde(flatten)]
+    said: SaidOut<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     extra_content: Option<Value>,
 }
 
+/// A piece of a call, by the kind of its tool.
 #[derive(Serialize)]
-struct FunctionOut<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    arguments: &'a str,
+#[serde(rename_all = "snake_case")]
+enum SaidOut<'a> {
+    Function {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+        arguments: &'a str,
+    },
+    Custom {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+        input: &'a str,
+    },
+}
+
+impl<'a> SaidOut<'a> {
+    fn new(kind: ToolKind, name: Option<&'a str>, arguments: &'a str) -> Self {
+        match kind {
+            ToolKind::Custom => Self::Custom {
+                name,
+                input: arguments,
+            },
+            ToolKind::Function | ToolKind::Foreign => Self::Function { name, arguments },
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Function { .. } => "function",
+            Self::Custom { .. } => "custom",
+        }
+    }
 }
 
 // === impl StreamWriter ===
@@ -193,18 +222,15 @@ impl StreamWriter {
                     out,
                 );
             }
-            PartStart::ToolCall { id, name } => {
-                state.tool_calls.push(part);
+            PartStart::ToolCall { id, name, kind } => {
+                state.tool_calls.push((part, *kind));
                 let index = state.tool_calls.len() - 1;
-                let function = FunctionOut {
-                    name: Some(name),
-                    arguments: "",
-                };
+                let said = SaidOut::new(*kind, Some(name), "");
                 let call = ToolCallOut {
                     index,
                     id: Some(id),
-                    kind: Some("function"),
-                    function,
+                    kind: Some(said.kind()),
+                    said,
                     extra_content: state.signature.take().map(extra_content),
                 };
                 self.chunk(
@@ -247,18 +273,15 @@ impl StreamWriter {
             }
             Delta::Arguments(arguments) => {
                 // Parts are numbered in the order in which they begin.
-                let Ok(index) = state.tool_calls.binary_search(&part) else {
+                let calls = &state.tool_calls;
+                let Ok(index) = calls.binary_search_by_key(&part, |(part, _)| *part) else {
                     return;
-                };
-                let function = FunctionOut {
-                    name: None,
-                    arguments,
                 };
                 chunk.tool_calls = Some([ToolCallOut {
                     index,
                     id: None,
                     kind: None,
-                    function,
+                    said: SaidOut::new(calls[index].1, None, arguments),
                     extra_content: None,
                 }]);
             }

@@ -202,6 +202,7 @@ fn form(dialect: Dialect) -> AnswerForm<'static> {
         created: 1,
         include_usage: true,
         base64_vectors: false,
+        asked: &[],
     }
 }
 

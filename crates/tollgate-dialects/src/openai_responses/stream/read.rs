@@ -15,7 +15,7 @@ use super::super::{
     wire::{WireUsage, citation, is_foreign_item, is_tool_call, stop_reason},
 };
 use crate::{
-    Delta, Part, PartKind, PartStart, ReadError, SseEvent, Stop, StopReason, StreamEvent,
+    Delta, Part, PartKind, PartStart, ReadError, SseEvent, Stop, StopReason, StreamEvent, ToolKind,
     error::read_in_stream,
     openai_chat::{Count, Text, parse, seconds, text_of},
     translate::ReadEvents,
@@ -331,6 +331,10 @@ impl StreamReader {
         let start = PartStart::ToolCall {
             id: id.unwrap_or_default(),
             name: text(&item.name).unwrap_or_default(),
+            kind: match item.kind.as_ref().map_or("", |kind| &kind.0) {
+                "custom_tool_call" => ToolKind::Custom,
+                _ => ToolKind::Function,
+            },
         };
         self.begin(position, Piece::Arguments, start, out);
     }

@@ -6,7 +6,8 @@ use tollgate_domain::{Dialect, StreamEnd};
 
 use super::super::tests::form;
 use crate::{
-    Delta, ErrorKind, PartStart, SseSplitter, StopReason, StreamEvent, StreamReader, StreamWriter,
+    AnswerForm, Delta, ErrorKind, PartStart, SseEvent, SseSplitter, StopReason, StreamEvent,
+    StreamReader, StreamWriter,
 };
 
 const RESPONSES: Dialect = Dialect::OpenaiResponses;
@@ -40,7 +41,10 @@ fn said(told: &[StreamEvent]) -> Vec<String> {
     for event in told {
         match event {
             StreamEvent::PartStart { start, .. } => parts.push(match start {
-                PartStart::ToolCall { id, name } => format!("call {id} {name} "),
+                PartStart::ToolCall { id, name, kind } => match kind {
+                    crate::ToolKind::Custom => format!("custom {id} {name} "),
+                    _ => format!("call {id} {name} "),
+                },
                 PartStart::RedactedReasoning { data } => format!("redacted {data}"),
                 PartStart::Text => "text ".to_owned(),
                 PartStart::Refusal => "refusal ".to_owned(),
@@ -79,7 +83,7 @@ fn what_was_not_told_in_pieces_is_told_from_the_whole() {
         "text c",
         "refusal d",
         "call 1 f {}",
-        "call 2 g free",
+        "custom 2 g free",
     ];
     let end =
         json!({"type": "response.completed", "response": {"status": "completed", "output": items}});
@@ -237,12 +241,93 @@ fn delta(part: u32, delta: Delta) -> StreamEvent {
     }
 }
 
+/// Free text stays free text, from a chat's chunks to an item's events and back.
+#[test]
+fn a_custom_call_of_a_chat_is_a_custom_call_here() {
+    let piece = |call: Value| json!({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]});
+    let chunks = [
+        piece(
+            json!({"index": 0, "id": "c", "type": "custom", "custom": {"name": "g", "input": ""}}),
+        ),
+        piece(json!({"index": 0, "custom": {"input": "fr"}})),
+        piece(json!({"index": 0, "custom": {"input": "ee"}})),
+        json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}),
+    ];
+    let mut told = Vec::new();
+    let mut reader = StreamReader::new(CHAT, StreamEnd::Finish);
+    for chunk in &chunks {
+        let data = chunk.to_string().into_bytes().into();
+        let event = SseEvent {
+            raw: Bytes::new(),
+            name: Bytes::new(),
+            data,
+        };
+        reader.read(&event, &mut told).unwrap();
+    }
+    reader.finish(&mut told);
+    assert_eq!(said(&told), ["custom c g free"]);
+
+    let events = heard(&told);
+    let kinds: Vec<&str> = events
+        .iter()
+        .map(|event| event["type"].as_str().unwrap())
+        .collect();
+    assert!(kinds.contains(&"response.custom_tool_call_input.delta"));
+    assert!(kinds.contains(&"response.custom_tool_call_input.done"));
+    assert!(!kinds.iter().any(|kind| kind.contains("function")));
+    let item = &events.last().unwrap()["response"]["output"][0];
+    assert_eq!(item["type"], "custom_tool_call");
+    assert_eq!(item["input"], "free");
+    assert_eq!(said(&read_stream(&events)), ["custom c g free"]);
+
+    let mut frames = Vec::new();
+    let mut writer = StreamWriter::new(&form(CHAT));
+    told.iter()
+        .for_each(|event| writer.write(event, &mut frames));
+    let frames = String::from_utf8(frames).unwrap();
+    assert!(
+        frames.contains(r#""type":"custom","custom":{"name":"g","input":""}"#),
+        "{frames}"
+    );
+    assert!(frames.contains(r#""custom":{"input":"fr"}"#), "{frames}");
+}
+
+/// Applications read back what they have asked, in answers and in what a stream tells at its beginning and its end.
+#[test]
+fn an_answer_repeats_what_was_asked() {
+    let asked = json!({"model": "route", "input": "hi", "temperature": 0.5, "tools": [{"type": "function", "name": "f"}], "reasoning": {"effort": "low"}, "metadata": null});
+    let asked = asked.to_string();
+    let form = AnswerForm {
+        asked: asked.as_bytes(),
+        ..form(RESPONSES)
+    };
+    let mut out = Vec::new();
+    let mut writer = StreamWriter::new(&form);
+    for event in [start(), StreamEvent::End] {
+        writer.write(&event, &mut out);
+    }
+    let out = String::from_utf8(out).unwrap();
+    let told: Vec<Value> = out
+        .lines()
+        .filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
+        .collect();
+    for told in [&told[0]["response"], &told[2]["response"]] {
+        assert_eq!(told["temperature"], 0.5);
+        assert_eq!(told["tools"][0]["name"], "f");
+        assert_eq!(told["reasoning"], json!({"effort": "low", "summary": null}));
+        assert_eq!(told["metadata"], json!({}));
+        assert_eq!(told["model"], "m");
+        assert!(told.get("input").is_none());
+    }
+}
+
 /// Calls that go on at once, as in a chat, each keep their place.
 #[test]
 fn calls_that_overlap_keep_their_places() {
     let call = |id: &str| PartStart::ToolCall {
         id: id.to_owned(),
         name: "f".to_owned(),
+        kind: crate::ToolKind::Function,
     };
     let piece = |text: &str| Delta::Arguments(text.to_owned());
     let stop = |part| StreamEvent::PartStop { choice: 0, part };

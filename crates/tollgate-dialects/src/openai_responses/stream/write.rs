@@ -5,12 +5,12 @@ use serde_json::{Map, Value, json};
 use tollgate_domain::{ErrorShape, Usage};
 
 use super::super::{
-    answer::{Head, output_text, reasoning},
+    answer::{Head, asked, output_text, reasoning, tool_call},
     proof,
     wire::{annotation, is_foreign_item, item_id, response_id, write_usage},
 };
 use crate::{
-    AnswerForm, Delta, ErrorReport, PartStart, ProviderError, Stop, StreamEvent,
+    AnswerForm, Delta, ErrorReport, PartStart, ProviderError, Stop, StreamEvent, ToolKind,
     openai_chat::to_map, translate::WriteEvents,
 };
 
@@ -30,6 +30,8 @@ pub(crate) struct StreamWriter {
     message: Option<usize>,
     usage: Option<Usage>,
     stop: Option<Stop>,
+    /// What every telling of the answer repeats of the call.
+    asked: Map<String, Value>,
 }
 
 /// An item of the answer.
@@ -55,6 +57,7 @@ enum Kind {
         call_id: String,
         name: String,
         arguments: String,
+        kind: ToolKind,
     },
     Foreign(Value),
 }
@@ -154,6 +157,7 @@ impl StreamWriter {
             message: None,
             usage: None,
             stop: None,
+            asked: asked(form.asked),
         }
     }
 
@@ -187,6 +191,7 @@ impl StreamWriter {
             model: &self.model,
             created: self.created,
             stop: self.stop.as_ref().map(|stop| &stop.reason),
+            asked: &self.asked,
         };
         head.write(output, usage)
     }
@@ -208,10 +213,11 @@ impl StreamWriter {
                 text: String::new(),
                 encrypted: Some(proof::of_redacted(data)),
             },
-            PartStart::ToolCall { id, name } => Kind::Call {
+            PartStart::ToolCall { id, name, kind } => Kind::Call {
                 call_id: id.clone(),
                 name: name.clone(),
                 arguments: String::new(),
+                kind: *kind,
             },
             PartStart::Foreign(item) => return self.foreign(item, out),
             PartStart::Text | PartStart::Refusal => return,
@@ -310,18 +316,24 @@ impl StreamWriter {
             (Kind::Reasoning { encrypted, .. }, Delta::Signature(signature)) => {
                 *encrypted = Some(proof::of_signature(signature));
             }
-            (Kind::Call { arguments, .. }, Delta::Arguments(more)) => {
+            (
+                Kind::Call {
+                    arguments, kind, ..
+                },
+                Delta::Arguments(more),
+            ) => {
                 arguments.push_str(more);
+                let event = match kind {
+                    ToolKind::Custom => "response.custom_tool_call_input.delta",
+                    ToolKind::Function | ToolKind::Foreign => {
+                        "response.function_call_arguments.delta"
+                    }
+                };
                 let told = DeltaOut {
                     delta: more,
                     logprobs: None,
                 };
-                self.emit(
-                    "response.function_call_arguments.delta",
-                    Some(index),
-                    &told,
-                    out,
-                );
+                self.emit(event, Some(index), &told, out);
             }
             _ => {}
         }
@@ -394,6 +406,19 @@ impl StreamWriter {
                     "response.reasoning_summary_part.done",
                     Some(index),
                     &part,
+                    out,
+                );
+            }
+            Kind::Call {
+                arguments,
+                kind: ToolKind::Custom,
+                ..
+            } => {
+                let told = json!({"input": arguments});
+                self.emit(
+                    "response.custom_tool_call_input.done",
+                    Some(index),
+                    &told,
                     out,
                 );
             }
@@ -561,8 +586,12 @@ impl Item {
                 call_id,
                 name,
                 arguments,
+                kind,
             } => {
-                json!({"id": self.id, "type": "function_call", "status": status, "call_id": call_id, "name": name, "arguments": arguments})
+                let mut item = Map::from_iter([("id".to_owned(), json!(self.id))]);
+                item.extend(tool_call(call_id, name, arguments, *kind));
+                item.insert("status".to_owned(), json!(status));
+                Value::Object(item)
             }
             Kind::Foreign(item) => item.clone(),
         }
@@ -574,6 +603,10 @@ impl Kind {
         match self {
             Self::Message { .. } => "message",
             Self::Reasoning { .. } => "reasoning",
+            Self::Call {
+                kind: ToolKind::Custom,
+                ..
+            } => "custom_tool_call",
             Self::Call { .. } | Self::Foreign(_) => "function_call",
         }
     }

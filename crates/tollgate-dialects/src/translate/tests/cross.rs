@@ -39,6 +39,7 @@ fn answer_form(dialect: Dialect) -> AnswerForm<'static> {
         created: 1,
         include_usage: true,
         base64_vectors: false,
+        asked: &[],
     }
 }
 
@@ -680,11 +681,11 @@ fn collected(told: &[StreamEvent]) -> Vec<(&'static str, String)> {
     for event in told {
         match event {
             StreamEvent::PartStart { start, .. } => parts.push(Part::new(match start {
-                PartStart::ToolCall { id, name } => PartKind::ToolCall {
+                PartStart::ToolCall { id, name, kind } => PartKind::ToolCall {
                     id: id.clone(),
                     name: name.clone(),
                     arguments: String::new(),
-                    kind: crate::ToolKind::Function,
+                    kind: *kind,
                 },
                 PartStart::Reasoning => PartKind::Reasoning {
                     text: String::new(),
