@@ -59,7 +59,7 @@ impl Store {
         let singles = rest.chunks(1);
         for group in groups.iter().map(<[_; AT_ONCE]>::as_slice).chain(singles) {
             // Made of words of this file alone.
-            let mut query = sqlx::query(AssertSqlSafe(insertion(group.len())));
+            let mut query = sqlx::query(AssertSqlSafe(insertion(group.len(), self.is_file)));
             for record in group {
                 query = bind(query, record);
             }
@@ -70,11 +70,15 @@ impl Store {
     }
 }
 
-/// The statement that enters so many records. There are two of them, so that the database need not read them anew.
-fn insertion(rows: usize) -> String {
+/// The statement that enters so many records. There are two of them, so that the database need not read them anew. `SQLite` takes `$1`
+/// for a name, and looks for each among all: places without names are filled ten times as fast.
+fn insertion(rows: usize, is_file: bool) -> String {
     let row = |row: usize| {
         let first = row * COLUMNS.len();
-        let places = (1..=COLUMNS.len()).map(|place| format!("${}", first + place));
+        let places = (1..=COLUMNS.len()).map(|place| match is_file {
+            true => "?".to_owned(),
+            false => format!("${}", first + place),
+        });
         format!("({})", places.collect::<Vec<_>>().join(", "))
     };
     let rows: Vec<String> = (0..rows).map(row).collect();

@@ -30,6 +30,8 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: AnyPool,
+    /// It is `SQLite`.
+    is_file: bool,
 }
 
 /// Why the database could not do something.
@@ -91,7 +93,7 @@ impl Store {
             .await
             .map_err(StoreError::Open)?;
         schema::migrate(&pool).await.map_err(StoreError::Schema)?;
-        Ok(Self { pool })
+        Ok(Self { pool, is_file })
     }
 
     /// Closes it, what was asked done.
