@@ -1,6 +1,6 @@
 //! Entering records into the books, each once, and finding them again.
 
-use std::sync::Arc;
+use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
 use sqlx::{
     Any, AssertSqlSafe, Row,
@@ -9,7 +9,7 @@ use sqlx::{
 };
 use tollgate_domain::{ServiceTier, Usage, UsageRecord};
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, sums};
 
 const COLUMNS: [&str; 30] = [
     "id",
@@ -47,35 +47,73 @@ const COLUMNS: [&str; 30] = [
 /// Records that are entered by one statement: each statement is a way to the database and back.
 const AT_ONCE: usize = 50;
 
+/// Times that records are entered while others enter some of them.
+const TRIES_MAX: u32 = 5;
+
 impl Store {
     /// Enters records, all or none. One that is there already is passed over: what failed half-way may be done again.
     ///
     /// # Errors
     /// When the database fails; then nothing was entered.
     pub async fn enter(&self, records: &[UsageRecord]) -> Result<u64, StoreError> {
+        let mut new: Vec<&UsageRecord> = records.iter().collect();
+        for _ in 0..TRIES_MAX {
+            if self.enter_new(&new).await? {
+                return Ok(new.len() as u64);
+            }
+            self.forget_entered(&mut new).await?;
+        }
+        Err(StoreError::Busy)
+    }
+
+    /// Enters records and adds them to the sums, unless one of them is there already; then nothing is done.
+    async fn enter_new(&self, records: &[&UsageRecord]) -> Result<bool, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        let mut entered = 0;
         let (groups, rest) = records.as_chunks::<AT_ONCE>();
         let singles = rest.chunks(1);
         for group in groups.iter().map(<[_; AT_ONCE]>::as_slice).chain(singles) {
+            let sql = insertion("usage_records", &COLUMNS, group.len(), self.is_file);
             // Made of words of this file alone.
-            let mut query = sqlx::query(AssertSqlSafe(insertion(group.len(), self.is_file)));
+            let mut query = sqlx::query(AssertSqlSafe(sql + " ON CONFLICT (id) DO NOTHING"));
             for record in group {
                 query = bind(query, record);
             }
-            entered += query.execute(&mut *transaction).await?.rows_affected();
+            let entered = query.execute(&mut *transaction).await?.rows_affected();
+            if entered != group.len() as u64 {
+                transaction.rollback().await?;
+                return Ok(false);
+            }
         }
+        sums::add(&mut transaction, records, self.is_file).await?;
         transaction.commit().await?;
-        Ok(entered)
+        Ok(true)
+    }
+
+    /// Leaves those that have not been entered, each once.
+    async fn forget_entered(&self, records: &mut Vec<&UsageRecord>) -> Result<(), StoreError> {
+        let mut known = HashSet::new();
+        for group in records.chunks(AT_ONCE) {
+            let places: Vec<String> = (1..=group.len()).map(|place| format!("${place}")).collect();
+            let places = places.join(", ");
+            let sql = format!("SELECT id FROM usage_records WHERE id IN ({places})");
+            let mut query = sqlx::query_scalar(AssertSqlSafe(sql));
+            for record in group {
+                query = query.bind(&*record.id);
+            }
+            let entered: Vec<String> = query.fetch_all(&self.pool).await?;
+            known.extend(entered);
+        }
+        records.retain(|record| known.insert(record.id.to_string()));
+        Ok(())
     }
 }
 
-/// The statement that enters so many records. There are two of them, so that the database need not read them anew. `SQLite` takes `$1`
-/// for a name, and looks for each among all: places without names are filled ten times as fast.
-fn insertion(rows: usize, is_file: bool) -> String {
+/// The statement that enters so many rows. `SQLite` takes `$1` for a name, and looks for each among all: places without names are
+/// filled ten times as fast.
+pub(crate) fn insertion(table: &str, columns: &[&str], rows: usize, is_file: bool) -> String {
     let row = |row: usize| {
-        let first = row * COLUMNS.len();
-        let places = (1..=COLUMNS.len()).map(|place| match is_file {
+        let first = row * columns.len();
+        let places = (1..=columns.len()).map(|place| match is_file {
             true => "?".to_owned(),
             false => format!("${}", first + place),
         });
@@ -83,8 +121,8 @@ fn insertion(rows: usize, is_file: bool) -> String {
     };
     let rows: Vec<String> = (0..rows).map(row).collect();
     format!(
-        "INSERT INTO usage_records ({}) VALUES {} ON CONFLICT (id) DO NOTHING",
-        COLUMNS.join(", "),
+        "INSERT INTO {table} ({}) VALUES {}",
+        columns.join(", "),
         rows.join(", ")
     )
 }
@@ -101,14 +139,19 @@ fn bind<'q>(query: Insertion<'q>, record: &'q UsageRecord) -> Insertion<'q> {
         .bind(&*record.revision)
         .bind(record.key.as_deref())
         .bind(record.team.as_deref())
-        .bind(record.user.as_deref().map(clean))
+        .bind(record.user.as_deref().map(|text| clean(text).into_owned()))
         .bind(record.route.as_deref())
         .bind(record.task.as_deref())
         .bind(record.provider.as_deref())
-        .bind(record.model.as_deref().map(clean))
+        .bind(record.model.as_deref().map(|text| clean(text).into_owned()))
         .bind(&*record.outcome)
         .bind(i64::from(record.status))
-        .bind(record.error_code.as_deref().map(clean))
+        .bind(
+            record
+                .error_code
+                .as_deref()
+                .map(|text| clean(text).into_owned()),
+        )
         .bind(usage.input.map(count))
         .bind(usage.input_cached.map(count))
         .bind(usage.cache_write.map(count))
@@ -196,11 +239,15 @@ fn read(row: &AnyRow) -> Result<UsageRecord, sqlx::Error> {
 }
 
 /// A text of a caller's or a provider's as the database takes it: `PostgreSQL` knows no NUL, and one record must not keep all others out.
-fn clean(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 /// A count as the database has it: no call uses so much that it would not fit.
-fn count(count: u64) -> i64 {
+pub(crate) fn count(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

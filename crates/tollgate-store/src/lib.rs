@@ -6,6 +6,7 @@ mod keeper;
 mod keys;
 mod ledger;
 mod schema;
+mod sums;
 mod usage;
 
 #[cfg(test)]
@@ -54,6 +55,9 @@ pub enum StoreError {
     /// There is one of that name already.
     #[error("there is a key named `{0}` already")]
     Taken(String),
+    /// Others do the same at the same time.
+    #[error("another process keeps entering the same records")]
+    Busy,
     /// It did not do what it was asked.
     #[error("the database failed")]
     Failed(#[from] sqlx::Error),

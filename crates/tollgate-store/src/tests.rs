@@ -145,6 +145,75 @@ async fn usage_is_told_apart() {
     }
 }
 
+/// Sums by the day and by the hour say the same as the records, for any span, and when they are made anew.
+#[tokio::test]
+async fn sums_say_what_the_records_say() {
+    const MINUTE: i64 = 60_000;
+    for database in Database::all("rollups") {
+        let store = Store::open(&database.url).await.unwrap();
+        let start = 20_000 * 86_400_000;
+        let records: Vec<_> = (0..200)
+            .map(|number| UsageRecord {
+                at_ms: start + i64::try_from(number).unwrap() * 37 * MINUTE + 1,
+                user: (number % 4 == 0).then(|| format!("user-{}", number % 3).into()),
+                ..record(number)
+            })
+            .collect();
+        for some in records.chunks(70) {
+            store.enter(some).await.unwrap();
+        }
+        for anew in [false, true] {
+            if anew {
+                store.make_sums_anew().await.unwrap();
+            }
+            for (since, until) in [
+                (0, i64::MAX),
+                (start, start + 86_400_000),
+                (start + 5 * MINUTE, start + 3 * 86_400_000 + 7 * MINUTE),
+                (start + 61 * MINUTE, start + 100 * MINUTE),
+                (start + 1, start + 1),
+                (start + 37 * MINUTE + 1, start + 37 * MINUTE + 2),
+            ] {
+                for by in [
+                    vec![],
+                    vec![Dimension::Day, Dimension::Key],
+                    vec![Dimension::Hour],
+                    vec![Dimension::User, Dimension::Day],
+                    vec![Dimension::Minute],
+                ] {
+                    let query = UsageQuery {
+                        since_ms: Some(since),
+                        until_ms: Some(until),
+                        by: by.clone(),
+                        ..UsageQuery::default()
+                    };
+                    let rows = store.usage(&query).await.unwrap();
+                    let calls: u64 = rows.iter().map(|row| row.calls).sum();
+                    let cost: u64 = rows.iter().map(|row| row.cost.as_u64()).sum();
+                    let within = records
+                        .iter()
+                        .filter(|record| (since..until).contains(&record.at_ms));
+                    let expected: Vec<_> = within.collect();
+                    assert_eq!(calls, expected.len() as u64, "{since} to {until} by {by:?}");
+                    let expected_cost: u64 = expected.iter().filter_map(|record| record.cost).sum();
+                    assert_eq!(cost, expected_cost);
+                    if by == [Dimension::User, Dimension::Day] {
+                        let of_one = rows
+                            .iter()
+                            .filter(|row| row.of[0].as_deref() == Some("user-1"));
+                        let of_one: u64 = of_one.map(|row| row.calls).sum();
+                        let known = expected
+                            .iter()
+                            .filter(|record| record.user.as_deref() == Some("user-1"));
+                        assert_eq!(of_one, known.count() as u64);
+                    }
+                }
+            }
+        }
+        store.close().await;
+    }
+}
+
 #[tokio::test]
 async fn sums_of_great_amounts_are_told() {
     for database in Database::all("sums") {

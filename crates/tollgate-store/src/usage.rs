@@ -1,13 +1,22 @@
 //! What was used and what it cost, by whom and of what.
 
+use std::ops::Range;
+
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 use tollgate_domain::Picodollars;
 
-use crate::{Store, StoreError};
+use crate::{
+    Store, StoreError,
+    sums::{DAY_MS, HOUR_MS, MEASURES, MILLION, Source, split},
+};
 
 /// By what usage is told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dimension {
+    /// The minute.
+    Minute,
+    /// The hour.
+    Hour,
     /// The day, UTC.
     Day,
     /// The caller's key.
@@ -44,7 +53,7 @@ pub struct UsageQuery {
 /// A sum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageRow {
-    /// What it is the sum of, a value for each dimension; days are numbers since 1970-01-01.
+    /// What it is the sum of, a value for each dimension; times are numbers of minutes, hours or days since 1970-01-01.
     pub of: Vec<Option<String>>,
     /// Calls.
     pub calls: u64,
@@ -60,20 +69,11 @@ pub struct UsageRow {
     pub unknown: u64,
 }
 
-/// Sums of amounts do not fit where amounts do, so that they are made of two parts, millions of picodollars and the rest.
-const SUMS: &str = "COUNT(*), \
-     CAST(COALESCE(SUM(COALESCE(input, 0) + COALESCE(input_cached, 0) + COALESCE(cache_write, 0) + COALESCE(cache_write_1h, 0) \
-         + COALESCE(input_audio, 0)), 0) AS BIGINT), \
-     CAST(COALESCE(SUM(COALESCE(output, 0) + COALESCE(output_reasoning, 0) + COALESCE(output_audio, 0)), 0) AS BIGINT), \
-     CAST(COALESCE(SUM(cost_picodollars / 1000000), 0) AS BIGINT), \
-     CAST(COALESCE(SUM(cost_picodollars % 1000000), 0) AS BIGINT), \
-     CAST(COALESCE(SUM(cost_at_most_picodollars / 1000000), 0) AS BIGINT), \
-     CAST(COALESCE(SUM(cost_at_most_picodollars % 1000000), 0) AS BIGINT), \
-     CAST(COUNT(cost_unknown) AS BIGINT)";
-
 impl Dimension {
     /// All.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
+        Self::Minute,
+        Self::Hour,
         Self::Day,
         Self::Key,
         Self::Team,
@@ -87,6 +87,8 @@ impl Dimension {
     /// Its word.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
             Self::Day => "day",
             Self::Key => "key",
             Self::Team => "team",
@@ -98,9 +100,19 @@ impl Dimension {
         }
     }
 
+    /// How long a value of it lasts, in milliseconds, where it is a time.
+    pub const fn span_ms(self) -> Option<i64> {
+        match self {
+            Self::Minute => Some(60_000),
+            Self::Hour => Some(HOUR_MS),
+            Self::Day => Some(DAY_MS),
+            _ => None,
+        }
+    }
+
     const fn column(self) -> &'static str {
         match self {
-            Self::Day => "CAST(at_ms / 86400000 AS TEXT)",
+            Self::Minute | Self::Hour | Self::Day => "span",
             Self::Key => "key_name",
             Self::Team => "team",
             Self::User => "end_user",
@@ -110,6 +122,93 @@ impl Dimension {
             Self::Outcome => "outcome",
         }
     }
+
+    /// Its value in a row of a source, as text; null where the call did not say.
+    fn value(self, source: Source) -> String {
+        match (self.span_ms(), source) {
+            (Some(span), Source::Records) => format!("CAST(at_ms / {span} AS TEXT)"),
+            (Some(span), sums) => format!("CAST(span / {} AS TEXT)", span / sums.span_ms()),
+            (None, _) => format!("NULLIF({}, '')", self.column()),
+        }
+    }
+}
+
+impl UsageQuery {
+    /// The sources that tell apart what is asked for, the coarsest first.
+    fn levels(&self) -> &'static [Source] {
+        let tells = |dimension| {
+            let of = self.of.iter().map(|(of, _)| of);
+            self.by.iter().chain(of).any(|asked| *asked == dimension)
+        };
+        if tells(Dimension::Minute) {
+            &[]
+        } else if tells(Dimension::User) {
+            &[Source::UserHours]
+        } else if tells(Dimension::Hour) {
+            &[Source::Hours]
+        } else {
+            &[Source::Days, Source::Hours]
+        }
+    }
+
+    /// The statement that asks for it: sums over rows of all sources that have a part of the span.
+    fn statement(&self) -> String {
+        let since = self.since_ms.unwrap_or_default().max(0);
+        let until = self.until_ms.unwrap_or(i64::MAX);
+        let mut parts: Vec<String> = split(since, until, self.levels())
+            .into_iter()
+            .map(|(source, range)| self.part(source, &range))
+            .collect();
+        if parts.is_empty() {
+            // A span without length; the database is asked all the same, which tells whether it is there.
+            parts.push(self.part(Source::Records, &(0..0)));
+        }
+        let places = 1..=self.by.len();
+        let places: Vec<String> = places.map(|place| place.to_string()).collect();
+        let by = (0..self.by.len()).map(|place| format!("by_{place}, "));
+        let sums = MEASURES.map(|measure| format!("CAST(COALESCE(SUM({measure}), 0) AS BIGINT)"));
+        let mut sql = format!(
+            "SELECT {}{} FROM ({}) AS parts",
+            by.collect::<String>(),
+            sums.join(", "),
+            parts.join(" UNION ALL ")
+        );
+        if !places.is_empty() {
+            sql += &format!(" GROUP BY {}", places.join(", "));
+        }
+        sql
+    }
+
+    fn part(&self, source: Source, range: &Range<i64>) -> String {
+        let by = self.by.iter().enumerate();
+        let by = by.map(|(place, by)| format!("{} AS by_{place}, ", by.value(source)));
+        let measures = source.measures().into_iter().zip(MEASURES);
+        let measures = measures.map(|(measure, name)| format!("{measure} AS {name}"));
+        let time = if source == Source::Records {
+            "at_ms"
+        } else {
+            "span"
+        };
+        let mut sql = format!(
+            "SELECT {}{} FROM {} WHERE {time} >= {} AND {time} < {}",
+            by.collect::<String>(),
+            measures.collect::<Vec<_>>().join(", "),
+            source.table(),
+            range.start,
+            range.end
+        );
+        if self.made {
+            sql += " AND outcome <> 'refused'";
+        }
+        for (place, (dimension, _)) in self.of.iter().enumerate() {
+            let value = match dimension.span_ms() {
+                Some(_) => dimension.value(source),
+                None => dimension.column().to_owned(),
+            };
+            sql += &format!(" AND {value} = ${}", place + 1);
+        }
+        sql
+    }
 }
 
 impl Store {
@@ -118,34 +217,14 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageRow>, StoreError> {
-        let columns: Vec<&str> = query.by.iter().map(|by| by.column()).collect();
-        let places: Vec<String> = (1..=columns.len()).map(|place| place.to_string()).collect();
-        let mut sql = "SELECT ".to_owned();
-        for column in &columns {
-            sql += column;
-            sql += ", ";
-        }
-        sql += SUMS;
-        sql += " FROM usage_records WHERE at_ms >= $1 AND at_ms < $2";
-        if query.made {
-            sql += " AND outcome <> 'refused'";
-        }
-        for (place, (dimension, _)) in query.of.iter().enumerate() {
-            sql += &format!(" AND {} = ${}", dimension.column(), place + 3);
-        }
-        if !places.is_empty() {
-            sql += &format!(" GROUP BY {}", places.join(", "));
-        }
         // Made of words of this file alone.
-        let mut asked = sqlx::query(AssertSqlSafe(sql))
-            .bind(query.since_ms.unwrap_or(i64::MIN))
-            .bind(query.until_ms.unwrap_or(i64::MAX));
+        let mut asked = sqlx::query(AssertSqlSafe(query.statement()));
         for (_, value) in &query.of {
             asked = asked.bind(value);
         }
         let rows = asked.fetch_all(&self.pool).await?;
         let rows: Result<Vec<UsageRow>, sqlx::Error> =
-            rows.iter().map(|row| read(row, columns.len())).collect();
+            rows.iter().map(|row| read(row, query.by.len())).collect();
         let mut rows = rows?;
         rows.retain(|row| row.calls > 0);
         rows.sort_by(|one, other| {
@@ -165,7 +244,7 @@ fn read(row: &AnyRow, dimensions: usize) -> Result<UsageRow, sqlx::Error> {
         Ok(u64::try_from(number).unwrap_or_default())
     };
     let money = |place| -> Result<Picodollars, sqlx::Error> {
-        let millions = Picodollars::new(1_000_000).times(number(place)?);
+        let millions = Picodollars::new(MILLION).times(number(place)?);
         Ok(millions.plus(Picodollars::new(number(place + 1)?)))
     };
     Ok(UsageRow {

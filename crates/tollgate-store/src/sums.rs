@@ -1,0 +1,276 @@
+//! Sums of the books by the hour and by the day: kept with the records that are entered, made anew out of them, and where those of a span of
+//! time are to be found.
+
+use std::{borrow::Cow, collections::BTreeMap, ops::Range};
+
+use sqlx::{Any, AnyConnection, AssertSqlSafe, any::AnyArguments, query::Query};
+use tollgate_domain::UsageRecord;
+
+use crate::{
+    Store, StoreError,
+    ledger::{clean, count, insertion},
+};
+
+pub(crate) const HOUR_MS: i64 = 3_600_000;
+pub(crate) const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// Sums of money are made of two parts, this many picodollars and the rest, since whole they may not fit.
+pub(crate) const MILLION: u64 = 1_000_000;
+
+/// By what all sums are told apart, besides the time.
+const DIMENSIONS: [&str; 6] = ["key_name", "team", "route", "provider", "model", "outcome"];
+
+/// What is summed.
+pub(crate) const MEASURES: [&str; 8] = [
+    "calls",
+    "input",
+    "output",
+    "cost_millions",
+    "cost_rest",
+    "at_most_millions",
+    "at_most_rest",
+    "unknown",
+];
+
+/// The same of one record.
+const RECORD_MEASURES: [&str; MEASURES.len()] = [
+    "1",
+    "COALESCE(input, 0) + COALESCE(input_cached, 0) + COALESCE(cache_write, 0) + COALESCE(cache_write_1h, 0) + COALESCE(input_audio, 0)",
+    "COALESCE(output, 0) + COALESCE(output_reasoning, 0) + COALESCE(output_audio, 0)",
+    "cost_picodollars / 1000000",
+    "cost_picodollars % 1000000",
+    "cost_at_most_picodollars / 1000000",
+    "cost_at_most_picodollars % 1000000",
+    "CASE WHEN cost_unknown IS NULL THEN 0 ELSE 1 END",
+];
+
+/// Sums that are entered by one statement.
+const AT_ONCE: usize = 20;
+
+/// A table of sums, or the records themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Days,
+    Hours,
+    /// By end users, too.
+    UserHours,
+    Records,
+}
+
+/// What a sum is of: the hour or day since 1970, the dimensions, and the end user where those are told apart.
+type Of<'a> = (i64, [Cow<'a, str>; 6], Option<Cow<'a, str>>);
+
+/// A sum, in the order of [`MEASURES`].
+type Sum = [u64; MEASURES.len()];
+
+// === impl Source ===
+
+impl Source {
+    const SUMS: [Self; 3] = [Self::Days, Self::Hours, Self::UserHours];
+
+    pub(crate) const fn table(self) -> &'static str {
+        match self {
+            Self::Days => "usage_days",
+            Self::Hours => "usage_hours",
+            Self::UserHours => "usage_user_hours",
+            Self::Records => "usage_records",
+        }
+    }
+
+    /// What one row of it spans, in milliseconds.
+    pub(crate) const fn span_ms(self) -> i64 {
+        match self {
+            Self::Days => DAY_MS,
+            Self::Hours | Self::UserHours => HOUR_MS,
+            Self::Records => 1,
+        }
+    }
+
+    /// What each of [`MEASURES`] is in a row of it.
+    pub(crate) const fn measures(self) -> [&'static str; MEASURES.len()] {
+        match self {
+            Self::Records => RECORD_MEASURES,
+            Self::Days | Self::Hours | Self::UserHours => MEASURES,
+        }
+    }
+
+    fn columns(self) -> Vec<&'static str> {
+        let mut columns = vec!["span"];
+        columns.extend(DIMENSIONS);
+        columns.extend((self == Self::UserHours).then_some("end_user"));
+        columns
+    }
+
+    fn of(self, record: &UsageRecord) -> Of<'_> {
+        let dimensions = [
+            Cow::Borrowed(record.key.as_deref().unwrap_or_default()),
+            Cow::Borrowed(record.team.as_deref().unwrap_or_default()),
+            Cow::Borrowed(record.route.as_deref().unwrap_or_default()),
+            Cow::Borrowed(record.provider.as_deref().unwrap_or_default()),
+            clean(record.model.as_deref().unwrap_or_default()),
+            Cow::Borrowed(&*record.outcome),
+        ];
+        let user =
+            (self == Self::UserHours).then(|| clean(record.user.as_deref().unwrap_or_default()));
+        (record.at_ms / self.span_ms(), dimensions, user)
+    }
+}
+
+/// The parts of a span of time in the sources that have them, the coarsest first wherever it fits. `levels` begins with the coarsest;
+/// what none of them has is in the records. Each range counts in its source's own units.
+pub(crate) fn split(since_ms: i64, until_ms: i64, levels: &[Source]) -> Vec<(Source, Range<i64>)> {
+    if since_ms >= until_ms {
+        return Vec::new();
+    }
+    let Some((level, finer)) = levels.split_first() else {
+        return vec![(Source::Records, since_ms..until_ms)];
+    };
+    let length = level.span_ms();
+    let first = since_ms.saturating_add(length - 1) / length;
+    let last = until_ms / length;
+    if first >= last {
+        return split(since_ms, until_ms, finer);
+    }
+    let mut parts = split(since_ms, first * length, finer);
+    parts.push((*level, first..last));
+    parts.extend(split(last * length, until_ms, finer));
+    parts
+}
+
+// === keeping ===
+
+/// Adds records to all sums. They are new: what was added once is not looked for.
+pub(crate) async fn add(
+    connection: &mut AnyConnection,
+    records: &[&UsageRecord],
+    is_file: bool,
+) -> Result<(), sqlx::Error> {
+    for source in Source::SUMS {
+        // In order, so that two gateways that add to the same sums do not wait for each other.
+        let mut sums: BTreeMap<Of<'_>, Sum> = BTreeMap::new();
+        for record in records {
+            let sum = sums.entry(source.of(record)).or_default();
+            for (sum, more) in sum.iter_mut().zip(measures(record)) {
+                *sum = sum.saturating_add(more);
+            }
+        }
+        let sums: Vec<_> = sums.into_iter().collect();
+        let (groups, rest) = sums.as_chunks::<AT_ONCE>();
+        let singles = rest.chunks(1);
+        for group in groups.iter().map(<[_; AT_ONCE]>::as_slice).chain(singles) {
+            // Made of words of this file alone.
+            let mut query = sqlx::query(AssertSqlSafe(addition(source, group.len(), is_file)));
+            for (of, sum) in group {
+                query = bind(query, of, sum);
+            }
+            query.execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
+}
+
+fn measures(record: &UsageRecord) -> Sum {
+    let cost = record.cost.unwrap_or_default();
+    let at_most = record.cost_at_most.unwrap_or_default();
+    [
+        1,
+        record.usage.input_total().unwrap_or_default(),
+        record.usage.output_total().unwrap_or_default(),
+        cost / MILLION,
+        cost % MILLION,
+        at_most / MILLION,
+        at_most % MILLION,
+        u64::from(record.cost_unknown.is_some()),
+    ]
+}
+
+/// The statement that adds so many sums to those that are there.
+fn addition(source: Source, rows: usize, is_file: bool) -> String {
+    let (table, of) = (source.table(), source.columns());
+    let columns: Vec<&str> = of.iter().copied().chain(MEASURES).collect();
+    let insertion = insertion(table, &columns, rows, is_file);
+    let sums = MEASURES.map(|name| format!("{name} = {table}.{name} + excluded.{name}"));
+    format!(
+        "{insertion} ON CONFLICT ({}) DO UPDATE SET {}",
+        of.join(", "),
+        sums.join(", ")
+    )
+}
+
+type Addition<'q> = Query<'q, Any, AnyArguments>;
+
+fn bind<'q>(query: Addition<'q>, of: &'q Of<'_>, sum: &Sum) -> Addition<'q> {
+    let (span, dimensions, user) = of;
+    let texts = dimensions.iter().chain(user);
+    let query = texts.fold(query.bind(*span), |query, text| query.bind(&**text));
+    sum.iter()
+        .fold(query, |query, number| query.bind(count(*number)))
+}
+
+impl Store {
+    /// Makes all sums anew out of the records.
+    ///
+    /// # Errors
+    /// When the database fails; then the sums are as they were.
+    pub async fn make_sums_anew(&self) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        for source in Source::SUMS {
+            let table = source.table();
+            for sql in [format!("DELETE FROM {table}"), summing(source)] {
+                // Made of words of this file alone.
+                sqlx::query(AssertSqlSafe(sql))
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+/// The statement that makes all sums of a table.
+fn summing(source: Source) -> String {
+    let of = source.columns();
+    let told = of.iter().map(|column| match *column {
+        "span" => format!("at_ms / {}", source.span_ms()),
+        column => format!("COALESCE({column}, '')"),
+    });
+    let told: Vec<String> = told.collect();
+    let sums = Source::Records
+        .measures()
+        .map(|measure| format!("CAST(COALESCE(SUM({measure}), 0) AS BIGINT)"));
+    let places: Vec<String> = (1..=of.len()).map(|place| place.to_string()).collect();
+    format!(
+        "INSERT INTO {} ({}, {}) SELECT {}, {} FROM usage_records GROUP BY {}",
+        source.table(),
+        of.join(", "),
+        MEASURES.join(", "),
+        told.join(", "),
+        sums.join(", "),
+        places.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The parts of a span are the span: nothing twice, nothing left out.
+        #[test]
+        fn parts_are_the_whole(since in 0..200 * HOUR_MS, length in 0..200 * HOUR_MS, levels in 0_usize..4) {
+            let levels = [&[][..], &[Source::Days], &[Source::Days, Source::Hours], &[Source::UserHours]][levels];
+            let until = since + length;
+            let parts = split(since, until, levels);
+            let mut reached = since;
+            for (source, range) in parts {
+                prop_assert_eq!(range.start * source.span_ms(), reached);
+                prop_assert!(range.start < range.end);
+                reached = range.end * source.span_ms();
+            }
+            prop_assert_eq!(reached, until.max(since));
+        }
+    }
+}
