@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use tollgate_testkit::{postgres, traffic::Counts};
+use tollgate_testkit::{postgres, redis, traffic::Counts};
 
 use crate::{
     docs,
@@ -32,6 +32,7 @@ pub(crate) struct TrafficArguments {
 
 pub(crate) fn test() -> Result<()> {
     postgres()?;
+    redis()?;
     run(&mut command(
         "cargo",
         &["build", "--workspace", "--all-targets", "--locked"],
@@ -76,6 +77,29 @@ fn postgres() -> Result<()> {
         );
     }
     println!("PostgreSQL is missing: installing Debian's package `postgresql`.");
+    run(command("apt-get", &install).env("DEBIAN_FRONTEND", "noninteractive"))
+        .context("on a fresh machine, `apt-get update` may have to come first")
+}
+
+/// Redis, of which tests start private servers.
+fn redis() -> Result<()> {
+    if redis::program().is_some() {
+        return Ok(());
+    }
+    let install = [
+        "install",
+        "--yes",
+        "--no-install-recommends",
+        "redis-server",
+    ];
+    let told = output(&mut command("id", &["-u"]))?;
+    if told.trim() != "0" {
+        bail!(
+            "Redis is missing: install it (on Debian: `apt-get {}`)",
+            install.join(" ")
+        );
+    }
+    println!("Redis is missing: installing Debian's package `redis-server`.");
     run(command("apt-get", &install).env("DEBIAN_FRONTEND", "noninteractive"))
         .context("on a fresh machine, `apt-get update` may have to come first")
 }

@@ -71,6 +71,7 @@ impl Account {
 
     /// Takes what allowances gave the call; it is settled with the record.
     pub(crate) fn permitted(&mut self, permit: Option<Permit>) {
+        self.record.hold = permit.as_ref().and_then(Permit::hold).map(Arc::from);
         self.permit = permit;
     }
 

@@ -2,6 +2,7 @@
 //! rides with the call's record and is settled when that closes, however the call ended.
 
 mod counters;
+mod shared;
 mod weight;
 
 use std::{sync::Arc, time::Duration};
@@ -15,7 +16,9 @@ use tollgate_upstream::Lane;
 
 pub use counters::Counters;
 pub(crate) use counters::Shortage;
-use counters::{Ask, Hold};
+use counters::{Ask, Hold, Room};
+use shared::Share;
+pub use shared::{Settler, Sharing, SharingLine, WhenAway};
 use weight::Weight;
 
 use crate::{picture::header_value, question::Question, refusal::Refusal};
@@ -57,6 +60,8 @@ struct Most {
 pub(crate) struct Permit {
     counters: Arc<Counters>,
     holds: Vec<Hold>,
+    /// What it has of allowances that several gateways share.
+    share: Option<Share>,
 }
 
 /// The most that a call can have used whose provider did not say it, in tokens.
@@ -70,8 +75,9 @@ pub(crate) struct UsedAtMost {
 ///
 /// # Errors
 /// When one of them has not enough left; then nothing is taken of any.
-pub(crate) fn enter(
+pub(crate) async fn enter(
     counters: &Arc<Counters>,
+    sharing: Option<&SharingLine>,
     snapshot: &Snapshot,
     facts: &Facts<'_>,
     asked: Asked,
@@ -100,10 +106,14 @@ pub(crate) fn enter(
     if asks.is_empty() {
         return Ok(None);
     }
-    match counters.take(asks, now) {
+    if let Some(sharing) = sharing {
+        return sharing.enter(counters, asks, now).await.map(Some);
+    }
+    match counters.take(asks, Room::Whole, now) {
         Ok(holds) => Ok(Some(Permit {
             counters: Arc::clone(counters),
             holds,
+            share: None,
         })),
         Err(shortage) => Err(Refusal::AllowanceReached(shortage)),
     }
@@ -176,9 +186,21 @@ impl Permit {
     /// Takes what the call really used, and gives the rest back.
     pub(crate) fn settle(mut self, record: &CallRecord, most: impl Fn() -> UsedAtMost) {
         let now = record.came_at + record.duration;
-        for hold in std::mem::take(&mut self.holds) {
-            let used = used(&hold, record, &most);
-            if let Some(reached) = self.counters.settle(&hold, used, now) {
+        let holds = std::mem::take(&mut self.holds).into_iter();
+        let holds: Vec<(Hold, u64)> = holds
+            .map(|hold| {
+                let used = used(&hold, record, &most);
+                (hold, used)
+            })
+            .collect();
+        let share = self.share.take();
+        if let Some(share) = &share {
+            share.settle(holds.iter().map(|(hold, used)| (hold, *used)), now);
+        }
+        for (hold, used) in holds {
+            let reached = self.counters.settle(&hold, used, now);
+            // Where several gateways count, whoever settles with them tells it.
+            if let Some(reached) = reached.filter(|_| share.is_none()) {
                 AllowanceReached {
                     name: &hold.allowance.name,
                     subject: &hold.subject,
@@ -191,13 +213,20 @@ impl Permit {
         }
     }
 
+    /// The name that what it has of shared allowances is held under.
+    pub(crate) fn hold(&self) -> Option<&str> {
+        self.share.as_ref().map(Share::name)
+    }
+
     /// Headers that tell what is left.
     pub(crate) fn tell(&self, headers: &mut HeaderMap, now: Duration) {
         let mut policies = Vec::new();
         let mut left = Vec::new();
-        for hold in &self.holds {
+        for (place, hold) in self.holds.iter().enumerate() {
             let allowance = &hold.allowance;
-            let remaining = self.counters.remaining(hold);
+            let shared = self.share.as_ref();
+            let remaining = shared.and_then(|share| share.remaining(place, hold));
+            let remaining = remaining.unwrap_or_else(|| self.counters.remaining(hold));
             let Some(window) = &allowance.window else {
                 continue;
             };
@@ -237,6 +266,9 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        if let Some(share) = &self.share {
+            share.settle(std::iter::empty(), Duration::ZERO);
+        }
         for hold in &self.holds {
             self.counters.give_back(hold);
         }

@@ -197,7 +197,7 @@ async fn realtime_story(
         .route()
         .tree
         .plan(visit.stickiness(&question, &caller)); // whom we may ask, in order
-    enter(worker, visit, &caller, &question, &plan, account)?; // what they may use, reserved
+    enter(worker, visit, &caller, &question, &plan, account).await?; // what they may use, reserved
     let mut forwarded = visit.forwarded(&question);
     if let Some(protocol) = handshake.protocol() {
         forwarded.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
@@ -282,7 +282,7 @@ async fn call_story(
         .route()
         .tree
         .plan(visit.stickiness(&question, &caller)); // whom we may ask, in order
-    enter(worker, visit, &caller, &question, &plan, account)?; // what they may use, reserved
+    enter(worker, visit, &caller, &question, &plan, account).await?; // what they may use, reserved
     let success = attempts::first_success(
         worker,
         &question,
@@ -297,7 +297,7 @@ async fn call_story(
 }
 
 /// Asks the allowances that are for a call.
-fn enter(
+async fn enter(
     worker: &Worker,
     visit: &Visit<'_>,
     caller: &Caller,
@@ -318,7 +318,17 @@ fn enter(
     let snapshot = &visit.picture.snapshot;
     let asked = Asked::of(question);
     account.asked(asked);
-    let permit = admission::enter(counters, snapshot, &facts, asked, plan, account.wall())?;
+    let sharing = worker.sharing.as_ref();
+    let entered = admission::enter(
+        counters,
+        sharing,
+        snapshot,
+        &facts,
+        asked,
+        plan,
+        account.wall(),
+    );
+    let permit = entered.await?;
     account.permitted(permit);
     Ok(())
 }

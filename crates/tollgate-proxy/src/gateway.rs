@@ -11,7 +11,10 @@ use tokio::time::Instant;
 use tollgate_telemetry::{Telemetry, Witness};
 use tollgate_upstream::Upstream;
 
-use crate::{admission::Counters, picture::Picture};
+use crate::{
+    admission::{Counters, SharingLine},
+    picture::Picture,
+};
 
 /// Shared by all workers.
 #[derive(Debug)]
@@ -53,6 +56,8 @@ pub struct Worker {
     pub upstream: Arc<Upstream>,
     /// The worker's counters.
     pub witness: Witness,
+    /// The worker's way to counts that several gateways share, where they do.
+    pub sharing: Option<SharingLine>,
 }
 
 impl Gateway {

@@ -29,7 +29,7 @@ mod stream;
 mod upload;
 mod visit;
 
-pub use admission::Counters;
+pub use admission::{Counters, Settler, Sharing, SharingLine, WhenAway};
 pub use explain::explain;
 pub use gateway::{Bookless, Exposure, Gateway, Worker};
 pub use picture::Picture;

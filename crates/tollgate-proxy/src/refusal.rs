@@ -63,6 +63,8 @@ pub(crate) enum Refusal {
     AllowanceReached(Box<Shortage>),
     /// A budget is for calls whose cost nobody knows.
     Unpriced { budget: String },
+    /// The counts that several gateways share do not answer.
+    CountersAway,
     /// Calls cannot be written into the books.
     BooksClosed,
     /// The model's address is not known yet.
@@ -152,6 +154,8 @@ impl Refusal {
                 format!("the budget `{budget}` cannot be kept: nobody has said what this model costs; whoever runs the gateway has to give it a price").into()) },
             Self::BooksClosed => told(503, Kind::Overloaded, "books_closed",
                 "the gateway cannot write down what calls cost, and refuses to make any; whoever runs it has to look at this".into()),
+            Self::CountersAway => told(503, Kind::Overloaded, "counters_away",
+                "the gateway cannot see how much of its limits is used, and refuses to go beyond them; try again".into()),
             Self::Unresolved { text } => told(503, Kind::Overloaded, "model_unresolved", text.clone().into()),
             Self::NotServed { target, task } => told(400, Kind::InvalidRequest, "not_served", format!("{target} does not serve {task}").into()),
             Self::StoredState { field, target } => Told { param: Some((*field).into()), ..told(501, Kind::InvalidRequest, "stored_state_unsupported",
@@ -205,6 +209,7 @@ impl Refusal {
             Self::Provider(error) => error.retry_after,
             Self::RateLimited { retry_after } => Some(*retry_after),
             Self::AllowanceReached(short) => Some(short.wait),
+            Self::CountersAway => Some(Duration::from_secs(1)),
             _ => None,
         }
     }

@@ -129,6 +129,7 @@ impl<'a> Visit<'a> {
             attempts: Vec::new(),
             usage: Usage::default(),
             cost: None,
+            hold: None,
             finish_reason: None,
             params: Params::default(),
             tags: Vec::new(),

@@ -2,7 +2,7 @@
 //! is done with. It may stop at any point and begin again: no record is entered twice, and no file goes before all of it is entered.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
@@ -31,12 +31,36 @@ pub struct Keeper {
 }
 
 /// What one round did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Round {
     /// Records that were entered.
     pub entered: u64,
     /// Lines that are no records: none, unless somebody else has written into the files.
     pub unreadable: u64,
+    /// Records that were wanted.
+    pub wanted: Vec<UsageRecord>,
+}
+
+/// The journal of a process that has died, locked against others who would enter it.
+#[derive(Debug)]
+pub struct Dead {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Dead {
+    /// The process's name.
+    pub fn name(&self) -> &str {
+        let name = self.folder.file_name().and_then(|name| name.to_str());
+        name.unwrap_or_default()
+    }
+
+    /// Removes what is left of it, all being entered.
+    pub fn remove(self) {
+        // What is still in it is not ours to remove.
+        let _removed = fs::remove_file(self.folder.join(LOCK));
+        let _removed = fs::remove_dir(&self.folder);
+    }
 }
 
 impl Keeper {
@@ -56,27 +80,46 @@ impl Keeper {
         &self.store
     }
 
-    /// Enters all that has been written so far.
+    /// Enters all that this process has written so far.
     ///
     /// # Errors
     /// When the database fails or a file cannot be read. What was not entered stays, for a later round.
     pub async fn round(&mut self) -> Result<Round, StoreError> {
         let mut round = Round::default();
-        for folder in folders(&self.root).map_err(StoreError::Journal)? {
-            let is_own = folder == self.own;
-            // Whoever holds the lock is alive, and does it himself.
-            let lock = if is_own { None } else { lock(&folder) };
-            if !is_own && lock.is_none() {
-                continue;
-            }
-            self.enter_folder(&folder, is_own, &mut round).await?;
-            if !is_own {
-                // What is still in it is not ours to remove.
-                let _removed = fs::remove_file(folder.join(LOCK));
-                let _removed = fs::remove_dir(&folder);
-            }
-        }
+        let own = self.own.clone();
+        let wanted = HashSet::new();
+        self.enter_folder(&own, true, &wanted, &mut round).await?;
         Ok(round)
+    }
+
+    /// The journals of processes that have died. Whoever holds a lock is alive, and keeps his own.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn dead(&self) -> Result<Vec<Dead>, StoreError> {
+        let folders = folders(&self.root).map_err(StoreError::Journal)?;
+        let others = folders.into_iter().filter(|folder| *folder != self.own);
+        let dead = others.filter_map(|folder| {
+            let lock = lock(&folder)?;
+            Some(Dead {
+                folder,
+                _lock: lock,
+            })
+        });
+        Ok(dead.collect())
+    }
+
+    /// Enters all that a dead process has written. Its records that were held under one of the wanted names are kept in the round.
+    ///
+    /// # Errors
+    /// As [`Self::round`]; the round has what was entered until then.
+    pub async fn enter_dead(
+        &mut self,
+        dead: &Dead,
+        wanted: &HashSet<String>,
+        round: &mut Round,
+    ) -> Result<(), StoreError> {
+        self.enter_folder(&dead.folder, false, wanted, round).await
     }
 
     /// Ends it: the journal of this process is removed, as far as it is entered.
@@ -100,6 +143,7 @@ impl Keeper {
         &mut self,
         folder: &Path,
         is_own: bool,
+        wanted: &HashSet<String>,
         round: &mut Round,
     ) -> Result<(), StoreError> {
         let files = files(folder).map_err(StoreError::Journal)?;
@@ -107,7 +151,7 @@ impl Keeper {
             // A worker goes on in its last file; those before it are complete.
             let next = files.get(index + 1);
             let is_last = next.is_none_or(|next| worker(next) != worker(file));
-            self.enter_file(file, is_own, round).await?;
+            self.enter_file(file, is_own, wanted, round).await?;
             if !(is_own && is_last) {
                 fs::remove_file(file).map_err(StoreError::Journal)?;
                 self.read.remove(file);
@@ -120,6 +164,7 @@ impl Keeper {
         &mut self,
         path: &Path,
         is_own: bool,
+        wanted: &HashSet<String>,
         round: &mut Round,
     ) -> Result<(), StoreError> {
         let mut file = File::open(path).map_err(StoreError::Journal)?;
@@ -140,6 +185,11 @@ impl Keeper {
             let entered = self.store.enter(&records).await?;
             self.state.records_entered(entered);
             round.entered += entered;
+            let is_wanted = |record: &UsageRecord| {
+                let hold = record.hold.as_deref();
+                hold.is_some_and(|hold| wanted.contains(hold))
+            };
+            round.wanted.extend(records.into_iter().filter(is_wanted));
             let length = lines.len() as u64;
             self.read.insert(path.to_owned(), from + length);
             if is_own {

@@ -235,6 +235,7 @@ fn read(row: &AnyRow) -> Result<UsageRecord, sqlx::Error> {
         attempts: small("attempts")?,
         streamed: small("streamed")? == 1,
         duration_ms: number("duration_ms")?.unwrap_or_default(),
+        hold: None,
     })
 }
 

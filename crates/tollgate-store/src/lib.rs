@@ -17,7 +17,7 @@ use std::time::Duration;
 use sqlx::{AnyPool, any::AnyPoolOptions};
 use thiserror::Error;
 
-pub use keeper::{Keeper, Round};
+pub use keeper::{Dead, Keeper, Round};
 pub use keys::{StoredKey, StoredKeys};
 pub use usage::{Dimension, UsageQuery, UsageRow};
 

@@ -76,6 +76,15 @@ fn record(number: u64) -> UsageRecord {
         attempts: 1,
         streamed: number % 2 == 1,
         duration_ms: 7,
+        hold: Some(format!("hold-{number}").into()),
+    }
+}
+
+/// As the books have it: what it was held under is for the journal only.
+fn found(number: u64) -> UsageRecord {
+    UsageRecord {
+        hold: None,
+        ..record(number)
     }
 }
 
@@ -89,8 +98,8 @@ async fn records_are_entered_once_and_found_again() {
         // Many go together, and some of them are there already.
         let more: Vec<_> = (20..130).map(record).collect();
         assert_eq!(store.enter(&more).await.unwrap(), 100);
-        assert_eq!(store.find("req-111").await.unwrap(), [record(111)]);
-        assert_eq!(store.find("req-7").await.unwrap(), [record(7)]);
+        assert_eq!(store.find("req-111").await.unwrap(), [found(111)]);
+        assert_eq!(store.find("req-7").await.unwrap(), [found(7)]);
         assert_eq!(store.find("req-999").await.unwrap(), []);
         store.close().await;
         // It is there when it is opened again.
@@ -254,12 +263,23 @@ async fn journals_are_entered_and_removed_whoever_wrote_them() {
         let mut keeper = Keeper::new(store.clone(), root.clone(), own.folder().to_owned(), state);
         let round = |entered| Round {
             entered,
-            unreadable: 0,
+            ..Round::default()
         };
         // Both others live: only our own is ours.
         assert_eq!(keeper.round().await.unwrap(), round(1));
+        assert_eq!(keeper.dead().unwrap().len(), 0);
         drop((dead, pens));
-        assert_eq!(keeper.round().await.unwrap(), round(10));
+        let mut dead = keeper.dead().unwrap();
+        let dead = dead.pop().unwrap();
+        assert_eq!(dead.name(), "dead");
+        // Nobody else enters it meanwhile.
+        assert_eq!(keeper.dead().unwrap().len(), 0);
+        let wanted = ["hold-3".to_owned(), "hold-99".to_owned()].into();
+        let mut told = Round::default();
+        keeper.enter_dead(&dead, &wanted, &mut told).await.unwrap();
+        assert_eq!(told.entered, 10);
+        assert_eq!(told.wanted, [record(3)]);
+        dead.remove();
         assert!(!root.join("dead").exists() && root.join("alive").exists());
         assert_eq!(own.state().waiting(), 0);
         pen.write(&record(61));

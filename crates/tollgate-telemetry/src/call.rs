@@ -62,6 +62,8 @@ pub struct CallRecord {
     pub usage: Usage,
     /// What that costs; nothing is said of calls that nobody was asked for.
     pub cost: Option<Cost>,
+    /// The name under which counts that several gateways share hold what was reserved.
+    pub hold: Option<Arc<str>>,
     /// Why the answer ended, in OpenAI's word.
     pub finish_reason: Option<Arc<str>>,
     /// What the caller asked for.
@@ -119,6 +121,7 @@ impl CallRecord {
             attempts: u32::try_from(self.attempts.len()).unwrap_or(u32::MAX),
             streamed: self.streamed,
             duration_ms: milliseconds(self.duration),
+            hold: self.hold.clone(),
             ..UsageRecord::default()
         };
         Some(record.costing(self.cost))

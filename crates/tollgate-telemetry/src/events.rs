@@ -137,6 +137,64 @@ impl BooksBehind<'_> {
     }
 }
 
+/// The counts that several gateways share do not answer.
+#[derive(Clone, Copy, Debug)]
+pub struct CountsAway<'a> {
+    /// Why.
+    pub problem: &'a str,
+}
+
+impl CountsAway<'_> {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::error!(
+            problem = self.problem,
+            "the shared counts of limits and budgets do not answer"
+        );
+    }
+}
+
+/// What was used cannot be read out of the books for the shared counts; calls with limits or budgets wait for it.
+#[derive(Clone, Copy, Debug)]
+pub struct CountsUnread<'a> {
+    /// Why.
+    pub problem: &'a str,
+}
+
+impl CountsUnread<'_> {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::error!(
+            problem = self.problem,
+            "the books do not say what was used of limits and budgets, so that they cannot be counted together"
+        );
+    }
+}
+
+/// They answer again.
+#[derive(Clone, Copy, Debug)]
+pub struct CountsBack;
+
+impl CountsBack {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::info!("the shared counts of limits and budgets answer again");
+    }
+}
+
+/// Too many calls wait for the shared counts.
+#[derive(Clone, Copy, Debug)]
+pub struct SettlementsLost;
+
+impl SettlementsLost {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::error!(
+            "too many calls wait for the shared counts; what they reserved stays reserved until this process ends"
+        );
+    }
+}
+
 /// Lines of a journal are no records: somebody else has written into it.
 #[derive(Clone, Copy, Debug)]
 pub struct JournalUnreadable {

@@ -6,6 +6,7 @@
 
 mod call;
 mod call_log;
+mod counts;
 pub mod events;
 pub mod journal;
 mod metrics;
@@ -22,6 +23,7 @@ use tollgate_domain::TargetName;
 
 pub use call::{AttemptOutcome, AttemptRecord, CallContent, CallRecord, Outcome, Params};
 pub use call_log::{CallLog, LogWriter};
+pub use counts::CountsState;
 use journal::{Journal, JournalState, Pen};
 use metrics::{Metrics, Shard};
 
@@ -45,6 +47,7 @@ pub struct Telemetry {
     metrics: Arc<Metrics>,
     log: call_log::Queue,
     journal: Option<Arc<Journal>>,
+    counts: Option<Arc<CountsState>>,
 }
 
 /// One worker's counters and its way to the log.
@@ -71,6 +74,7 @@ impl Telemetry {
             metrics,
             log,
             journal: None,
+            counts: None,
         };
         (telemetry, writer)
     }
@@ -78,6 +82,11 @@ impl Telemetry {
     /// From now on, new witnesses write calls into a journal.
     pub fn keep_journal(&mut self, journal: Arc<Journal>) {
         self.journal = Some(journal);
+    }
+
+    /// From now on, what is told of shared counts is told in the metrics, too.
+    pub fn keep_counts(&mut self, counts: Arc<CountsState>) {
+        self.counts = Some(counts);
     }
 
     /// What is told of the journal, where there is one.
@@ -101,8 +110,11 @@ impl Telemetry {
 
     /// All metrics, in the `OpenMetrics` text format.
     pub fn encode(&self) -> String {
-        let journal = self.journal().map(|journal| &**journal);
-        self.metrics.encode(self.log.dropped(), journal)
+        let standing = metrics::Standing {
+            journal: self.journal().cloned(),
+            counts: self.counts.clone(),
+        };
+        self.metrics.encode(self.log.dropped(), standing)
     }
 }
 

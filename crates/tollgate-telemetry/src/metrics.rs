@@ -2,6 +2,7 @@
 //!
 //! The catalogue of names is [`Totals::encode`]; `docs/metrics.md` describes it, and a test compares the two.
 
+mod books;
 mod families;
 mod process;
 
@@ -21,7 +22,9 @@ use prometheus_client::{
 };
 use tollgate_domain::{Cost, Picodollars, ProviderName, Revision, TargetName, Usage};
 
-use crate::{CallRecord, Outcome, journal::JournalState};
+pub(crate) use books::Standing;
+
+use crate::{CallRecord, Outcome};
 use families::{Family, Histogram, Labels};
 
 /// One worker's counters. The lock is the worker's own, but for the moment of a scrape.
@@ -124,7 +127,7 @@ impl Metrics {
     }
 
     /// All metrics, in the `OpenMetrics` text format.
-    pub(crate) fn encode(&self, log_lines_dropped: u64, journal: Option<&JournalState>) -> String {
+    pub(crate) fn encode(&self, log_lines_dropped: u64, standing: Standing) -> String {
         let mut totals = Totals::default();
         for shard in &self.shards {
             totals.add(&shard.totals.lock().unwrap_or_else(PoisonError::into_inner));
@@ -166,11 +169,7 @@ impl Metrics {
                 .map(|(provider, renewals)| (provider.to_string(), *renewals))
                 .collect(),
             log_lines_dropped,
-            journal: journal.map(|journal| JournalTotals {
-                waiting: journal.waiting(),
-                lost: journal.lost(),
-                totals: journal.totals(),
-            }),
+            standing,
         };
         let mut registry = Registry::default();
         registry.register_collector(Box::new(scrape));
@@ -379,16 +378,7 @@ struct Scrape {
     coolings: Vec<(String, Cooling)>,
     renewals: Vec<(String, Renewals)>,
     log_lines_dropped: u64,
-    journal: Option<JournalTotals>,
-}
-
-/// What is told of the journal.
-#[derive(Clone, Copy, Debug)]
-struct JournalTotals {
-    waiting: u64,
-    lost: u64,
-    /// Records entered, and times that they could not be.
-    totals: (u64, u64),
+    standing: Standing,
 }
 
 impl Collector for Scrape {
@@ -465,34 +455,7 @@ impl Collector for Scrape {
             "Call lines that were not written because the queue was full.",
             self.log_lines_dropped,
         )?;
-        if let Some(journal) = self.journal {
-            let (entered, failures) = journal.totals;
-            for (name, help, count) in [
-                (
-                    "tollgate_books_entered",
-                    "Calls that were entered into the books.",
-                    entered,
-                ),
-                (
-                    "tollgate_books_failures",
-                    "Times that calls could not be entered into the books; they wait in the journal.",
-                    failures,
-                ),
-                (
-                    "tollgate_books_lost",
-                    "Calls that could not be written into the journal, not even later.",
-                    journal.lost,
-                ),
-            ] {
-                counter(&mut encoder, name, help, count)?;
-            }
-            gauge(
-                &mut encoder,
-                "tollgate_books_waiting_bytes",
-                "Bytes in the journal that wait to be entered into the books.",
-                i64::try_from(journal.waiting).unwrap_or(i64::MAX),
-            )?;
-        }
+        self.standing.encode(&mut encoder)?;
         info(
             &mut encoder,
             "tollgate_build_info",

@@ -13,6 +13,7 @@ pub mod traffic;
 mod gateway;
 pub mod postgres;
 mod provider;
+pub mod redis;
 
 pub use gateway::TestGateway;
 pub use provider::{Ending, Received, Reply, ScriptedProvider};

@@ -2,6 +2,8 @@
 
 mod books;
 mod composer;
+mod counting;
+mod estates;
 mod reload;
 mod spent;
 
@@ -23,18 +25,22 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_domain::Limits;
-use tollgate_proxy::{Bookless, Exposure, Gateway, Picture, ReplyBody, Worker, flow, server};
+use tollgate_proxy::{
+    Bookless, Exposure, Gateway, Picture, ReplyBody, Sharing, Worker, flow, server,
+};
 use tollgate_telemetry::{
     CallLog, Telemetry, TelemetrySettings,
     events::{self, ConfigurationTaken, Drained, Draining, Listening},
 };
 use tollgate_upstream::{Upstream, UpstreamSettings};
+use uuid::Uuid;
 
 use crate::config::{
     self, LogFormat, LogLevel, LogSettings, Resolved, Runtime, ServerSettings, WorkerCount,
 };
-use books::Books;
+use books::{Books, Process};
 use composer::{Composer, Keys, Parts};
+use counting::Counting;
 use reload::Reloader;
 
 /// Lines that may wait for the log's writer; further ones are dropped and counted.
@@ -62,6 +68,7 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
         server: settings,
         log,
         store,
+        counters,
         files,
         ..
     } = resolved;
@@ -74,12 +81,26 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
     };
     let (mut telemetry, log_writer) = Telemetry::start(telemetry_settings, Box::new(io::stdout()));
 
+    let name = Uuid::now_v7().simple().to_string();
+    let counting = counters
+        .map(|settings| Counting::new(&settings, &name, store.clone()))
+        .transpose()?;
+    let sharing = counting
+        .as_ref()
+        .map(|counting| Arc::clone(counting.sharing()));
+    let process = Process {
+        name,
+        counts: sharing.as_ref().map(|sharing| Arc::clone(sharing.counts())),
+    };
     let mut books = match &store {
-        Some(settings) => Books::open(settings, &snapshot.allowances, since_1970())?,
+        Some(settings) => Books::open(settings, &snapshot.allowances, &process, since_1970())?,
         None => None,
     };
     if let Some(books) = &books {
         telemetry.keep_journal(Arc::clone(&books.journal));
+    }
+    if let Some(sharing) = &sharing {
+        telemetry.keep_counts(Arc::clone(sharing.state()));
     }
 
     let limits = snapshot.limits.clone();
@@ -106,13 +127,19 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
     };
     let gateway = Arc::new(Gateway::new(picture, telemetry, exposure, bookless));
 
-    if let Some(spent) = books.as_ref().and_then(|books| books.spent.as_ref()) {
+    // What all have used is told to the shared counts; the own ones count what is used here.
+    let spent = books.as_ref().and_then(|books| books.spent.as_ref());
+    if let Some(spent) = spent.filter(|_| sharing.is_none()) {
         spent.tell(gateway.counters(), since_1970());
     }
 
     let composer = Arc::new(Composer::new(Arc::clone(&gateway), parts));
     if let Some(books) = &mut books {
         books.start(Arc::clone(&composer))?;
+    }
+    let mut counting = counting;
+    if let Some(counting) = &mut counting {
+        counting.start(Arc::clone(&gateway))?;
     }
 
     let listeners = server::bind(settings.listen, workers)
@@ -123,6 +150,7 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
         .local_addr()?;
     let crew = Crew {
         gateway: Arc::clone(&gateway),
+        sharing,
         limits: limits.clone(),
         connections: Arc::default(),
         shutdown: CancellationToken::new(),
@@ -158,6 +186,9 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
     }
     if let Some(books) = books {
         books.close();
+    }
+    if let Some(counting) = counting {
+        counting.close();
     }
     Drained.emit();
     log_writer.finish(LOG_DRAIN_TIMEOUT);
@@ -230,6 +261,7 @@ fn current_thread() -> io::Result<TokioRuntime> {
 /// What all workers get.
 struct Crew {
     gateway: Arc<Gateway>,
+    sharing: Option<Arc<Sharing>>,
     limits: Limits,
     connections: Arc<server::ConnectionCount>,
     shutdown: CancellationToken,
@@ -283,7 +315,7 @@ impl Crew {
         index: usize,
         listener: TcpListener,
     ) -> impl Future<Output = Result<()>> + Send + 'static {
-        let gateway = Arc::clone(&self.gateway);
+        let (gateway, sharing) = (Arc::clone(&self.gateway), self.sharing.clone());
         let (limits, connections, shutdown) = (
             self.limits.clone(),
             Arc::clone(&self.connections),
@@ -293,10 +325,19 @@ impl Crew {
             let tracker = TaskTracker::new();
             let upstream = Arc::new(Upstream::new(UpstreamSettings::default(), tracker.clone()));
             let witness = gateway.telemetry().witness(index);
+            let sharing = match sharing {
+                Some(sharing) => {
+                    let (line, settler) = sharing.line()?;
+                    let _settling = tracker.spawn(settler.run());
+                    Some(line)
+                }
+                None => None,
+            };
             let handler = Handler(Arc::new(Worker {
                 gateway,
                 upstream: Arc::clone(&upstream),
                 witness,
+                sharing,
             }));
             server::serve_worker(listener, handler, limits, connections, shutdown).await?;
             upstream.close_idle();

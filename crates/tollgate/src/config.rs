@@ -68,6 +68,8 @@ pub(crate) struct Resolved {
     pub(crate) log: LogSettings,
     /// Where the books are kept; `None` where there are to be none.
     pub(crate) store: Option<StoreSettings>,
+    /// Where limits and budgets are counted; `None` for this process's memory.
+    pub(crate) counters: Option<CountersSettings>,
     /// What the operator should look at, though the configuration can be used.
     pub(crate) warnings: Vec<Diagnostic>,
     /// The files that it was read from, the configuration file first: a change to one of them may change
@@ -125,6 +127,19 @@ pub(crate) struct StoreSettings {
     pub(crate) refuses_when_full: bool,
     /// Whether the operator asked for it, rather than it being as usual.
     pub(crate) is_asked_for: bool,
+}
+
+/// Where limits and budgets are counted.
+#[derive(Clone, Debug)]
+pub(crate) struct CountersSettings {
+    /// May hold a password.
+    pub(crate) url: Secret,
+    /// What keys begin with there.
+    pub(crate) prefix: String,
+    /// How long a call waits for an answer.
+    pub(crate) deadline: Duration,
+    /// What becomes of calls without one.
+    pub(crate) when_away: tollgate_proxy::WhenAway,
 }
 
 impl StoreSettings {
@@ -239,6 +254,7 @@ pub(crate) fn load_demo(
     )?;
     // What costs nothing needs no books, and leaves no files behind.
     resolved.store = None;
+    resolved.counters = None;
     Ok(resolved)
 }
 
@@ -312,6 +328,7 @@ fn assemble(
         server,
         log,
         store,
+        counters,
         providers,
         routes,
         routes_by_name,
@@ -344,6 +361,7 @@ fn assemble(
         server,
         log,
         store,
+        counters,
         warnings,
         files,
     }

@@ -35,7 +35,7 @@ struct State {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Count {
+pub(super) struct Count {
     /// The window's end, since 1970-01-01 UTC.
     end: Duration,
     /// What was used in it.
@@ -46,6 +46,33 @@ struct Count {
     holds: u32,
     /// It was told that it is used up.
     is_told: bool,
+}
+
+/// How much of an allowance is there to be taken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Room {
+    /// All of it.
+    Whole,
+    /// A share, 0 to 1: others use the rest.
+    Share(f64),
+    /// Whatever is asked: somebody else has decided, and here it is only counted.
+    Unbounded,
+}
+
+impl Room {
+    fn of(self, most: u64) -> u128 {
+        match self {
+            Self::Whole => most.into(),
+            Self::Unbounded => u128::MAX,
+            // In thousandths, so that amounts stay whole.
+            Self::Share(share) => {
+                let thousandths = (1..=1000_u16)
+                    .rev()
+                    .find(|part| f64::from(*part) / 1000.0 <= share);
+                u128::from(most) * u128::from(thousandths.unwrap_or_default()) / 1000
+            }
+        }
+    }
 }
 
 /// What a call wants of an allowance.
@@ -110,6 +137,7 @@ impl Counters {
     pub(super) fn take(
         &self,
         asks: Vec<Ask<'_>>,
+        room: Room,
         now: Duration,
     ) -> Result<Vec<Hold>, Box<Shortage>> {
         let mut state = self.state();
@@ -119,7 +147,7 @@ impl Counters {
             let subject = Arc::clone(&key.1);
             let count = state.counts.entry(key).or_default();
             count.roll(ask.allowance, now);
-            let most = u128::from(ask.allowance.most);
+            let most = room.of(ask.allowance.most);
             let wanted = count.used + count.reserved + u128::from(ask.amount);
             if wanted > most && ask.allowance.then == Then::Refuse {
                 let shortage = count.shortage(&ask, &subject, now);
@@ -230,7 +258,18 @@ impl Count {
         }
     }
 
-    fn shortage(&self, ask: &Ask<'_>, subject: &str, now: Duration) -> Shortage {
+    /// As others count it.
+    pub(super) fn shared(allowance: &Allowance, used: u128, reserved: u128, now: Duration) -> Self {
+        let mut count = Self::default();
+        count.roll(allowance, now);
+        Self {
+            used,
+            reserved,
+            ..count
+        }
+    }
+
+    pub(super) fn shortage(&self, ask: &Ask<'_>, subject: &str, now: Duration) -> Shortage {
         let allowance = ask.allowance;
         let text = |amount: u128| super::amount_text(allowance, amount);
         let alone = self.used + u128::from(ask.amount);
@@ -291,10 +330,10 @@ mod tests {
             allowance("narrow", 10, Some(60)),
         );
         let hold = counters
-            .take(vec![ask(&wide, 5), ask(&narrow, 5)], NOW)
+            .take(vec![ask(&wide, 5), ask(&narrow, 5)], Room::Whole, NOW)
             .unwrap();
         let shortage = counters
-            .take(vec![ask(&wide, 6), ask(&narrow, 6)], NOW)
+            .take(vec![ask(&wide, 6), ask(&narrow, 6)], Room::Whole, NOW)
             .unwrap_err();
         assert_eq!(shortage.name, "narrow");
         assert_eq!(
@@ -317,19 +356,31 @@ mod tests {
         for hold in &hold {
             counters.settle(hold, 10, NOW);
         }
-        let shortage = counters.take(vec![ask(&narrow, 1)], NOW).unwrap_err();
+        let shortage = counters
+            .take(vec![ask(&narrow, 1)], Room::Whole, NOW)
+            .unwrap_err();
         assert!(shortage.wait > Duration::from_secs(1) && shortage.wait <= Duration::from_secs(60));
         let later = NOW + Duration::from_secs(60);
-        assert!(counters.take(vec![ask(&narrow, 10)], later).is_ok());
+        assert!(
+            counters
+                .take(vec![ask(&narrow, 10)], Room::Whole, later)
+                .is_ok()
+        );
     }
 
     #[test]
     fn what_is_reserved_is_still_reserved_in_the_next_window() {
         let counters = Counters::default();
         let narrow = allowance("narrow", 10, Some(60));
-        let hold = counters.take(vec![ask(&narrow, 8)], NOW).unwrap();
+        let hold = counters
+            .take(vec![ask(&narrow, 8)], Room::Whole, NOW)
+            .unwrap();
         let later = NOW + Duration::from_secs(60);
-        assert!(counters.take(vec![ask(&narrow, 3)], later).is_err());
+        assert!(
+            counters
+                .take(vec![ask(&narrow, 3)], Room::Whole, later)
+                .is_err()
+        );
         counters.settle(&hold[0], 2, later);
         assert_eq!(counters.remaining(&hold[0]), 8);
     }
@@ -343,7 +394,9 @@ mod tests {
         });
         let mut told = Vec::new();
         for now in [NOW, NOW, NOW, NOW + Duration::from_secs(60)] {
-            let hold = counters.take(vec![ask(&soft, 6)], now).unwrap();
+            let hold = counters
+                .take(vec![ask(&soft, 6)], Room::Whole, now)
+                .unwrap();
             told.push(counters.settle(&hold[0], 6, now));
         }
         assert_eq!(told, [None, Some(12), None, None]);
@@ -354,8 +407,16 @@ mod tests {
         let counters = Counters::default();
         let narrow = allowance("narrow", 10, Some(60));
         counters.add_used(&narrow, "", 9, NOW);
-        assert!(counters.take(vec![ask(&narrow, 2)], NOW).is_err());
-        assert!(counters.take(vec![ask(&narrow, 1)], NOW).is_ok());
+        assert!(
+            counters
+                .take(vec![ask(&narrow, 2)], Room::Whole, NOW)
+                .is_err()
+        );
+        assert!(
+            counters
+                .take(vec![ask(&narrow, 1)], Room::Whole, NOW)
+                .is_ok()
+        );
     }
 
     proptest! {
@@ -366,7 +427,7 @@ mod tests {
             let narrow = allowance("narrow", 200, Some(1_000_000_000));
             let (mut used, mut open) = (0, Vec::new());
             for (amount, share, settles) in calls {
-                if let Ok(mut holds) = counters.take(vec![ask(&narrow, amount)], NOW) {
+                if let Ok(mut holds) = counters.take(vec![ask(&narrow, amount)], Room::Whole, NOW) {
                     open.push((holds.remove(0), share.min(amount)));
                 }
                 if settles && let Some((hold, share)) = open.pop() {
@@ -379,7 +440,7 @@ mod tests {
             for (hold, _) in &open {
                 counters.give_back(hold);
             }
-            let hold = counters.take(vec![ask(&narrow, 200 - used)], NOW).unwrap();
+            let hold = counters.take(vec![ask(&narrow, 200 - used)], Room::Whole, NOW).unwrap();
             prop_assert_eq!(counters.remaining(&hold[0]), 0);
         }
     }

@@ -58,6 +58,7 @@ pub(crate) fn record() -> CallRecord {
             ..Usage::default()
         },
         cost: Some(Cost::Known(Picodollars::new(123_000_000))),
+        hold: None,
         finish_reason: Some("stop".into()),
         params: Params {
             temperature: Some(0.5),

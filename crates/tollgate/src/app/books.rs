@@ -12,17 +12,18 @@ use std::{
 
 use anyhow::{Context, Result};
 use tokio::{runtime::Runtime, time::timeout};
+use tollgate_counters::SharedCounts;
 use tollgate_domain::{Allowance, Quantity, Then};
 use tollgate_store::{Keeper, Store, StoreError};
 use tollgate_telemetry::{
     events::{BooksBehind, BooksInOrder, BooksOff, JournalUnreadable},
     journal::Journal,
 };
-use uuid::Uuid;
 
 use super::{
     composer::{Composer, Keys},
     current_thread,
+    estates::Estates,
     spent::Spent,
 };
 use crate::config::StoreSettings;
@@ -39,6 +40,21 @@ const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest pause after a failure.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// This process among others.
+pub(super) struct Process {
+    /// Nobody else's.
+    pub(super) name: String,
+    /// The counts that it shares with others.
+    pub(super) counts: Option<Arc<SharedCounts>>,
+}
+
+impl Process {
+    fn estates(&self) -> Result<Estates> {
+        let line = self.counts.as_ref().map(|counts| counts.line());
+        Ok(Estates::new(line.transpose()?))
+    }
+}
 
 /// Books that are kept.
 pub(super) struct Books {
@@ -62,10 +78,11 @@ impl Books {
     pub(super) fn open(
         settings: &StoreSettings,
         allowances: &[Arc<Allowance>],
+        process: &Process,
         now: Duration,
     ) -> Result<Option<Self>> {
         let has_budgets = allowances.iter().any(|allowance| is_budget(allowance));
-        match Self::try_open(settings, allowances, now) {
+        match Self::try_open(settings, allowances, process, now) {
             Ok(books) => Ok(Some(books)),
             Err(error) if settings.is_asked_for || has_budgets => Err(error),
             Err(error) => {
@@ -81,11 +98,11 @@ impl Books {
     fn try_open(
         settings: &StoreSettings,
         allowances: &[Arc<Allowance>],
+        process: &Process,
         now: Duration,
     ) -> Result<Self> {
-        let name = Uuid::now_v7().simple().to_string();
         let root = &settings.journal;
-        let journal = Journal::open(root, &name, settings.journal_bytes_max)
+        let journal = Journal::open(root, &process.name, settings.journal_bytes_max)
             .with_context(|| format!("cannot keep a journal in {}", root.display()))?;
         let journal = Arc::new(journal);
         let runtime = current_thread()?;
@@ -94,12 +111,14 @@ impl Books {
         let mut keeper = None;
         let mut spent = None;
         let mut keys = Keys::Unknown;
+        let mut estates = runtime.block_on(async { process.estates() })?;
         match opened {
             Ok(store) => {
                 let keeper = keeper.insert(keeper_of(store.clone(), settings, &journal));
                 let read = async {
                     // What others have left behind was spent, too.
-                    keeper.round().await?;
+                    let unreadable = estates.enter(keeper, allowances).await?;
+                    report_unreadable(unreadable);
                     let spent = Spent::read(&store, allowances, now).await?;
                     Ok::<_, StoreError>((spent, store.keys().await?))
                 };
@@ -124,6 +143,7 @@ impl Books {
         let keeping = Keeping {
             settings: settings.clone(),
             journal: Arc::clone(&journal),
+            estates,
             stopped,
         };
         Ok(Self {
@@ -165,11 +185,17 @@ impl Books {
 struct Keeping {
     settings: StoreSettings,
     journal: Arc<Journal>,
+    estates: Estates,
     stopped: Receiver<()>,
 }
 
 impl Keeping {
-    async fn run(self, mut keeper: Option<Keeper>, composer: &Composer, mut change: Option<i64>) {
+    async fn run(
+        mut self,
+        mut keeper: Option<Keeper>,
+        composer: &Composer,
+        mut change: Option<i64>,
+    ) {
         let mut failures = 0_u32;
         loop {
             let pause = ROUND_EVERY
@@ -179,7 +205,7 @@ impl Keeping {
             let is_last = self.stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout);
             self.journal.retry();
             let round = async {
-                self.round(&mut keeper).await?;
+                self.round(&mut keeper, &composer.allowances()).await?;
                 match &keeper {
                     Some(keeper) => look_at_keys(keeper.store(), composer, &mut change).await,
                     None => Ok(()),
@@ -213,7 +239,11 @@ impl Keeping {
         }
     }
 
-    async fn round(&self, keeper: &mut Option<Keeper>) -> Result<(), StoreError> {
+    async fn round(
+        &mut self,
+        keeper: &mut Option<Keeper>,
+        allowances: &[Arc<Allowance>],
+    ) -> Result<(), StoreError> {
         let keeper = match keeper {
             Some(keeper) => keeper,
             None => {
@@ -221,14 +251,17 @@ impl Keeping {
                 keeper.insert(keeper_of(store, &self.settings, &self.journal))
             }
         };
-        let done = keeper.round().await?;
-        if done.unreadable > 0 {
-            JournalUnreadable {
-                lines: done.unreadable,
-            }
-            .emit();
-        }
+        let own = keeper.round().await?;
+        report_unreadable(own.unreadable);
+        let unreadable = self.estates.enter(keeper, allowances).await?;
+        report_unreadable(unreadable);
         Ok(())
+    }
+}
+
+fn report_unreadable(lines: u64) {
+    if lines > 0 {
+        JournalUnreadable { lines }.emit();
     }
 }
 

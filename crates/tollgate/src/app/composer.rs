@@ -6,7 +6,7 @@ use std::{
 };
 
 use tollgate_domain::{
-    Key, KeyHash, KeyName, KeyState, RouteAccess, RouteName, Snapshot, WhoMayCall,
+    Allowance, Key, KeyHash, KeyName, KeyState, RouteAccess, RouteName, Snapshot, WhoMayCall,
 };
 use tollgate_proxy::{Gateway, Picture, prompts::TemplateProblem};
 use tollgate_store::{StoredKey, StoredKeys};
@@ -75,6 +75,11 @@ impl Composer {
             gateway,
             parts: Mutex::new(parts),
         }
+    }
+
+    /// Limits and budgets as they are now.
+    pub(super) fn allowances(&self) -> Vec<Arc<Allowance>> {
+        self.gateway.picture().snapshot.allowances.clone()
     }
 
     /// Who may call if the configuration file says this.

@@ -13,6 +13,7 @@ const SHORT: Duration = Duration::from_secs(5);
 const NOBODY: &str = "-";
 
 /// What has been used of allowances, and by whom.
+#[derive(Default)]
 pub(super) struct Spent(Vec<(Arc<Allowance>, String, u128)>);
 
 impl Spent {
@@ -39,6 +40,15 @@ impl Spent {
             }
         }
         Ok(Self(spent))
+    }
+
+    /// What was used of an allowance, and by whom.
+    pub(super) fn of(&self, allowance: &Allowance) -> Vec<(&str, u64)> {
+        let of_it = self.0.iter().filter(|(of, ..)| of.name == allowance.name);
+        let amount = |used: u128| u64::try_from(used).unwrap_or(u64::MAX);
+        of_it
+            .map(|(_, subject, used)| (subject.as_str(), amount(*used)))
+            .collect()
     }
 
     /// Tells it to whoever keeps count.

@@ -21,6 +21,7 @@ use crate::config::{self, ProcessEnvironment};
 Examples:
   tollgate usage                               what each key spent
   tollgate usage --by day,model --since 2026-11-01
+  tollgate usage --by hour,team --since 2026-11-25
   tollgate usage --by route --key team-a --json
 
 Calls of the last moments may still be in the journal, if the gateway runs.")]
@@ -28,7 +29,7 @@ pub(super) struct Arguments {
     /// The configuration file, which says where the books are.
     #[arg(short, long, env = "TOLLGATE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// By what it is told apart, between commas; days are those of UTC.
+    /// By what it is told apart, between commas; times are those of UTC.
     #[arg(long, value_delimiter = ',', default_value = "key", value_parser = dimensions())]
     by: Vec<Dimension>,
     /// From this day, or time, on: `2026-11-01`, `2026-11-01T08:00:00Z`.
@@ -109,15 +110,19 @@ fn dimensions() -> impl TypedValueParser<Value = Dimension> {
     })
 }
 
-/// A value for people: days are counted in the books.
+/// A value for people: times are counted in the books.
 fn shown(value: Option<&String>, by: Dimension) -> Option<String> {
     let value = value?;
-    if by != Dimension::Day {
+    let Some(span) = by.span_ms() else {
         return Some(value.clone());
-    }
-    let seconds = value.parse::<i64>().ok()?.checked_mul(86_400)?;
-    let day = Timestamp::from_second(seconds).ok()?;
-    Some(day.strftime("%Y-%m-%d").to_string())
+    };
+    let milliseconds = value.parse::<i64>().ok()?.checked_mul(span)?;
+    let time = Timestamp::from_millisecond(milliseconds).ok()?;
+    let form = match by {
+        Dimension::Day => "%Y-%m-%d",
+        _ => "%Y-%m-%dT%H:%MZ",
+    };
+    Some(time.strftime(form).to_string())
 }
 
 fn as_json(row: &UsageRow, by: &[Dimension]) -> Value {

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod allowances;
+mod counters;
 mod credentials;
 mod keys;
 mod prices;
@@ -27,8 +28,8 @@ use tollgate_domain::{
 };
 
 use super::{
-    Environment, LogSettings, ServerSettings, StoreSettings, TemplateCheck, WorkerCount,
-    diagnostics::Problems, tree::At, written,
+    CountersSettings, Environment, LogSettings, ServerSettings, StoreSettings, TemplateCheck,
+    WorkerCount, diagnostics::Problems, tree::At, written,
 };
 
 pub(crate) use keys::parse_expiry;
@@ -54,6 +55,7 @@ pub(crate) struct Sections {
     pub(crate) server: ServerSettings,
     pub(crate) log: LogSettings,
     pub(crate) store: Option<StoreSettings>,
+    pub(crate) counters: Option<CountersSettings>,
     pub(crate) providers: HashMap<ProviderName, Arc<Provider>>,
     pub(crate) routes: Vec<Arc<Route>>,
     pub(crate) routes_by_name: HashMap<RouteName, Arc<Route>>,
@@ -89,6 +91,7 @@ pub(crate) fn resolve(
     let prices = prices::resolve(&file.prices, at.key("prices"), &providers, problems);
     let keys = keys::resolve(&file.keys, at.key("keys"), &routes, context, problems);
     let store = store::resolve(&file.store, at.key("store"), context.folder, problems);
+    let counters = counters::resolve(&file.counters, at.key("counters"), problems);
     let allowances = allowances::resolve(file, at, &routes, &keys, store.as_ref(), problems);
     if file.routes.is_empty() && !file.direct_use && !problems.has_errors() {
         problems
@@ -105,6 +108,7 @@ pub(crate) fn resolve(
     Sections {
         server,
         store,
+        counters,
         log: LogSettings {
             format: file.log.format.unwrap_or_default(),
             level: file.log.level.unwrap_or_default(),

@@ -6,6 +6,7 @@
 //! is `Debug`.
 
 mod allowances;
+mod counters;
 mod credentials;
 mod keys;
 mod prices;
@@ -23,6 +24,7 @@ use serde_json::Value;
 use super::units;
 
 pub(crate) use allowances::{Budget, Limit, Scope, Then};
+pub(crate) use counters::{Counters, WhenAway};
 pub(crate) use credentials::{AuthAws, AuthEntra, AuthGoogle, AuthIbm, Aws, Entra, Google, Ibm};
 pub(crate) use keys::{Key, KeyRoutes};
 pub(crate) use prices::Price;
@@ -50,6 +52,8 @@ pub(crate) struct File {
     pub(crate) log: Log,
     /// Where the books are kept.
     pub(crate) store: Store,
+    /// Where limits and budgets are counted.
+    pub(crate) counters: Counters,
     /// Whether clients may ask for `provider/model` without a route. With `keys`, only keys that open all routes may.
     pub(crate) direct_use: bool,
     /// Who answers: services and their credentials.

@@ -23,5 +23,6 @@ mod provider_keys;
 mod realtime;
 mod responses;
 mod routing;
+mod shared_limits;
 mod streams;
 mod watsonx;

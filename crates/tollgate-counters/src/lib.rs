@@ -1,0 +1,526 @@
+//! Counts of limits and budgets that several gateways share, kept in Redis or Valkey.
+//!
+//! All allowances of a call are asked in one step there and back, by a script, so that no two gateways give away the same. What a call holds
+//! stands under its gateway's name: when that dies, what its calls can have used stays reserved until its journal is entered into the books.
+//! Which allowances there are, what calls ask of them, and what becomes of calls while the counts are away is not decided here.
+
+mod scripts;
+
+use std::{fmt, time::Duration};
+
+use redis::{
+    AsyncCommands, Client, RedisError,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+};
+use scripts::SCRIPTS;
+use thiserror::Error;
+use tokio::sync::Notify;
+use tollgate_domain::{Allowance, Window};
+
+/// A gateway that was not heard of for so long is gone.
+pub const ALIVE_FOR: Duration = Duration::from_secs(10);
+
+/// What calls of a gateway hold that is gone is given back after this time, where nobody entered its journal.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
+/// What was used in a window is kept for so long after its end: clocks differ.
+const KEPT_AFTER: Duration = Duration::from_secs(3600);
+
+/// With this begins what stands for an allowance that is held and given back, and never used up.
+const HELD_ONLY: &str = "held|";
+
+/// The greatest amount that is added at once: sums have to fit into 64 bits with a sign.
+const AMOUNT_MAX: u64 = 1 << 60;
+
+/// The longest pause before a lost connection is tried again.
+const RECONNECT_AFTER_MAX: Duration = Duration::from_millis(500);
+
+/// Where counts are shared, and under which name this process shares them.
+pub struct SharedCounts {
+    client: Client,
+    /// What all keys begin with, in braces: one slot of a cluster.
+    prefix: String,
+    node: String,
+    /// Answers are waited for no longer.
+    deadline: Duration,
+    /// Told when somebody met an allowance that is not counted yet.
+    unknown: Notify,
+}
+
+/// A connection, for the runtime that it was made in.
+#[derive(Clone)]
+pub struct Line {
+    manager: ConnectionManager,
+    prefix: String,
+    node: String,
+}
+
+/// What a call asks of an allowance.
+#[derive(Clone, Debug)]
+pub struct Ask<'a> {
+    /// The allowance.
+    pub allowance: &'a Allowance,
+    /// Whom of its scope the call belongs to.
+    pub subject: &'a str,
+    /// So much.
+    pub amount: u64,
+    /// Whether it is refused where there is not enough.
+    pub refuses: bool,
+}
+
+/// What was counted when a call asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// What was used in the window.
+    pub used: u64,
+    /// What calls under way may still use.
+    pub reserved: u64,
+}
+
+/// What became of an asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Every allowance gave.
+    Whole {
+        /// The counts' own time: they begin anew when they were lost.
+        epoch: String,
+        /// For each, what was counted before.
+        counts: Vec<Count>,
+    },
+    /// One has not enough left.
+    Short {
+        /// Its place among those that were asked.
+        place: usize,
+        /// What was counted.
+        count: Count,
+    },
+    /// One is not counted yet: somebody has to begin with what the books say.
+    Unknown,
+}
+
+/// What a call used of an allowance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Used {
+    key: String,
+    /// When it may be forgotten, in milliseconds since 1970-01-01 UTC.
+    until_ms: u64,
+    amount: u64,
+}
+
+/// Why the counts could not be asked.
+#[derive(Debug, Error)]
+pub enum CountersError {
+    /// The address is none.
+    #[error("the counters' `url` has to be of the form `redis://HOST:PORT/NUMBER`")]
+    Url(#[source] RedisError),
+    /// They did not answer.
+    #[error("the counters do not answer")]
+    Away(#[from] RedisError),
+    /// They did not answer in time.
+    #[error("the counters did not answer within {0:?}")]
+    Slow(Duration),
+    /// They said something else than they should.
+    #[error("the counters answer what they should not: {0}")]
+    Strange(String),
+}
+
+// === impl SharedCounts ===
+
+impl SharedCounts {
+    /// Counts at an address, shared under a prefix. `node` is this process's own name, which its journal has, too.
+    ///
+    /// # Errors
+    /// When the address is none. Nothing is asked yet.
+    pub fn new(
+        url: &str,
+        prefix: &str,
+        node: &str,
+        deadline: Duration,
+    ) -> Result<Self, CountersError> {
+        Ok(Self {
+            client: Client::open(url).map_err(CountersError::Url)?,
+            prefix: format!("{{{prefix}}}"),
+            node: node.to_owned(),
+            deadline,
+            unknown: Notify::new(),
+        })
+    }
+
+    /// Whether this is an address.
+    pub fn is_url(url: &str) -> bool {
+        Client::open(url).is_ok()
+    }
+
+    /// This process's name.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// A connection for this runtime, which is made when it is used.
+    ///
+    /// # Errors
+    /// When the address cannot be used.
+    pub fn line(&self) -> Result<Line, CountersError> {
+        let settings = ConnectionManagerConfig::new()
+            .set_number_of_retries(0)
+            .set_max_delay(RECONNECT_AFTER_MAX)
+            .set_connection_timeout(Some(self.deadline.max(RECONNECT_AFTER_MAX)))
+            .set_response_timeout(Some(self.deadline));
+        Ok(Line {
+            manager: ConnectionManager::new_lazy_with_config(self.client.clone(), settings)?,
+            prefix: self.prefix.clone(),
+            node: self.node.clone(),
+        })
+    }
+
+    /// How long an answer may take.
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// Notes that an allowance is not counted yet.
+    pub fn note_unknown(&self) {
+        self.unknown.notify_one();
+    }
+
+    /// Waits until an allowance is not counted yet.
+    pub async fn met_unknown(&self) {
+        self.unknown.notified().await;
+    }
+}
+
+impl fmt::Debug for SharedCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The address may hold a password.
+        f.debug_struct("SharedCounts")
+            .field("prefix", &self.prefix)
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line")
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Line ===
+
+impl Line {
+    /// Takes what a call asks of every allowance, or nothing of any. `hold` is the call's own name.
+    ///
+    /// # Errors
+    /// When there is no answer in time. It may have been taken all the same: whoever gives up settles the hold.
+    pub async fn take(
+        &mut self,
+        hold: &str,
+        asks: &[Ask<'_>],
+        now: Duration,
+    ) -> Result<Taken, CountersError> {
+        let mut call = SCRIPTS.take.prepare_invoke();
+        call.key(&self.prefix).arg(&self.node).arg(hold);
+        for ask in asks {
+            let identity = identity(ask.allowance);
+            let most = match ask.refuses {
+                true => ask.allowance.most.to_string(),
+                false => String::new(),
+            };
+            call.arg(&identity)
+                .arg(base(&identity, ask.subject))
+                .arg(spent(ask.allowance, ask.subject, now))
+                .arg(ask.amount.min(AMOUNT_MAX))
+                .arg(most);
+        }
+        let told: Vec<String> = call.invoke_async(&mut self.manager).await?;
+        read_taken(&told)
+    }
+
+    /// Gives back what a call holds and adds what it used, once. Gives what was used of each with that; nothing where it was settled before.
+    ///
+    /// # Errors
+    /// When there is no answer in time; it is to be said again.
+    pub async fn settle(&mut self, hold: &Hold, used: &[Used]) -> Result<Vec<u64>, CountersError> {
+        let node = self.node.clone();
+        self.settle_of(&node, hold, used).await
+    }
+
+    async fn settle_of(
+        &mut self,
+        node: &str,
+        hold: &Hold,
+        used: &[Used],
+    ) -> Result<Vec<u64>, CountersError> {
+        let mut call = SCRIPTS.settle.prepare_invoke();
+        call.key(&self.prefix)
+            .arg(node)
+            .arg(&hold.name)
+            .arg(&hold.epoch);
+        for used in used {
+            let amount = used.amount.min(AMOUNT_MAX);
+            call.arg(&used.key).arg(used.until_ms).arg(amount);
+        }
+        let sums: Vec<String> = call.invoke_async(&mut self.manager).await?;
+        Ok(sums
+            .iter()
+            .map(|sum| sum.parse().unwrap_or_default())
+            .collect())
+    }
+
+    /// Says that this process is there, and gives back what others hold that are not. `keeps_books`: whether what its calls use is written
+    /// down where somebody finds it.
+    ///
+    /// # Errors
+    /// When there is no answer in time.
+    pub async fn live(&mut self, keeps_books: bool, now: Duration) -> Result<(), CountersError> {
+        let (prefix, node) = (&self.prefix, &self.node);
+        let books = if keeps_books { 'b' } else { '-' };
+        let seen = format!("{books}{}", now.as_millis());
+        let (): () = redis::pipe()
+            .hset(format!("{prefix}:nodes"), node, seen)
+            .pset_ex(
+                format!("{prefix}:alive:{node}"),
+                "",
+                u64::try_from(ALIVE_FOR.as_millis()).unwrap_or(u64::MAX),
+            )
+            .query_async(&mut self.manager)
+            .await?;
+        let _swept: i64 = SCRIPTS
+            .sweep
+            .key(prefix)
+            .arg(milliseconds(now))
+            .arg(milliseconds(now.saturating_sub(PATIENCE)))
+            .arg(HELD_ONLY)
+            .invoke_async(&mut self.manager)
+            .await?;
+        Ok(())
+    }
+
+    /// The counts' own time; `None` where nothing is counted yet, or what was is lost.
+    ///
+    /// # Errors
+    /// When there is no answer in time.
+    pub async fn epoch(&mut self) -> Result<Option<String>, CountersError> {
+        Ok(self.manager.get(format!("{}:epoch", self.prefix)).await?)
+    }
+
+    /// Whether other gateways are there.
+    ///
+    /// # Errors
+    /// When there is no answer in time.
+    pub async fn has_company(&mut self) -> Result<bool, CountersError> {
+        let nodes: Vec<String> = self.manager.hkeys(format!("{}:nodes", self.prefix)).await?;
+        Ok(nodes.iter().any(|node| *node != self.node))
+    }
+
+    /// Of some allowances, those that are not counted yet.
+    ///
+    /// # Errors
+    /// When there is no answer in time.
+    pub async fn unknown<'a, T>(&mut self, allowances: &'a [T]) -> Result<Vec<&'a T>, CountersError>
+    where
+        T: AsRef<Allowance>,
+    {
+        let mut unknown = Vec::new();
+        for allowance in allowances {
+            let key = format!("{}:known:{}", self.prefix, identity(allowance.as_ref()));
+            let is_known: bool = self.manager.exists(key).await?;
+            unknown.extend((!is_known).then_some(allowance));
+        }
+        Ok(unknown)
+    }
+
+    /// Begins to count an allowance with what the books say was used, by whom; nothing where somebody else has begun.
+    ///
+    /// # Errors
+    /// When there is no answer in time.
+    pub async fn begin(
+        &mut self,
+        allowance: &Allowance,
+        used: &[(&str, u64)],
+        epoch: &str,
+        now: Duration,
+    ) -> Result<(), CountersError> {
+        let mut call = SCRIPTS.begin.prepare_invoke();
+        call.key(&self.prefix).arg(identity(allowance)).arg(epoch);
+        let used = used.iter().filter_map(|(subject, amount)| {
+            let used = Used::new(allowance, subject, *amount, now)?;
+            (*amount > 0).then_some(used)
+        });
+        for used in used {
+            let amount = used.amount.min(AMOUNT_MAX);
+            call.arg(&used.key).arg(used.until_ms).arg(amount);
+        }
+        let _begun: i64 = call.invoke_async(&mut self.manager).await?;
+        Ok(())
+    }
+
+    /// What calls of another process hold that has died, by their names.
+    ///
+    /// # Errors
+    /// When there is no answer in time.
+    pub async fn held_by(&mut self, node: &str) -> Result<Vec<(String, Vec<Held>)>, CountersError> {
+        let key = format!("{}:holds:{node}", self.prefix);
+        let holds: Vec<(String, String)> = self.manager.hgetall(key).await?;
+        let read = |(hold, text): (String, String)| {
+            let held: Vec<(String, String, String)> = serde_json::from_str(&text).ok()?;
+            let held = held.into_iter().filter_map(|(identity, base, amount)| {
+                let subject = base.strip_prefix(&identity)?.strip_prefix('|')?.to_owned();
+                let amount = amount.parse().ok()?;
+                Some(Held {
+                    identity,
+                    subject,
+                    amount,
+                })
+            });
+            Some((hold, held.collect()))
+        };
+        Ok(holds.into_iter().filter_map(read).collect())
+    }
+
+    /// Settles a call of another process that has died.
+    ///
+    /// # Errors
+    /// When there is no answer in time.
+    pub async fn settle_for(
+        &mut self,
+        node: &str,
+        hold: &str,
+        used: &[Used],
+    ) -> Result<(), CountersError> {
+        let epoch = self.epoch().await?;
+        let hold = Hold {
+            name: hold.to_owned(),
+            epoch: epoch.unwrap_or_default(),
+        };
+        self.settle_of(node, &hold, used).await?;
+        Ok(())
+    }
+
+    /// Forgets a process that is gone, all that its calls used being settled: what they still hold is given back.
+    ///
+    /// # Errors
+    /// When there is no answer in time.
+    pub async fn bury(&mut self, node: &str) -> Result<(), CountersError> {
+        let _buried: i64 = SCRIPTS
+            .bury
+            .key(&self.prefix)
+            .arg(node)
+            .invoke_async(&mut self.manager)
+            .await?;
+        Ok(())
+    }
+}
+
+/// What stands for a call that holds something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The call's own name.
+    pub name: String,
+    /// The counts' own time, as they told it when it was taken.
+    pub epoch: String,
+}
+
+/// What a call holds of an allowance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// What stands for the allowance.
+    identity: String,
+    /// Whom of its scope the call belongs to.
+    pub subject: String,
+    /// So much.
+    pub amount: u64,
+}
+
+impl Held {
+    /// Whether it is of this allowance.
+    pub fn is_of(&self, allowance: &Allowance) -> bool {
+        self.identity == identity(allowance)
+    }
+}
+
+impl Used {
+    /// What was used in the window that is now; `None` of what is only held.
+    pub fn new(allowance: &Allowance, subject: &str, amount: u64, now: Duration) -> Option<Self> {
+        let (_, end) = allowance.window.as_ref()?.around(now);
+        Some(Self {
+            key: spent(allowance, subject, now),
+            until_ms: milliseconds(end.saturating_add(KEPT_AFTER)),
+            amount,
+        })
+    }
+
+    /// So much.
+    pub fn amount(&self) -> u64 {
+        self.amount
+    }
+}
+
+/// What an allowance is called where it is counted: what changes its meaning changes the name, so that it is counted anew.
+fn identity(allowance: &Allowance) -> String {
+    let quantity = allowance.quantity.as_str();
+    let name = &allowance.name;
+    match &allowance.window {
+        None => format!("{HELD_ONLY}{quantity}|{name}"),
+        Some(Window::Span(span)) => format!("{quantity}|{}|{name}", span.as_millis()),
+        Some(Window::Calendar(unit, zone)) => {
+            let zone = zone.iana_name().unwrap_or_default();
+            format!("{quantity}|{unit:?} {zone}|{name}")
+        }
+    }
+}
+
+fn base(identity: &str, subject: &str) -> String {
+    format!("{identity}|{subject}")
+}
+
+fn spent(allowance: &Allowance, subject: &str, now: Duration) -> String {
+    let begin = allowance.window.as_ref().map(|window| window.around(now).0);
+    let begin = milliseconds(begin.unwrap_or_default());
+    format!("{}|{begin}", base(&identity(allowance), subject))
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    // Scripts count in floating point, which has no more whole numbers.
+    u64::try_from(time.as_millis())
+        .unwrap_or(u64::MAX)
+        .min(1 << 53)
+}
+
+fn read_taken(told: &[String]) -> Result<Taken, CountersError> {
+    let strange = || CountersError::Strange(told.join(" "));
+    let count = |pair: &[String]| -> Option<Count> {
+        let number = |text: &String| {
+            text.parse::<i64>()
+                .ok()
+                .map(|number| number.max(0).unsigned_abs())
+        };
+        Some(Count {
+            used: number(&pair[0])?,
+            reserved: number(&pair[1])?,
+        })
+    };
+    let taken = match told {
+        [word, epoch, counts @ ..] if word == "taken" && counts.len().is_multiple_of(2) => {
+            let counts: Option<Vec<Count>> = counts.chunks(2).map(count).collect();
+            counts.map(|counts| Taken::Whole {
+                epoch: epoch.clone(),
+                counts,
+            })
+        }
+        [word, place, rest @ ..] if word == "short" && rest.len() == 2 => {
+            let place = place.parse().ok();
+            place
+                .zip(count(rest))
+                .map(|(place, count)| Taken::Short { place, count })
+        }
+        [word, ..] if word == "unknown" => Some(Taken::Unknown),
+        _ => None,
+    };
+    taken.ok_or_else(strange)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,284 @@
+//! Against a real server.
+
+use std::{sync::Arc, time::Duration};
+
+use tollgate_domain::{Quantity, Scope, Then};
+use tollgate_testkit::redis::Redis;
+
+use super::*;
+
+/// In a time to come: what is over is forgotten by the server's own clock.
+const NOW: Duration = Duration::from_secs(4_000_000_000);
+const DEADLINE: Duration = Duration::from_secs(5);
+
+fn allowance(name: &str, most: u64, window: Option<u64>) -> Allowance {
+    Allowance {
+        name: name.into(),
+        scope: Scope::default(),
+        quantity: match window {
+            Some(_) => Quantity::Requests,
+            None => Quantity::Concurrent,
+        },
+        most,
+        window: window.map(|seconds| Window::Span(Duration::from_secs(seconds))),
+        then: Then::Refuse,
+        is_told: false,
+    }
+}
+
+fn ask(allowance: &Allowance, amount: u64) -> Ask<'_> {
+    Ask {
+        allowance,
+        subject: "a",
+        amount,
+        refuses: true,
+    }
+}
+
+fn shared(redis: &Redis, node: &str) -> SharedCounts {
+    SharedCounts::new(&redis.url(), "test", node, DEADLINE).unwrap()
+}
+
+async fn begun(line: &mut Line, allowances: &[&Allowance]) {
+    for allowance in allowances {
+        line.begin(allowance, &[], "e1", NOW).await.unwrap();
+    }
+}
+
+fn hold(taken: &Taken, name: &str) -> Hold {
+    let Taken::Whole { epoch, .. } = taken else {
+        panic!("{taken:?}")
+    };
+    Hold {
+        name: name.to_owned(),
+        epoch: epoch.clone(),
+    }
+}
+
+fn used(allowance: &Allowance, amount: u64) -> Vec<Used> {
+    Vec::from_iter(Used::new(allowance, "a", amount, NOW))
+}
+
+async fn count(line: &mut Line, allowance: &Allowance) -> Count {
+    let name = "look";
+    let asks = [Ask {
+        refuses: false,
+        ..ask(allowance, 0)
+    }];
+    let taken = line.take(name, &asks, NOW).await.unwrap();
+    line.settle(&hold(&taken, name), &[]).await.unwrap();
+    let Taken::Whole { counts, .. } = taken else {
+        panic!()
+    };
+    counts[0]
+}
+
+#[tokio::test]
+async fn all_give_or_none_does_and_a_hold_is_settled_once() {
+    let redis = Redis::start();
+    let mut line = shared(&redis, "one").line().unwrap();
+    let (wide, narrow) = (
+        allowance("wide", 100, Some(600)),
+        allowance("narrow", 10, Some(600)),
+    );
+    let asks = |amount| [ask(&wide, amount), ask(&narrow, amount)];
+    assert_eq!(
+        line.take("c0", &asks(5), NOW).await.unwrap(),
+        Taken::Unknown
+    );
+    begun(&mut line, &[&wide, &narrow]).await;
+    let taken = line.take("c1", &asks(5), NOW).await.unwrap();
+    let short = line.take("c2", &asks(6), NOW).await.unwrap();
+    assert_eq!(
+        short,
+        Taken::Short {
+            place: 1,
+            count: Count {
+                used: 0,
+                reserved: 5
+            }
+        }
+    );
+    assert_eq!(
+        count(&mut line, &wide).await,
+        Count {
+            used: 0,
+            reserved: 5
+        }
+    );
+    let hold = hold(&taken, "c1");
+    for _ in 0..2 {
+        line.settle(&hold, &used(&narrow, 7)).await.unwrap();
+    }
+    assert_eq!(
+        count(&mut line, &narrow).await,
+        Count {
+            used: 7,
+            reserved: 0
+        }
+    );
+    assert_eq!(
+        count(&mut line, &wide).await,
+        Count {
+            used: 0,
+            reserved: 0
+        }
+    );
+    // The next window begins with nothing.
+    let later = NOW + Duration::from_secs(600);
+    let taken = line.take("c3", &asks(10), later).await.unwrap();
+    assert!(matches!(taken, Taken::Whole { .. }), "{taken:?}");
+}
+
+#[tokio::test]
+async fn many_callers_of_many_gateways_take_no_more_than_there_is() {
+    let redis = Redis::start();
+    let narrow = Arc::new(allowance("narrow", 500, Some(600)));
+    let mut first = shared(&redis, "n0").line().unwrap();
+    begun(&mut first, &[&narrow]).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for node in 0..3 {
+        let line = shared(&redis, &format!("n{node}")).line().unwrap();
+        for caller in 0..400 {
+            let (mut line, narrow) = (line.clone(), Arc::clone(&narrow));
+            tasks.spawn(async move {
+                let name = format!("c{caller}");
+                let taken = line.take(&name, &[ask(&narrow, 1)], NOW).await.unwrap();
+                let Taken::Whole { .. } = &taken else {
+                    return 0;
+                };
+                let hold = hold(&taken, &name);
+                line.settle(&hold, &used(&narrow, 1)).await.unwrap();
+                1
+            });
+        }
+    }
+    let mut let_in = 0;
+    while let Some(one) = tasks.join_next().await {
+        let_in += one.unwrap();
+    }
+    assert_eq!(let_in, 500);
+    assert_eq!(
+        count(&mut first, &narrow).await,
+        Count {
+            used: 500,
+            reserved: 0
+        }
+    );
+}
+
+#[tokio::test]
+async fn what_was_used_while_counts_were_lost_counts() {
+    let mut redis = Redis::start();
+    let mut line = shared(&redis, "one").line().unwrap();
+    let narrow = allowance("narrow", 10, Some(600));
+    begun(&mut line, &[&narrow]).await;
+    let taken = line.take("c1", &[ask(&narrow, 5)], NOW).await.unwrap();
+    redis.stop();
+    assert!(line.take("c2", &[ask(&narrow, 1)], NOW).await.is_err());
+    redis.resume();
+    while line.begin(&narrow, &[("a", 3)], "e2", NOW).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    line.settle(&hold(&taken, "c1"), &used(&narrow, 4))
+        .await
+        .unwrap();
+    assert_eq!(
+        count(&mut line, &narrow).await,
+        Count {
+            used: 7,
+            reserved: 0
+        }
+    );
+    // Whoever begins later begins nothing.
+    line.begin(&narrow, &[("a", 1)], "e3", NOW).await.unwrap();
+    assert_eq!(count(&mut line, &narrow).await.used, 7);
+}
+
+#[tokio::test]
+async fn what_the_dead_hold_is_reserved_until_it_is_settled() {
+    let redis = Redis::start();
+    let (mut dead, mut alive) = (
+        shared(&redis, "dead").line().unwrap(),
+        shared(&redis, "alive").line().unwrap(),
+    );
+    let (narrow, at_once) = (
+        allowance("narrow", 10, Some(600)),
+        allowance("at once", 10, None),
+    );
+    begun(&mut dead, &[&narrow, &at_once]).await;
+    dead.live(true, NOW).await.unwrap();
+    for call in ["c1", "c2"] {
+        let asks = [ask(&narrow, 4), ask(&at_once, 1)];
+        dead.take(call, &asks, NOW).await.unwrap();
+    }
+    assert!(alive.has_company().await.unwrap());
+    // As if it was not heard of for a while.
+    let client = Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let (): () = connection.del("{test}:alive:dead").await.unwrap();
+    alive.live(true, NOW).await.unwrap();
+    assert_eq!(count(&mut alive, &narrow).await.reserved, 8);
+    assert_eq!(count(&mut alive, &at_once).await.reserved, 0);
+    let mut held = alive.held_by("dead").await.unwrap();
+    held.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(held.len(), 2);
+    let (name, of_it) = &held[0];
+    assert!(
+        name == "c1" && of_it[0].is_of(&narrow) && of_it[0].subject == "a" && of_it[0].amount == 4
+    );
+    alive
+        .settle_for("dead", "c1", &used(&narrow, 3))
+        .await
+        .unwrap();
+    alive.bury("dead").await.unwrap();
+    assert_eq!(
+        count(&mut alive, &narrow).await,
+        Count {
+            used: 3,
+            reserved: 0
+        }
+    );
+    assert_eq!(alive.held_by("dead").await.unwrap(), []);
+    // Of those that keep no books nothing will ever be settled.
+    let mut bookless = shared(&redis, "bookless").line().unwrap();
+    bookless.live(false, NOW).await.unwrap();
+    bookless.take("c1", &[ask(&narrow, 4)], NOW).await.unwrap();
+    let (): () = connection.del("{test}:alive:bookless").await.unwrap();
+    alive.live(true, NOW).await.unwrap();
+    assert_eq!(
+        count(&mut alive, &narrow).await,
+        Count {
+            used: 3,
+            reserved: 0
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_is_slow_is_not_waited_for() {
+    let redis = Redis::start();
+    let shared = SharedCounts::new(&redis.url(), "test", "one", Duration::from_millis(20)).unwrap();
+    let mut line = shared.line().unwrap();
+    let narrow = allowance("narrow", 10, Some(600));
+    begun(&mut line, &[&narrow]).await;
+    redis.pause();
+    let begun = tokio::time::Instant::now();
+    assert!(line.take("c1", &[ask(&narrow, 1)], NOW).await.is_err());
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    redis.go_on();
+    // It was taken all the same, as is seen when it is settled.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let lost = Hold {
+        name: "c1".to_owned(),
+        epoch: String::new(),
+    };
+    line.settle(&lost, &used(&narrow, 1)).await.unwrap();
+    assert_eq!(
+        count(&mut line, &narrow).await,
+        Count {
+            used: 1,
+            reserved: 0
+        }
+    );
+}

@@ -1,0 +1,333 @@
+//! Allowances that several gateways share: asked before a call, settled behind it, and what happens while their counts are away.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::mpsc::{Receiver, Sender, channel, error::TrySendError},
+    time::{sleep, timeout},
+};
+use tollgate_counters::{
+    self as counters, CountersError, Hold as SharedHold, Line, SharedCounts, Taken, Used,
+};
+use tollgate_domain::{Allowance, Then};
+use tollgate_telemetry::{
+    CountsState,
+    events::{AllowanceReached, CountsAway, CountsBack, SettlementsLost},
+};
+use uuid::Uuid;
+
+use super::{
+    Permit, amount_text,
+    counters::{Ask, Count, Counters, Hold, Room},
+};
+use crate::refusal::Refusal;
+
+/// Calls of a worker that wait to be settled, at most. What the counts are not told stays reserved until this process ends.
+const WAITING_MAX: usize = 100_000;
+
+/// Looks at most, and the pause between them, where an allowance is not counted yet: somebody begins with it just now.
+const LOOKS_MAX: u32 = 40;
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// The pause before a call is settled that could not be, and the longest.
+const SETTLE_AGAIN_AFTER: Duration = Duration::from_millis(50);
+const SETTLE_AGAIN_AFTER_MAX: Duration = Duration::from_secs(1);
+
+/// What becomes of calls while the shared counts do not answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum WhenAway {
+    /// They are refused.
+    Refuse,
+    /// They are answered; what they use counts when the counts are back.
+    Answer,
+    /// They are answered as long as this gateway uses no more than this share of each allowance, 0 to 1.
+    Share(f64),
+}
+
+/// What a gateway shares with others.
+#[derive(Debug)]
+pub struct Sharing {
+    counts: Arc<SharedCounts>,
+    when_away: WhenAway,
+    state: Arc<CountsState>,
+}
+
+/// A worker's own way to the shared counts.
+#[derive(Debug)]
+pub struct SharingLine {
+    sharing: Arc<Sharing>,
+    line: Line,
+    settlements: Sender<Settlement>,
+}
+
+/// Settles a worker's calls, one after the other, until none is left.
+#[derive(Debug)]
+pub struct Settler {
+    sharing: Arc<Sharing>,
+    line: Line,
+    settlements: Receiver<Settlement>,
+}
+
+/// What a call holds of shared allowances.
+#[derive(Debug)]
+pub(super) struct Share {
+    hold: SharedHold,
+    /// What was counted of each when it was taken; nothing where they were away.
+    counts: Vec<counters::Count>,
+    settlements: Sender<Settlement>,
+    sharing: Arc<Sharing>,
+}
+
+#[derive(Debug)]
+struct Settlement {
+    hold: SharedHold,
+    used: Vec<(Arc<Allowance>, Arc<str>, Used)>,
+}
+
+// === impl Sharing ===
+
+impl Sharing {
+    /// Of these counts.
+    pub fn new(counts: Arc<SharedCounts>, when_away: WhenAway) -> Self {
+        Self {
+            counts,
+            when_away,
+            state: Arc::default(),
+        }
+    }
+
+    /// The counts.
+    pub fn counts(&self) -> &Arc<SharedCounts> {
+        &self.counts
+    }
+
+    /// What is told of them.
+    pub fn state(&self) -> &Arc<CountsState> {
+        &self.state
+    }
+
+    /// A worker's own way to them, and who settles its calls. Made in the worker's runtime.
+    ///
+    /// # Errors
+    /// When the address cannot be used.
+    pub fn line(self: &Arc<Self>) -> Result<(SharingLine, Settler), CountersError> {
+        let (settlements, waiting) = channel(WAITING_MAX);
+        let line = SharingLine {
+            sharing: Arc::clone(self),
+            line: self.counts.line()?,
+            settlements,
+        };
+        let settler = Settler {
+            sharing: Arc::clone(self),
+            line: self.counts.line()?,
+            settlements: waiting,
+        };
+        Ok((line, settler))
+    }
+
+    /// Notes whether the counts answered.
+    fn answered(&self, problem: Option<&CountersError>) {
+        let Some(problem) = problem else {
+            if self.state.answered() {
+                CountsBack.emit();
+            }
+            return;
+        };
+        if self.state.unheard() {
+            let source = std::error::Error::source(problem);
+            let problem = source.map_or_else(|| problem.to_string(), ToString::to_string);
+            CountsAway { problem: &problem }.emit();
+        }
+    }
+}
+
+// === impl SharingLine ===
+
+impl SharingLine {
+    /// Asks the shared counts; while they are away, what the operator wants happens. What this gateway uses is counted here, too.
+    pub(super) async fn enter(
+        &self,
+        own: &Arc<Counters>,
+        asks: Vec<Ask<'_>>,
+        now: Duration,
+    ) -> Result<Permit, Refusal> {
+        let name = Uuid::now_v7().simple().to_string();
+        let (epoch, counts, room) = match self.take(&name, &asks, now).await {
+            Some(Taken::Whole { epoch, counts }) => (epoch, counts, Room::Unbounded),
+            Some(Taken::Short { place, count }) => {
+                return Err(short(&asks, place, count, now));
+            }
+            Some(Taken::Unknown) | None => {
+                let room = match self.sharing.when_away {
+                    WhenAway::Refuse => {
+                        // It may have been taken all the same.
+                        self.give_back(name);
+                        return Err(Refusal::CountersAway);
+                    }
+                    WhenAway::Answer => Room::Unbounded,
+                    WhenAway::Share(share) => Room::Share(share),
+                };
+                (String::new(), Vec::new(), room)
+            }
+        };
+        let hold = SharedHold { name, epoch };
+        match own.take(asks, room, now) {
+            Ok(holds) => Ok(Permit {
+                counters: Arc::clone(own),
+                holds,
+                share: Some(Share {
+                    hold,
+                    counts,
+                    settlements: self.settlements.clone(),
+                    sharing: Arc::clone(&self.sharing),
+                }),
+            }),
+            Err(shortage) => {
+                self.give_back(hold.name);
+                Err(Refusal::AllowanceReached(shortage))
+            }
+        }
+    }
+
+    /// `None` where there is no answer in time.
+    async fn take(&self, name: &str, asks: &[Ask<'_>], now: Duration) -> Option<Taken> {
+        let counts = &self.sharing.counts;
+        let shared: Vec<counters::Ask<'_>> = asks
+            .iter()
+            .map(|ask| counters::Ask {
+                allowance: ask.allowance,
+                subject: &ask.subject,
+                amount: ask.amount,
+                refuses: ask.allowance.then == Then::Refuse,
+            })
+            .collect();
+        let mut line = self.line.clone();
+        let mut looks = 0;
+        loop {
+            let taken = timeout(counts.deadline(), line.take(name, &shared, now)).await;
+            let taken = match taken {
+                Ok(Ok(taken)) => {
+                    self.sharing.answered(None);
+                    taken
+                }
+                Ok(Err(problem)) => {
+                    self.sharing.answered(Some(&problem));
+                    return None;
+                }
+                Err(_) => {
+                    self.sharing
+                        .answered(Some(&CountersError::Slow(counts.deadline())));
+                    return None;
+                }
+            };
+            if taken != Taken::Unknown || looks == LOOKS_MAX {
+                return Some(taken);
+            }
+            looks += 1;
+            counts.note_unknown();
+            sleep(LOOK_AGAIN_AFTER).await;
+        }
+    }
+
+    fn give_back(&self, name: String) {
+        let hold = SharedHold {
+            name,
+            epoch: String::new(),
+        };
+        let used = Vec::new();
+        send(&self.settlements, &self.sharing, Settlement { hold, used });
+    }
+}
+
+fn send(settlements: &Sender<Settlement>, sharing: &Sharing, settlement: Settlement) {
+    if let Err(TrySendError::Full(_)) = settlements.try_send(settlement)
+        && sharing.state.lost_one()
+    {
+        SettlementsLost.emit();
+    }
+}
+
+fn short(asks: &[Ask<'_>], place: usize, count: counters::Count, now: Duration) -> Refusal {
+    let Some(ask) = asks.get(place) else {
+        return Refusal::CountersAway;
+    };
+    let (used, reserved) = (count.used.into(), count.reserved.into());
+    let count = Count::shared(ask.allowance, used, reserved, now);
+    Refusal::AllowanceReached(Box::new(count.shortage(ask, &ask.subject, now)))
+}
+
+// === impl Share ===
+
+impl Share {
+    /// The name that the call's hold has.
+    pub(super) fn name(&self) -> &str {
+        &self.hold.name
+    }
+
+    /// What is left of an allowance, by its place; `None` where the counts were away.
+    pub(super) fn remaining(&self, place: usize, hold: &Hold) -> Option<u64> {
+        let count = self.counts.get(place)?;
+        let taken = count.used.saturating_add(count.reserved);
+        Some(
+            hold.allowance
+                .most
+                .saturating_sub(taken.saturating_add(hold.amount)),
+        )
+    }
+
+    /// Says what the call used; nothing, where it is not known.
+    pub(super) fn settle<'a>(&self, used: impl Iterator<Item = (&'a Hold, u64)>, now: Duration) {
+        let used = used.filter_map(|(hold, amount)| {
+            let used = Used::new(&hold.allowance, &hold.subject, amount, now)?;
+            Some((Arc::clone(&hold.allowance), Arc::clone(&hold.subject), used))
+        });
+        let settlement = Settlement {
+            hold: self.hold.clone(),
+            used: used.collect(),
+        };
+        send(&self.settlements, &self.sharing, settlement);
+    }
+}
+
+// === impl Settler ===
+
+impl Settler {
+    /// Goes on until the worker is done and every call of its is settled.
+    pub async fn run(mut self) {
+        while let Some(settlement) = self.settlements.recv().await {
+            let mut pause = SETTLE_AGAIN_AFTER;
+            loop {
+                match self.settle(&settlement).await {
+                    Ok(()) => break,
+                    Err(problem) => self.sharing.answered(Some(&problem)),
+                }
+                sleep(pause).await;
+                pause = (pause * 2).min(SETTLE_AGAIN_AFTER_MAX);
+            }
+        }
+    }
+
+    async fn settle(&mut self, settlement: &Settlement) -> Result<(), CountersError> {
+        let used: Vec<Used> = settlement
+            .used
+            .iter()
+            .map(|(_, _, used)| used.clone())
+            .collect();
+        let sums = self.line.settle(&settlement.hold, &used).await?;
+        for ((allowance, subject, used), sum) in settlement.used.iter().zip(sums) {
+            let is_reached =
+                sum >= allowance.most && sum.saturating_sub(used.amount()) < allowance.most;
+            if allowance.then == Then::Warn && is_reached {
+                AllowanceReached {
+                    name: &allowance.name,
+                    subject,
+                    quantity: allowance.quantity.as_str(),
+                    used: &amount_text(allowance, sum.into()),
+                    most: &amount_text(allowance, allowance.most.into()),
+                }
+                .emit();
+            }
+        }
+        Ok(())
+    }
+}

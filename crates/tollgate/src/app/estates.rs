@@ -1,0 +1,141 @@
+//! What gateways leave that die: their journals are entered into the books, and what their last calls used is settled with the counts that
+//! they shared.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tollgate_counters::{CountersError, Held, Line, Used};
+use tollgate_domain::{Allowance, Quantity, UsageRecord};
+use tollgate_store::{Keeper, Round, StoreError};
+
+/// Enters what the dead have left.
+pub(super) struct Estates {
+    /// The counts that they shared, where they did.
+    line: Option<Line>,
+    /// Of those whose journals are being entered, by their names.
+    open: HashMap<String, Estate>,
+}
+
+#[derive(Default)]
+struct Estate {
+    /// What their calls held when they died, by its name.
+    held: HashMap<String, Vec<Held>>,
+    round: Round,
+    is_entered: bool,
+}
+
+impl Estates {
+    pub(super) fn new(line: Option<Line>) -> Self {
+        Self {
+            line,
+            open: HashMap::new(),
+        }
+    }
+
+    /// Enters all that is left by those who died; gives the lines that are no records. While the counts do not answer, it waits.
+    pub(super) async fn enter(
+        &mut self,
+        keeper: &mut Keeper,
+        allowances: &[Arc<Allowance>],
+    ) -> Result<u64, StoreError> {
+        let mut unreadable = 0;
+        for dead in keeper.dead()? {
+            let name = dead.name().to_owned();
+            if !self.open.contains_key(&name) {
+                let Ok(held) = self.held_by(&name).await else {
+                    continue;
+                };
+                let estate = Estate {
+                    held,
+                    ..Estate::default()
+                };
+                self.open.insert(name.clone(), estate);
+            }
+            let Some(estate) = self.open.get_mut(&name) else {
+                continue;
+            };
+            let wanted: HashSet<String> = estate.held.keys().cloned().collect();
+            keeper.enter_dead(&dead, &wanted, &mut estate.round).await?;
+            unreadable += std::mem::take(&mut estate.round.unreadable);
+            estate.is_entered = true;
+            dead.remove();
+        }
+        let entered = self.open.iter().filter(|(_, estate)| estate.is_entered);
+        let entered: Vec<String> = entered.map(|(name, _)| name.clone()).collect();
+        for name in entered {
+            // What could not be settled is settled in another round.
+            if self.settle(&name, allowances).await.is_ok() {
+                self.open.remove(&name);
+            }
+        }
+        Ok(unreadable)
+    }
+
+    async fn held_by(&mut self, node: &str) -> Result<HashMap<String, Vec<Held>>, CountersError> {
+        match &mut self.line {
+            Some(line) => Ok(line.held_by(node).await?.into_iter().collect()),
+            None => Ok(HashMap::new()),
+        }
+    }
+
+    async fn settle(
+        &mut self,
+        node: &str,
+        allowances: &[Arc<Allowance>],
+    ) -> Result<(), CountersError> {
+        let (Some(line), Some(estate)) = (&mut self.line, self.open.get(node)) else {
+            return Ok(());
+        };
+        for record in &estate.round.wanted {
+            let Some((hold, held)) = record
+                .hold
+                .as_deref()
+                .and_then(|hold| Some((hold, estate.held.get(hold)?)))
+            else {
+                continue;
+            };
+            let used: Vec<Used> = held
+                .iter()
+                .filter_map(|held| {
+                    let allowance = allowances.iter().find(|allowance| held.is_of(allowance))?;
+                    let amount = used(allowance.quantity, record, held.amount);
+                    Used::new(allowance, &held.subject, amount, ended(record))
+                })
+                .collect();
+            line.settle_for(node, hold, &used).await?;
+        }
+        line.bury(node).await
+    }
+}
+
+/// When a call had ended, since 1970-01-01 UTC.
+fn ended(record: &UsageRecord) -> Duration {
+    let came = Duration::from_millis(u64::try_from(record.at_ms).unwrap_or_default());
+    came + Duration::from_millis(record.duration_ms)
+}
+
+/// What a call used of a quantity, as the books say. What they do not say is what was reserved.
+fn used(quantity: Quantity, record: &UsageRecord, reserved: u64) -> u64 {
+    let is_whole = matches!(&*record.outcome, "answered" | "refused" | "provider_error");
+    let usage = &record.usage;
+    let tokens = |told: Option<u64>| match told {
+        Some(told) if is_whole => told,
+        None if matches!(&*record.outcome, "refused" | "provider_error") => 0,
+        _ => reserved,
+    };
+    match quantity {
+        Quantity::Requests => u64::from(&*record.outcome != "refused"),
+        Quantity::Concurrent => 0,
+        Quantity::InputTokens => tokens(usage.input_total()),
+        Quantity::OutputTokens => tokens(usage.output_total()),
+        Quantity::Tokens => tokens(usage.total()),
+        Quantity::Picodollars => match (record.cost, record.cost_at_most) {
+            (Some(cost), _) | (None, Some(cost)) => cost,
+            (None, None) if record.provider.is_none() => 0,
+            (None, None) => reserved,
+        },
+    }
+}

@@ -1,0 +1,262 @@
+//! Limits and budgets of several gateways together, on `PostgreSQL` and Redis: as exact as those of one, whichever of them dies.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+use tollgate_testkit::{
+    Reply, ScriptedProvider, TestGateway, client, postgres::Postgres, redis::Redis,
+};
+
+use crate::stage::{chat, openai_answer, program};
+
+/// What three gateways share. Servers stop when it is dropped.
+struct Site {
+    provider: ScriptedProvider,
+    redis: Redis,
+    postgres: Postgres,
+}
+
+impl Site {
+    async fn new() -> Self {
+        let answer = Reply::json(200, &openai_answer("Hello"));
+        Self {
+            provider: ScriptedProvider::always(answer).await,
+            redis: Redis::start(),
+            postgres: Postgres::start(),
+        }
+    }
+
+    /// A gateway of the site, with these allowances.
+    async fn gateway(&self, allowances: &str, counters: &str) -> TestGateway {
+        let configuration = format!(
+            "store: {{url: \"{}\"}}\ncounters: {{url: \"{}\", {counters}}}\n{allowances}\n\
+             providers:\n  - {{name: openai, type: openai, base_url: \"{}/v1\", api_key: sk-up}}\n\
+             routes:\n  - {{name: chat, retries: {{per_target: 0}}, model: {{provider: openai, name: gpt-4o}}}}\n",
+            self.postgres.url(),
+            self.redis.url(),
+            self.provider.url(),
+        );
+        TestGateway::start(program(), &configuration).await
+    }
+
+    async fn gateways(&self, allowances: &str, counters: &str) -> Vec<TestGateway> {
+        let mut gateways = Vec::new();
+        for _ in 0..3 {
+            gateways.push(self.gateway(allowances, counters).await);
+        }
+        gateways
+    }
+}
+
+const PATIENT: &str = "deadline: 5s";
+
+fn small() -> Value {
+    let mut call = chat("chat");
+    call["max_tokens"] = json!(10);
+    call
+}
+
+async fn ask(address: SocketAddr) -> Option<client::Answer> {
+    let body = small().to_string().into_bytes();
+    client::post(address, "/v1/chat/completions", &[], body)
+        .await
+        .ok()
+}
+
+/// So many callers at once, spread over gateways; gives how many were answered. Whoever is refused because of what others may need, or
+/// whose gateway dies, comes again.
+async fn rush(addresses: Vec<SocketAddr>, callers: usize) -> usize {
+    let addresses = Arc::new(addresses);
+    let mut tasks = JoinSet::new();
+    for caller in 0..callers {
+        let addresses = Arc::clone(&addresses);
+        tasks.spawn(async move {
+            for turn in 0..600 {
+                let answer = ask(addresses[(caller + turn) % addresses.len()]).await;
+                match answer {
+                    Some(answer) if answer.status == 200 => return 1,
+                    Some(answer) if answer.status == 429 => {
+                        let told = answer.text();
+                        if told.contains(" 0 are reserved") || told.contains(" $0 are reserved") {
+                            return 0;
+                        }
+                    }
+                    Some(answer) => assert_eq!(answer.status, 503, "{}", answer.text()),
+                    None => {}
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+            0
+        });
+    }
+    let mut answered = 0;
+    while let Some(one) = tasks.join_next().await {
+        answered += one.expect("no panic");
+    }
+    answered
+}
+
+fn addresses(gateways: &[TestGateway]) -> Vec<SocketAddr> {
+    gateways.iter().map(TestGateway::address).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_gateways_keep_a_limit_exactly() {
+    let site = Site::new().await;
+    let gateways = site
+        .gateways(
+            "limits:\n  - {name: all, requests: 150, per: month}",
+            PATIENT,
+        )
+        .await;
+    assert_eq!(rush(addresses(&gateways), 400).await, 150);
+    assert_eq!(site.provider.received().len(), 150);
+    let refused = ask(gateways[0].address()).await.unwrap();
+    assert!(
+        refused
+            .text()
+            .contains("the limit `all` allows 150 requests; 150 are used, 0 are reserved"),
+        "{}",
+        refused.text()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_gateways_overrun_no_budget() {
+    let site = Site::new().await;
+    let allowances = "budgets:\n  - {name: all, dollars: 0.0192, per: month, tell: true}\n\
+         limits:\n  - {name: many, tokens: 100000000, per: day}\n  - {name: at once, concurrent: 50}";
+    let gateways = site.gateways(allowances, PATIENT).await;
+    let answered = rush(addresses(&gateways), 400).await;
+    // Each costs 0.000095, and is let in while the most that it can cost is left.
+    let spent = answered * 95;
+    assert!(
+        spent <= 19_200,
+        "{answered} calls spent {spent} millionths of a dollar"
+    );
+    assert!(
+        spent > 19_200 - 5_000,
+        "{answered}: nothing is left reserved, and what was left was used"
+    );
+    assert_eq!(site.provider.received().len(), answered);
+}
+
+/// What calls of a gateway that died have used is in the counts when it is back, and what they held is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_dies_leaves_nothing_reserved_and_nothing_unspent() {
+    let site = Site::new().await;
+    let allowances =
+        "limits:\n  - {name: all, requests: 300, per: month}\n  - {name: at once, concurrent: 40}";
+    let mut gateways = site.gateways(allowances, PATIENT).await;
+    let mut rushing = JoinSet::new();
+    rushing.spawn(rush(addresses(&gateways), 600));
+    let mut killed = gateways.remove(0);
+    for _ in 0..3 {
+        sleep(Duration::from_millis(150)).await;
+        killed = killed.kill_and_restart().await;
+    }
+    let answered = rushing.join_next().await.unwrap().unwrap();
+    let mut told = String::new();
+    // Until the journal of the last that died is entered.
+    for _ in 0..100 {
+        let refused = ask(killed.address()).await.unwrap();
+        told = refused.text().to_string();
+        if refused.status == 429 && told.contains("300 are used, 0 are reserved") {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(
+        told.contains("300 are used, 0 are reserved"),
+        "{told}\n{}",
+        killed.output()
+    );
+    // Calls that were under way in one that died were not answered; some of them were made all the same.
+    assert!(answered <= 300 && answered > 150, "{answered}");
+    assert!(site.provider.received().len() >= answered);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_that_are_lost_begin_again_with_what_the_books_say() {
+    let mut site = Site::new().await;
+    let gateways = site
+        .gateways(
+            "limits:\n  - {name: all, requests: 20, per: month}",
+            PATIENT,
+        )
+        .await;
+    let (first, second) = (gateways[0].address(), gateways[1].address());
+    for _ in 0..6 {
+        assert_eq!(ask(first).await.unwrap().status, 200);
+        assert_eq!(ask(second).await.unwrap().status, 200);
+    }
+    site.redis.stop();
+    let refused = ask(first).await.unwrap();
+    assert_eq!(
+        (refused.status, refused.json()["error"]["code"].clone()),
+        (503, json!("counters_away"))
+    );
+    site.redis.resume();
+    assert_eq!(rush(vec![first, second], 40).await, 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_without_counts_is_the_operators_choice() {
+    let mut site = Site::new().await;
+    let limit = "limits:\n  - {name: all, requests: 10, per: month}";
+    let open = site
+        .gateway(limit, "deadline: 200ms, when_away: answer, prefix: open")
+        .await;
+    let shared = site
+        .gateway(
+            limit,
+            "deadline: 200ms, when_away: share, share: 0.4, prefix: shared",
+        )
+        .await;
+    for gateway in [&open, &shared] {
+        for _ in 0..2 {
+            assert_eq!(ask(gateway.address()).await.unwrap().status, 200);
+        }
+    }
+    // Too busy to answer: nobody waits for it longer than said.
+    site.redis.pause();
+    let begun = Instant::now();
+    assert_eq!(ask(open.address()).await.unwrap().status, 200);
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+    site.redis.go_on();
+    sleep(Duration::from_millis(300)).await;
+
+    site.redis.stop();
+    for _ in 0..12 {
+        assert_eq!(ask(open.address()).await.unwrap().status, 200);
+    }
+    let statuses = async {
+        let mut statuses = Vec::new();
+        for _ in 0..4 {
+            statuses.push(ask(shared.address()).await.unwrap().status);
+        }
+        statuses
+    };
+    // Two of its four were used before.
+    assert_eq!(statuses.await, [200, 200, 429, 429]);
+    assert!(open.output().contains("do not answer"), "{}", open.output());
+    site.redis.resume();
+    // What was used meanwhile counts.
+    let mut status = 0;
+    for _ in 0..100 {
+        status = ask(open.address()).await.unwrap().status;
+        if status == 429 {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(status, 429);
+}
