@@ -2,9 +2,16 @@
 
 use std::time::Duration;
 
-use sqlx::{Any, Row, Transaction, any::AnyRow};
+use serde_json::{Value, json};
+use sqlx::{Any, AssertSqlSafe, Row, Transaction, any::AnyRow};
 
-use crate::{Store, StoreError};
+use crate::{
+    Change, Changed, Store, StoreError, Tenant,
+    audit::{self, Deed},
+    objects::milliseconds,
+};
+
+const COLUMNS: &str = "id, name, team, hash, old_hash, old_until_ms, routes, expires_ms, blocked, created_ms, organisation, app, version";
 
 /// A key as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +34,21 @@ pub struct StoredKey {
     pub is_blocked: bool,
     /// When it was made, in milliseconds since 1970-01-01 UTC.
     pub created_ms: i64,
+    /// The organisation that it belongs to; empty where it belongs to none.
+    pub organisation: String,
+    /// The app of the team that uses it.
+    pub app: Option<String>,
+    /// Another with every change, from 1.
+    pub version: i64,
+}
+
+/// What a key is found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named<'a> {
+    /// Its id.
+    Id(&'a str),
+    /// Its name.
+    Name(&'a str),
 }
 
 /// All keys, as of one moment.
@@ -48,10 +70,9 @@ impl Store {
     pub async fn keys(&self) -> Result<StoredKeys, StoreError> {
         // The number first: what changes in between is read again.
         let change = self.change_of_keys().await?;
-        let rows = sqlx::query(
-            "SELECT id, name, team, hash, old_hash, old_until_ms, routes, expires_ms, blocked, created_ms, removed_ms \
-             FROM caller_keys ORDER BY name",
-        )
+        let rows = sqlx::query(AssertSqlSafe(format!(
+            "SELECT {COLUMNS}, removed_ms FROM caller_keys ORDER BY name"
+        )))
         .fetch_all(&self.pool)
         .await?;
         let are_wanted = !rows.is_empty();
@@ -80,17 +101,17 @@ impl Store {
         Ok(row.try_get("number")?)
     }
 
-    /// Adds a key.
+    /// Adds a key; its version is set here.
     ///
     /// # Errors
     /// When there is one of that name, or the database fails.
-    pub async fn add_key(&self, key: &StoredKey) -> Result<(), StoreError> {
+    pub async fn add_key(&self, key: &StoredKey, change: &Change) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin().await?;
         let routes = key.routes.as_ref().map(serde_json::to_string).transpose();
         let routes = routes.map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
         let added = sqlx::query(
-            "INSERT INTO caller_keys (id, name, team, hash, routes, expires_ms, blocked, created_ms) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO caller_keys (id, name, team, hash, routes, expires_ms, blocked, created_ms, organisation, app, version) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1)",
         )
         .bind(&key.id)
         .bind(&key.name)
@@ -100,72 +121,254 @@ impl Store {
         .bind(key.expires_ms)
         .bind(i64::from(key.is_blocked))
         .bind(key.created_ms)
+        .bind(&key.organisation)
+        .bind(&key.app)
         .execute(&mut *transaction)
         .await;
         match added {
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                return Err(StoreError::Taken(key.name.clone()));
+                return Err(StoreError::Taken {
+                    kind: "key",
+                    name: key.name.clone(),
+                });
             }
             added => added?,
         };
-        changed(&mut transaction).await?;
+        note(&mut transaction, change, "create", None, Some(key)).await?;
         transaction.commit().await?;
         Ok(())
     }
 
-    /// Gives a key another secret; the one before opens until a time, since 1970-01-01 UTC. Says whether there is such a key.
+    /// A key by its id or its name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn key(
+        &self,
+        tenant: &Tenant,
+        named: Named<'_>,
+    ) -> Result<Option<StoredKey>, StoreError> {
+        let (organisation, team) = tenant.places();
+        let (column, value) = match named {
+            Named::Id(id) => ("id", id),
+            Named::Name(name) => ("name", name),
+        };
+        let row = sqlx::query(AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM caller_keys WHERE {column} = $1 AND ($2 = '' OR organisation = $2) AND ($3 = '' OR team = $3) \
+             AND removed_ms IS NULL"
+        )))
+        .bind(value)
+        .bind(organisation)
+        .bind(team)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.as_ref().map(read).transpose()?)
+    }
+
+    /// A tenant's keys by id, those after one, at most so many.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn keys_of(
+        &self,
+        tenant: &Tenant,
+        after: Option<&str>,
+        most: i64,
+    ) -> Result<Vec<StoredKey>, StoreError> {
+        let (organisation, team) = tenant.places();
+        let rows = sqlx::query(AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM caller_keys WHERE ($1 = '' OR organisation = $1) AND ($2 = '' OR team = $2) AND id > $3 \
+             AND removed_ms IS NULL ORDER BY id LIMIT $4"
+        )))
+        .bind(organisation)
+        .bind(team)
+        .bind(after.unwrap_or_default())
+        .bind(most)
+        .fetch_all(&self.pool)
+        .await?;
+        let keys: Result<_, sqlx::Error> = rows.iter().map(read).collect();
+        Ok(keys?)
+    }
+
+    /// Gives a key another secret; the one before opens until a time, since 1970-01-01 UTC.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn rotate_key(
         &self,
-        name: &str,
+        tenant: &Tenant,
+        named: Named<'_>,
         hash: &str,
         old_until: Duration,
-    ) -> Result<bool, StoreError> {
-        let sql = "UPDATE caller_keys SET old_hash = hash, old_until_ms = $2, hash = $3 WHERE name = $1 AND removed_ms IS NULL";
-        let query = sqlx::query(sql).bind(name);
-        self.change(query.bind(milliseconds(old_until)).bind(hash))
-            .await
+        change: &Change,
+    ) -> Result<Changed<StoredKey>, StoreError> {
+        self.change_key(tenant, named, None, "rotate", change, |key| {
+            let old = std::mem::replace(&mut key.hash, hash.to_owned());
+            key.old = Some((old, milliseconds(old_until)));
+        })
+        .await
     }
 
-    /// Blocks a key, or unblocks it. Says whether there is such a key.
+    /// Blocks a key, or unblocks it.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn block_key(&self, name: &str, is_blocked: bool) -> Result<bool, StoreError> {
-        let sql = "UPDATE caller_keys SET blocked = $2 WHERE name = $1 AND removed_ms IS NULL";
-        let query = sqlx::query(sql).bind(name);
-        self.change(query.bind(i64::from(is_blocked))).await
-    }
-
-    /// Removes a key for good. Says whether there is such a key.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn remove_key(&self, name: &str, now: Duration) -> Result<bool, StoreError> {
-        let sql = "UPDATE caller_keys SET removed_ms = $2 WHERE name = $1 AND removed_ms IS NULL";
-        let query = sqlx::query(sql).bind(name);
-        self.change(query.bind(milliseconds(now))).await
-    }
-
-    async fn change(
+    pub async fn block_key(
         &self,
-        query: sqlx::query::Query<'_, Any, sqlx::any::AnyArguments>,
-    ) -> Result<bool, StoreError> {
+        tenant: &Tenant,
+        named: Named<'_>,
+        is_blocked: bool,
+        change: &Change,
+    ) -> Result<Changed<StoredKey>, StoreError> {
+        let action = if is_blocked { "block" } else { "unblock" };
+        self.change_key(tenant, named, None, action, change, |key| {
+            key.is_blocked = is_blocked;
+        })
+        .await
+    }
+
+    /// Gives a key other routes and another end. `version` is the one that was looked at, where that matters.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn replace_key(
+        &self,
+        tenant: &Tenant,
+        named: Named<'_>,
+        version: Option<i64>,
+        routes: Option<Vec<String>>,
+        expires_ms: Option<i64>,
+        change: &Change,
+    ) -> Result<Changed<StoredKey>, StoreError> {
+        self.change_key(tenant, named, version, "replace", change, |key| {
+            key.routes = routes;
+            key.expires_ms = expires_ms;
+        })
+        .await
+    }
+
+    /// Removes a key for good; gives it as it was.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn remove_key(
+        &self,
+        tenant: &Tenant,
+        named: Named<'_>,
+        version: Option<i64>,
+        change: &Change,
+    ) -> Result<Changed<StoredKey>, StoreError> {
+        let Some(before) = self.key(tenant, named).await? else {
+            return Ok(Changed::Missing);
+        };
+        if version.is_some_and(|version| version != before.version) {
+            return Ok(Changed::Stale);
+        }
         let mut transaction = self.pool.begin().await?;
-        let done = query.execute(&mut *transaction).await?;
-        changed(&mut transaction).await?;
+        let done = sqlx::query("UPDATE caller_keys SET removed_ms = $1 WHERE id = $2 AND version = $3 AND removed_ms IS NULL")
+            .bind(milliseconds(change.at))
+            .bind(&before.id)
+            .bind(before.version)
+            .execute(&mut *transaction)
+            .await?;
+        if done.rows_affected() == 0 {
+            return Ok(Changed::Stale);
+        }
+        note(&mut transaction, change, "remove", Some(&before), None).await?;
         transaction.commit().await?;
-        Ok(done.rows_affected() > 0)
+        Ok(Changed::Done(before))
+    }
+
+    async fn change_key(
+        &self,
+        tenant: &Tenant,
+        named: Named<'_>,
+        version: Option<i64>,
+        action: &str,
+        change: &Change,
+        make: impl FnOnce(&mut StoredKey),
+    ) -> Result<Changed<StoredKey>, StoreError> {
+        let Some(before) = self.key(tenant, named).await? else {
+            return Ok(Changed::Missing);
+        };
+        if version.is_some_and(|version| version != before.version) {
+            return Ok(Changed::Stale);
+        }
+        let mut after = before.clone();
+        make(&mut after);
+        after.version += 1;
+        let routes = after.routes.as_ref().map(serde_json::to_string).transpose();
+        let routes = routes.map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        let (old_hash, old_until) = after.old.clone().unzip();
+        let mut transaction = self.pool.begin().await?;
+        let done = sqlx::query(
+            "UPDATE caller_keys SET hash = $1, old_hash = $2, old_until_ms = $3, routes = $4, expires_ms = $5, blocked = $6, version = $7 \
+             WHERE id = $8 AND version = $9 AND removed_ms IS NULL",
+        )
+        .bind(&after.hash)
+        .bind(old_hash)
+        .bind(old_until)
+        .bind(routes)
+        .bind(after.expires_ms)
+        .bind(i64::from(after.is_blocked))
+        .bind(after.version)
+        .bind(&after.id)
+        .bind(before.version)
+        .execute(&mut *transaction)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Ok(Changed::Stale);
+        }
+        note(
+            &mut transaction,
+            change,
+            action,
+            Some(&before),
+            Some(&after),
+        )
+        .await?;
+        transaction.commit().await?;
+        Ok(Changed::Done(after))
     }
 }
 
-async fn changed(transaction: &mut Transaction<'_, Any>) -> Result<(), sqlx::Error> {
+/// Writes a change of a key down, and tells those who look for changes.
+async fn note(
+    transaction: &mut Transaction<'_, Any>,
+    change: &Change,
+    action: &str,
+    before: Option<&StoredKey>,
+    after: Option<&StoredKey>,
+) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE changes SET number = number + 1 WHERE what = 'keys'")
         .execute(&mut **transaction)
         .await?;
-    Ok(())
+    let Some(key) = after.or(before) else {
+        return Ok(());
+    };
+    let deed = Deed {
+        action,
+        kind: "key",
+        object: &key.id,
+        organisation: &key.organisation,
+        team: key.team.as_deref().unwrap_or_default(),
+        before: before.map(told),
+        after: after.map(told),
+    };
+    audit::append(transaction, change, deed).await
+}
+
+/// What the audit says of a key: nothing that opens anything.
+fn told(key: &StoredKey) -> Value {
+    json!({
+        "name": key.name,
+        "team": key.team,
+        "app": key.app,
+        "routes": key.routes,
+        "expires_ms": key.expires_ms,
+        "blocked": key.is_blocked,
+        "old_until_ms": key.old.as_ref().map(|(_, until)| until),
+    })
 }
 
 fn read(row: &AnyRow) -> Result<StoredKey, sqlx::Error> {
@@ -186,9 +389,8 @@ fn read(row: &AnyRow) -> Result<StoredKey, sqlx::Error> {
         expires_ms: row.try_get("expires_ms")?,
         is_blocked: blocked != 0,
         created_ms: row.try_get("created_ms")?,
+        organisation: row.try_get("organisation")?,
+        app: row.try_get("app")?,
+        version: row.try_get("version")?,
     })
-}
-
-fn milliseconds(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

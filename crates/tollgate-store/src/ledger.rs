@@ -11,7 +11,7 @@ use tollgate_domain::{ServiceTier, Usage, UsageRecord};
 
 use crate::{Store, StoreError, sums};
 
-const COLUMNS: [&str; 30] = [
+pub(crate) const COLUMNS: [&str; 30] = [
     "id",
     "at_ms",
     "request_id",
@@ -189,7 +189,7 @@ impl Store {
     }
 }
 
-fn read(row: &AnyRow) -> Result<UsageRecord, sqlx::Error> {
+pub(crate) fn read(row: &AnyRow) -> Result<UsageRecord, sqlx::Error> {
     let text = |name: &str| -> Result<Option<Arc<str>>, sqlx::Error> {
         let text: Option<String> = row.try_get(name)?;
         Ok(text.map(Arc::from))

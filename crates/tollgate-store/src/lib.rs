@@ -2,9 +2,14 @@
 //!
 //! Only here is SQL spoken. The data plane never comes here: it writes a journal, which a [`Keeper`] enters into the books.
 
+mod answered;
+mod audit;
+mod backup;
+mod calls;
 mod keeper;
 mod keys;
 mod ledger;
+mod objects;
 mod schema;
 mod sums;
 mod usage;
@@ -17,8 +22,13 @@ use std::time::Duration;
 use sqlx::{AnyPool, any::AnyPoolOptions};
 use thiserror::Error;
 
+pub use answered::Answered;
+pub use audit::{AuditRow, Change, Verdict};
+pub use backup::BackupError;
+pub use calls::CallsQuery;
 pub use keeper::{Dead, Keeper, Round};
-pub use keys::{StoredKey, StoredKeys};
+pub use keys::{Named, StoredKey, StoredKeys};
+pub use objects::{Changed, Kind, Object, Tenant};
 pub use usage::{Dimension, UsageQuery, UsageRow};
 
 /// Connections to a server at most. A file has one, whose thread and cache are not for nothing: nobody here asks two things at once.
@@ -53,8 +63,13 @@ pub enum StoreError {
     #[error("the database did not answer within {0:?}")]
     Slow(Duration),
     /// There is one of that name already.
-    #[error("there is a key named `{0}` already")]
-    Taken(String),
+    #[error("there is a {kind} named `{name}` already")]
+    Taken {
+        /// What it is.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
     /// Others do the same at the same time.
     #[error("another process keeps entering the same records")]
     Busy,

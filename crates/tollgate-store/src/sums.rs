@@ -214,18 +214,23 @@ impl Store {
     /// When the database fails; then the sums are as they were.
     pub async fn make_sums_anew(&self) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin().await?;
-        for source in Source::SUMS {
-            let table = source.table();
-            for sql in [format!("DELETE FROM {table}"), summing(source)] {
-                // Made of words of this file alone.
-                sqlx::query(AssertSqlSafe(sql))
-                    .execute(&mut *transaction)
-                    .await?;
-            }
-        }
+        make_anew(&mut transaction).await?;
         transaction.commit().await?;
         Ok(())
     }
+}
+
+pub(crate) async fn make_anew(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    for source in Source::SUMS {
+        let table = source.table();
+        for sql in [format!("DELETE FROM {table}"), summing(source)] {
+            // Made of words of this file alone.
+            sqlx::query(AssertSqlSafe(sql))
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    Ok(())
 }
 
 /// The statement that makes all sums of a table.

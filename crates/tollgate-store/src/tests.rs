@@ -6,7 +6,10 @@ use tollgate_domain::{Picodollars, ServiceTier, Usage, UsageRecord};
 use tollgate_telemetry::journal::Journal;
 use tollgate_testkit::postgres::Postgres;
 
-use crate::{Dimension, Keeper, Round, Store, StoreError, StoredKey, UsageQuery};
+use crate::{
+    BackupError, CallsQuery, Change, Changed, Dimension, Keeper, Kind, Named, Object, Round, Store,
+    StoreError, StoredKey, Tenant, UsageQuery, Verdict,
+};
 
 /// A database of a test's own; a folder that goes with it, and a server where it has one.
 struct Database {
@@ -328,6 +331,9 @@ fn key(name: &str) -> StoredKey {
         id: format!("id-{name}"),
         name: name.to_owned(),
         team: Some("research".to_owned()),
+        organisation: "acme".to_owned(),
+        app: None,
+        version: 1,
         hash: format!("sha256:{name}"),
         old: None,
         routes: Some(vec!["chat".to_owned()]),
@@ -344,35 +350,46 @@ async fn keys_are_kept_and_every_change_is_seen() {
         let none = store.keys().await.unwrap();
         assert_eq!((none.keys.len(), none.are_wanted), (0, false));
         let mut changes = vec![none.change];
-        store.add_key(&key("a")).await.unwrap();
+        store.add_key(&key("a"), &change("ann")).await.unwrap();
         changes.push(store.change_of_keys().await.unwrap());
-        store.add_key(&key("b")).await.unwrap();
+        store.add_key(&key("b"), &change("ann")).await.unwrap();
         let taken = store
-            .add_key(&StoredKey {
-                id: "another".to_owned(),
-                ..key("a")
-            })
+            .add_key(
+                &StoredKey {
+                    id: "another".to_owned(),
+                    ..key("a")
+                },
+                &change("ann"),
+            )
             .await;
-        assert!(matches!(taken, Err(StoreError::Taken(name)) if name == "a"));
-        assert!(store.block_key("a", true).await.unwrap());
+        assert!(matches!(taken, Err(StoreError::Taken { name, .. }) if name == "a"));
+        let (all, by) = (Tenant::All, change("ann"));
+        let blocked = store.block_key(&all, Named::Name("a"), true, &by);
+        assert!(matches!(blocked.await.unwrap(), Changed::Done(_)));
         changes.push(store.change_of_keys().await.unwrap());
         let until = std::time::Duration::from_millis(77);
-        assert!(store.rotate_key("b", "sha256:new", until).await.unwrap());
+        let rotated = store.rotate_key(&all, Named::Id("id-b"), "sha256:new", until, &by);
+        assert!(matches!(rotated.await.unwrap(), Changed::Done(_)));
         changes.push(store.change_of_keys().await.unwrap());
         let kept = store.keys().await.unwrap();
         let blocked = StoredKey {
             is_blocked: true,
+            version: 2,
             ..key("a")
         };
         let rotated = StoredKey {
             hash: "sha256:new".to_owned(),
             old: Some(("sha256:b".to_owned(), 77)),
+            version: 2,
             ..key("b")
         };
         assert_eq!(kept.keys, [blocked, rotated]);
         for name in ["a", "b"] {
-            assert!(store.remove_key(name, until).await.unwrap());
-            assert!(!store.remove_key(name, until).await.unwrap());
+            for is_there in [true, false] {
+                let removed = store.remove_key(&all, Named::Name(name), None, &by);
+                let removed = removed.await.unwrap();
+                assert_eq!(matches!(removed, Changed::Done(_)), is_there);
+            }
         }
         changes.push(store.change_of_keys().await.unwrap());
         assert!(
@@ -384,10 +401,13 @@ async fn keys_are_kept_and_every_change_is_seen() {
         assert_eq!((left.keys.len(), left.are_wanted), (0, true));
         // The name is free again.
         store
-            .add_key(&StoredKey {
-                id: "again".to_owned(),
-                ..key("a")
-            })
+            .add_key(
+                &StoredKey {
+                    id: "again".to_owned(),
+                    ..key("a")
+                },
+                &change("ann"),
+            )
             .await
             .unwrap();
         store.close().await;
@@ -410,6 +430,214 @@ async fn no_text_of_a_callers_keeps_others_out() {
         let found = store.find("req-1").await.unwrap();
         let kept = strange.replace('\0', "\u{fffd}");
         assert_eq!(found[0].user.as_deref(), Some(kept.as_str()));
+        store.close().await;
+    }
+}
+
+fn change(actor: &str) -> Change {
+    Change {
+        at: std::time::Duration::from_secs(1_800_000_000),
+        actor: actor.to_owned(),
+        source: "127.0.0.1".to_owned(),
+    }
+}
+
+fn object(kind: Kind, organisation: &str, team: &str, name: &str) -> Object {
+    Object {
+        id: format!("{}-{name}", kind.as_str()),
+        kind,
+        organisation: organisation.to_owned(),
+        team: team.to_owned(),
+        name: name.to_owned(),
+        body: serde_json::json!({"name": name}),
+        version: 0,
+        created_ms: 0,
+        changed_ms: 0,
+    }
+}
+
+#[tokio::test]
+async fn objects_are_told_and_changed_for_their_tenant_only() {
+    for database in Database::all("objects") {
+        let store = Store::open(&database.url).await.unwrap();
+        let bob = change("bob");
+        for (organisation, team, name) in [("a", "t1", "x"), ("a", "t2", "y"), ("b", "t3", "z")] {
+            let app = object(Kind::App, organisation, team, name);
+            store.add_object(app, &change("ann")).await.unwrap();
+        }
+        let taken = store.add_object(object(Kind::App, "b", "t3", "x"), &bob);
+        assert!(matches!(
+            taken.await,
+            Err(StoreError::Failed(_) | StoreError::Taken { .. })
+        ));
+        let team = |organisation: &str, team: &str| Tenant::Team {
+            organisation: organisation.to_owned(),
+            team: team.to_owned(),
+        };
+        for (tenant, seen) in [
+            (Tenant::All, 3),
+            (Tenant::Organisation("a".to_owned()), 2),
+            (team("a", "t1"), 1),
+            (team("b", "t1"), 0),
+        ] {
+            let objects = store.objects(&tenant, Kind::App, None, 10).await.unwrap();
+            assert_eq!(objects.len(), seen, "{tenant:?}");
+        }
+        let others = Tenant::Organisation("b".to_owned());
+        let body = serde_json::json!({"name": "x", "more": true});
+        let replace = |tenant: Tenant, version| {
+            let (store, bob, body) = (&store, &bob, body.clone());
+            async move {
+                let replaced =
+                    store.replace_object(&tenant, Kind::App, "app-x", version, body, bob);
+                replaced.await.unwrap()
+            }
+        };
+        assert_eq!(replace(others.clone(), None).await, Changed::Missing);
+        assert_eq!(replace(team("a", "t1"), Some(7)).await, Changed::Stale);
+        assert!(
+            matches!(replace(team("a", "t1"), Some(1)).await, Changed::Done(now) if now.version == 2)
+        );
+        let removed = store.remove_object(&others, Kind::App, "app-x", None, &bob);
+        assert_eq!(removed.await.unwrap(), Changed::Missing);
+        let rows = store.audit(&others, None, 10).await.unwrap();
+        assert_eq!(rows.len(), 1);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_changed_row_of_the_audit_is_found_and_one_that_is_gone() {
+    for database in Database::all("audit") {
+        let store = Store::open(&database.url).await.unwrap();
+        for name in ["x", "y", "z"] {
+            let app = object(Kind::App, "a", "t", name);
+            store.add_object(app, &change("ann")).await.unwrap();
+        }
+        let whole = store.verify_audit().await.unwrap();
+        assert!(matches!(whole, Verdict::Whole { rows: 3, .. }), "{whole:?}");
+        let tamper = async |sql: &'static str| {
+            sqlx::query(sql).execute(&store.pool).await.unwrap();
+            store.verify_audit().await.unwrap()
+        };
+        let broken = tamper("UPDATE audit SET actor = 'bob' WHERE number = 2").await;
+        assert!(
+            matches!(broken, Verdict::Broken { number: 2, .. }),
+            "{broken:?}"
+        );
+        let mended = tamper("UPDATE audit SET actor = 'ann' WHERE number = 2").await;
+        assert_eq!(mended, whole);
+        let short = tamper("DELETE FROM audit WHERE number = 3").await;
+        assert!(
+            matches!(short, Verdict::Broken { number: 3, .. }),
+            "{short:?}"
+        );
+        let holed = tamper("DELETE FROM audit WHERE number = 1").await;
+        assert!(
+            matches!(holed, Verdict::Broken { number: 2, .. }),
+            "{holed:?}"
+        );
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn calls_are_found_by_what_is_known_of_them() {
+    for database in Database::all("calls") {
+        let store = Store::open(&database.url).await.unwrap();
+        let records: Vec<_> = (0..100).map(record).collect();
+        store.enter(&records).await.unwrap();
+        let found = async |query: CallsQuery| {
+            let calls = store.calls(&query).await.unwrap();
+            calls
+                .iter()
+                .map(|call| call.id.to_string())
+                .collect::<Vec<_>>()
+        };
+        let all = CallsQuery {
+            most: 1000,
+            ..CallsQuery::default()
+        };
+        assert_eq!(found(all.clone()).await.len(), 100);
+        let page = found(CallsQuery {
+            most: 2,
+            before: Some("00000050".to_owned()),
+            ..CallsQuery::default()
+        })
+        .await;
+        assert_eq!(page, ["00000049", "00000048"]);
+        let key = CallsQuery {
+            of: vec![(Dimension::Key, "team-1".to_owned())],
+            status: Some(200),
+            ..all.clone()
+        };
+        assert_eq!(found(key).await.len(), 33);
+        let dear = CallsQuery {
+            cost_from: Some(1_234_567),
+            teams: Some(vec!["research".to_owned(), "x".to_owned()]),
+            ..all.clone()
+        };
+        assert_eq!(found(dear).await.len(), 80);
+        assert_eq!(
+            found(CallsQuery {
+                teams: Some(Vec::new()),
+                ..all.clone()
+            })
+            .await
+            .len(),
+            0
+        );
+        assert_eq!(
+            found(CallsQuery {
+                request_id: Some("req-7".to_owned()),
+                ..all
+            })
+            .await,
+            ["00000007"]
+        );
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_backup_goes_from_either_database_into_the_other() {
+    let (mut texts, mut sums) = (Vec::new(), Vec::new());
+    let databases = Database::all("backup");
+    for database in &databases {
+        let store = Store::open(&database.url).await.unwrap();
+        let records: Vec<_> = (0..1_234).map(record).collect();
+        store.enter(&records).await.unwrap();
+        store.add_key(&key("a"), &change("ann")).await.unwrap();
+        let app = object(Kind::App, "a", "t", "x");
+        store.add_object(app, &change("ann")).await.unwrap();
+        let mut text = Vec::new();
+        assert_eq!(
+            store.back_up(&mut text).await.unwrap(),
+            1_234 + 1 + 1 + 2 + 3
+        );
+        sums.push(store.usage(&UsageQuery::default()).await.unwrap());
+        let refused = store.restore(&mut text.as_slice()).await;
+        assert!(
+            matches!(refused, Err(BackupError::NotEmpty("usage_records"))),
+            "{refused:?}"
+        );
+        texts.push(text);
+        store.close().await;
+    }
+    assert_eq!(texts[0], texts[1]);
+    for (database, text) in Database::all("restore").iter().zip(texts.iter().rev()) {
+        let store = Store::open(&database.url).await.unwrap();
+        // Cut off anywhere, nothing of it is taken.
+        let half = &text[..text.len() / 2];
+        assert!(store.restore(&mut &half[..]).await.is_err());
+        assert_eq!(store.restore(&mut text.as_slice()).await.unwrap(), 1_241);
+        assert_eq!(store.usage(&UsageQuery::default()).await.unwrap(), sums[0]);
+        assert_eq!(store.find("req-7").await.unwrap(), [found(7)]);
+        assert_eq!(store.keys().await.unwrap().keys, [key("a")]);
+        assert!(matches!(
+            store.verify_audit().await.unwrap(),
+            Verdict::Whole { rows: 2, .. }
+        ));
         store.close().await;
     }
 }

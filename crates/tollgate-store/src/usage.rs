@@ -44,6 +44,8 @@ pub struct UsageQuery {
     pub until_ms: Option<i64>,
     /// Calls that have these values.
     pub of: Vec<(Dimension, String)>,
+    /// Calls of these teams only.
+    pub teams: Option<Vec<String>>,
     /// Only calls that were made, and not refused.
     pub made: bool,
     /// By what it is told apart; by nothing, it is one sum.
@@ -120,6 +122,14 @@ impl Dimension {
             Self::Provider => "provider",
             Self::Model => "model",
             Self::Outcome => "outcome",
+        }
+    }
+
+    /// Its value in a record.
+    pub(crate) fn record_value(self) -> String {
+        match self.span_ms() {
+            Some(_) => self.value(Source::Records),
+            None => self.column().to_owned(),
         }
     }
 
@@ -207,7 +217,21 @@ impl UsageQuery {
             };
             sql += &format!(" AND {value} = ${}", place + 1);
         }
+        if let Some(teams) = &self.teams {
+            sql += &format!(" AND {}", is_one_of("team", teams.len(), self.of.len() + 1));
+        }
         sql
+    }
+}
+
+/// A condition that a column has one of so many values, the first of which has this place.
+pub(crate) fn is_one_of(column: &str, count: usize, first: usize) -> String {
+    let places = (first..first + count).map(|place| format!("${place}"));
+    let places: Vec<String> = places.collect();
+    if places.is_empty() {
+        "1 = 0".to_owned()
+    } else {
+        format!("{column} IN ({})", places.join(", "))
     }
 }
 
@@ -221,6 +245,9 @@ impl Store {
         let mut asked = sqlx::query(AssertSqlSafe(query.statement()));
         for (_, value) in &query.of {
             asked = asked.bind(value);
+        }
+        for team in query.teams.iter().flatten() {
+            asked = asked.bind(team);
         }
         let rows = asked.fetch_all(&self.pool).await?;
         let rows: Result<Vec<UsageRow>, sqlx::Error> =

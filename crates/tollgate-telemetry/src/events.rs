@@ -137,6 +137,37 @@ impl BooksBehind<'_> {
     }
 }
 
+/// The administrative API is served.
+#[derive(Clone, Copy, Debug)]
+pub struct AdminListening {
+    /// Where.
+    pub address: SocketAddr,
+}
+
+impl AdminListening {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::info!(address = %self.address, "the administrative API is served");
+    }
+}
+
+/// The administrative API waits for its database.
+#[derive(Clone, Copy, Debug)]
+pub struct AdminWaiting<'a> {
+    /// Why it is not there.
+    pub problem: &'a str,
+}
+
+impl AdminWaiting<'_> {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::warn!(
+            problem = self.problem,
+            "the administrative API waits for its database"
+        );
+    }
+}
+
 /// The counts that several gateways share do not answer.
 #[derive(Clone, Copy, Debug)]
 pub struct CountsAway<'a> {

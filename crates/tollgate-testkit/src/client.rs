@@ -98,6 +98,24 @@ impl Streaming {
     }
 }
 
+/// Sends a request with any method and reads the whole answer.
+///
+/// # Errors
+/// When there is no answer.
+pub async fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> Result<Answer> {
+    timeout(PATIENCE, async {
+        whole(open(address, method, path, headers, body).await?).await
+    })
+    .await
+    .context("no answer in time")?
+}
+
 /// Posts a body and reads the whole answer.
 ///
 /// # Errors
@@ -108,11 +126,7 @@ pub async fn post(
     headers: &[(&str, &str)],
     body: Vec<u8>,
 ) -> Result<Answer> {
-    timeout(PATIENCE, async {
-        whole(open(address, "POST", path, headers, body).await?).await
-    })
-    .await
-    .context("no answer in time")?
+    send(address, "POST", path, headers, body).await
 }
 
 /// Gets a path and reads the whole answer.
@@ -128,11 +142,7 @@ pub async fn get(address: SocketAddr, path: &str) -> Result<Answer> {
 /// # Errors
 /// When there is no answer.
 pub async fn get_with(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
-    timeout(PATIENCE, async {
-        whole(open(address, "GET", path, headers, Vec::new()).await?).await
-    })
-    .await
-    .context("no answer in time")?
+    send(address, "GET", path, headers, Vec::new()).await
 }
 
 /// Sends a request and gives the answer as it comes.

@@ -1,5 +1,6 @@
 //! Builds every part in order, wires them, runs, drains.
 
+mod administration;
 mod books;
 mod composer;
 mod counting;
@@ -38,8 +39,9 @@ use uuid::Uuid;
 use crate::config::{
     self, LogFormat, LogLevel, LogSettings, Resolved, Runtime, ServerSettings, WorkerCount,
 };
+use administration::Administration;
 use books::{Books, Process};
-use composer::{Composer, Keys, Parts};
+use composer::{Composer, Parts, Stored};
 use counting::Counting;
 use reload::Reloader;
 
@@ -69,6 +71,7 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
         log,
         store,
         counters,
+        admin,
         files,
         ..
     } = resolved;
@@ -105,10 +108,10 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
 
     let limits = snapshot.limits.clone();
     let revision = snapshot.revision.clone();
-    let keys = books
+    let stored = books
         .as_ref()
-        .map_or(Keys::None, |books| books.keys.clone());
-    let parts = Parts::new(snapshot, keys);
+        .map_or(Stored::None, |books| books.stored.clone());
+    let parts = Parts::new(snapshot, stored);
     let composed = parts.snapshot();
     config::check_listen(settings, composed.who_may_call)?;
     let picture = Picture::build(composed, None).context("a prompt template does not compile")?;
@@ -141,6 +144,19 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
     if let Some(counting) = &mut counting {
         counting.start(Arc::clone(&gateway))?;
     }
+
+    let administration = match (admin, &store) {
+        (Some(listen), Some(store)) => {
+            let (gateway, composer) = (Arc::clone(&gateway), Arc::clone(&composer));
+            Some(Administration::start(
+                listen,
+                store.clone(),
+                gateway,
+                composer,
+            )?)
+        }
+        _ => None,
+    };
 
     let listeners = server::bind(settings.listen, workers)
         .with_context(|| format!("cannot listen at {}", settings.listen))?;
@@ -175,6 +191,9 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
     });
     current_thread()?.block_on(until_told_to_stop(reloader))?;
 
+    if let Some(administration) = administration {
+        administration.close();
+    }
     gateway.drain();
     Draining {
         within: limits.drain_timeout,

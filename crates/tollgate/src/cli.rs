@@ -4,9 +4,11 @@
 
 mod check;
 mod completions;
+mod database;
 mod explain;
 mod keys;
 mod output;
+mod people;
 mod prices;
 mod providers;
 mod schema;
@@ -70,6 +72,22 @@ enum Command {
         #[command(subcommand)]
         command: keys::Command,
     },
+    /// Bring the database up to date, without serving.
+    Migrate(database::MigrateArguments),
+    /// Write everything in the database into a file.
+    Backup(database::FileArguments),
+    /// Read a backup into a database that is empty, of either kind.
+    Restore(database::FileArguments),
+    /// Make users of the administrative API.
+    User {
+        #[command(subcommand)]
+        command: people::UserCommand,
+    },
+    /// Look at the audit: who changed what.
+    Audit {
+        #[command(subcommand)]
+        command: people::AuditCommand,
+    },
     /// Print completions for a shell.
     ///
     /// For example: `tollgate completions bash > /etc/bash_completion.d/tollgate`
@@ -122,6 +140,11 @@ pub fn run() -> ExitCode {
         Command::Usage(arguments) => usage::run(&arguments),
         Command::Schema => schema::run(),
         Command::Key { command } => keys::run(&command),
+        Command::Migrate(arguments) => database::migrate(&arguments),
+        Command::Backup(arguments) => database::back_up(&arguments),
+        Command::Restore(arguments) => database::restore(&arguments),
+        Command::User { command } => people::user(&command),
+        Command::Audit { command } => people::audit(&command),
         Command::Completions { shell } => completions::run(shell, &mut command()),
         Command::Version => output::line(concat!("tollgate ", env!("CARGO_PKG_VERSION"))),
         Command::Gateway {
@@ -136,6 +159,8 @@ pub fn run() -> ExitCode {
         }
     }
 }
+
+pub(crate) use keys::new_secret;
 
 /// Says whether a prompt template compiles.
 pub(crate) fn check_template(template: &str) -> Result<(), TemplateProblem> {

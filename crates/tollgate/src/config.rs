@@ -28,11 +28,13 @@ use std::{
     collections::HashSet,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use thiserror::Error;
-use tollgate_domain::{Secret, Snapshot, WhoMayCall};
+use tollgate_domain::{Allowance, Secret, Snapshot, WhoMayCall};
+use tollgate_store::Kind;
 
 pub(crate) use diagnostics::{Diagnostic, Diagnostics};
 pub(crate) use environment::{Environment, NoOutside, ProcessEnvironment, colours_wanted};
@@ -70,6 +72,8 @@ pub(crate) struct Resolved {
     pub(crate) store: Option<StoreSettings>,
     /// Where limits and budgets are counted; `None` for this process's memory.
     pub(crate) counters: Option<CountersSettings>,
+    /// Where the administrative API listens, where it does.
+    pub(crate) admin: Option<SocketAddr>,
     /// What the operator should look at, though the configuration can be used.
     pub(crate) warnings: Vec<Diagnostic>,
     /// The files that it was read from, the configuration file first: a change to one of them may change
@@ -237,6 +241,48 @@ pub(crate) fn load_text(
     }
 }
 
+/// Reads a limit or a budget that stands in the store, for the routes of a snapshot. Nothing in it is taken from outside.
+///
+/// # Errors
+/// When it has mistakes.
+pub(crate) fn read_allowance(
+    kind: Kind,
+    body: &serde_json::Value,
+    snapshot: &Snapshot,
+) -> Result<Arc<Allowance>, Diagnostics> {
+    let list = match kind {
+        Kind::Budget => "budgets",
+        _ => "limits",
+    };
+    // JSON is YAML, too.
+    let text = serde_json::json!({list: [body]}).to_string();
+    let mut problems = Problems::default();
+    let mut read = None;
+    if let Some(mut document) = yaml::parse(&text, &mut problems) {
+        let schema = written::schema();
+        let mut checker = Checker {
+            schema: &schema,
+            problems: &mut problems,
+        };
+        if checker.check(&mut document.root) != Fit::Out
+            && let Ok(file) = serde_json::from_value::<written::File>(document.root.to_json())
+        {
+            let at = At::root(&document.root);
+            read = resolve::stored_allowance(&file, at, snapshot, &mut problems);
+        }
+    }
+    let failed = problems.has_errors();
+    match read {
+        Some(allowance) if !failed => Ok(allowance),
+        _ => Err(Diagnostics::new(problems.finish("", &text, &[]))),
+    }
+}
+
+/// The shape of a limit or a budget, as a JSON Schema.
+pub(crate) fn allowance_shape(kind: Kind) -> Option<serde_json::Value> {
+    written::allowance_shape(kind)
+}
+
 /// The built-in configuration: it answers at once, without key and network.
 ///
 /// # Errors
@@ -255,6 +301,7 @@ pub(crate) fn load_demo(
     // What costs nothing needs no books, and leaves no files behind.
     resolved.store = None;
     resolved.counters = None;
+    resolved.admin = None;
     Ok(resolved)
 }
 
@@ -329,6 +376,7 @@ fn assemble(
         log,
         store,
         counters,
+        admin,
         providers,
         routes,
         routes_by_name,
@@ -362,6 +410,7 @@ fn assemble(
         log,
         store,
         counters,
+        admin,
         warnings,
         files,
     }

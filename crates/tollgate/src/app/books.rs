@@ -21,9 +21,10 @@ use tollgate_telemetry::{
 };
 
 use super::{
-    composer::{Composer, Keys},
+    composer::{Composer, Known, Stored},
     current_thread,
     estates::Estates,
+    since_1970,
     spent::Spent,
 };
 use crate::config::StoreSettings;
@@ -62,8 +63,8 @@ pub(super) struct Books {
     pub(super) journal: Arc<Journal>,
     /// What had been used of allowances when they were opened.
     pub(super) spent: Option<Spent>,
-    /// The keys in the store, as they were then.
-    pub(super) keys: Keys,
+    /// What stood in the store then.
+    pub(super) stored: Stored,
     keeping: Option<(Keeping, Runtime, Option<Keeper>)>,
     thread: Option<JoinHandle<()>>,
     stop: SyncSender<()>,
@@ -110,7 +111,7 @@ impl Books {
         let opened = runtime.block_on(opened);
         let mut keeper = None;
         let mut spent = None;
-        let mut keys = Keys::Unknown;
+        let mut stored = Stored::Unknown;
         let mut estates = runtime.block_on(async { process.estates() })?;
         match opened {
             Ok(store) => {
@@ -120,13 +121,13 @@ impl Books {
                     let unreadable = estates.enter(keeper, allowances).await?;
                     report_unreadable(unreadable);
                     let spent = Spent::read(&store, allowances, now).await?;
-                    Ok::<_, StoreError>((spent, store.keys().await?))
+                    Ok::<_, StoreError>((spent, Known::read(&store).await?))
                 };
-                let (read_spent, read_keys) = runtime
+                let (read_spent, known) = runtime
                     .block_on(within(OPENING_TIMEOUT, read))
                     .context("cannot read the books")?;
                 spent = Some(read_spent);
-                keys = Keys::Known(read_keys);
+                stored = Stored::Known(Arc::new(known));
             }
             Err(error @ (StoreError::Open(_) | StoreError::Slow(_))) if !settings.is_file() => {
                 if let Some(budget) = allowances.iter().find(|allowance| is_budget(allowance)) {
@@ -144,12 +145,13 @@ impl Books {
             settings: settings.clone(),
             journal: Arc::clone(&journal),
             estates,
+            counts_alone: process.counts.is_none(),
             stopped,
         };
         Ok(Self {
             journal,
             spent,
-            keys,
+            stored,
             keeping: Some((keeping, runtime, keeper)),
             thread: None,
             stop,
@@ -159,13 +161,13 @@ impl Books {
     /// Starts the thread. `composer` is told when keys change.
     pub(super) fn start(&mut self, composer: Arc<Composer>) -> io::Result<()> {
         if let Some((keeping, runtime, keeper)) = self.keeping.take() {
-            let change = match &self.keys {
-                Keys::Known(keys) => Some(keys.change),
-                Keys::None | Keys::Unknown => None,
+            let known = match &self.stored {
+                Stored::Known(known) => Some(Arc::clone(known)),
+                Stored::None | Stored::Unknown => None,
             };
             let thread = thread::Builder::new()
                 .name("books".to_owned())
-                .spawn(move || runtime.block_on(keeping.run(keeper, &composer, change)))?;
+                .spawn(move || runtime.block_on(keeping.run(keeper, &composer, known)))?;
             self.thread = Some(thread);
         }
         Ok(())
@@ -186,6 +188,8 @@ struct Keeping {
     settings: StoreSettings,
     journal: Arc<Journal>,
     estates: Estates,
+    /// Limits and budgets are counted by this process alone.
+    counts_alone: bool,
     stopped: Receiver<()>,
 }
 
@@ -194,7 +198,7 @@ impl Keeping {
         mut self,
         mut keeper: Option<Keeper>,
         composer: &Composer,
-        mut change: Option<i64>,
+        mut known: Option<Arc<Known>>,
     ) {
         let mut failures = 0_u32;
         loop {
@@ -207,7 +211,10 @@ impl Keeping {
             let round = async {
                 self.round(&mut keeper, &composer.allowances()).await?;
                 match &keeper {
-                    Some(keeper) => look_at_keys(keeper.store(), composer, &mut change).await,
+                    Some(keeper) => {
+                        let counts_alone = self.counts_alone;
+                        look_at_store(keeper.store(), composer, &mut known, counts_alone).await
+                    }
                     None => Ok(()),
                 }
             };
@@ -274,18 +281,28 @@ async fn within<T>(
     answer.unwrap_or(Err(StoreError::Slow(patience)))
 }
 
-/// Tells of the keys where they have changed.
-async fn look_at_keys(
+/// Tells of what stands in the store where it has changed. A limit or budget that is new begins with what the books say was used.
+async fn look_at_store(
     store: &Store,
     composer: &Composer,
-    change: &mut Option<i64>,
+    known: &mut Option<Arc<Known>>,
+    counts_alone: bool,
 ) -> Result<(), StoreError> {
-    if *change == Some(store.change_of_keys().await?) {
+    let changed = match known {
+        Some(known) => known.read_changed(store).await?,
+        None => Some(Known::read(store).await?),
+    };
+    let Some(changed) = changed.map(Arc::new) else {
         return Ok(());
+    };
+    let new = composer.new_allowances(&changed);
+    if counts_alone && !new.is_empty() {
+        let now = since_1970();
+        let spent = Spent::read(store, &new, now).await?;
+        composer.tell(&spent, now);
     }
-    let keys = store.keys().await?;
-    *change = Some(keys.change);
-    composer.keys_changed(keys);
+    *known = Some(Arc::clone(&changed));
+    composer.store_changed(changed);
     Ok(())
 }
 

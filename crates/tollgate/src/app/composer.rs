@@ -9,7 +9,13 @@ use tollgate_domain::{
     Allowance, Key, KeyHash, KeyName, KeyState, RouteAccess, RouteName, Snapshot, WhoMayCall,
 };
 use tollgate_proxy::{Gateway, Picture, prompts::TemplateProblem};
-use tollgate_store::{StoredKey, StoredKeys};
+use tollgate_store::{Object, Store, StoreError, StoredKey, StoredKeys, Tenant};
+
+use super::{administration::STORED, spent::Spent};
+use crate::config;
+
+/// Limits and budgets that are read at a time.
+const OBJECTS_AT_ONCE: i64 = 500;
 
 /// Composes pictures, and hands them to the gateway.
 pub(super) struct Composer {
@@ -22,32 +28,79 @@ pub(super) struct Parts {
     /// The configuration file's.
     file: Snapshot,
     /// The store's.
-    keys: Keys,
+    stored: Stored,
 }
 
-/// What is known of the keys in the store.
+/// What is known of the store.
 #[derive(Clone, Debug)]
-pub(super) enum Keys {
-    /// There is no store.
+pub(super) enum Stored {
+    /// There is none.
     None,
-    /// These.
-    Known(StoredKeys),
-    /// The store could not be asked yet: there may be keys, so that nobody is let in without one.
+    /// This stands in it.
+    Known(Arc<Known>),
+    /// It could not be asked yet: there may be keys, so that nobody is let in without one.
     Unknown,
 }
 
+/// What stands in the store, as of one moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    pub(super) keys: StoredKeys,
+    /// Limits and budgets.
+    pub(super) allowances: Vec<Object>,
+    /// Another number means that objects have changed.
+    pub(super) change_of_objects: i64,
+}
+
+impl Known {
+    /// Reads it.
+    pub(super) async fn read(store: &Store) -> Result<Self, StoreError> {
+        // The number first: what changes in between is read again.
+        let change_of_objects = store.change_of_objects().await?;
+        let mut allowances: Vec<Object> = Vec::new();
+        for kind in STORED {
+            let mut after: Option<String> = None;
+            loop {
+                let page = store
+                    .objects(&Tenant::All, kind, after.as_deref(), OBJECTS_AT_ONCE)
+                    .await?;
+                let Some(last) = page.last() else { break };
+                after = Some(last.id.clone());
+                allowances.extend(page);
+            }
+        }
+        Ok(Self {
+            keys: store.keys().await?,
+            allowances,
+            change_of_objects,
+        })
+    }
+
+    /// Reads it again where something has changed.
+    pub(super) async fn read_changed(&self, store: &Store) -> Result<Option<Self>, StoreError> {
+        let is_known = self.keys.change == store.change_of_keys().await?
+            && self.change_of_objects == store.change_of_objects().await?;
+        if is_known {
+            return Ok(None);
+        }
+        Self::read(store).await.map(Some)
+    }
+}
+
 impl Parts {
-    pub(super) fn new(file: Snapshot, keys: Keys) -> Self {
-        Self { file, keys }
+    pub(super) fn new(file: Snapshot, stored: Stored) -> Self {
+        Self { file, stored }
     }
 
     /// The snapshot of both. A name that stands in the file is the file's.
     pub(super) fn snapshot(&self) -> Snapshot {
         let mut snapshot = self.file.clone();
-        match &self.keys {
-            Keys::None => {}
-            Keys::Unknown => snapshot.who_may_call = WhoMayCall::KeyHolders,
-            Keys::Known(keys) => {
+        match &self.stored {
+            Stored::None => {}
+            Stored::Unknown => snapshot.who_may_call = WhoMayCall::KeyHolders,
+            Stored::Known(known) => {
+                add_allowances(&mut snapshot, &known.allowances);
+                let keys = &known.keys;
                 if keys.are_wanted {
                     snapshot.who_may_call = WhoMayCall::KeyHolders;
                 }
@@ -85,7 +138,7 @@ impl Composer {
     /// Who may call if the configuration file says this.
     pub(super) fn who_may_call(&self, file: &Snapshot) -> WhoMayCall {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        Parts::new(file.clone(), parts.keys.clone())
+        Parts::new(file.clone(), parts.stored.clone())
             .snapshot()
             .who_may_call
     }
@@ -96,20 +149,73 @@ impl Composer {
     /// When a prompt does not compile; then all stays as it was.
     pub(super) fn file_changed(&self, file: Snapshot) -> Result<(), TemplateProblem> {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = Parts::new(file, parts.keys.clone());
+        let next = Parts::new(file, parts.stored.clone());
         let picture = Picture::build(next.snapshot(), Some(&self.gateway.picture()))?;
         self.gateway.replace(picture);
         *parts = next;
         Ok(())
     }
 
-    /// The keys in the store have changed.
-    pub(super) fn keys_changed(&self, keys: StoredKeys) {
+    /// Whether a key, or a limit or a budget, of this name stands in the configuration file.
+    pub(super) fn is_in_file(&self, kind: &str, name: &str) -> bool {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        if kind == "key" {
+            let mut keys = parts.file.keys.values();
+            return keys.any(|key| key.name.as_str() == name);
+        }
+        let mut allowances = parts.file.allowances.iter();
+        allowances.any(|allowance| &*allowance.name == name)
+    }
+
+    /// Limits and budgets that would be there, and are not yet, if this stood in the store.
+    pub(super) fn new_allowances(&self, known: &Arc<Known>) -> Vec<Arc<Allowance>> {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = Parts::new(parts.file.clone(), Stored::Known(Arc::clone(known))).snapshot();
+        let picture = self.gateway.picture();
+        let now = &picture.snapshot.allowances;
+        let is_new =
+            |next: &Arc<Allowance>| !now.iter().any(|allowance| allowance.name == next.name);
+        next.allowances.into_iter().filter(is_new).collect()
+    }
+
+    /// Tells the counts what was used of limits and budgets that are about to be there.
+    pub(super) fn tell(&self, spent: &Spent, now: Duration) {
+        spent.tell(self.gateway.counters(), now);
+    }
+
+    /// What stands in the store has changed.
+    pub(super) fn store_changed(&self, known: Arc<Known>) {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        parts.keys = Keys::Known(keys);
+        parts.stored = Stored::Known(known);
         // Its prompts have compiled before.
         if let Ok(picture) = Picture::build(parts.snapshot(), Some(&self.gateway.picture())) {
             self.gateway.take_keys(picture);
+        }
+    }
+}
+
+/// Adds limits and budgets that stand in the store, and not in the file. One that nobody understands counts nothing, and is told.
+fn add_allowances(snapshot: &mut Snapshot, stored: &[Object]) {
+    for object in stored {
+        let name = &object.name;
+        if snapshot
+            .allowances
+            .iter()
+            .any(|allowance| *allowance.name == **name)
+        {
+            tracing::warn!(
+                name,
+                "a limit or budget of this name stands in the configuration, too, which goes first"
+            );
+            continue;
+        }
+        match config::read_allowance(object.kind, &object.body, snapshot) {
+            Ok(allowance) => snapshot.allowances.push(allowance),
+            Err(problems) => tracing::error!(
+                name,
+                problem = problems.in_short(),
+                "a limit or budget in the store cannot be read, and is not kept"
+            ),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `tollgate key`: keys for callers.
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
 use anyhow::{Context, bail};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -9,6 +9,9 @@ use tollgate_domain::KeyHash;
 
 use super::{output, stored_keys};
 use crate::config;
+
+/// What keys begin with.
+const PREFIX: &str = "tg_";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -70,14 +73,18 @@ fn new(arguments: &NewArguments) -> anyhow::Result<ExitCode> {
 
 /// A key that nobody has.
 pub(super) fn new_key() -> anyhow::Result<String> {
-    let mut random = [0; 32];
-    getrandom::fill(&mut random).context("the system gives no random numbers")?;
-    Ok(key_text(random))
+    new_secret(PREFIX).context("the system gives no random numbers")
 }
 
-/// `tg_` and 43 letters, digits, `-` and `_` for 32 random bytes.
-fn key_text(random: [u8; 32]) -> String {
-    format!("tg_{}", URL_SAFE_NO_PAD.encode(random))
+/// A secret that nobody has: a prefix and 43 letters, digits, `-` and `_` for 32 random bytes.
+pub(crate) fn new_secret(prefix: &str) -> io::Result<String> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(secret_text(prefix, random))
+}
+
+fn secret_text(prefix: &str, random: [u8; 32]) -> String {
+    format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random))
 }
 
 /// The entry of `keys:` for a key.
@@ -127,7 +134,7 @@ mod tests {
 
     #[test]
     fn keys_are_43_signs_after_their_prefix() {
-        let key = key_text([255; 32]);
+        let key = secret_text(PREFIX, [255; 32]);
         assert_eq!(key.len(), 46);
         assert!(key.starts_with("tg_") && key.is_ascii());
     }

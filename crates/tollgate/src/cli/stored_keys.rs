@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tollgate_domain::KeyHash;
-use tollgate_store::{Store, StoredKey};
+use tollgate_store::{Change, Changed, Named, Store, StoredKey, Tenant};
 use uuid::Uuid;
 
 use super::{check_template, keys::new_key, output, serve};
@@ -100,8 +100,13 @@ pub(super) fn create(arguments: &CreateArguments) -> Result<ExitCode> {
         expires_ms: arguments.expires.map(milliseconds),
         is_blocked: false,
         created_ms: milliseconds(ProcessEnvironment.now()),
+        organisation: String::new(),
+        app: None,
+        version: 1,
     };
-    with_store(&resolved, async |store| Ok(store.add_key(&key).await?))?;
+    with_store(&resolved, async |store| {
+        Ok(store.add_key(&key, &change()).await?)
+    })?;
     show(&secret)
 }
 
@@ -138,35 +143,43 @@ pub(super) fn rotate(arguments: &RotateArguments) -> Result<ExitCode> {
     let secret = new_key()?;
     let hash = KeyHash::of(&secret).to_string();
     let until = ProcessEnvironment.now() + arguments.overlap;
-    let found = with_store(&resolved, async |store| {
-        Ok(store.rotate_key(&arguments.name, &hash, until).await?)
+    let named = Named::Name(&arguments.name);
+    let changed = with_store(&resolved, async |store| {
+        Ok(store
+            .rotate_key(&Tenant::All, named, &hash, until, &change())
+            .await?)
     })?;
-    ensure(found, &arguments.name)?;
+    ensure(&changed, &arguments.name)?;
     show(&secret)
 }
 
 /// Blocks a key, or unblocks it.
 pub(super) fn block(arguments: &NameArguments, is_blocked: bool) -> Result<ExitCode> {
     let resolved = arguments.place.resolved()?;
-    let found = with_store(&resolved, async |store| {
-        Ok(store.block_key(&arguments.name, is_blocked).await?)
+    let named = Named::Name(&arguments.name);
+    let changed = with_store(&resolved, async |store| {
+        Ok(store
+            .block_key(&Tenant::All, named, is_blocked, &change())
+            .await?)
     })?;
-    ensure(found, &arguments.name)?;
+    ensure(&changed, &arguments.name)?;
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn remove(arguments: &NameArguments) -> Result<ExitCode> {
     let resolved = arguments.place.resolved()?;
-    let now = ProcessEnvironment.now();
-    let found = with_store(&resolved, async |store| {
-        Ok(store.remove_key(&arguments.name, now).await?)
+    let named = Named::Name(&arguments.name);
+    let changed = with_store(&resolved, async |store| {
+        Ok(store
+            .remove_key(&Tenant::All, named, None, &change())
+            .await?)
     })?;
-    ensure(found, &arguments.name)?;
+    ensure(&changed, &arguments.name)?;
     Ok(ExitCode::SUCCESS)
 }
 
 impl Place {
-    fn resolved(&self) -> Result<Resolved> {
+    pub(super) fn resolved(&self) -> Result<Resolved> {
         let Some(file) = self.config.clone().or_else(serve::usual_file) else {
             bail!("there is no tollgate.yaml here; --config FILE says where the configuration is");
         };
@@ -180,7 +193,10 @@ impl Place {
     }
 }
 
-fn with_store<T>(resolved: &Resolved, ask: impl AsyncFnOnce(&Store) -> Result<T>) -> Result<T> {
+pub(super) fn with_store<T>(
+    resolved: &Resolved,
+    ask: impl AsyncFnOnce(&Store) -> Result<T>,
+) -> Result<T> {
     let settings = resolved.store.as_ref();
     let settings =
         settings.context("the configuration says `store.url: none`: there is no place for keys")?;
@@ -193,11 +209,25 @@ fn with_store<T>(resolved: &Resolved, ask: impl AsyncFnOnce(&Store) -> Result<T>
     })
 }
 
-fn ensure(found: bool, name: &str) -> Result<()> {
-    if !found {
-        bail!("there is no key named `{name}` in the store; `tollgate key list` shows them");
+fn ensure(changed: &Changed<StoredKey>, name: &str) -> Result<()> {
+    match changed {
+        Changed::Done(_) => Ok(()),
+        Changed::Missing => {
+            bail!("there is no key named `{name}` in the store; `tollgate key list` shows them")
+        }
+        Changed::Stale => bail!("somebody else has just changed this key: look at it again"),
     }
-    Ok(())
+}
+
+/// What the audit says of changes that are made here.
+pub(super) fn change() -> Change {
+    Change {
+        at: ProcessEnvironment.now(),
+        actor: ProcessEnvironment
+            .variable("USER")
+            .unwrap_or_else(|| "unknown".to_owned()),
+        source: "command line".to_owned(),
+    }
 }
 
 /// The key goes to standard output, what is said about it does not.
@@ -229,7 +259,7 @@ fn as_json(key: &StoredKey, now: i64) -> Value {
 }
 
 /// Milliseconds since 1970-01-01 UTC, as RFC 3339.
-fn moment(milliseconds: i64) -> String {
+pub(super) fn moment(milliseconds: i64) -> String {
     Timestamp::from_millisecond(milliseconds)
         .map_or_else(|_| String::new(), |time| time.to_string())
 }

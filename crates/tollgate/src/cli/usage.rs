@@ -82,6 +82,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         .into_iter()
         .filter_map(|(dimension, value)| Some((dimension, value.clone()?)))
         .collect(),
+        teams: None,
         made: false,
         by: arguments.by.clone(),
     };

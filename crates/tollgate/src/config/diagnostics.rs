@@ -156,6 +156,15 @@ impl Diagnostics {
         self.items.iter()
     }
 
+    /// What is wrong, in one line, for those who do not see the text.
+    pub(crate) fn in_short(&self) -> String {
+        let told = self.items.iter().map(|item| match item.help.first() {
+            Some(help) => format!("{}: {help}", item.message),
+            None => item.message.clone(),
+        });
+        told.collect::<Vec<_>>().join("; ")
+    }
+
     /// How many are errors, and how many are warnings.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let errors = self

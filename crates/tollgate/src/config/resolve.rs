@@ -24,7 +24,7 @@ use std::{
 
 use tollgate_domain::{
     Allowance, DirectUse, Key, KeyHash, Limits, LogContent, Prices, Provider, ProviderName, Route,
-    RouteName,
+    RouteName, Snapshot,
 };
 
 use super::{
@@ -56,6 +56,7 @@ pub(crate) struct Sections {
     pub(crate) log: LogSettings,
     pub(crate) store: Option<StoreSettings>,
     pub(crate) counters: Option<CountersSettings>,
+    pub(crate) admin: Option<SocketAddr>,
     pub(crate) providers: HashMap<ProviderName, Arc<Provider>>,
     pub(crate) routes: Vec<Arc<Route>>,
     pub(crate) routes_by_name: HashMap<RouteName, Arc<Route>>,
@@ -92,6 +93,7 @@ pub(crate) fn resolve(
     let keys = keys::resolve(&file.keys, at.key("keys"), &routes, context, problems);
     let store = store::resolve(&file.store, at.key("store"), context.folder, problems);
     let counters = counters::resolve(&file.counters, at.key("counters"), problems);
+    let admin = admin(&file.admin, at.key("admin"), store.is_some(), problems);
     let allowances = allowances::resolve(file, at, &routes, &keys, store.as_ref(), problems);
     if file.routes.is_empty() && !file.direct_use && !problems.has_errors() {
         problems
@@ -109,6 +111,7 @@ pub(crate) fn resolve(
         server,
         store,
         counters,
+        admin,
         log: LogSettings {
             format: file.log.format.unwrap_or_default(),
             level: file.log.level.unwrap_or_default(),
@@ -157,6 +160,39 @@ fn server(written: &written::Server, at: At<'_>, problems: &mut Problems) -> Ser
         runtime: written.runtime.unwrap_or_default(),
         metrics: written.metrics.unwrap_or(true),
     }
+}
+
+/// Resolves a limit or a budget that stands in the store.
+pub(crate) fn stored_allowance(
+    file: &written::File,
+    at: At<'_>,
+    snapshot: &Snapshot,
+    problems: &mut Problems,
+) -> Option<Arc<Allowance>> {
+    allowances::stored(file, at, snapshot, problems)
+}
+
+/// Where the administrative API listens; `None` where there is to be none.
+fn admin(
+    written: &written::Admin,
+    at: At<'_>,
+    has_store: bool,
+    problems: &mut Problems,
+) -> Option<SocketAddr> {
+    let listen = written.listen.as_deref().map(str::trim);
+    let listen = listen.filter(|listen| *listen != "none")?;
+    let at = at.key("listen");
+    let address = parse_listen(listen);
+    if address.is_none() {
+        problems
+            .error(at.span(), "`listen` must be an IP address with a port")
+            .help("write `127.0.0.1:5001`, or `none`");
+    } else if !has_store {
+        problems
+            .error(at.span(), "what is administered is kept in the store")
+            .help("take `store.url: none` out");
+    }
+    address
 }
 
 /// Reads an address with a port; `localhost` is the IPv4 loopback address.

@@ -5,6 +5,7 @@
 //! absent is `required` in the schema, which [`super::check`] holds the file against. Nothing that holds credentials
 //! is `Debug`.
 
+mod admin;
 mod allowances;
 mod counters;
 mod credentials;
@@ -17,12 +18,15 @@ mod store;
 
 use std::{borrow::Cow, time::Duration};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::Value;
 
+use tollgate_store::Kind;
+
 use super::units;
 
+pub(crate) use admin::Admin;
 pub(crate) use allowances::{Budget, Limit, Scope, Then};
 pub(crate) use counters::{Counters, WhenAway};
 pub(crate) use credentials::{AuthAws, AuthEntra, AuthGoogle, AuthIbm, Aws, Entra, Google, Ibm};
@@ -54,6 +58,8 @@ pub(crate) struct File {
     pub(crate) store: Store,
     /// Where limits and budgets are counted.
     pub(crate) counters: Counters,
+    /// The administrative API.
+    pub(crate) admin: Admin,
     /// Whether clients may ask for `provider/model` without a route. With `keys`, only keys that open all routes may.
     pub(crate) direct_use: bool,
     /// Who answers: services and their credentials.
@@ -77,6 +83,19 @@ pub(crate) struct Wait(pub(crate) Duration);
 /// A size such as `32MiB`.
 #[derive(Clone, Copy)]
 pub(crate) struct Size(pub(crate) usize);
+
+/// The JSON Schema of a limit or a budget.
+pub(crate) fn allowance_shape(kind: Kind) -> Option<Value> {
+    // Whole, wherever it is put.
+    let settings =
+        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let mut generator = settings.into_generator();
+    match kind {
+        Kind::Limit => Some(Limit::json_schema(&mut generator).to_value()),
+        Kind::Budget => Some(Budget::json_schema(&mut generator).to_value()),
+        _ => None,
+    }
+}
 
 /// The JSON Schema of the configuration.
 pub(crate) fn schema() -> Value {

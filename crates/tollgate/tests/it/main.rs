@@ -2,6 +2,7 @@
 
 mod stage;
 
+mod administration;
 mod basics;
 mod bedrock;
 mod books;

@@ -8,7 +8,8 @@ use std::{
 
 use jiff::tz::TimeZone;
 use tollgate_domain::{
-    Allowance, CalendarUnit, Key, KeyHash, Picodollars, Quantity, Scope, Then, Whose, Window,
+    Allowance, CalendarUnit, Key, KeyHash, Picodollars, Quantity, Scope, Snapshot, Then, Whose,
+    Window,
 };
 
 use super::routes::Routes;
@@ -63,6 +64,33 @@ pub(crate) fn resolve(
         }
     }
     allowances
+}
+
+/// Resolves the one limit or budget of a file, for the routes of a snapshot. Keys and teams may be made later.
+pub(crate) fn stored(
+    file: &File,
+    at: At<'_>,
+    snapshot: &Snapshot,
+    problems: &mut Problems,
+) -> Option<Arc<Allowance>> {
+    let names = snapshot.routes_by_name.iter();
+    let names = names.map(|(name, route)| (name.to_string(), route.name.to_string()));
+    let routes = Routes {
+        names: names.collect(),
+        ..Routes::default()
+    };
+    let mut resolver = Resolver {
+        known_keys: HashSet::new(),
+        known_teams: HashSet::new(),
+        routes: &routes,
+        has_store: true,
+        problems,
+    };
+    match (file.limits.as_slice(), file.budgets.as_slice()) {
+        ([limit], []) => resolver.limit(limit, at.key("limits").item(0)),
+        ([], [budget]) => resolver.budget(budget, at.key("budgets").item(0)),
+        _ => None,
+    }
 }
 
 struct Resolver<'a, 'p> {

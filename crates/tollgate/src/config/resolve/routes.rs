@@ -20,6 +20,7 @@ use crate::config::{
 };
 
 /// The routes of a file.
+#[derive(Default)]
 pub(crate) struct Routes {
     /// Those without mistakes, in the order written.
     pub(crate) resolved: Vec<Arc<Route>>,

@@ -1,0 +1,367 @@
+//! What can be looked at and not changed: usage, calls, the audit, the configuration.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tollgate_domain::{Picodollars, UsageRecord};
+use tollgate_store::{CallsQuery, Dimension, Kind, Tenant, UsageQuery, UsageRow};
+
+use crate::{
+    Admin,
+    actor::{Actor, Deed, Role, Thing},
+    problem::Problem,
+    resources::{Asked, Page, moment, paged, parse_moment},
+};
+
+/// Teams of an organisation that are asked for at a time.
+const TEAMS_AT_ONCE: i64 = 500;
+
+/// Which usage.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UsageAsked {
+    /// By what it is told apart, with commas between them: minute, hour, day, key, team, user, route, provider, model, outcome.
+    by: Option<String>,
+    /// From this date or time on.
+    since: Option<String>,
+    /// Until this date or time, which does not count.
+    until: Option<String>,
+    /// Of this key only.
+    key: Option<String>,
+    /// Of this team only.
+    team: Option<String>,
+    /// Of this end user only.
+    user: Option<String>,
+    /// Of this route only.
+    route: Option<String>,
+    /// Of this provider only.
+    provider: Option<String>,
+    /// Of this model only.
+    model: Option<String>,
+    /// Of calls that ended so only.
+    outcome: Option<String>,
+}
+
+/// Which calls.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CallsAsked {
+    /// Items at most, up to 500. Default: 50.
+    limit: Option<i64>,
+    /// Where the page before ended: its `next`.
+    after: Option<String>,
+    /// From this date or time on.
+    since: Option<String>,
+    /// Until this date or time, which does not count.
+    until: Option<String>,
+    /// Of this key only.
+    key: Option<String>,
+    /// Of this team only.
+    team: Option<String>,
+    /// Of this end user only.
+    user: Option<String>,
+    /// Of this route only.
+    route: Option<String>,
+    /// Of this provider only.
+    provider: Option<String>,
+    /// Of this model only.
+    model: Option<String>,
+    /// That ended so only: `answered`, `refused`, `provider_error`, `cut`, `client_gone`.
+    outcome: Option<String>,
+    /// That have this id in `x-request-id` only.
+    request_id: Option<String>,
+    /// That were answered with this status only.
+    status: Option<u16>,
+    /// That have this code of an error only.
+    error_code: Option<String>,
+    /// That cost at least so many dollars.
+    cost_from: Option<String>,
+    /// That took at least so many milliseconds.
+    duration_from_ms: Option<u64>,
+    /// `json` (usual), `jsonl` or `csv`.
+    format: Option<String>,
+}
+
+type Shared = State<Arc<Admin>>;
+
+/// Teams whose calls the actor may see; `None` for all calls.
+async fn teams(admin: &Admin, actor: &Actor) -> Result<Option<Vec<String>>, Problem> {
+    if actor.role == Role::Owner {
+        return Ok(None);
+    }
+    if let Some(own) = actor.own_teams() {
+        return Ok(Some(own));
+    }
+    let tenant = Tenant::Organisation(actor.organisation.clone());
+    let mut teams: Vec<String> = Vec::new();
+    loop {
+        let after = teams.last().cloned();
+        let page = admin
+            .store
+            .objects(&tenant, Kind::Team, after.as_deref(), TEAMS_AT_ONCE);
+        let page = page.await?;
+        if page.is_empty() {
+            return Ok(Some(teams));
+        }
+        teams.extend(page.into_iter().map(|team| team.id));
+    }
+}
+
+fn conditions(given: [(Dimension, &Option<String>); 7]) -> Vec<(Dimension, String)> {
+    let given = given.into_iter();
+    given
+        .filter_map(|(dimension, value)| Some((dimension, value.clone()?)))
+        .collect()
+}
+
+pub(crate) async fn usage(
+    State(admin): Shared,
+    actor: Actor,
+    Asked(asked): Asked<UsageAsked>,
+) -> Result<Response, Problem> {
+    let by = asked.by.as_deref().unwrap_or("key").split(',');
+    let by = by.filter(|word| !word.is_empty()).map(|word| {
+        let mut known = Dimension::ALL.into_iter();
+        let found = known.find(|dimension| dimension.as_str() == word.trim());
+        found.ok_or_else(|| {
+            let words = Dimension::ALL.map(Dimension::as_str).join(", ");
+            Problem::Invalid(format!("`by`: `{word}` is none of {words}"))
+        })
+    });
+    let by: Vec<Dimension> = by.collect::<Result<_, _>>()?;
+    let query = UsageQuery {
+        since_ms: asked.since.as_deref().map(parse_moment).transpose()?,
+        until_ms: asked.until.as_deref().map(parse_moment).transpose()?,
+        of: conditions([
+            (Dimension::Key, &asked.key),
+            (Dimension::Team, &asked.team),
+            (Dimension::User, &asked.user),
+            (Dimension::Route, &asked.route),
+            (Dimension::Provider, &asked.provider),
+            (Dimension::Model, &asked.model),
+            (Dimension::Outcome, &asked.outcome),
+        ]),
+        teams: teams(&admin, &actor).await?,
+        made: false,
+        by,
+    };
+    let rows = admin.store.usage(&query).await?;
+    let items: Vec<Value> = rows.iter().map(|row| shown_usage(row, &query.by)).collect();
+    Ok(Json(json!({"items": items})).into_response())
+}
+
+fn shown_usage(row: &UsageRow, by: &[Dimension]) -> Value {
+    let mut told = Map::new();
+    for (value, by) in row.of.iter().zip(by) {
+        let value = match (by.span_ms(), value) {
+            (Some(span), Some(value)) => {
+                let number: i64 = value.parse().unwrap_or_default();
+                Some(moment(number.saturating_mul(span)))
+            }
+            (_, value) => value.clone(),
+        };
+        told.insert(by.as_str().to_owned(), json!(value));
+    }
+    told.insert("calls".to_owned(), json!(row.calls));
+    told.insert("input_tokens".to_owned(), json!(row.input));
+    told.insert("output_tokens".to_owned(), json!(row.output));
+    told.insert("cost_dollars".to_owned(), json!(row.cost));
+    told.insert("calls_of_unknown_cost".to_owned(), json!(row.unknown));
+    told.insert(
+        "unknown_cost_at_most_dollars".to_owned(),
+        json!(row.at_most),
+    );
+    Value::Object(told)
+}
+
+pub(crate) async fn calls(
+    State(admin): Shared,
+    actor: Actor,
+    Asked(asked): Asked<CallsAsked>,
+) -> Result<Response, Problem> {
+    let page = Page {
+        limit: asked.limit,
+        after: asked.after.clone(),
+    };
+    let cost = asked.cost_from.as_deref().map(str::parse::<Picodollars>);
+    let cost = cost.transpose().map_err(|_| {
+        Problem::Invalid("`cost_from` is an amount of dollars, such as 0.05".to_owned())
+    })?;
+    let format = asked.format.as_deref().unwrap_or("json");
+    let query = CallsQuery {
+        since_ms: asked.since.as_deref().map(parse_moment).transpose()?,
+        until_ms: asked.until.as_deref().map(parse_moment).transpose()?,
+        of: conditions([
+            (Dimension::Key, &asked.key),
+            (Dimension::Team, &asked.team),
+            (Dimension::User, &asked.user),
+            (Dimension::Route, &asked.route),
+            (Dimension::Provider, &asked.provider),
+            (Dimension::Model, &asked.model),
+            (Dimension::Outcome, &asked.outcome),
+        ]),
+        teams: teams(&admin, &actor).await?,
+        request_id: asked.request_id,
+        status: asked.status,
+        error_code: asked.error_code,
+        cost_from: cost.map(Picodollars::as_u64),
+        duration_from_ms: asked.duration_from_ms,
+        before: asked.after,
+        most: u32::try_from(page.most() + 1).unwrap_or(u32::MAX),
+    };
+    let mut calls = admin.store.calls(&query).await?;
+    match format {
+        "json" => Ok(paged(
+            calls,
+            page.most(),
+            |call| call.id.to_string(),
+            shown_call,
+        )),
+        "jsonl" | "csv" => {
+            let most = usize::try_from(page.most()).unwrap_or(usize::MAX);
+            let has_more = calls.len() > most;
+            calls.truncate(most);
+            let next = calls
+                .last()
+                .filter(|_| has_more)
+                .map(|call| call.id.to_string());
+            let rows: Vec<Value> = calls.iter().map(shown_call).collect();
+            Ok(written(format, &rows, next))
+        }
+        other => Err(Problem::Invalid(format!(
+            "`format`: `{other}` is none of json, jsonl, csv"
+        ))),
+    }
+}
+
+/// Rows as lines; where the next page begins is in a header.
+fn written(format: &str, rows: &[Value], next: Option<String>) -> Response {
+    let (kind, text) = if format == "csv" {
+        ("text/csv; charset=utf-8", as_csv(rows))
+    } else {
+        let lines = rows.iter().map(|row| format!("{row}\n"));
+        ("application/jsonl", lines.collect())
+    };
+    let mut response = text.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    if let Some(next) = next.and_then(|next| HeaderValue::from_str(&next).ok()) {
+        headers.insert("x-next", next);
+    }
+    response
+}
+
+/// Comma-separated values (RFC 4180) with a head.
+fn as_csv(rows: &[Value]) -> String {
+    let field = |value: &Value| match value {
+        Value::Null => String::new(),
+        Value::String(text) if text.contains([',', '"', '\n', '\r']) => {
+            format!("\"{}\"", text.replace('"', "\"\""))
+        }
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let line = |fields: Vec<String>| fields.join(",") + "\r\n";
+    let head = shown_call(&UsageRecord::default());
+    let columns: Vec<String> = head
+        .as_object()
+        .into_iter()
+        .flat_map(|head| head.keys().cloned())
+        .collect();
+    let mut text = line(columns.clone());
+    for row in rows {
+        text += &line(
+            columns
+                .iter()
+                .map(|column| field(&row[column.as_str()]))
+                .collect(),
+        );
+    }
+    text
+}
+
+fn shown_call(call: &UsageRecord) -> Value {
+    let money = |amount: Option<u64>| amount.map(Picodollars::new);
+    let usage = &call.usage;
+    json!({
+        "id": &*call.id,
+        "at": moment(call.at_ms),
+        "request_id": &*call.request_id,
+        "revision": &*call.revision,
+        "key": call.key,
+        "team": call.team,
+        "user": call.user,
+        "route": call.route,
+        "task": call.task,
+        "provider": call.provider,
+        "model": call.model,
+        "outcome": &*call.outcome,
+        "status": call.status,
+        "error_code": call.error_code,
+        "input_tokens": usage.input_total(),
+        "cached_tokens": usage.input_cached,
+        "output_tokens": usage.output_total(),
+        "reasoning_tokens": usage.output_reasoning,
+        "cost_dollars": money(call.cost),
+        "cost_at_most_dollars": money(call.cost_at_most),
+        "cost_unknown": call.cost_unknown,
+        "attempts": call.attempts,
+        "streamed": call.streamed,
+        "duration_ms": call.duration_ms,
+    })
+}
+
+/// The newest first; `after` is the number where the page before ended.
+pub(crate) async fn audit(
+    State(admin): Shared,
+    actor: Actor,
+    Asked(page): Asked<Page>,
+) -> Result<Response, Problem> {
+    let before = page.after.as_deref().map(str::parse::<i64>).transpose();
+    let before = before
+        .map_err(|_| Problem::Invalid("`after` is the `next` of the page before".to_owned()))?;
+    let mut rows = Vec::new();
+    for tenant in actor.tenants() {
+        rows.extend(admin.store.audit(&tenant, before, page.most() + 1).await?);
+    }
+    rows.retain(|row| actor.may(Deed::See, Thing::Audit, &row.organisation, &row.team));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.number));
+    Ok(paged(
+        rows,
+        page.most(),
+        |row| row.number.to_string(),
+        |row| {
+            let json = |text: &Option<String>| {
+                text.as_deref()
+                    .and_then(|text| serde_json::from_str::<Value>(text).ok())
+            };
+            json!({
+                "number": row.number,
+                "at": moment(row.at_ms),
+                "actor": row.actor,
+                "source": row.source,
+                "action": row.action,
+                "kind": row.kind,
+                "object": row.object,
+                "organisation": row.organisation,
+                "team": row.team,
+                "before": json(&row.before),
+                "after": json(&row.after),
+                "hash": row.hash,
+            })
+        },
+    ))
+}
+
+pub(crate) async fn configuration(State(admin): Shared, actor: Actor) -> Result<Response, Problem> {
+    actor.ensure(Deed::See, Thing::Configuration, &actor.organisation, "")?;
+    Ok(Json((admin.around.configuration)()).into_response())
+}

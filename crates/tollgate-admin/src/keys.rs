@@ -1,0 +1,311 @@
+//! Callers' keys: made and rotated with a secret that is shown once, blocked, removed.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tollgate_domain::KeyHash;
+use tollgate_store::{Kind, Named, StoredKey, Tenant};
+
+use crate::{
+    Admin,
+    actor::{Actor, Deed, Thing},
+    plan::{check_name, find_team, new_id, read},
+    problem::Problem,
+    resources::{
+        Asked, IfMatch, Made, Page, done, json_of, moment, once, paged, parse_moment, seen,
+        with_version,
+    },
+};
+
+/// How long the secret before opens, where a rotation does not say.
+const OVERLAP: Duration = Duration::from_secs(24 * 3600);
+
+/// A caller's key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeyBody {
+    /// Its own in the whole gateway, for ever; appears in logs and in the books.
+    #[schemars(length(min = 1, max = 100))]
+    name: String,
+    /// The team that it belongs to.
+    team: String,
+    /// The app of the team that uses it, by its name.
+    #[serde(default)]
+    app: Option<String>,
+    /// The routes that it opens; all if left out.
+    #[serde(default)]
+    routes: Option<Vec<String>>,
+    /// When it ends: a date, or a time as RFC 3339; never if left out.
+    #[serde(default)]
+    expires_at: Option<String>,
+}
+
+/// What may change of a key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeyChange {
+    /// The routes that it opens; all if left out.
+    #[serde(default)]
+    routes: Option<Vec<String>>,
+    /// When it ends; never if left out.
+    #[serde(default)]
+    expires_at: Option<String>,
+}
+
+/// How a key is rotated.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rotation {
+    /// Seconds for which the secret before still opens. Default: a day.
+    #[serde(default)]
+    overlap_seconds: Option<u64>,
+}
+
+type Shared = State<Arc<Admin>>;
+
+pub(crate) async fn list(
+    State(admin): Shared,
+    actor: Actor,
+    Asked(page): Asked<Page>,
+) -> Result<Response, Problem> {
+    let mut keys = Vec::new();
+    for tenant in actor.tenants() {
+        let some = admin
+            .store
+            .keys_of(&tenant, page.after.as_deref(), page.most() + 1);
+        keys.extend(some.await?);
+    }
+    keys.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(paged(
+        keys,
+        page.most(),
+        |key| key.id.clone(),
+        |key| shown(key, &admin),
+    ))
+}
+
+pub(crate) async fn make(
+    State(admin): Shared,
+    actor: Actor,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    once(&admin, &actor, "key", &headers, &body, async || {
+        let body: KeyBody = read(json_of(&body)?)?;
+        check_name(&body.name)?;
+        if (admin.around.is_in_file)("key", &body.name) {
+            return Err(Problem::Conflict(format!(
+                "a key named `{}` stands in the configuration file",
+                body.name
+            )));
+        }
+        let team = find_team(&admin, &actor, &body.team).await?;
+        actor.ensure(Deed::Change, Thing::Key, &team.organisation, &body.team)?;
+        if let Some(app) = &body.app {
+            let name = format!("{}/{app}", body.team);
+            if admin.store.object_named(Kind::App, &name).await?.is_none() {
+                return Err(Problem::Invalid(format!(
+                    "the team has no app named `{app}`"
+                )));
+            }
+        }
+        check_routes(&admin, body.routes.as_deref())?;
+        let secret = (admin.around.new_secret)("tg_").map_err(Problem::Random)?;
+        let change = actor.change(&admin);
+        let key = StoredKey {
+            id: new_id(),
+            name: body.name,
+            team: Some(body.team),
+            hash: KeyHash::of(&secret).to_string(),
+            old: None,
+            routes: body.routes,
+            expires_ms: body.expires_at.as_deref().map(parse_moment).transpose()?,
+            is_blocked: false,
+            created_ms: i64::try_from(change.at.as_millis()).unwrap_or(i64::MAX),
+            organisation: team.organisation,
+            app: body.app,
+            version: 1,
+        };
+        admin.store.add_key(&key, &change).await?;
+        let kept = shown(&key, &admin);
+        Ok(Made {
+            told: with_secret(kept.clone(), &secret),
+            kept,
+        })
+    })
+    .await
+}
+
+pub(crate) async fn see(
+    State(admin): Shared,
+    actor: Actor,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (key, _) = find(&admin, &actor, &id, Deed::See).await?;
+    Ok(seen(key.version, &headers, shown(&key, &admin)))
+}
+
+pub(crate) async fn replace(
+    State(admin): Shared,
+    actor: Actor,
+    Path(id): Path<String>,
+    IfMatch(version): IfMatch,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let (_, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
+    let body: KeyChange = read(json_of(&body)?)?;
+    check_routes(&admin, body.routes.as_deref())?;
+    let expires = body.expires_at.as_deref().map(parse_moment).transpose()?;
+    let change = actor.change(&admin);
+    let changed = admin.store.replace_key(
+        &tenant,
+        Named::Id(&id),
+        version,
+        body.routes,
+        expires,
+        &change,
+    );
+    let key = done(changed.await?)?;
+    Ok(with_version(
+        key.version,
+        Json(shown(&key, &admin)).into_response(),
+    ))
+}
+
+pub(crate) async fn rotate(
+    State(admin): Shared,
+    actor: Actor,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let (_, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
+    let body: Rotation = read(json_of(&body)?)?;
+    let overlap = body.overlap_seconds.map_or(OVERLAP, Duration::from_secs);
+    let secret = (admin.around.new_secret)("tg_").map_err(Problem::Random)?;
+    let hash = KeyHash::of(&secret).to_string();
+    let change = actor.change(&admin);
+    let until = change.at.saturating_add(overlap);
+    let changed = admin
+        .store
+        .rotate_key(&tenant, Named::Id(&id), &hash, until, &change);
+    let key = done(changed.await?)?;
+    let told = with_secret(shown(&key, &admin), &secret);
+    Ok(with_version(key.version, Json(told).into_response()))
+}
+
+pub(crate) async fn block(
+    state: Shared,
+    actor: Actor,
+    id: Path<String>,
+) -> Result<Response, Problem> {
+    set_blocked(state, actor, id, true).await
+}
+
+pub(crate) async fn unblock(
+    state: Shared,
+    actor: Actor,
+    id: Path<String>,
+) -> Result<Response, Problem> {
+    set_blocked(state, actor, id, false).await
+}
+
+async fn set_blocked(
+    State(admin): Shared,
+    actor: Actor,
+    Path(id): Path<String>,
+    is_blocked: bool,
+) -> Result<Response, Problem> {
+    let (_, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
+    let change = actor.change(&admin);
+    let changed = admin
+        .store
+        .block_key(&tenant, Named::Id(&id), is_blocked, &change);
+    let key = done(changed.await?)?;
+    Ok(with_version(
+        key.version,
+        Json(shown(&key, &admin)).into_response(),
+    ))
+}
+
+pub(crate) async fn remove(
+    State(admin): Shared,
+    actor: Actor,
+    Path(id): Path<String>,
+    IfMatch(version): IfMatch,
+) -> Result<Response, Problem> {
+    let (_, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
+    let change = actor.change(&admin);
+    let removed = admin
+        .store
+        .remove_key(&tenant, Named::Id(&id), version, &change);
+    done(removed.await?)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// A key that the actor may see, and the tenant that it was found for.
+async fn find(
+    admin: &Admin,
+    actor: &Actor,
+    id: &str,
+    deed: Deed,
+) -> Result<(StoredKey, Tenant), Problem> {
+    for tenant in actor.tenants() {
+        if let Some(key) = admin.store.key(&tenant, Named::Id(id)).await? {
+            let team = key.team.as_deref().unwrap_or_default();
+            actor.ensure(deed, Thing::Key, &key.organisation, team)?;
+            return Ok((key, tenant));
+        }
+    }
+    Err(Problem::NotFound)
+}
+
+fn check_routes(admin: &Admin, routes: Option<&[String]>) -> Result<(), Problem> {
+    let known = (admin.around.routes)();
+    match routes
+        .into_iter()
+        .flatten()
+        .find(|route| !known.contains(route))
+    {
+        Some(route) => Err(Problem::Invalid(format!(
+            "there is no route named `{route}`"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn with_secret(mut told: Value, secret: &str) -> Value {
+    told["key"] = json!(secret);
+    told
+}
+
+fn shown(key: &StoredKey, admin: &Admin) -> Value {
+    let now = i64::try_from((admin.around.now)().as_millis()).unwrap_or(i64::MAX);
+    let state = match key.expires_ms {
+        _ if key.is_blocked => "blocked",
+        Some(end) if end <= now => "expired",
+        _ => "open",
+    };
+    json!({
+        "id": key.id,
+        "name": key.name,
+        "organisation": key.organisation,
+        "team": key.team,
+        "app": key.app,
+        "routes": key.routes,
+        "state": state,
+        "expires_at": key.expires_ms.map(moment),
+        "old_key_until": key.old.as_ref().map(|(_, until)| moment(*until)),
+        "version": key.version,
+        "created_at": moment(key.created_ms),
+    })
+}

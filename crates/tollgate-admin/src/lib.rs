@@ -1,0 +1,82 @@
+//! The administrative API: `/api/v1`, on a listener of its own.
+//!
+//! Who may do what is decided in `actor`; what there is to be administered is a table in `resources`, of which the routes and the description
+//! (`openapi`) are made. Everything is kept in the store, each change with its row in the audit. Nothing here touches calls on their way: a
+//! running gateway learns of changes from the store.
+
+mod actor;
+mod books;
+mod keys;
+mod openapi;
+mod plan;
+mod problem;
+mod resources;
+mod users;
+
+use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tollgate_store::{Kind, Store};
+
+pub use actor::{Role, TeamRole};
+pub use users::{NewUser, UserMade, make_user};
+
+/// Says what is wrong with an object of a kind.
+pub type Check = dyn Fn(Kind, &Value) -> Result<(), String> + Send + Sync;
+
+/// Says whether a kind of thing has a name in the configuration file.
+pub type IsInFile = dyn Fn(&str, &str) -> bool + Send + Sync;
+
+/// What the administration knows of the program around it.
+pub struct Surroundings {
+    /// The time since 1970-01-01 UTC.
+    pub now: fn() -> Duration,
+    /// A new secret that begins with these words.
+    pub new_secret: fn(&str) -> io::Result<String>,
+    /// Says what is wrong with a limit or a budget.
+    pub check: Box<Check>,
+    /// The names of routes.
+    pub routes: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// The names of keys, limits and budgets that stand in the configuration file, which goes first.
+    pub is_in_file: Box<IsInFile>,
+    /// The configuration as it is, without secrets.
+    pub configuration: Box<dyn Fn() -> Value + Send + Sync>,
+    /// The shapes of limits and of budgets, as JSON Schemas.
+    pub shapes: fn(Kind) -> Option<Value>,
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Surroundings").finish_non_exhaustive()
+    }
+}
+
+/// What all requests share.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    pub(crate) store: Store,
+    pub(crate) around: Surroundings,
+}
+
+/// Serves until told to stop; requests under way are finished.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    store: Store,
+    around: Surroundings,
+    stopped: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let admin = Arc::new(Admin { store, around });
+    let routes = resources::routes(admin).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, routes)
+        .with_graceful_shutdown(stopped)
+        .await
+}
+
+/// The description of the API, as `OpenAPI` 3.1.
+pub fn description(shapes: fn(Kind) -> Option<Value>) -> Value {
+    openapi::describe(shapes)
+}

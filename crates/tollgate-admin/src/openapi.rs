@@ -1,0 +1,352 @@
+//! The description of the API, as `OpenAPI` 3.1, made of the same table as its routes and of the types that read what is sent.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Map, Value, json};
+use tollgate_store::Kind;
+
+use crate::{
+    Admin,
+    books::{CallsAsked, UsageAsked},
+    keys::{KeyBody, KeyChange, Rotation},
+    plan,
+    resources::{COLLECTIONS, Page},
+    users::NewToken,
+};
+
+/// An operation of a path.
+struct Operation {
+    method: &'static str,
+    path: String,
+    id: String,
+    summary: String,
+    /// The shape of its query string.
+    query: Option<Schema>,
+    /// The shape of its body.
+    body: Option<Value>,
+    /// The status of success, and what it holds.
+    success: (&'static str, &'static str),
+    /// Whether it takes `If-Match`.
+    is_versioned: bool,
+}
+
+pub(crate) async fn serve(State(admin): State<Arc<Admin>>) -> Json<Value> {
+    Json(describe(admin.around.shapes))
+}
+
+pub(crate) fn describe(shapes: fn(Kind) -> Option<Value>) -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+    });
+    let mut generator = settings.into_generator();
+    let mut paths: Map<String, Value> = Map::new();
+    for operation in operations(&mut generator, shapes) {
+        let path = paths
+            .entry(operation.path.clone())
+            .or_insert_with(|| json!({}));
+        path[operation.method] = operation.describe();
+    }
+    let mut schemas = generator.take_definitions(true);
+    schemas.insert("Problem".to_owned(), problem());
+    schemas.insert(
+        "Item".to_owned(),
+        json!({"type": "object", "description": "What was sent, with `id`, `version` and times."}),
+    );
+    schemas.insert("List".to_owned(), json!({
+        "type": "object",
+        "required": ["items"],
+        "properties": {
+            "items": {"type": "array", "items": {"type": "object"}},
+            "next": {"type": ["string", "null"], "description": "Where the next page begins: its `after`."},
+        },
+    }));
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Tollgate, administration",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Organisations, teams, apps, users, keys, limits and budgets; usage, calls, the audit and the configuration.",
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    })
+}
+
+fn operations(
+    generator: &mut SchemaGenerator,
+    shapes: fn(Kind) -> Option<Value>,
+) -> Vec<Operation> {
+    let mut operations = Vec::new();
+    for (kind, plural) in COLLECTIONS {
+        let word = kind.as_str();
+        let body = plan::shape(kind, generator)
+            .map(Schema::to_value)
+            .or_else(|| shapes(kind));
+        let all = format!("/api/v1/{plural}");
+        let one = format!("{all}/{{id}}");
+        operations.extend([
+            operation(
+                "get",
+                &all,
+                &format!("list_{plural}"),
+                &format!("Lists {plural}"),
+            )
+            .asking::<Page>(generator)
+            .giving("200", "List"),
+            operation(
+                "post",
+                &all,
+                &format!("make_{word}"),
+                &format!("Makes a {word}"),
+            )
+            .taking(body.clone())
+            .giving("201", "Item"),
+            operation(
+                "get",
+                &one,
+                &format!("see_{word}"),
+                &format!("Shows a {word}"),
+            ),
+            operation(
+                "put",
+                &one,
+                &format!("replace_{word}"),
+                &format!("Gives a {word} other words"),
+            )
+            .taking(body)
+            .versioned(),
+            operation(
+                "delete",
+                &one,
+                &format!("remove_{word}"),
+                &format!("Removes a {word}"),
+            )
+            .versioned()
+            .giving("204", ""),
+        ]);
+    }
+    let mut shape = |schema: fn(&mut SchemaGenerator) -> Schema| Some(schema(generator).to_value());
+    let (key, change, rotation, token) = (
+        shape(KeyBody::json_schema),
+        shape(KeyChange::json_schema),
+        shape(Rotation::json_schema),
+        shape(NewToken::json_schema),
+    );
+    operations.extend([
+        operation(
+            "get",
+            "/api/v1/users/{id}/tokens",
+            "list_tokens",
+            "Lists a user's tokens",
+        )
+        .asking::<Page>(generator)
+        .giving("200", "List"),
+        operation(
+            "post",
+            "/api/v1/users/{id}/tokens",
+            "make_token",
+            "Makes a token, which is shown once",
+        )
+        .taking(token)
+        .giving("201", "Item"),
+        operation(
+            "delete",
+            "/api/v1/users/{id}/tokens/{token}",
+            "remove_token",
+            "Removes a token",
+        )
+        .giving("204", ""),
+        operation("get", "/api/v1/keys", "list_keys", "Lists keys")
+            .asking::<Page>(generator)
+            .giving("200", "List"),
+        operation(
+            "post",
+            "/api/v1/keys",
+            "make_key",
+            "Makes a key, whose secret is shown once",
+        )
+        .taking(key)
+        .giving("201", "Item"),
+        operation("get", "/api/v1/keys/{id}", "see_key", "Shows a key"),
+        operation(
+            "put",
+            "/api/v1/keys/{id}",
+            "replace_key",
+            "Gives a key other routes and another end",
+        )
+        .taking(change)
+        .versioned(),
+        operation(
+            "delete",
+            "/api/v1/keys/{id}",
+            "remove_key",
+            "Removes a key for good",
+        )
+        .versioned()
+        .giving("204", ""),
+        operation(
+            "post",
+            "/api/v1/keys/{id}/rotate",
+            "rotate_key",
+            "Gives a key another secret, which is shown once",
+        )
+        .taking(rotation),
+        operation(
+            "post",
+            "/api/v1/keys/{id}/block",
+            "block_key",
+            "Blocks a key",
+        ),
+        operation(
+            "post",
+            "/api/v1/keys/{id}/unblock",
+            "unblock_key",
+            "Unblocks a key",
+        ),
+        operation(
+            "get",
+            "/api/v1/usage",
+            "sum_usage",
+            "Sums what was used and what it cost",
+        )
+        .asking::<UsageAsked>(generator)
+        .giving("200", "List"),
+        operation(
+            "get",
+            "/api/v1/calls",
+            "list_calls",
+            "Finds calls, the newest first",
+        )
+        .asking::<CallsAsked>(generator)
+        .giving("200", "List"),
+        operation(
+            "get",
+            "/api/v1/audit",
+            "list_audit",
+            "Lists administrative changes, the newest first",
+        )
+        .asking::<Page>(generator)
+        .giving("200", "List"),
+        operation(
+            "get",
+            "/api/v1/configuration",
+            "see_configuration",
+            "Shows the configuration, without secrets",
+        ),
+        operation("get", "/api/v1/me", "see_me", "Shows who is asking"),
+        operation(
+            "get",
+            "/api/v1/openapi.json",
+            "describe",
+            "Gives this description",
+        ),
+    ]);
+    operations
+}
+
+fn operation(method: &'static str, path: &str, id: &str, summary: &str) -> Operation {
+    Operation {
+        method,
+        path: path.to_owned(),
+        id: id.to_owned(),
+        summary: summary.to_owned(),
+        query: None,
+        body: None,
+        success: ("200", "Item"),
+        is_versioned: false,
+    }
+}
+
+impl Operation {
+    fn asking<T: JsonSchema>(mut self, generator: &mut SchemaGenerator) -> Self {
+        self.query = Some(T::json_schema(generator));
+        self
+    }
+
+    fn taking(mut self, body: Option<Value>) -> Self {
+        self.body = body;
+        self
+    }
+
+    fn giving(mut self, status: &'static str, schema: &'static str) -> Self {
+        self.success = (status, schema);
+        self
+    }
+
+    fn versioned(mut self) -> Self {
+        self.is_versioned = true;
+        self
+    }
+
+    fn describe(&self) -> Value {
+        let mut parameters: Vec<Value> = self
+            .path
+            .split('/')
+            .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+            .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}}))
+            .collect();
+        let query = self
+            .query
+            .as_ref()
+            .and_then(|query| query.get("properties")?.as_object());
+        for (name, schema) in query.into_iter().flatten() {
+            let mut schema = schema.clone();
+            let description = schema
+                .as_object_mut()
+                .and_then(|schema| schema.remove("description"));
+            parameters.push(
+                json!({"name": name, "in": "query", "description": description, "schema": schema}),
+            );
+        }
+        if self.is_versioned {
+            parameters.push(json!({"name": "If-Match", "in": "header", "description": "The ETag that was looked at.", "schema": {"type": "string"}}));
+        }
+        if self.success.0 == "201" {
+            parameters.push(json!({"name": "Idempotency-Key", "in": "header", "description": "Whoever sends the same request again with it gets the same answer.", "schema": {"type": "string"}}));
+        }
+        let mut responses = Map::new();
+        let (status, schema) = self.success;
+        let mut success = json!({"description": "Done."});
+        if !schema.is_empty() {
+            success["content"] = json!({"application/json": {"schema": {"$ref": format!("#/components/schemas/{schema}")}}});
+        }
+        responses.insert(status.to_owned(), success);
+        let problem = json!({
+            "description": "Not done, and why.",
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        });
+        responses.insert("default".to_owned(), problem);
+        let mut told = json!({
+            "operationId": self.id,
+            "summary": self.summary,
+            "parameters": parameters,
+            "responses": responses,
+        });
+        if let Some(body) = &self.body {
+            told["requestBody"] =
+                json!({"required": true, "content": {"application/json": {"schema": body}}});
+        }
+        told
+    }
+}
+
+fn problem() -> Value {
+    json!({
+        "type": "object",
+        "required": ["title", "status", "code", "detail"],
+        "properties": {
+            "type": {"type": "string"},
+            "title": {"type": ["string", "null"]},
+            "status": {"type": "integer"},
+            "code": {"type": "string", "description": "The same for the same reason, for programs."},
+            "detail": {"type": "string", "description": "For people."},
+        },
+    })
+}

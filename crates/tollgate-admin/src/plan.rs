@@ -1,0 +1,365 @@
+//! What a request's body has to be for an object of a kind, and to whom the object belongs then.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tollgate_store::{Kind, Object, Tenant};
+use uuid::Uuid;
+
+use crate::{
+    Admin,
+    actor::{Actor, Deed, Role, TeamRole, Thing},
+    problem::Problem,
+};
+
+/// Characters of a name at most.
+const NAME_MAX: usize = 100;
+
+/// An organisation: those who share nothing with others.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OrganisationBody {
+    /// Its own, for ever.
+    #[schemars(length(min = 1, max = 100))]
+    pub(crate) name: String,
+    /// For people.
+    #[serde(default)]
+    pub(crate) description: String,
+}
+
+/// A team of an organisation: what keys, limits, budgets and sums are told apart by.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TeamBody {
+    /// Its own in the whole gateway, for ever.
+    #[schemars(length(min = 1, max = 100))]
+    pub(crate) name: String,
+    /// The organisation that it belongs to; one's own if left out.
+    #[serde(default)]
+    pub(crate) organisation: String,
+    /// For people.
+    #[serde(default)]
+    pub(crate) description: String,
+}
+
+/// An app of a team: what calls the gateway.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AppBody {
+    /// Its own in its team, for ever.
+    #[schemars(length(min = 1, max = 100))]
+    pub(crate) name: String,
+    /// The team that it belongs to.
+    pub(crate) team: String,
+    /// For people.
+    #[serde(default)]
+    pub(crate) description: String,
+}
+
+/// A person.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UserBody {
+    /// Its own in the whole gateway, for ever; the audit names it.
+    #[schemars(length(min = 1, max = 100))]
+    pub(crate) name: String,
+    /// The organisation; one's own if left out, none for owners.
+    #[serde(default)]
+    pub(crate) organisation: String,
+    /// What this person is there.
+    pub(crate) role: Role,
+    /// What this person is in teams, by their names.
+    #[serde(default)]
+    pub(crate) teams: BTreeMap<String, TeamRole>,
+}
+
+/// An object that could be made.
+pub(crate) struct Planned {
+    pub(crate) id: String,
+    pub(crate) organisation: String,
+    pub(crate) team: String,
+    pub(crate) name: String,
+    pub(crate) body: Value,
+}
+
+impl Planned {
+    /// As it is handed to the store.
+    pub(crate) fn object(self, kind: Kind) -> Object {
+        Object {
+            id: self.id,
+            kind,
+            organisation: self.organisation,
+            team: self.team,
+            name: self.name,
+            body: self.body,
+            version: 1,
+            created_ms: 0,
+            changed_ms: 0,
+        }
+    }
+}
+
+/// Reads a body, and finds out to whom the object would belong. What the actor may do is checked, too.
+pub(crate) async fn plan(
+    admin: &Admin,
+    actor: &Actor,
+    kind: Kind,
+    body: Value,
+) -> Result<Planned, Problem> {
+    let planned = match kind {
+        Kind::Organisation => organisation(body)?,
+        Kind::Team => team(admin, actor, body).await?,
+        Kind::App => app(admin, actor, body).await?,
+        Kind::User => user(admin, actor, body).await?,
+        Kind::Limit | Kind::Budget => allowance(admin, actor, kind, body).await?,
+        // Made under their users.
+        Kind::Token => return Err(Problem::NotFound),
+    };
+    let (organisation, team) = (&planned.organisation, &planned.team);
+    actor.ensure(Deed::Change, Thing::Object(kind), organisation, team)?;
+    Ok(planned)
+}
+
+fn organisation(body: Value) -> Result<Planned, Problem> {
+    let body: OrganisationBody = read(body)?;
+    check_name(&body.name)?;
+    Ok(Planned {
+        id: body.name.clone(),
+        organisation: body.name.clone(),
+        team: String::new(),
+        name: body.name.clone(),
+        body: value(&body),
+    })
+}
+
+async fn team(admin: &Admin, actor: &Actor, body: Value) -> Result<Planned, Problem> {
+    let mut body: TeamBody = read(body)?;
+    check_name(&body.name)?;
+    own_if_empty(&mut body.organisation, actor)?;
+    ensure_organisation(admin, actor, &body.organisation).await?;
+    Ok(Planned {
+        id: body.name.clone(),
+        organisation: body.organisation.clone(),
+        team: body.name.clone(),
+        name: body.name.clone(),
+        body: value(&body),
+    })
+}
+
+async fn app(admin: &Admin, actor: &Actor, body: Value) -> Result<Planned, Problem> {
+    let body: AppBody = read(body)?;
+    check_name(&body.name)?;
+    let team = find_team(admin, actor, &body.team).await?;
+    Ok(Planned {
+        id: new_id(),
+        organisation: team.organisation,
+        team: body.team.clone(),
+        // Neither name has it.
+        name: format!("{}/{}", body.team, body.name),
+        body: value(&body),
+    })
+}
+
+async fn user(admin: &Admin, actor: &Actor, body: Value) -> Result<Planned, Problem> {
+    let mut body: UserBody = read(body)?;
+    check_name(&body.name)?;
+    if body.role == Role::Owner {
+        if !body.organisation.is_empty() || !body.teams.is_empty() {
+            return Err(Problem::Invalid(
+                "owners belong to no organisation and to no team: they see all of them".to_owned(),
+            ));
+        }
+        if actor.role != Role::Owner {
+            return Err(Problem::Forbidden("only owners make owners".to_owned()));
+        }
+    } else {
+        own_if_empty(&mut body.organisation, actor)?;
+        ensure_organisation(admin, actor, &body.organisation).await?;
+    }
+    for team in body.teams.keys() {
+        let found = find_team(admin, actor, team).await?;
+        if found.organisation != body.organisation {
+            return Err(no_team(team));
+        }
+    }
+    Ok(Planned {
+        id: new_id(),
+        organisation: body.organisation.clone(),
+        team: String::new(),
+        name: body.name.clone(),
+        body: value(&body),
+    })
+}
+
+/// A limit or a budget belongs to the team, or to the key's team, that it is for. One for all calls is the owners'.
+async fn allowance(
+    admin: &Admin,
+    actor: &Actor,
+    kind: Kind,
+    body: Value,
+) -> Result<Planned, Problem> {
+    let Some(name) = body["name"].as_str().map(str::to_owned) else {
+        return Err(Problem::Invalid("`name` is missing".to_owned()));
+    };
+    check_name(&name)?;
+    if (admin.around.is_in_file)(kind.as_str(), &name) {
+        return Err(Problem::Conflict(format!(
+            "a limit or budget named `{name}` stands in the configuration file"
+        )));
+    }
+    let other = if kind == Kind::Limit {
+        Kind::Budget
+    } else {
+        Kind::Limit
+    };
+    if admin.store.object_named(other, &name).await?.is_some() {
+        return Err(Problem::Conflict(format!(
+            "there is a {} named `{name}` already",
+            other.as_str()
+        )));
+    }
+    (admin.around.check)(kind, &body).map_err(Problem::Invalid)?;
+    let said = |part: &str| {
+        body["of"][part]
+            .as_str()
+            .filter(|name| *name != "each")
+            .map(str::to_owned)
+    };
+    let (organisation, team) = match (said("team"), said("key")) {
+        (Some(team), _) => (find_team(admin, actor, &team).await?.organisation, team),
+        (None, Some(key)) => {
+            let key = admin
+                .store
+                .key(&Tenant::All, tollgate_store::Named::Name(&key))
+                .await?;
+            let key = key.ok_or_else(|| {
+                Problem::Invalid("`of.key`: there is no such key in the store".to_owned())
+            })?;
+            (key.organisation, key.team.unwrap_or_default())
+        }
+        (None, None) if actor.role == Role::Owner => (String::new(), String::new()),
+        (None, None) => {
+            return Err(Problem::Forbidden(
+                "a limit or budget for everybody's calls is the owners' to make: name a team of yours in `of.team`".to_owned(),
+            ));
+        }
+    };
+    Ok(Planned {
+        id: name.clone(),
+        organisation,
+        team,
+        name,
+        body,
+    })
+}
+
+/// Whether something still needs an object that is to go.
+pub(crate) async fn ensure_unneeded(admin: &Admin, object: &Object) -> Result<(), Problem> {
+    let tenant = match object.kind {
+        Kind::Organisation => Tenant::Organisation(object.organisation.clone()),
+        Kind::Team => Tenant::Team {
+            organisation: object.organisation.clone(),
+            team: object.team.clone(),
+        },
+        _ => return Ok(()),
+    };
+    let below: &[Kind] = match object.kind {
+        Kind::Organisation => &[Kind::Team, Kind::User],
+        _ => &[Kind::App, Kind::Limit, Kind::Budget],
+    };
+    for kind in below {
+        if let Some(first) = admin.store.objects(&tenant, *kind, None, 1).await?.first() {
+            let what = kind.as_str();
+            return Err(Problem::Conflict(format!(
+                "it still has the {what} `{}`: remove that first",
+                first.name
+            )));
+        }
+    }
+    if let Some(key) = admin.store.keys_of(&tenant, None, 1).await?.first() {
+        return Err(Problem::Conflict(format!(
+            "it still has the key `{}`: remove that first",
+            key.name
+        )));
+    }
+    Ok(())
+}
+
+/// The shape of a body.
+pub(crate) fn shape(kind: Kind, generator: &mut SchemaGenerator) -> Option<Schema> {
+    Some(match kind {
+        Kind::Organisation => OrganisationBody::json_schema(generator),
+        Kind::Team => TeamBody::json_schema(generator),
+        Kind::App => AppBody::json_schema(generator),
+        Kind::User => UserBody::json_schema(generator),
+        Kind::Token | Kind::Limit | Kind::Budget => return None,
+    })
+}
+
+/// A team by its name, for those who name it.
+pub(crate) async fn find_team(admin: &Admin, actor: &Actor, name: &str) -> Result<Object, Problem> {
+    let team = admin.store.object_named(Kind::Team, name).await?;
+    // One that may not be seen is not there.
+    let team = team.filter(|team| {
+        actor.may(
+            Deed::See,
+            Thing::Object(Kind::Team),
+            &team.organisation,
+            &team.team,
+        )
+    });
+    team.ok_or_else(|| no_team(name))
+}
+
+fn no_team(name: &str) -> Problem {
+    Problem::Invalid(format!("there is no team named `{name}`"))
+}
+
+async fn ensure_organisation(admin: &Admin, actor: &Actor, name: &str) -> Result<(), Problem> {
+    let found = admin.store.object_named(Kind::Organisation, name).await?;
+    if found.is_none() || !actor.may(Deed::See, Thing::Object(Kind::Organisation), name, "") {
+        return Err(Problem::Invalid(format!(
+            "there is no organisation named `{name}`"
+        )));
+    }
+    Ok(())
+}
+
+fn own_if_empty(organisation: &mut String, actor: &Actor) -> Result<(), Problem> {
+    if organisation.is_empty() {
+        organisation.clone_from(&actor.organisation);
+    }
+    if organisation.is_empty() {
+        return Err(Problem::Invalid("`organisation` is missing".to_owned()));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
+    let is_long = name.chars().count() > NAME_MAX;
+    if name.trim().is_empty()
+        || is_long
+        || name.chars().any(|c| c.is_control() || c == '/')
+        || name == "each"
+    {
+        return Err(Problem::Invalid(format!(
+            "a name has 1 to {NAME_MAX} characters, no `/` and nothing that cannot be seen, and is not `each`"
+        )));
+    }
+    Ok(())
+}
+
+pub(crate) fn read<T: DeserializeOwned>(body: Value) -> Result<T, Problem> {
+    serde_json::from_value(body).map_err(|error| Problem::Invalid(error.to_string()))
+}
+
+pub(crate) fn value<T: Serialize>(body: &T) -> Value {
+    // What was read from JSON is written as JSON.
+    serde_json::to_value(body).unwrap_or_default()
+}
+
+pub(crate) fn new_id() -> String {
+    Uuid::now_v7().simple().to_string()
+}

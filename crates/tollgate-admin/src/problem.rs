@@ -1,0 +1,123 @@
+//! Every "no" of the administrative API: `application/problem+json` (RFC 9457).
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+use tollgate_store::StoreError;
+
+/// Why something is not done.
+#[derive(Debug)]
+pub(crate) enum Problem {
+    /// No token was sent, or it is none.
+    Unauthenticated,
+    /// The token's user may not do this.
+    Forbidden(String),
+    /// There is no such thing, or none that the user may see.
+    NotFound,
+    /// The method is not for this path.
+    WrongMethod,
+    /// The request is not what is wanted.
+    Invalid(String),
+    /// Another has the name, or needs the thing.
+    Conflict(String),
+    /// It has changed since it was looked at.
+    Stale,
+    /// The key was sent with another request before.
+    KeyReused,
+    /// The database failed.
+    Store(StoreError),
+    /// The system gave no random numbers.
+    Random(std::io::Error),
+}
+
+impl Problem {
+    fn told(&self) -> (StatusCode, &'static str, String) {
+        match self {
+            Self::Unauthenticated => (
+                StatusCode::UNAUTHORIZED,
+                "unauthenticated",
+                "send `Authorization: Bearer TOKEN`; `tollgate user create` makes the first one"
+                    .to_owned(),
+            ),
+            Self::Forbidden(why) => (StatusCode::FORBIDDEN, "forbidden", why.clone()),
+            Self::NotFound => (
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "there is no such thing here".to_owned(),
+            ),
+            Self::WrongMethod => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "this path does not take this method; /api/v1/openapi.json says what it takes"
+                    .to_owned(),
+            ),
+            Self::Invalid(why) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", why.clone()),
+            Self::Conflict(why) => (StatusCode::CONFLICT, "conflict", why.clone()),
+            Self::Stale => (
+                StatusCode::PRECONDITION_FAILED,
+                "stale",
+                "it has changed since: get it again, and send its new ETag in `If-Match`"
+                    .to_owned(),
+            ),
+            Self::KeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "this `Idempotency-Key` came with another request before".to_owned(),
+            ),
+            Self::Store(StoreError::Taken { kind, name }) => (
+                StatusCode::CONFLICT,
+                "conflict",
+                format!("there is a {kind} named `{name}` already"),
+            ),
+            Self::Store(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "store_failed",
+                "the database did not do what it was asked; try again".to_owned(),
+            ),
+            Self::Random(_) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "no_random_numbers",
+                "no secret could be made".to_owned(),
+            ),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, code, detail) = self.told();
+        match &self {
+            Self::Store(error) if status.is_server_error() => {
+                tracing::error!(%error, source = ?std::error::Error::source(error), "the administrative API failed");
+            }
+            Self::Random(error) => tracing::error!(%error, "the administrative API failed"),
+            _ => {}
+        }
+        let body = json!({
+            "type": "about:blank",
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "code": code,
+            "detail": detail,
+        });
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

@@ -1,0 +1,434 @@
+//! What there is to be administered, as a table; its routes; and what all kinds of objects have in common: listed, made, seen, replaced,
+//! removed.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use tollgate_store::{Answered, Changed, Kind, Object, Tenant};
+
+use crate::{
+    Admin,
+    actor::{Actor, Deed, Thing},
+    books, keys, openapi, plan,
+    problem::Problem,
+    users,
+};
+
+/// Bytes of a request's body at most.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// Items of a page, where the request does not say; and at most.
+const PAGE: i64 = 50;
+const PAGE_MAX: i64 = 500;
+
+/// Kinds of objects that have a collection of their own.
+pub(crate) const COLLECTIONS: [(Kind, &str); 6] = [
+    (Kind::Organisation, "organisations"),
+    (Kind::Team, "teams"),
+    (Kind::App, "apps"),
+    (Kind::User, "users"),
+    (Kind::Limit, "limits"),
+    (Kind::Budget, "budgets"),
+];
+
+/// What a list is asked for with.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Page {
+    /// Items at most, up to 500. Default: 50.
+    pub(crate) limit: Option<i64>,
+    /// Where the page before ended: its `next`.
+    pub(crate) after: Option<String>,
+}
+
+impl Page {
+    pub(crate) fn most(&self) -> i64 {
+        self.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX)
+    }
+}
+
+/// A query string, read strictly: a mistyped condition must not be passed over.
+#[derive(Debug)]
+pub(crate) struct Asked<T>(pub(crate) T);
+
+impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        let query = query.map_err(|error| Problem::Invalid(error.body_text()))?;
+        Ok(Self(query.0))
+    }
+}
+
+/// The version that was looked at, of `If-Match`.
+#[derive(Debug)]
+pub(crate) struct IfMatch(pub(crate) Option<i64>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(sent) = parts.headers.get(header::IF_MATCH) else {
+            return Ok(Self(None));
+        };
+        let sent = sent.to_str().unwrap_or_default().trim();
+        if sent == "*" {
+            return Ok(Self(None));
+        }
+        // What is no version of ours fits none.
+        let version = sent.trim_matches('"').parse().unwrap_or(-1);
+        Ok(Self(Some(version)))
+    }
+}
+
+/// All routes.
+pub(crate) fn routes(admin: Arc<Admin>) -> Router {
+    let mut api = Router::new();
+    for (kind, plural) in COLLECTIONS {
+        api = api
+            .route(
+                &format!("/{plural}"),
+                get(move |state, actor, page| list(state, actor, kind, page)).post(
+                    move |state, actor, headers, body| make(state, actor, kind, headers, body),
+                ),
+            )
+            .route(
+                &format!("/{plural}/{{id}}"),
+                get(move |state, actor, id, headers| see(state, actor, kind, id, headers))
+                    .put(move |state, actor, id, version, body| {
+                        replace(state, actor, kind, id, version, body)
+                    })
+                    .delete(move |state, actor, id, version| {
+                        remove(state, actor, kind, id, version)
+                    }),
+            );
+    }
+    let api = api
+        .route(
+            "/users/{id}/tokens",
+            get(users::tokens).post(users::make_token),
+        )
+        .route(
+            "/users/{id}/tokens/{token}",
+            axum::routing::delete(users::remove_token),
+        )
+        .route("/keys", get(keys::list).post(keys::make))
+        .route(
+            "/keys/{id}",
+            get(keys::see).put(keys::replace).delete(keys::remove),
+        )
+        .route("/keys/{id}/rotate", post(keys::rotate))
+        .route("/keys/{id}/block", post(keys::block))
+        .route("/keys/{id}/unblock", post(keys::unblock))
+        .route("/usage", get(books::usage))
+        .route("/calls", get(books::calls))
+        .route("/audit", get(books::audit))
+        .route("/configuration", get(books::configuration))
+        .route("/me", get(users::me))
+        .route("/openapi.json", get(openapi::serve))
+        .fallback(async || Problem::NotFound)
+        .method_not_allowed_fallback(async || Problem::WrongMethod)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(admin);
+    Router::new()
+        .nest("/api/v1", api)
+        .fallback(async || Problem::NotFound)
+}
+
+type Shared = State<Arc<Admin>>;
+
+async fn list(
+    State(admin): Shared,
+    actor: Actor,
+    kind: Kind,
+    Asked(page): Asked<Page>,
+) -> Result<Response, Problem> {
+    let mut objects = Vec::new();
+    for tenant in actor.tenants() {
+        let some = admin
+            .store
+            .objects(&tenant, kind, page.after.as_deref(), page.most() + 1);
+        objects.extend(some.await?);
+    }
+    objects.retain(|object| {
+        actor.may(
+            Deed::See,
+            Thing::Object(kind),
+            &object.organisation,
+            &object.team,
+        )
+    });
+    objects.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(paged(
+        objects,
+        page.most(),
+        |object| object.id.clone(),
+        shown,
+    ))
+}
+
+async fn make(
+    State(admin): Shared,
+    actor: Actor,
+    kind: Kind,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    once(&admin, &actor, kind.as_str(), &headers, &body, async || {
+        let planned = plan::plan(&admin, &actor, kind, json_of(&body)?).await?;
+        let object = planned.object(kind);
+        let object = admin
+            .store
+            .add_object(object, &actor.change(&admin))
+            .await?;
+        Ok(Made {
+            told: shown(&object),
+            kept: shown(&object),
+        })
+    })
+    .await
+}
+
+async fn see(
+    State(admin): Shared,
+    actor: Actor,
+    kind: Kind,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let object = find(&admin, &actor, kind, &id, Deed::See).await?;
+    Ok(seen(object.version, &headers, shown(&object)))
+}
+
+async fn replace(
+    State(admin): Shared,
+    actor: Actor,
+    kind: Kind,
+    Path(id): Path<String>,
+    IfMatch(version): IfMatch,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let before = find(&admin, &actor, kind, &id, Deed::Change).await?;
+    let planned = plan::plan(&admin, &actor, kind, json_of(&body)?).await?;
+    let stays = planned.name == before.name
+        && planned.organisation == before.organisation
+        && planned.team == before.team;
+    if !stays {
+        return Err(Problem::Conflict(
+            "its name and whose it is stay for ever: make another instead".to_owned(),
+        ));
+    }
+    let (tenant, change) = (tenant_of(&before), actor.change(&admin));
+    let changed = admin
+        .store
+        .replace_object(&tenant, kind, &id, version, planned.body, &change);
+    let object = done(changed.await?)?;
+    Ok(with_version(
+        object.version,
+        Json(shown(&object)).into_response(),
+    ))
+}
+
+async fn remove(
+    State(admin): Shared,
+    actor: Actor,
+    kind: Kind,
+    Path(id): Path<String>,
+    IfMatch(version): IfMatch,
+) -> Result<Response, Problem> {
+    let before = find(&admin, &actor, kind, &id, Deed::Change).await?;
+    plan::ensure_unneeded(&admin, &before).await?;
+    let (tenant, change) = (tenant_of(&before), actor.change(&admin));
+    let removed = admin
+        .store
+        .remove_object(&tenant, kind, &id, version, &change);
+    done(removed.await?)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// An object that the actor may see. One that may be seen, and not changed, says so; others are not there.
+pub(crate) async fn find(
+    admin: &Admin,
+    actor: &Actor,
+    kind: Kind,
+    id: &str,
+    deed: Deed,
+) -> Result<Object, Problem> {
+    let mut found = None;
+    for tenant in actor.tenants() {
+        found = found.or(admin.store.object(&tenant, kind, id).await?);
+    }
+    let object = found.ok_or(Problem::NotFound)?;
+    let thing = Thing::Object(kind);
+    if !actor.may(Deed::See, thing, &object.organisation, &object.team) {
+        return Err(Problem::NotFound);
+    }
+    actor.ensure(deed, thing, &object.organisation, &object.team)?;
+    Ok(object)
+}
+
+fn tenant_of(object: &Object) -> Tenant {
+    match (object.organisation.as_str(), object.team.as_str()) {
+        ("", _) => Tenant::All,
+        (organisation, "") => Tenant::Organisation(organisation.to_owned()),
+        (organisation, team) => Tenant::Team {
+            organisation: organisation.to_owned(),
+            team: team.to_owned(),
+        },
+    }
+}
+
+pub(crate) fn done<T>(changed: Changed<T>) -> Result<T, Problem> {
+    match changed {
+        Changed::Done(thing) => Ok(thing),
+        Changed::Missing => Err(Problem::NotFound),
+        Changed::Stale => Err(Problem::Stale),
+    }
+}
+
+/// What was made, as it is told now, and as it is told when the request is sent again: secrets are told once.
+pub(crate) struct Made {
+    pub(crate) told: Value,
+    pub(crate) kept: Value,
+}
+
+/// Makes something once for each `Idempotency-Key`: whoever sends the same request again gets the same answer.
+pub(crate) async fn once(
+    admin: &Admin,
+    actor: &Actor,
+    what: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+    make: impl AsyncFnOnce() -> Result<Made, Problem>,
+) -> Result<Response, Problem> {
+    let key = headers
+        .get("idempotency-key")
+        .and_then(|key| key.to_str().ok());
+    let now = (admin.around.now)();
+    let mut hash = Sha256::new();
+    hash.update(what);
+    hash.update([0]);
+    hash.update(body);
+    let hash: String = hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    if let Some(key) = key
+        && let Some(before) = admin.store.answered(&actor.id, key, now).await?
+    {
+        if before.request_hash != hash {
+            return Err(Problem::KeyReused);
+        }
+        let told: Value = serde_json::from_str(&before.answer).unwrap_or_default();
+        let mut response = (StatusCode::CREATED, Json(told)).into_response();
+        response
+            .headers_mut()
+            .insert("idempotent-replayed", HeaderValue::from_static("true"));
+        return Ok(response);
+    }
+    let made = make().await?;
+    if let Some(key) = key {
+        let answered = Answered {
+            request_hash: hash,
+            answer: made.kept.to_string(),
+        };
+        admin
+            .store
+            .keep_answer(&actor.id, key, &answered, now)
+            .await?;
+    }
+    let version = made.told["version"].as_i64().unwrap_or(1);
+    Ok(with_version(
+        version,
+        (StatusCode::CREATED, Json(made.told)).into_response(),
+    ))
+}
+
+/// A page of what was found, with where the next one begins.
+pub(crate) fn paged<T>(
+    mut items: Vec<T>,
+    most: i64,
+    place: impl Fn(&T) -> String,
+    show: impl Fn(&T) -> Value,
+) -> Response {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let has_more = items.len() > most;
+    items.truncate(most);
+    let next = items.last().filter(|_| has_more).map(place);
+    let items: Vec<Value> = items.iter().map(show).collect();
+    Json(json!({"items": items, "next": next})).into_response()
+}
+
+pub(crate) fn seen(version: i64, headers: &HeaderMap, told: Value) -> Response {
+    let known = headers.get(header::IF_NONE_MATCH);
+    if known.is_some_and(|known| *known == tag(version)) {
+        return with_version(version, StatusCode::NOT_MODIFIED.into_response());
+    }
+    with_version(version, Json(told).into_response())
+}
+
+pub(crate) fn with_version(version: i64, mut response: Response) -> Response {
+    response.headers_mut().insert(header::ETAG, tag(version));
+    response
+}
+
+fn tag(version: i64) -> HeaderValue {
+    // Digits and quotes are a header's value.
+    HeaderValue::from_str(&format!("\"{version}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+pub(crate) fn json_of(body: &[u8]) -> Result<Value, Problem> {
+    if body.is_empty() {
+        return Ok(Value::Object(Map::new()));
+    }
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::Invalid(format!("the body is no JSON: {error}")))
+}
+
+/// An object for people and programs.
+pub(crate) fn shown(object: &Object) -> Value {
+    let mut told = Map::new();
+    told.insert("id".to_owned(), json!(object.id));
+    if let Value::Object(body) = &object.body {
+        told.extend(body.clone());
+    }
+    told.insert("version".to_owned(), json!(object.version));
+    told.insert("created_at".to_owned(), json!(moment(object.created_ms)));
+    told.insert("changed_at".to_owned(), json!(moment(object.changed_ms)));
+    Value::Object(told)
+}
+
+/// Milliseconds since 1970-01-01 UTC, as RFC 3339.
+pub(crate) fn moment(milliseconds: i64) -> String {
+    Timestamp::from_millisecond(milliseconds)
+        .map_or_else(|_| String::new(), |time| time.to_string())
+}
+
+/// A time as RFC 3339 or as a date, in milliseconds since 1970-01-01 UTC.
+pub(crate) fn parse_moment(text: &str) -> Result<i64, Problem> {
+    let time = text.parse::<Timestamp>().ok().or_else(|| {
+        let date = text.parse::<jiff::civil::Date>().ok()?;
+        let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        Some(midnight.timestamp())
+    });
+    let time = time.ok_or_else(|| {
+        Problem::Invalid(format!(
+            "`{text}` is no time: write 2026-11-01 or 2026-11-01T08:00:00Z"
+        ))
+    })?;
+    Ok(time.as_millisecond())
+}

@@ -1,0 +1,403 @@
+//! What people administer, beside keys: small documents of a kind, each of a tenant. No question is put without one.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use sqlx::{Any, Row, Transaction, any::AnyRow};
+
+use crate::{
+    Change, Store, StoreError,
+    audit::{self, Deed},
+};
+
+/// Whose things may be seen and changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tenant {
+    /// Everybody's: the operator's own view.
+    All,
+    /// Those of an organisation.
+    Organisation(String),
+    /// Those of a team of an organisation.
+    Team {
+        /// The organisation.
+        organisation: String,
+        /// The team.
+        team: String,
+    },
+}
+
+/// A kind of object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Those who share nothing.
+    Organisation,
+    /// Of an organisation.
+    Team,
+    /// Of a team: what calls the gateway.
+    App,
+    /// A person.
+    User,
+    /// What a person signs in with.
+    Token,
+    /// How much may be used.
+    Limit,
+    /// How much money may be spent.
+    Budget,
+}
+
+/// An object as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object {
+    /// Its own, for ever.
+    pub id: String,
+    /// What it is.
+    pub kind: Kind,
+    /// The organisation that it belongs to.
+    pub organisation: String,
+    /// The team that it belongs to; empty where it belongs to none.
+    pub team: String,
+    /// What no other of its kind has now.
+    pub name: String,
+    /// What it says.
+    pub body: Value,
+    /// Another with every change, from 1.
+    pub version: i64,
+    /// When it was made, in milliseconds since 1970-01-01 UTC.
+    pub created_ms: i64,
+    /// When it was changed last.
+    pub changed_ms: i64,
+}
+
+/// What became of a change.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Changed<T> {
+    /// It was made; this is how it is now, or was before it was removed.
+    Done(T),
+    /// There is no such thing for this tenant.
+    Missing,
+    /// It has changed since it was looked at.
+    Stale,
+}
+
+impl Tenant {
+    /// The organisation and the team, empty where any will do.
+    pub(crate) fn places(&self) -> (&str, &str) {
+        match self {
+            Self::All => ("", ""),
+            Self::Organisation(organisation) => (organisation, ""),
+            Self::Team { organisation, team } => (organisation, team),
+        }
+    }
+
+    /// Whether something of these belongs to it.
+    pub fn has(&self, organisation: &str, team: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Organisation(own) => own == organisation,
+            Self::Team {
+                organisation: own,
+                team: of,
+            } => own == organisation && of == team,
+        }
+    }
+}
+
+impl Kind {
+    /// All.
+    pub const ALL: [Self; 7] = [
+        Self::Organisation,
+        Self::Team,
+        Self::App,
+        Self::User,
+        Self::Token,
+        Self::Limit,
+        Self::Budget,
+    ];
+
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Organisation => "organisation",
+            Self::Team => "team",
+            Self::App => "app",
+            Self::User => "user",
+            Self::Token => "token",
+            Self::Limit => "limit",
+            Self::Budget => "budget",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+const COLUMNS: &str = "id, kind, organisation, team, name, body, version, created_ms, changed_ms";
+
+impl Store {
+    /// Adds an object; its version, and when it was made, are set here.
+    ///
+    /// # Errors
+    /// When there is one of that name, or the database fails.
+    pub async fn add_object(&self, object: Object, change: &Change) -> Result<Object, StoreError> {
+        let now = milliseconds(change.at);
+        let object = Object {
+            version: 1,
+            created_ms: now,
+            changed_ms: now,
+            ..object
+        };
+        let mut transaction = self.pool.begin().await?;
+        let added = sqlx::query(
+            "INSERT INTO objects (id, kind, organisation, team, name, body, version, created_ms, changed_ms) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        )
+        .bind(&object.id)
+        .bind(object.kind.as_str())
+        .bind(&object.organisation)
+        .bind(&object.team)
+        .bind(&object.name)
+        .bind(object.body.to_string())
+        .bind(object.version)
+        .bind(object.created_ms)
+        .bind(object.changed_ms)
+        .execute(&mut *transaction)
+        .await;
+        match added {
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+                return Err(StoreError::Taken {
+                    kind: object.kind.as_str(),
+                    name: object.name,
+                });
+            }
+            added => added?,
+        };
+        self.note(
+            &mut transaction,
+            change,
+            "create",
+            &object,
+            None,
+            Some(&object),
+        )
+        .await?;
+        transaction.commit().await?;
+        Ok(object)
+    }
+
+    /// An object by its id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn object(
+        &self,
+        tenant: &Tenant,
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<Object>, StoreError> {
+        let (organisation, team) = tenant.places();
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM objects WHERE id = $1 AND kind = $2 AND ($3 = '' OR organisation = $3) AND ($4 = '' OR team = $4) \
+             AND removed_ms IS NULL"
+        )))
+        .bind(id)
+        .bind(kind.as_str())
+        .bind(organisation)
+        .bind(team)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.as_ref().map(read).transpose()?)
+    }
+
+    /// An object by its name, whoever's it is: names of a kind are one person's at a time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn object_named(&self, kind: Kind, name: &str) -> Result<Option<Object>, StoreError> {
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM objects WHERE kind = $1 AND name = $2 AND removed_ms IS NULL"
+        )))
+        .bind(kind.as_str())
+        .bind(name)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.as_ref().map(read).transpose()?)
+    }
+
+    /// A tenant's objects by id, those after one, at most so many.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn objects(
+        &self,
+        tenant: &Tenant,
+        kind: Kind,
+        after: Option<&str>,
+        most: i64,
+    ) -> Result<Vec<Object>, StoreError> {
+        let (organisation, team) = tenant.places();
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM objects WHERE kind = $1 AND ($2 = '' OR organisation = $2) AND ($3 = '' OR team = $3) \
+             AND id > $4 AND removed_ms IS NULL ORDER BY id LIMIT $5"
+        )))
+        .bind(kind.as_str())
+        .bind(organisation)
+        .bind(team)
+        .bind(after.unwrap_or_default())
+        .bind(most)
+        .fetch_all(&self.pool)
+        .await?;
+        let objects: Result<_, sqlx::Error> = rows.iter().map(read).collect();
+        Ok(objects?)
+    }
+
+    /// Gives an object other words. `version` is the one that was looked at, where that matters.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn replace_object(
+        &self,
+        tenant: &Tenant,
+        kind: Kind,
+        id: &str,
+        version: Option<i64>,
+        body: Value,
+        change: &Change,
+    ) -> Result<Changed<Object>, StoreError> {
+        let Some(before) = self.object(tenant, kind, id).await? else {
+            return Ok(Changed::Missing);
+        };
+        if version.is_some_and(|version| version != before.version) {
+            return Ok(Changed::Stale);
+        }
+        let after = Object {
+            body,
+            version: before.version + 1,
+            changed_ms: milliseconds(change.at),
+            ..before.clone()
+        };
+        let mut transaction = self.pool.begin().await?;
+        let done = sqlx::query(
+            "UPDATE objects SET body = $1, version = $2, changed_ms = $3 WHERE id = $4 AND version = $5 AND removed_ms IS NULL",
+        )
+        .bind(after.body.to_string())
+        .bind(after.version)
+        .bind(after.changed_ms)
+        .bind(id)
+        .bind(before.version)
+        .execute(&mut *transaction)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Ok(Changed::Stale);
+        }
+        self.note(
+            &mut transaction,
+            change,
+            "replace",
+            &before,
+            Some(&before),
+            Some(&after),
+        )
+        .await?;
+        transaction.commit().await?;
+        Ok(Changed::Done(after))
+    }
+
+    /// Removes an object; gives it as it was.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn remove_object(
+        &self,
+        tenant: &Tenant,
+        kind: Kind,
+        id: &str,
+        version: Option<i64>,
+        change: &Change,
+    ) -> Result<Changed<Object>, StoreError> {
+        let Some(before) = self.object(tenant, kind, id).await? else {
+            return Ok(Changed::Missing);
+        };
+        if version.is_some_and(|version| version != before.version) {
+            return Ok(Changed::Stale);
+        }
+        let mut transaction = self.pool.begin().await?;
+        let done = sqlx::query("UPDATE objects SET removed_ms = $1 WHERE id = $2 AND version = $3 AND removed_ms IS NULL")
+            .bind(milliseconds(change.at))
+            .bind(id)
+            .bind(before.version)
+            .execute(&mut *transaction)
+            .await?;
+        if done.rows_affected() == 0 {
+            return Ok(Changed::Stale);
+        }
+        self.note(
+            &mut transaction,
+            change,
+            "remove",
+            &before,
+            Some(&before),
+            None,
+        )
+        .await?;
+        transaction.commit().await?;
+        Ok(Changed::Done(before))
+    }
+
+    /// A number that changes with every change of an object.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn change_of_objects(&self) -> Result<i64, StoreError> {
+        let number = sqlx::query_scalar("SELECT number FROM changes WHERE what = 'objects'")
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(number)
+    }
+
+    async fn note(
+        &self,
+        transaction: &mut Transaction<'_, Any>,
+        change: &Change,
+        action: &str,
+        object: &Object,
+        before: Option<&Object>,
+        after: Option<&Object>,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query("UPDATE changes SET number = number + 1 WHERE what = 'objects'")
+            .execute(&mut **transaction)
+            .await?;
+        let deed = Deed {
+            action,
+            kind: object.kind.as_str(),
+            object: &object.id,
+            organisation: &object.organisation,
+            team: &object.team,
+            before: before.map(|object| object.body.clone()),
+            after: after.map(|object| object.body.clone()),
+        };
+        audit::append(transaction, change, deed).await
+    }
+}
+
+fn read(row: &AnyRow) -> Result<Object, sqlx::Error> {
+    let kind: String = row.try_get("kind")?;
+    let kind = Kind::parse(&kind).ok_or_else(|| sqlx::Error::Decode("an unknown kind".into()))?;
+    let body: String = row.try_get("body")?;
+    let body = serde_json::from_str(&body).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    Ok(Object {
+        id: row.try_get("id")?,
+        kind,
+        organisation: row.try_get("organisation")?,
+        team: row.try_get("team")?,
+        name: row.try_get("name")?,
+        body,
+        version: row.try_get("version")?,
+        created_ms: row.try_get("created_ms")?,
+        changed_ms: row.try_get("changed_ms")?,
+    })
+}
+
+pub(crate) fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,190 @@
+//! The thread of the administrative API, and what that API is told of the program around it.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::watch, time::sleep};
+use tollgate_admin::Surroundings;
+use tollgate_domain::{Choice, Snapshot};
+use tollgate_proxy::Gateway;
+use tollgate_store::{Kind, Store};
+use tollgate_telemetry::events::{AdminListening, AdminWaiting};
+
+use super::{composer::Composer, current_thread, since_1970};
+use crate::{
+    cli,
+    config::{self, StoreSettings},
+};
+
+/// The pause before a database is opened again that could not be.
+const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// How long requests under way may take when the gateway goes down.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The administrative API, served by a thread of its own.
+pub(super) struct Administration {
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<()>,
+}
+
+impl Administration {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When the address cannot be listened at.
+    pub(super) fn start(
+        listen: SocketAddr,
+        store: StoreSettings,
+        gateway: Arc<Gateway>,
+        composer: Arc<Composer>,
+    ) -> Result<Self> {
+        let runtime = current_thread()?;
+        let listener = runtime
+            .block_on(TcpListener::bind(listen))
+            .with_context(|| format!("cannot listen at {listen} for the administrative API"))?;
+        let address = listener.local_addr()?;
+        let (stop, mut stopped) = watch::channel(false);
+        let thread = thread::Builder::new()
+            .name("admin".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    let Some(opened) = open(&store, stopped.clone()).await else {
+                        return;
+                    };
+                    AdminListening { address }.emit();
+                    let around = surroundings(gateway, composer);
+                    let ended = stopped.clone();
+                    let serving =
+                        tollgate_admin::serve(listener, opened.clone(), around, told(ended));
+                    let patience = async {
+                        let _told = stopped.wait_for(|stopped| *stopped).await;
+                        sleep(CLOSING_TIMEOUT).await;
+                    };
+                    tokio::select! {
+                        served = serving => if let Err(error) = served {
+                            tracing::error!(%error, "the administrative API ended");
+                        },
+                        () = patience => {}
+                    }
+                    opened.close().await;
+                });
+            })?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Ends it, requests under way done.
+    pub(super) fn close(self) {
+        let _told = self.stop.send(true);
+        let _ended = self.thread.join();
+    }
+}
+
+async fn told(mut stopped: watch::Receiver<bool>) {
+    let _told = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// The database, once it is there; `None` when told to stop before.
+async fn open(settings: &StoreSettings, stopped: watch::Receiver<bool>) -> Option<Store> {
+    loop {
+        let error = match Store::open(settings.url.expose()).await {
+            Ok(store) => return Some(store),
+            Err(error) => error,
+        };
+        AdminWaiting {
+            problem: &error.to_string(),
+        }
+        .emit();
+        tokio::select! {
+            () = told(stopped.clone()) => return None,
+            () = sleep(OPEN_AGAIN_AFTER) => {}
+        }
+    }
+}
+
+fn surroundings(gateway: Arc<Gateway>, composer: Arc<Composer>) -> Surroundings {
+    let (checking, routing, showing) = (Arc::clone(&gateway), Arc::clone(&gateway), gateway);
+    Surroundings {
+        now: since_1970,
+        new_secret: cli::new_secret,
+        check: Box::new(move |kind, body| {
+            let picture = checking.picture();
+            let read = config::read_allowance(kind, body, &picture.snapshot);
+            read.map(|_| ()).map_err(|problems| problems.in_short())
+        }),
+        routes: Box::new(move || {
+            let picture = routing.picture();
+            let names = picture.snapshot.routes_by_name.keys();
+            names.map(|name| name.as_str().to_owned()).collect()
+        }),
+        is_in_file: Box::new(move |kind, name| composer.is_in_file(kind, name)),
+        configuration: Box::new(move || shown(&showing.picture().snapshot)),
+        shapes: config::allowance_shape,
+    }
+}
+
+/// A snapshot for people: what is there, and nothing that opens anything.
+fn shown(snapshot: &Snapshot) -> Value {
+    let mut providers: Vec<Value> = snapshot
+        .providers
+        .values()
+        .map(|provider| {
+            let tasks: Vec<&str> = provider
+                .endpoints
+                .iter()
+                .map(|endpoint| endpoint.task.as_str())
+                .collect();
+            json!({
+                "name": provider.name.as_str(),
+                "type": &*provider.kind,
+                "tasks": tasks,
+                "keys": provider.keys.len(),
+            })
+        })
+        .collect();
+    providers.sort_by(|one, other| one["name"].as_str().cmp(&other["name"].as_str()));
+    let routes = snapshot.routes.iter().map(|route| {
+        let aliases: Vec<&str> = route.aliases.iter().map(|alias| alias.as_str()).collect();
+        json!({
+            "name": route.name.as_str(),
+            "aliases": aliases,
+            "task": route.task.as_str(),
+            "targets": targets(route.strategy.choices()),
+            "prompt": route.prompt.is_some(),
+        })
+    });
+    let mut keys: Vec<Value> = snapshot
+        .keys
+        .values()
+        .map(|key| json!({"name": key.name.as_str(), "team": key.team}))
+        .collect();
+    keys.sort_by(|one, other| one["name"].as_str().cmp(&other["name"].as_str()));
+    keys.dedup();
+    let allowances = snapshot.allowances.iter().map(|allowance| {
+        json!({"name": &*allowance.name, "of": allowance.quantity.as_str(), "most": allowance.most})
+    });
+    json!({
+        "revision": snapshot.revision.as_str(),
+        "providers": providers,
+        "routes": routes.collect::<Vec<_>>(),
+        "keys": keys,
+        "limits_and_budgets": allowances.collect::<Vec<_>>(),
+    })
+}
+
+fn targets(choices: &[Choice]) -> Vec<String> {
+    let names = choices.iter().flat_map(|choice| match choice {
+        Choice::Target(target) => vec![target.name.as_str().to_owned()],
+        Choice::Nested { strategy, .. } => targets(strategy.choices()),
+    });
+    names.collect()
+}
+
+/// Whether limits and budgets of this kind are kept in the store.
+pub(super) const STORED: [Kind; 2] = [Kind::Limit, Kind::Budget];

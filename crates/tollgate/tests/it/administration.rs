@@ -1,0 +1,503 @@
+//! The administrative API: what people make there holds for calls within a second, and nobody reaches what belongs to others.
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use tollgate_testkit::{Reply, ScriptedProvider, TestGateway, client};
+
+use crate::stage::{chat, openai_answer, program};
+
+/// A gateway with the administrative API, and an owner's token.
+struct Stage {
+    gateway: TestGateway,
+    admin: SocketAddr,
+    owner: String,
+    _provider: ScriptedProvider,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
+        let admin = std::net::TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("loopback has a free port");
+        let configuration = format!(
+            "admin: {{listen: \"{admin}\"}}\n\
+             limits:\n  - {{name: of the file, requests: 100000, per: hour}}\n\
+             providers:\n  - {{name: openai, type: openai, base_url: \"{}/v1\", api_key: sk-up}}\n\
+             routes:\n  - {{name: chat, model: {{provider: openai, name: gpt-4o}}}}\n",
+            provider.url()
+        );
+        let gateway = TestGateway::start(program(), &configuration).await;
+        let owner = gateway.command(&["user", "create", "--name", "root"]);
+        let stage = Self {
+            gateway,
+            admin,
+            owner: owner.trim().to_owned(),
+            _provider: provider,
+        };
+        for _ in 0..100 {
+            if client::get(admin, "/api/v1/me").await.is_ok() {
+                break;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        stage
+    }
+
+    async fn send(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: Value,
+        headers: &[(&str, &str)],
+    ) -> client::Answer {
+        let authorization = format!("Bearer {token}");
+        let mut all = vec![("authorization", authorization.as_str())];
+        all.extend(headers);
+        let path = format!("/api/v1{path}");
+        let body = if body.is_null() {
+            Vec::new()
+        } else {
+            body.to_string().into_bytes()
+        };
+        client::send(self.admin, method, &path, &all, body)
+            .await
+            .expect("the API answers")
+    }
+
+    /// As the owner; the answer has this status.
+    async fn done(&self, method: &str, path: &str, body: Value, status: u16) -> Value {
+        let answer = self.send(&self.owner, method, path, body, &[]).await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
+        answer.json()
+    }
+
+    /// A user and a token of that user.
+    async fn user(
+        &self,
+        name: &str,
+        role: &str,
+        organisation: &str,
+        teams: Value,
+    ) -> (String, String) {
+        let user =
+            json!({"name": name, "role": role, "organisation": organisation, "teams": teams});
+        let user = self.done("POST", "/users", user, 201).await;
+        let id = user["id"].as_str().expect("a text").to_owned();
+        let token = self
+            .done(
+                "POST",
+                &format!("/users/{id}/tokens"),
+                json!({"name": "test"}),
+                201,
+            )
+            .await;
+        (id, token["token"].as_str().expect("a text").to_owned())
+    }
+
+    /// An organisation with a team, and one object of everything in it; ids by the plural of their kinds.
+    async fn organisation(&self, name: &str) -> Value {
+        let team = format!("{name}-team");
+        self.done("POST", "/organisations", json!({"name": name}), 201)
+            .await;
+        self.done(
+            "POST",
+            "/teams",
+            json!({"name": team, "organisation": name}),
+            201,
+        )
+        .await;
+        let app = self
+            .done("POST", "/apps", json!({"name": "app", "team": team}), 201)
+            .await;
+        let key = json!({"name": format!("{name}-key"), "team": team, "app": "app"});
+        let key = self.done("POST", "/keys", key, 201).await;
+        let limit = json!({"name": format!("{name}-limit"), "of": {"team": team}, "requests": 1000, "per": "hour"});
+        let limit = self.done("POST", "/limits", limit, 201).await;
+        let budget = json!({"name": format!("{name}-budget"), "of": {"team": team}, "dollars": 10, "per": "month"});
+        let budget = self.done("POST", "/budgets", budget, 201).await;
+        let (user, _) = self
+            .user(
+                &format!("{name}-member"),
+                "member",
+                name,
+                json!({team.as_str(): "member"}),
+            )
+            .await;
+        json!({"organisations": name, "teams": team, "apps": app["id"], "keys": key["id"], "limits": limit["id"], "budgets": budget["id"], "users": user, "secret": key["key"]})
+    }
+
+    /// What a call with a key comes to, once that is as expected; for three seconds at most.
+    async fn call(&self, key: &str, expected: u16) -> client::Answer {
+        let authorization = format!("Bearer {key}");
+        let mut last = None;
+        for _ in 0..30 {
+            let answer = self
+                .gateway
+                .post_with(
+                    "/v1/chat/completions",
+                    &chat("chat"),
+                    &[("authorization", &authorization)],
+                )
+                .await;
+            if answer.status == expected {
+                return answer;
+            }
+            last = Some(answer);
+            sleep(Duration::from_millis(100)).await;
+        }
+        unreachable!("{last:?}\n{}", self.gateway.output())
+    }
+}
+
+#[tokio::test]
+async fn what_is_made_holds_for_calls() {
+    let stage = Stage::new().await;
+    let acme = stage.organisation("acme").await;
+    let key = acme["secret"].as_str().unwrap();
+    stage.call(key, 200).await;
+    stage.call("tg_wrong", 401).await;
+
+    let narrow = json!({"name": "narrow", "of": {"key": "acme-key"}, "requests": 1, "per": "day"});
+    stage.done("POST", "/limits", narrow.clone(), 201).await;
+    // One call was made before, and counts: the limit begins with what the books say.
+    let refused = stage.call(key, 429).await;
+    assert!(
+        refused.text().contains("the limit `narrow`"),
+        "{}",
+        refused.text()
+    );
+    let wider =
+        json!({"name": "narrow", "of": {"key": "acme-key"}, "requests": 100_000, "per": "day"});
+    stage.done("PUT", "/limits/narrow", wider, 200).await;
+    stage.call(key, 200).await;
+    stage
+        .done("DELETE", "/limits/narrow", Value::Null, 204)
+        .await;
+    stage.done("GET", "/limits/narrow", Value::Null, 404).await;
+
+    let path = format!("/keys/{}", acme["keys"].as_str().unwrap());
+    stage
+        .done("POST", &format!("{path}/block"), Value::Null, 200)
+        .await;
+    stage.call(key, 401).await;
+    stage
+        .done("POST", &format!("{path}/unblock"), Value::Null, 200)
+        .await;
+    stage.call(key, 200).await;
+    let rotated = stage
+        .done(
+            "POST",
+            &format!("{path}/rotate"),
+            json!({"overlap_seconds": 0}),
+            200,
+        )
+        .await;
+    stage.call(rotated["key"].as_str().unwrap(), 200).await;
+    stage.call(key, 401).await;
+
+    // Who spent what, and each call.
+    let mut usage = Value::Null;
+    for _ in 0..50 {
+        usage = stage
+            .done("GET", "/usage?by=team,key&team=acme-team", Value::Null, 200)
+            .await;
+        if usage["items"][0]["calls"].as_u64() >= Some(4) {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(usage["items"][0]["key"], "acme-key");
+    let calls = stage
+        .done(
+            "GET",
+            "/calls?key=acme-key&status=200&limit=2",
+            Value::Null,
+            200,
+        )
+        .await;
+    assert_eq!(calls["items"].as_array().unwrap().len(), 2);
+    assert_eq!(calls["items"][0]["team"], "acme-team");
+    let next = calls["next"].as_str().unwrap();
+    let more = stage
+        .done(
+            "GET",
+            &format!("/calls?key=acme-key&status=200&limit=2&after={next}"),
+            Value::Null,
+            200,
+        )
+        .await;
+    assert_ne!(more["items"][0]["id"], calls["items"][0]["id"]);
+    let csv = stage
+        .send(
+            &stage.owner,
+            "GET",
+            "/calls?format=csv&limit=1",
+            Value::Null,
+            &[],
+        )
+        .await;
+    assert!(
+        csv.text().starts_with("id,at,request_id,") && csv.text().lines().count() == 2,
+        "{}",
+        csv.text()
+    );
+
+    // A team goes when nothing needs it.
+    let refused = stage
+        .done("DELETE", "/teams/acme-team", Value::Null, 409)
+        .await;
+    assert!(
+        refused["detail"].as_str().unwrap().contains("it still has"),
+        "{refused}"
+    );
+    assert!(
+        stage
+            .gateway
+            .command(&["audit", "verify"])
+            .contains("all as they were written")
+    );
+}
+
+#[tokio::test]
+async fn versions_pages_and_keys_of_requests() {
+    let stage = Stage::new().await;
+    stage
+        .done("POST", "/organisations", json!({"name": "acme"}), 201)
+        .await;
+    for number in 0..5 {
+        let team = json!({"name": format!("team {number}"), "organisation": "acme"});
+        stage.done("POST", "/teams", team, 201).await;
+    }
+    let first = stage.done("GET", "/teams?limit=3", Value::Null, 200).await;
+    assert_eq!(first["items"].as_array().unwrap().len(), 3);
+    let after = first["next"].as_str().unwrap().replace(' ', "%20");
+    let second = stage
+        .done(
+            "GET",
+            &format!("/teams?limit=3&after={after}"),
+            Value::Null,
+            200,
+        )
+        .await;
+    assert_eq!(
+        (second["items"].as_array().unwrap().len(), &second["next"]),
+        (2, &Value::Null)
+    );
+
+    let path = "/teams/team%201";
+    let seen = stage
+        .send(&stage.owner, "GET", path, Value::Null, &[])
+        .await;
+    let tag = seen.header("etag").to_owned();
+    let body = json!({"name": "team 1", "organisation": "acme", "description": "first"});
+    let put = |tag: String| {
+        let (stage, body) = (&stage, body.clone());
+        async move {
+            stage
+                .send(&stage.owner, "PUT", path, body, &[("if-match", &tag)])
+                .await
+        }
+    };
+    assert_eq!(put(tag.clone()).await.status, 200);
+    let stale = put(tag.clone()).await;
+    assert_eq!(
+        (stale.status, stale.header("content-type")),
+        (412, "application/problem+json")
+    );
+    let unchanged = stage
+        .send(
+            &stage.owner,
+            "GET",
+            path,
+            Value::Null,
+            &[("if-none-match", "\"2\"")],
+        )
+        .await;
+    assert_eq!(unchanged.status, 304);
+    let other = json!({"name": "team 2", "organisation": "acme"});
+    stage.done("PUT", path, other, 409).await;
+
+    let once = [("idempotency-key", "k1")];
+    let app = json!({"name": "app", "team": "team 1"});
+    let made = stage
+        .send(&stage.owner, "POST", "/apps", app.clone(), &once)
+        .await;
+    let again = stage.send(&stage.owner, "POST", "/apps", app, &once).await;
+    assert_eq!(
+        (
+            made.status,
+            again.status,
+            again.header("idempotent-replayed")
+        ),
+        (201, 201, "true")
+    );
+    assert_eq!(made.json(), again.json());
+    let reused = stage
+        .send(
+            &stage.owner,
+            "POST",
+            "/apps",
+            json!({"name": "b", "team": "team 1"}),
+            &once,
+        )
+        .await;
+    assert_eq!(reused.json()["code"], "idempotency_key_reused");
+    // What stands in the file goes first, so that nothing else has its name.
+    let limit = json!({"name": "of the file", "requests": 1, "per": "hour"});
+    stage.done("POST", "/limits", limit, 409).await;
+    let unsigned = client::get(stage.admin, "/api/v1/teams").await.unwrap();
+    assert_eq!(
+        (unsigned.status, unsigned.header("www-authenticate")),
+        (401, "Bearer")
+    );
+}
+
+/// Every operation of the API's own description, by every role, on every object of another organisation: refused.
+#[tokio::test]
+async fn nobody_reaches_what_belongs_to_others() {
+    let stage = Stage::new().await;
+    let (acme, other) = (
+        stage.organisation("acme").await,
+        stage.organisation("other").await,
+    );
+    let team = acme["teams"].as_str().unwrap();
+    let mut people = Vec::new();
+    for (role, teams) in [
+        ("admin", json!({})),
+        ("auditor", json!({})),
+        ("member", json!({team: "admin"})),
+        ("member", json!({team: "member"})),
+    ] {
+        let name = format!("person-{}", people.len());
+        people.push((role, stage.user(&name, role, "acme", teams).await.1));
+    }
+    let description = stage.done("GET", "/openapi.json", Value::Null, 200).await;
+    let mut tried = 0;
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        let path = path.strip_prefix("/api/v1").unwrap();
+        let plural = path.split('/').nth(1).unwrap();
+        for method in operations.as_object().unwrap().keys() {
+            let method = method.to_uppercase();
+            for (role, token) in &people {
+                if path.contains("{id}") {
+                    let id = other[plural].as_str().unwrap();
+                    let path = path.replace("{id}", id).replace("{token}", "any");
+                    let answer = stage.send(token, &method, &path, json!({}), &[]).await;
+                    assert_eq!(
+                        answer.status,
+                        404,
+                        "{role}: {method} {path}: {}",
+                        answer.text()
+                    );
+                    tried += 1;
+                } else if method == "GET" {
+                    let answer = stage.send(token, &method, path, Value::Null, &[]).await;
+                    let told = answer.text();
+                    let is_general = ["openapi.json", "configuration"].contains(&plural);
+                    assert!(
+                        is_general || !told.contains("other"),
+                        "{role}: {method} {path}: {told}"
+                    );
+                    tried += 1;
+                }
+            }
+        }
+    }
+    assert!(tried > 100, "{tried}");
+
+    // Nothing is made for others, or wider than one's own.
+    let other_team = other["teams"].as_str().unwrap();
+    for (path, body) in [
+        ("/organisations", json!({"name": "mine"})),
+        ("/teams", json!({"name": "t", "organisation": "other"})),
+        ("/apps", json!({"name": "a", "team": other_team})),
+        ("/keys", json!({"name": "k", "team": other_team})),
+        (
+            "/limits",
+            json!({"name": "l", "of": {"team": other_team}, "requests": 1, "per": "hour"}),
+        ),
+        (
+            "/limits",
+            json!({"name": "l", "of": {"key": "other-key"}, "requests": 1, "per": "hour"}),
+        ),
+        (
+            "/limits",
+            json!({"name": "l", "requests": 1, "per": "hour"}),
+        ),
+        (
+            "/budgets",
+            json!({"name": "b", "of": {"user": "each"}, "dollars": 1, "per": "hour"}),
+        ),
+        ("/users", json!({"name": "u", "role": "owner"})),
+        (
+            "/users",
+            json!({"name": "u", "role": "member", "organisation": "other"}),
+        ),
+        (
+            "/users",
+            json!({"name": "u", "role": "member", "organisation": "acme", "teams": {other_team: "admin"}}),
+        ),
+    ] {
+        for (role, token) in &people {
+            let answer = stage.send(token, "POST", path, body.clone(), &[]).await;
+            assert!(
+                [403, 422].contains(&answer.status),
+                "{role}: {path} {body}: {} {}",
+                answer.status,
+                answer.text()
+            );
+        }
+    }
+    // What is one's own is there.
+    let key = acme["keys"].as_str().unwrap();
+    for (role, token) in &people {
+        let answer = stage
+            .send(token, "GET", &format!("/keys/{key}"), Value::Null, &[])
+            .await;
+        assert_eq!(answer.status, 200, "{role}");
+    }
+    let statuses = async {
+        let mut statuses = Vec::new();
+        for (_, token) in &people {
+            let path = format!("/keys/{key}/block");
+            let block = stage.send(token, "POST", &path, Value::Null, &[]);
+            statuses.push(block.await.status);
+        }
+        statuses
+    };
+    assert_eq!(statuses.await, [200, 403, 200, 403]);
+    // A token that is removed opens nothing any more, and nobody else's user goes with it.
+    let (id, token) = stage.user("leaver", "auditor", "acme", json!({})).await;
+    let tokens = stage
+        .send(
+            &token,
+            "GET",
+            &format!("/users/{id}/tokens"),
+            Value::Null,
+            &[],
+        )
+        .await
+        .json();
+    let own = tokens["items"][0]["id"].as_str().unwrap();
+    let removed = stage
+        .send(
+            &token,
+            "DELETE",
+            &format!("/users/{id}/tokens/{own}"),
+            Value::Null,
+            &[],
+        )
+        .await;
+    assert_eq!(removed.status, 204);
+    assert_eq!(
+        stage
+            .send(&token, "GET", "/me", Value::Null, &[])
+            .await
+            .status,
+        401
+    );
+}
