@@ -18,7 +18,7 @@ use crate::{
     Admin,
     actor::{Actor, Deed, Role, Thing},
     problem::Problem,
-    resources::{Asked, Page, moment, paged, parse_moment},
+    resources::{Asked, moment, most, paged, parse_moment},
 };
 
 /// Teams of an organisation that are asked for at a time.
@@ -28,11 +28,15 @@ const TEAMS_AT_ONCE: i64 = 500;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UsageAsked {
-    /// By what it is told apart, with commas between them: minute, hour, day, key, team, user, route, provider, model, outcome.
+    /// By what it is told apart, with commas between them: `minute`, `hour`, `day`, `key`, `team`, `user`, `route`, `provider`, `model`,
+    /// `outcome`. Default: `key`.
+    #[schemars(schema_with = "crate::shapes::dimensions")]
     by: Option<String>,
     /// From this date or time on.
+    #[schemars(schema_with = "crate::shapes::time")]
     since: Option<String>,
     /// Until this date or time, which does not count.
+    #[schemars(schema_with = "crate::shapes::time")]
     until: Option<String>,
     /// Of this key only.
     key: Option<String>,
@@ -54,13 +58,16 @@ pub(crate) struct UsageAsked {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CallsAsked {
-    /// Items at most, up to 500. Default: 50.
-    limit: Option<i64>,
+    /// Items at most. Default: 50.
+    #[schemars(range(min = 1, max = 500))]
+    limit: Option<u32>,
     /// Where the page before ended: its `next`.
     after: Option<String>,
     /// From this date or time on.
+    #[schemars(schema_with = "crate::shapes::time")]
     since: Option<String>,
     /// Until this date or time, which does not count.
+    #[schemars(schema_with = "crate::shapes::time")]
     until: Option<String>,
     /// Of this key only.
     key: Option<String>,
@@ -83,11 +90,38 @@ pub(crate) struct CallsAsked {
     /// That have this code of an error only.
     error_code: Option<String>,
     /// That cost at least so many dollars.
+    #[schemars(regex(pattern = "^[0-9]{1,7}(\\.[0-9]{1,12})?$"))]
     cost_from: Option<String>,
     /// That took at least so many milliseconds.
-    duration_from_ms: Option<u64>,
-    /// `json` (usual), `jsonl` or `csv`.
-    format: Option<String>,
+    #[schemars(range(max = 4_294_967_295_u32))]
+    duration_from_ms: Option<u32>,
+    /// How they are written. Default: `json`.
+    format: Option<Format>,
+}
+
+/// How calls are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Format {
+    /// A page with where the next one begins.
+    #[default]
+    Json,
+    /// A line each; where the next page begins is in `x-next`.
+    Jsonl,
+    /// Comma-separated values with a head; where the next page begins is in `x-next`.
+    Csv,
+}
+
+/// Which administrative changes.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AuditAsked {
+    /// Items at most. Default: 50.
+    #[schemars(range(min = 1, max = 500))]
+    limit: Option<u32>,
+    /// Where the page before ended: its `next`.
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_i64))]
+    after: Option<i64>,
 }
 
 type Shared = State<Arc<Admin>>;
@@ -128,7 +162,7 @@ pub(crate) async fn usage(
     Asked(asked): Asked<UsageAsked>,
 ) -> Result<Response, Problem> {
     let by = asked.by.as_deref().unwrap_or("key").split(',');
-    let by = by.filter(|word| !word.is_empty()).map(|word| {
+    let by = by.map(|word| {
         let mut known = Dimension::ALL.into_iter();
         let found = known.find(|dimension| dimension.as_str() == word.trim());
         found.ok_or_else(|| {
@@ -187,15 +221,11 @@ pub(crate) async fn calls(
     actor: Actor,
     Asked(asked): Asked<CallsAsked>,
 ) -> Result<Response, Problem> {
-    let page = Page {
-        limit: asked.limit,
-        after: asked.after.clone(),
-    };
+    let most = most(asked.limit)?;
     let cost = asked.cost_from.as_deref().map(str::parse::<Picodollars>);
     let cost = cost.transpose().map_err(|_| {
         Problem::Invalid("`cost_from` is an amount of dollars, such as 0.05".to_owned())
     })?;
-    let format = asked.format.as_deref().unwrap_or("json");
     let query = CallsQuery {
         since_ms: asked.since.as_deref().map(parse_moment).transpose()?,
         until_ms: asked.until.as_deref().map(parse_moment).transpose()?,
@@ -213,38 +243,27 @@ pub(crate) async fn calls(
         status: asked.status,
         error_code: asked.error_code,
         cost_from: cost.map(Picodollars::as_u64),
-        duration_from_ms: asked.duration_from_ms,
+        duration_from_ms: asked.duration_from_ms.map(u64::from),
         before: asked.after,
-        most: u32::try_from(page.most() + 1).unwrap_or(u32::MAX),
+        most: u32::try_from(most + 1).unwrap_or(u32::MAX),
     };
     let mut calls = admin.store.calls(&query).await?;
-    match format {
-        "json" => Ok(paged(
-            calls,
-            page.most(),
-            |call| call.id.to_string(),
-            shown_call,
-        )),
-        "jsonl" | "csv" => {
-            let most = usize::try_from(page.most()).unwrap_or(usize::MAX);
-            let has_more = calls.len() > most;
-            calls.truncate(most);
-            let next = calls
-                .last()
-                .filter(|_| has_more)
-                .map(|call| call.id.to_string());
-            let rows: Vec<Value> = calls.iter().map(shown_call).collect();
-            Ok(written(format, &rows, next))
-        }
-        other => Err(Problem::Invalid(format!(
-            "`format`: `{other}` is none of json, jsonl, csv"
-        ))),
+    let format = asked.format.unwrap_or_default();
+    if format == Format::Json {
+        return Ok(paged(calls, most, |call| call.id.to_string(), shown_call));
     }
+    let kept = usize::try_from(most).unwrap_or(usize::MAX);
+    let has_more = calls.len() > kept;
+    calls.truncate(kept);
+    let next = calls.last().filter(|_| has_more);
+    let next = next.map(|call| call.id.to_string());
+    let rows: Vec<Value> = calls.iter().map(shown_call).collect();
+    Ok(written(format, &rows, next))
 }
 
 /// Rows as lines; where the next page begins is in a header.
-fn written(format: &str, rows: &[Value], next: Option<String>) -> Response {
-    let (kind, text) = if format == "csv" {
+fn written(format: Format, rows: &[Value], next: Option<String>) -> Response {
+    let (kind, text) = if format == Format::Csv {
         ("text/csv; charset=utf-8", as_csv(rows))
     } else {
         let lines = rows.iter().map(|row| format!("{row}\n"));
@@ -323,20 +342,23 @@ fn shown_call(call: &UsageRecord) -> Value {
 pub(crate) async fn audit(
     State(admin): Shared,
     actor: Actor,
-    Asked(page): Asked<Page>,
+    Asked(asked): Asked<AuditAsked>,
 ) -> Result<Response, Problem> {
-    let before = page.after.as_deref().map(str::parse::<i64>).transpose();
-    let before = before
-        .map_err(|_| Problem::Invalid("`after` is the `next` of the page before".to_owned()))?;
+    let (before, most) = (asked.after, most(asked.limit)?);
+    if before.is_some_and(|before| !(1..1 << 53).contains(&before)) {
+        return Err(Problem::Invalid(
+            "`after` is the `next` of the page before".to_owned(),
+        ));
+    }
     let mut rows = Vec::new();
     for tenant in actor.tenants() {
-        rows.extend(admin.store.audit(&tenant, before, page.most() + 1).await?);
+        rows.extend(admin.store.audit(&tenant, before, most + 1).await?);
     }
     rows.retain(|row| actor.may(Deed::See, Thing::Audit, &row.organisation, &row.team));
     rows.sort_by_key(|row| std::cmp::Reverse(row.number));
     Ok(paged(
         rows,
-        page.most(),
+        most,
         |row| row.number.to_string(),
         |row| {
             let json = |text: &Option<String>| {

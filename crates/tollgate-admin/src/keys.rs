@@ -29,14 +29,18 @@ use crate::{
 /// How long the secret before opens, where a rotation does not say.
 const OVERLAP: Duration = Duration::from_secs(24 * 3600);
 
+/// And at most.
+const OVERLAP_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// A caller's key.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeyBody {
     /// Its own in the whole gateway, for ever; appears in logs and in the books.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(schema_with = "crate::shapes::name")]
     name: String,
     /// The team that it belongs to.
+    #[schemars(schema_with = "crate::shapes::name")]
     team: String,
     /// The app of the team that uses it, by its name.
     #[serde(default)]
@@ -46,6 +50,7 @@ pub(crate) struct KeyBody {
     routes: Option<Vec<String>>,
     /// When it ends: a date, or a time as RFC 3339; never if left out.
     #[serde(default)]
+    #[schemars(schema_with = "crate::shapes::time")]
     expires_at: Option<String>,
 }
 
@@ -58,6 +63,7 @@ pub(crate) struct KeyChange {
     routes: Option<Vec<String>>,
     /// When it ends; never if left out.
     #[serde(default)]
+    #[schemars(schema_with = "crate::shapes::time")]
     expires_at: Option<String>,
 }
 
@@ -65,9 +71,10 @@ pub(crate) struct KeyChange {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rotation {
-    /// Seconds for which the secret before still opens. Default: a day.
+    /// Seconds for which the secret before still opens, a year at most. Default: a day.
     #[serde(default)]
-    overlap_seconds: Option<u64>,
+    #[schemars(range(max = 31_536_000))]
+    overlap_seconds: Option<u32>,
 }
 
 type Shared = State<Arc<Admin>>;
@@ -77,17 +84,17 @@ pub(crate) async fn list(
     actor: Actor,
     Asked(page): Asked<Page>,
 ) -> Result<Response, Problem> {
-    let mut keys = Vec::new();
+    let (most, mut keys) = (page.most()?, Vec::new());
     for tenant in actor.tenants() {
         let some = admin
             .store
-            .keys_of(&tenant, page.after.as_deref(), page.most() + 1);
+            .keys_of(&tenant, page.after.as_deref(), most + 1);
         keys.extend(some.await?);
     }
     keys.sort_by(|one, other| one.id.cmp(&other.id));
     Ok(paged(
         keys,
-        page.most(),
+        most,
         |key| key.id.clone(),
         |key| shown(key, &admin),
     ))
@@ -113,7 +120,7 @@ pub(crate) async fn make(
         if let Some(app) = &body.app {
             let name = format!("{}/{app}", body.team);
             if admin.store.object_named(Kind::App, &name).await?.is_none() {
-                return Err(Problem::Invalid(format!(
+                return Err(Problem::Conflict(format!(
                     "the team has no app named `{app}`"
                 )));
             }
@@ -190,7 +197,15 @@ pub(crate) async fn rotate(
 ) -> Result<Response, Problem> {
     let (_, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
     let body: Rotation = read(json_of(&body)?)?;
-    let overlap = body.overlap_seconds.map_or(OVERLAP, Duration::from_secs);
+    let overlap = body
+        .overlap_seconds
+        .map(|seconds| Duration::from_secs(seconds.into()));
+    let overlap = overlap.unwrap_or(OVERLAP);
+    if overlap > OVERLAP_MAX {
+        return Err(Problem::Invalid(
+            "`overlap_seconds` is more than a year".to_owned(),
+        ));
+    }
     let secret = (admin.around.new_secret)("tg_").map_err(Problem::Random)?;
     let hash = KeyHash::of(&secret).to_string();
     let change = actor.change(&admin);
@@ -276,7 +291,7 @@ fn check_routes(admin: &Admin, routes: Option<&[String]>) -> Result<(), Problem>
         .flatten()
         .find(|route| !known.contains(route))
     {
-        Some(route) => Err(Problem::Invalid(format!(
+        Some(route) => Err(Problem::Conflict(format!(
             "there is no route named `{route}`"
         ))),
         None => Ok(()),

@@ -11,6 +11,7 @@ mod openapi;
 mod plan;
 mod problem;
 mod resources;
+mod shapes;
 mod users;
 
 use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};

@@ -22,7 +22,7 @@ const NAME_MAX: usize = 100;
 #[serde(deny_unknown_fields)]
 pub(crate) struct OrganisationBody {
     /// Its own, for ever.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(schema_with = "crate::shapes::name")]
     pub(crate) name: String,
     /// For people.
     #[serde(default)]
@@ -34,7 +34,7 @@ pub(crate) struct OrganisationBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct TeamBody {
     /// Its own in the whole gateway, for ever.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(schema_with = "crate::shapes::name")]
     pub(crate) name: String,
     /// The organisation that it belongs to; one's own if left out.
     #[serde(default)]
@@ -49,9 +49,10 @@ pub(crate) struct TeamBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct AppBody {
     /// Its own in its team, for ever.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(schema_with = "crate::shapes::name")]
     pub(crate) name: String,
     /// The team that it belongs to.
+    #[schemars(schema_with = "crate::shapes::name")]
     pub(crate) team: String,
     /// For people.
     #[serde(default)]
@@ -63,7 +64,7 @@ pub(crate) struct AppBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct UserBody {
     /// Its own in the whole gateway, for ever; the audit names it.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(schema_with = "crate::shapes::name")]
     pub(crate) name: String,
     /// The organisation; one's own if left out, none for owners.
     #[serde(default)]
@@ -235,7 +236,7 @@ async fn allowance(
                 .key(&Tenant::All, tollgate_store::Named::Name(&key))
                 .await?;
             let key = key.ok_or_else(|| {
-                Problem::Invalid("`of.key`: there is no such key in the store".to_owned())
+                Problem::Conflict("`of.key`: there is no such key in the store".to_owned())
             })?;
             (key.organisation, key.team.unwrap_or_default())
         }
@@ -314,13 +315,13 @@ pub(crate) async fn find_team(admin: &Admin, actor: &Actor, name: &str) -> Resul
 }
 
 fn no_team(name: &str) -> Problem {
-    Problem::Invalid(format!("there is no team named `{name}`"))
+    Problem::Conflict(format!("there is no team named `{name}`"))
 }
 
 async fn ensure_organisation(admin: &Admin, actor: &Actor, name: &str) -> Result<(), Problem> {
     let found = admin.store.object_named(Kind::Organisation, name).await?;
     if found.is_none() || !actor.may(Deed::See, Thing::Object(Kind::Organisation), name, "") {
-        return Err(Problem::Invalid(format!(
+        return Err(Problem::Conflict(format!(
             "there is no organisation named `{name}`"
         )));
     }
@@ -332,7 +333,9 @@ fn own_if_empty(organisation: &mut String, actor: &Actor) -> Result<(), Problem>
         organisation.clone_from(&actor.organisation);
     }
     if organisation.is_empty() {
-        return Err(Problem::Invalid("`organisation` is missing".to_owned()));
+        return Err(Problem::Conflict(
+            "`organisation` is missing, and your role belongs to none".to_owned(),
+        ));
     }
     Ok(())
 }

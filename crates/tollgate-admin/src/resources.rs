@@ -47,15 +47,28 @@ pub(crate) const COLLECTIONS: [(Kind, &str); 6] = [
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Page {
-    /// Items at most, up to 500. Default: 50.
-    pub(crate) limit: Option<i64>,
+    /// Items at most. Default: 50.
+    #[schemars(range(min = 1, max = 500))]
+    limit: Option<u32>,
     /// Where the page before ended: its `next`.
     pub(crate) after: Option<String>,
 }
 
 impl Page {
-    pub(crate) fn most(&self) -> i64 {
-        self.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX)
+    pub(crate) fn most(&self) -> Result<i64, Problem> {
+        most(self.limit)
+    }
+}
+
+/// Items of a page.
+pub(crate) fn most(limit: Option<u32>) -> Result<i64, Problem> {
+    let most = limit.map_or(PAGE, i64::from);
+    if (1..=PAGE_MAX).contains(&most) {
+        Ok(most)
+    } else {
+        Err(Problem::Invalid(format!(
+            "`limit` is a number from 1 to {PAGE_MAX}"
+        )))
     }
 }
 
@@ -156,11 +169,11 @@ async fn list(
     kind: Kind,
     Asked(page): Asked<Page>,
 ) -> Result<Response, Problem> {
-    let mut objects = Vec::new();
+    let (most, mut objects) = (page.most()?, Vec::new());
     for tenant in actor.tenants() {
         let some = admin
             .store
-            .objects(&tenant, kind, page.after.as_deref(), page.most() + 1);
+            .objects(&tenant, kind, page.after.as_deref(), most + 1);
         objects.extend(some.await?);
     }
     objects.retain(|object| {
@@ -172,12 +185,7 @@ async fn list(
         )
     });
     objects.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(paged(
-        objects,
-        page.most(),
-        |object| object.id.clone(),
-        shown,
-    ))
+    Ok(paged(objects, most, |object| object.id.clone(), shown))
 }
 
 async fn make(

@@ -41,10 +41,11 @@ pub(crate) struct TokenBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewToken {
     /// For people: where it is used.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(schema_with = "crate::shapes::name")]
     name: String,
     /// When it ends: a date, or a time as RFC 3339; never if left out.
     #[serde(default)]
+    #[schemars(schema_with = "crate::shapes::time")]
     expires_at: Option<String>,
 }
 
@@ -175,7 +176,7 @@ pub(crate) async fn tokens(
     let mut tokens = tokens_of(&admin, &user).await?;
     let after = page.after.as_deref().unwrap_or_default();
     tokens.retain(|token| token.id.as_str() > after);
-    Ok(paged(tokens, page.most(), |token| token.id.clone(), shown))
+    Ok(paged(tokens, page.most()?, |token| token.id.clone(), shown))
 }
 
 pub(crate) async fn make_token(

@@ -288,6 +288,9 @@ async fn look_at_store(
     known: &mut Option<Arc<Known>>,
     counts_alone: bool,
 ) -> Result<(), StoreError> {
+    if counts_alone {
+        begin_fresh(store, composer).await?;
+    }
     let changed = match known {
         Some(known) => known.read_changed(store).await?,
         None => Some(Known::read(store).await?),
@@ -303,6 +306,21 @@ async fn look_at_store(
     }
     *known = Some(Arc::clone(&changed));
     composer.store_changed(changed);
+    Ok(())
+}
+
+/// Counts what was used of limits and budgets before a change of the file brought them.
+async fn begin_fresh(store: &Store, composer: &Composer) -> Result<(), StoreError> {
+    let fresh = composer.take_fresh();
+    for (place, (allowance, at)) in fresh.iter().enumerate() {
+        match Spent::read(store, std::slice::from_ref(allowance), *at).await {
+            Ok(spent) => composer.tell(&spent, since_1970()),
+            Err(error) => {
+                composer.put_back(fresh[place..].to_vec());
+                return Err(error);
+            }
+        }
+    }
     Ok(())
 }
 

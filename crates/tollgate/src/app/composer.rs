@@ -11,7 +11,7 @@ use tollgate_domain::{
 use tollgate_proxy::{Gateway, Picture, prompts::TemplateProblem};
 use tollgate_store::{Object, Store, StoreError, StoredKey, StoredKeys, Tenant};
 
-use super::{administration::STORED, spent::Spent};
+use super::{administration::STORED, since_1970, spent::Spent};
 use crate::config;
 
 /// Limits and budgets that are read at a time.
@@ -21,6 +21,8 @@ const OBJECTS_AT_ONCE: i64 = 500;
 pub(super) struct Composer {
     gateway: Arc<Gateway>,
     parts: Mutex<Parts>,
+    /// Limits and budgets that a change of the file has brought, and when: what was used before is still to be counted.
+    fresh: Mutex<Vec<(Arc<Allowance>, Duration)>>,
 }
 
 /// What pictures are composed of.
@@ -127,6 +129,7 @@ impl Composer {
         Self {
             gateway,
             parts: Mutex::new(parts),
+            fresh: Mutex::default(),
         }
     }
 
@@ -150,10 +153,28 @@ impl Composer {
     pub(super) fn file_changed(&self, file: Snapshot) -> Result<(), TemplateProblem> {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let next = Parts::new(file, parts.stored.clone());
-        let picture = Picture::build(next.snapshot(), Some(&self.gateway.picture()))?;
+        let before = self.gateway.picture();
+        let picture = Picture::build(next.snapshot(), Some(&before))?;
+        let new = added(&before.snapshot, &picture.snapshot);
         self.gateway.replace(picture);
         *parts = next;
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = since_1970();
+        fresh.extend(new.into_iter().map(|allowance| (allowance, now)));
         Ok(())
+    }
+
+    /// Limits and budgets that changes of the file have brought since this was asked last, and when.
+    pub(super) fn take_fresh(&self) -> Vec<(Arc<Allowance>, Duration)> {
+        std::mem::take(&mut *self.fresh.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// They could not be looked after yet.
+    pub(super) fn put_back(&self, fresh: Vec<(Arc<Allowance>, Duration)>) {
+        self.fresh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(fresh);
     }
 
     /// Whether a key, or a limit or a budget, of this name stands in the configuration file.
@@ -171,11 +192,7 @@ impl Composer {
     pub(super) fn new_allowances(&self, known: &Arc<Known>) -> Vec<Arc<Allowance>> {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let next = Parts::new(parts.file.clone(), Stored::Known(Arc::clone(known))).snapshot();
-        let picture = self.gateway.picture();
-        let now = &picture.snapshot.allowances;
-        let is_new =
-            |next: &Arc<Allowance>| !now.iter().any(|allowance| allowance.name == next.name);
-        next.allowances.into_iter().filter(is_new).collect()
+        added(&self.gateway.picture().snapshot, &next)
     }
 
     /// Tells the counts what was used of limits and budgets that are about to be there.
@@ -192,6 +209,16 @@ impl Composer {
             self.gateway.take_keys(picture);
         }
     }
+}
+
+/// Limits and budgets that were not there before.
+fn added(before: &Snapshot, after: &Snapshot) -> Vec<Arc<Allowance>> {
+    let was_there = |next: &Arc<Allowance>| {
+        let mut before = before.allowances.iter();
+        before.any(|allowance| allowance.name == next.name)
+    };
+    let after = after.allowances.iter();
+    after.filter(|next| !was_there(next)).cloned().collect()
 }
 
 /// Adds limits and budgets that stand in the store, and not in the file. One that nobody understands counts nothing, and is told.

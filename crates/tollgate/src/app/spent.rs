@@ -17,7 +17,7 @@ const NOBODY: &str = "-";
 pub(super) struct Spent(Vec<(Arc<Allowance>, String, u128)>);
 
 impl Spent {
-    /// Reads it out of the books. `now` is the time since 1970-01-01 UTC.
+    /// Reads it out of the books: what calls used that came before `now`, the time since 1970-01-01 UTC, in the window that is then.
     ///
     /// # Errors
     /// When the database fails.
@@ -33,7 +33,8 @@ impl Spent {
             };
             let (begin, _) = window.around(now);
             let mut query = query(&allowance.scope);
-            query.since_ms = Some(i64::try_from(begin.as_millis()).unwrap_or(i64::MAX));
+            query.since_ms = Some(milliseconds(begin));
+            query.until_ms = Some(milliseconds(now));
             for row in store.usage(&query).await? {
                 let used = used(allowance.quantity, &row);
                 spent.push((Arc::clone(allowance), subject(&row), used));
@@ -57,6 +58,10 @@ impl Spent {
             counters.add_used(allowance, subject, *used, now);
         }
     }
+}
+
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn is_short(window: &Window) -> bool {

@@ -90,11 +90,20 @@ pub(crate) fn allowance_shape(kind: Kind) -> Option<Value> {
     let settings =
         SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     let mut generator = settings.into_generator();
-    match kind {
-        Kind::Limit => Some(Limit::json_schema(&mut generator).to_value()),
-        Kind::Budget => Some(Budget::json_schema(&mut generator).to_value()),
-        _ => None,
+    let mut shape = match kind {
+        Kind::Limit => Limit::json_schema(&mut generator).to_value(),
+        Kind::Budget => Budget::json_schema(&mut generator).to_value(),
+        _ => return None,
+    };
+    // What is required may not be null either.
+    let required = shape["required"].as_array().cloned().unwrap_or_default();
+    for name in required.iter().filter_map(Value::as_str) {
+        let kind = &mut shape["properties"][name]["type"];
+        if let Some(first) = kind.as_array().and_then(|kinds| kinds.first()).cloned() {
+            *kind = first;
+        }
     }
+    Some(shape)
 }
 
 /// The JSON Schema of the configuration.

@@ -445,7 +445,7 @@ async fn nobody_reaches_what_belongs_to_others() {
         for (role, token) in &people {
             let answer = stage.send(token, "POST", path, body.clone(), &[]).await;
             assert!(
-                [403, 422].contains(&answer.status),
+                [403, 409].contains(&answer.status),
                 "{role}: {path} {body}: {} {}",
                 answer.status,
                 answer.text()

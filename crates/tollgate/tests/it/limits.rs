@@ -373,3 +373,37 @@ endpoints:
     }
     assert_eq!(statuses, [200, 200, 429]);
 }
+
+#[tokio::test]
+async fn a_limit_that_is_added_counts_what_was_used_before() {
+    let provider = answers().await;
+    let gateway = gateway(PROVIDER, &[("OPENAI", &provider)]).await;
+    for _ in 0..2 {
+        let answer = gateway.post("/v1/chat/completions", &small("chat")).await;
+        assert_eq!(answer.status, 200);
+    }
+    // Until both are in the books.
+    for _ in 0..50 {
+        let told = gateway.command(&["usage", "--json"]);
+        if told.contains("\"calls\": 2") {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    let configuration = PROVIDER.replace("OPENAI", &provider.url());
+    let limit = "limits:\n  - {name: late, requests: 2, per: year}\n";
+    gateway.write_configuration(&format!("{limit}{configuration}"));
+    let mut told = String::new();
+    for _ in 0..100 {
+        let answer = gateway.post("/v1/chat/completions", &small("other")).await;
+        told = answer.text();
+        if answer.status == 429 {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(
+        told.contains("the limit `late` allows 2 requests"),
+        "{told}"
+    );
+}
