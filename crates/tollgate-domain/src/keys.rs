@@ -21,6 +21,8 @@ pub struct Key {
     pub name: KeyName,
     /// The team that it belongs to.
     pub team: Option<Arc<str>>,
+    /// The end user whom it stands for, where it says one.
+    pub user: Option<Arc<str>>,
     /// What is kept of the key.
     pub hash: KeyHash,
     /// Which routes it opens.

@@ -6,6 +6,7 @@
 
 mod accents;
 mod allowances;
+mod caller_issuers;
 mod dialect;
 mod ids;
 mod issuers;
@@ -25,6 +26,7 @@ pub use accents::{
     Turns,
 };
 pub use allowances::{Allowance, CalendarUnit, Facts, Quantity, Scope, Then, Whose, Window};
+pub use caller_issuers::{CallerClaims, CallerIssuer};
 pub use dialect::{Dialect, ErrorShape, Framing, Task};
 pub use ids::{KeyName, ProviderName, Revision, RouteName, TargetName};
 pub use issuers::{

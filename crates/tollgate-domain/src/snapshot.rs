@@ -3,7 +3,8 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
-    Allowance, Key, KeyHash, Limits, Prices, Provider, ProviderName, Revision, Route, RouteName,
+    Allowance, CallerIssuer, Key, KeyHash, Limits, Prices, Provider, ProviderName, Revision, Route,
+    RouteName,
 };
 
 /// Everything configured, checked and resolved. Replaced whole, never changed.
@@ -21,6 +22,8 @@ pub struct Snapshot {
     pub routes_by_name: HashMap<RouteName, Arc<Route>>,
     /// Callers' keys.
     pub keys: HashMap<KeyHash, Arc<Key>>,
+    /// Who issues tokens that callers may show instead of one.
+    pub caller_issuers: Vec<Arc<CallerIssuer>>,
     /// Whether callers need one.
     pub who_may_call: WhoMayCall,
     /// Who may use how much.

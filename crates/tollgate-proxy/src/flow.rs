@@ -92,7 +92,7 @@ pub async fn serve(
         What::Health => plain(StatusCode::OK, "application/json", "{\"status\":\"OK\"}"),
         What::Ready => readiness(worker, &picture),
         What::Metrics if worker.gateway.exposure() == Exposure::Metrics => metrics(worker),
-        _ => describe(&visit, asked, body)
+        _ => describe(worker, &visit, asked, body)
             .await
             .unwrap_or_else(|refusal| {
                 let mut account = visit.account(worker, asked.pattern);
@@ -188,7 +188,7 @@ async fn realtime_story(
     visit.check_url()?;
     let handshake = Handshake::read(visit.headers)?; // whether they want a talk
     let headers = realtime::with_key(visit.headers);
-    let caller = keys::identify(&picture.snapshot, &headers, None, visit.now)?; // who is asking
+    let caller = keys::identify(worker, picture, &headers, None, visit.now).await?; // who is asking
     note_caller(account, &caller);
 
     let question = read_talk(picture, &caller, visit, account)?; // with whom they want to talk
@@ -262,7 +262,7 @@ async fn call_story(
     let picture = visit.picture;
     let limits = &picture.snapshot.limits;
     visit.check_url()?;
-    let caller = visit.caller(shape)?; // who is asking
+    let caller = visit.caller(worker, shape).await?; // who is asking
     note_caller(account, &caller);
 
     let upload = match address {
@@ -306,7 +306,10 @@ async fn enter(
     account: &mut Account,
 ) -> Result<(), Refusal> {
     let key = caller.key();
-    account.record.user = question.head.user.as_deref().map(shorten).map(Arc::from);
+    // Whoever vouches for the caller knows the user better than the call does.
+    let vouched = key.and_then(|key| key.user.clone());
+    account.record.user =
+        vouched.or_else(|| question.head.user.as_deref().map(shorten).map(Arc::from));
     let user = account.record.user.clone();
     let facts = Facts {
         key: key.map(|key| key.name.as_str()),
@@ -537,6 +540,7 @@ fn reply(
 
 /// Lists and describes what may be asked for.
 async fn describe(
+    worker: &Worker,
     visit: &Visit<'_>,
     asked: paths::Asked<'_>,
     body: Incoming,
@@ -552,7 +556,7 @@ async fn describe(
         _ => {}
     }
     let picture = visit.picture;
-    let caller = visit.caller(asked.shape)?;
+    let caller = visit.caller(worker, asked.shape).await?;
     let gemini = asked.shape == ErrorShape::Gemini || visit.headers.contains_key("x-goog-api-key");
     let anthropic = asked.shape == ErrorShape::Anthropic;
     let name = match asked.what {

@@ -1,12 +1,17 @@
-//! Who is asking: the caller's key, found in the request and among the configured ones.
+//! Who is asking: the caller's key, found in the request and among the configured ones, or a token of an issuer that is trusted.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header::AUTHORIZATION};
-use tollgate_domain::{Key, KeyHash, KeyState, RouteAccess, Snapshot, WhoMayCall};
+use tollgate_domain::{Key, KeyHash, KeyState, RouteAccess, WhoMayCall};
 
-use crate::refusal::Refusal;
+use crate::{gateway::Worker, picture::Picture, refusal::Refusal};
+
+mod key_sets;
+mod tokens;
+
+pub(crate) use key_sets::TrustedIssuer;
 
 /// Who is asking.
 #[derive(Clone, Debug)]
@@ -45,17 +50,23 @@ impl Caller {
 
 /// Finds out who is asking. `now` is the time since 1970-01-01 UTC; `query` is that of an address in whose language keys may be
 /// there.
-pub(crate) fn identify(
-    snapshot: &Snapshot,
+pub(crate) async fn identify(
+    worker: &Worker,
+    picture: &Picture,
     headers: &HeaderMap,
     query: Option<&str>,
     now: Duration,
 ) -> Result<Caller, Refusal> {
+    let snapshot = &picture.snapshot;
     if snapshot.who_may_call == WhoMayCall::Anyone {
         return Ok(Caller::Anyone);
     }
     let sent = sent_key(headers).or_else(|| parameter(query?, "key"));
     let sent = sent.ok_or(Refusal::KeyMissing)?;
+    if !picture.issuers.is_empty() && tokens::is_token(&sent) {
+        let holder = tokens::holder(&picture.issuers, &sent, &worker.upstream).await?;
+        return Ok(Caller::Holder(Arc::new(holder)));
+    }
     let key = snapshot
         .keys
         .get(&KeyHash::of(&sent))

@@ -9,7 +9,7 @@ use tollgate_domain::{
 use tollgate_upstream::Fleet;
 
 use crate::{
-    keys::Caller,
+    keys::{Caller, TrustedIssuer},
     prompts::{Template, TemplateProblem},
     refusal::Refusal,
     routes::Tree,
@@ -22,6 +22,8 @@ pub struct Picture {
     pub snapshot: Snapshot,
     /// The providers, with their health.
     pub fleet: Fleet,
+    /// Who issues tokens that callers may show, with their keys.
+    pub(crate) issuers: Vec<Arc<TrustedIssuer>>,
     routes: HashMap<RouteName, Arc<CompiledRoute>>,
     /// The revision, as answers carry it.
     pub(crate) revision: HeaderValue,
@@ -57,7 +59,11 @@ impl Picture {
             }
         }
         let revision = header_value(snapshot.revision.as_str());
+        let before = previous.map_or(&[][..], |picture| &picture.issuers);
+        let issuers = snapshot.caller_issuers.iter();
+        let issuers = issuers.map(|issuer| TrustedIssuer::new(issuer, before));
         Ok(Self {
+            issuers: issuers.collect(),
             snapshot,
             fleet,
             routes,

@@ -26,6 +26,12 @@ pub(crate) enum Refusal {
     KeyExpired,
     /// The key is blocked.
     KeyBlocked,
+    /// The token is not valid.
+    TokenInvalid { why: &'static str },
+    /// The token is past its end.
+    TokenExpired,
+    /// The keys of the token's issuer are not known.
+    IssuerAway,
     /// The key does not open the route.
     RouteForbidden { route: String },
     /// The body is too large.
@@ -123,6 +129,10 @@ impl Refusal {
                 "this key is not known to the gateway; ask whoever runs it for one".into()),
             Self::KeyExpired => told(401, Kind::Authentication, "key_expired", "this key has expired; ask whoever runs the gateway for a new one".into()),
             Self::KeyBlocked => told(401, Kind::Authentication, "key_blocked", "this key is blocked; ask whoever runs the gateway".into()),
+            Self::TokenInvalid { why } => told(401, Kind::Authentication, "invalid_token", format!("this token is not accepted: {why}").into()),
+            Self::TokenExpired => told(401, Kind::Authentication, "token_expired", "this token has expired; get a new one from its issuer".into()),
+            Self::IssuerAway => told(503, Kind::Overloaded, "issuer_away",
+                "the keys of the token's issuer cannot be had, so that nobody can tell whether the token is valid; try again".into()),
             Self::RouteForbidden { route } => Told { param: Some("model".into()), ..told(403, Kind::Permission, "route_not_allowed",
                 format!("this key may not use `{route}`; GET /v1/models lists what it may use").into()) },
             Self::BodyTooLarge { bytes_max } => told(413, Kind::TooLarge, "body_too_large", format!("the body is larger than {bytes_max} bytes").into()),

@@ -88,9 +88,13 @@ impl<'a> Visit<'a> {
     }
 
     /// Who is asking. Gemini's clients may send their key in the query.
-    pub(crate) fn caller(&self, shape: ErrorShape) -> Result<Caller, Refusal> {
+    pub(crate) async fn caller(
+        &self,
+        worker: &Worker,
+        shape: ErrorShape,
+    ) -> Result<Caller, Refusal> {
         let query = self.query.filter(|_| shape == ErrorShape::Gemini);
-        keys::identify(&self.picture.snapshot, self.headers, query, self.now)
+        keys::identify(worker, self.picture, self.headers, query, self.now).await
     }
 
     /// How streams of a dialect are cut into events for this client.

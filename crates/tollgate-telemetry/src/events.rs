@@ -137,6 +137,26 @@ impl BooksBehind<'_> {
     }
 }
 
+/// The keys of an issuer of callers' tokens cannot be had.
+#[derive(Clone, Copy, Debug)]
+pub struct IssuerAway<'a> {
+    /// Its name in the configuration.
+    pub issuer: &'a str,
+    /// Why.
+    pub problem: &'a str,
+}
+
+impl IssuerAway<'_> {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::error!(
+            issuer = self.issuer,
+            problem = self.problem,
+            "the keys of an issuer of callers' tokens cannot be had"
+        );
+    }
+}
+
 /// The administrative API is served.
 #[derive(Clone, Copy, Debug)]
 pub struct AdminListening {

@@ -28,4 +28,6 @@ pub use fleet::{Fleet, Lane, RequestParts, with_operation};
 pub use health::{Admission, Busy, Change, Health};
 pub use keys::{KeyRing, KeyState, NoKey};
 pub use request_body::{RequestBody, Rest, RestError};
-pub use tokens::{Look, Renewal, Settling, Token, TokenFailure, TokenSource, is_private_key};
+pub use tokens::{
+    Look, Renewal, Settling, Token, TokenFailure, TokenSource, fetch, is_private_key,
+};

@@ -381,6 +381,7 @@ fn assemble(
         routes,
         routes_by_name,
         keys,
+        caller_issuers,
         allowances,
         prices,
         direct_use,
@@ -394,12 +395,13 @@ fn assemble(
             providers,
             routes,
             routes_by_name,
-            who_may_call: if keys.is_empty() {
+            who_may_call: if keys.is_empty() && caller_issuers.is_empty() {
                 WhoMayCall::Anyone
             } else {
                 WhoMayCall::KeyHolders
             },
             keys,
+            caller_issuers,
             allowances,
             prices,
             direct_use,

@@ -138,6 +138,28 @@ impl Request {
     }
 }
 
+/// Gets what somebody publishes who is trusted by configuration, such as an issuer's keys. `private_addresses`: whether a name that looks
+/// public may lead into the private network.
+///
+/// # Errors
+/// When there is no answer, or it is an error.
+pub async fn fetch(
+    uri: Uri,
+    private_addresses: bool,
+    upstream: &Arc<Upstream>,
+) -> Result<Bytes, TokenFailure> {
+    let reach = if private_addresses {
+        Reach::Platform
+    } else {
+        Reach::AsNamed
+    };
+    let request = Request {
+        reach,
+        ..Request::get(uri)
+    };
+    request.send(upstream).await
+}
+
 async fn answer(
     request: UpstreamRequest,
     secrets: Vec<Secret>,

@@ -259,6 +259,7 @@ fn add(snapshot: &mut Snapshot, stored: &StoredKey) {
     let key = |hash: KeyHash, expires_at: Option<Duration>| Key {
         name: KeyName::new(stored.name.as_str()),
         team: stored.team.as_deref().map(Arc::from),
+        user: None,
         hash,
         routes: routes.clone(),
         expires_at,

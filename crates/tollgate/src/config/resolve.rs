@@ -7,6 +7,7 @@ mod addresses;
 mod allowances;
 mod counters;
 mod credentials;
+mod issuers;
 mod keys;
 mod prices;
 mod prompts;
@@ -23,8 +24,8 @@ use std::{
 };
 
 use tollgate_domain::{
-    Allowance, DirectUse, Key, KeyHash, Limits, LogContent, Prices, Provider, ProviderName, Route,
-    RouteName, Snapshot,
+    Allowance, CallerIssuer, DirectUse, Key, KeyHash, Limits, LogContent, Prices, Provider,
+    ProviderName, Route, RouteName, Snapshot,
 };
 
 use super::{
@@ -61,6 +62,7 @@ pub(crate) struct Sections {
     pub(crate) routes: Vec<Arc<Route>>,
     pub(crate) routes_by_name: HashMap<RouteName, Arc<Route>>,
     pub(crate) keys: HashMap<KeyHash, Arc<Key>>,
+    pub(crate) caller_issuers: Vec<Arc<CallerIssuer>>,
     pub(crate) allowances: Vec<Arc<Allowance>>,
     pub(crate) prices: Prices,
     pub(crate) direct_use: DirectUse,
@@ -91,10 +93,21 @@ pub(crate) fn resolve(
     );
     let prices = prices::resolve(&file.prices, at.key("prices"), &providers, problems);
     let keys = keys::resolve(&file.keys, at.key("keys"), &routes, context, problems);
+    let caller_issuers = issuers::resolve(&file.issuers, at.key("issuers"), &routes, problems);
     let store = store::resolve(&file.store, at.key("store"), context.folder, problems);
     let counters = counters::resolve(&file.counters, at.key("counters"), problems);
     let admin = admin(&file.admin, at.key("admin"), store.is_some(), problems);
-    let allowances = allowances::resolve(file, at, &routes, &keys, store.as_ref(), problems);
+    let allowances = allowances::resolve(
+        file,
+        at,
+        &routes,
+        &allowances::Callers {
+            keys: &keys,
+            issuers: &caller_issuers,
+        },
+        store.as_ref(),
+        problems,
+    );
     if file.routes.is_empty() && !file.direct_use && !problems.has_errors() {
         problems
             .warning(at.key("routes").key_span(), "there are no routes")
@@ -122,6 +135,7 @@ pub(crate) fn resolve(
         routes: routes.resolved,
         routes_by_name: routes.by_name,
         keys,
+        caller_issuers,
         allowances,
         prices,
         direct_use: if file.direct_use {

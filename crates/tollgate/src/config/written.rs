@@ -9,6 +9,7 @@ mod admin;
 mod allowances;
 mod counters;
 mod credentials;
+mod issuers;
 mod keys;
 mod prices;
 mod providers;
@@ -30,6 +31,7 @@ pub(crate) use admin::Admin;
 pub(crate) use allowances::{Budget, Limit, Scope, Then};
 pub(crate) use counters::{Counters, WhenAway};
 pub(crate) use credentials::{AuthAws, AuthEntra, AuthGoogle, AuthIbm, Aws, Entra, Google, Ibm};
+pub(crate) use issuers::{Audience, CallerIssuer};
 pub(crate) use keys::{Key, KeyRoutes};
 pub(crate) use prices::Price;
 pub(crate) use providers::{
@@ -72,6 +74,8 @@ pub(crate) struct File {
     pub(crate) budgets: Vec<Budget>,
     /// What models cost, where the prices that come with the program do not say so, or not what you pay.
     pub(crate) prices: Vec<Price>,
+    /// Who issues tokens that callers may send instead of a key.
+    pub(crate) issuers: Vec<CallerIssuer>,
     /// Who may ask. Without keys, anyone who reaches the gateway may, and it serves loopback addresses only.
     pub(crate) keys: Vec<Key>,
 }

@@ -6,6 +6,7 @@ mod administration;
 mod basics;
 mod bedrock;
 mod books;
+mod caller_tokens;
 mod callers;
 mod changes;
 mod cohere;

@@ -8,8 +8,8 @@ use std::{
 
 use jiff::tz::TimeZone;
 use tollgate_domain::{
-    Allowance, CalendarUnit, Key, KeyHash, Picodollars, Quantity, Scope, Snapshot, Then, Whose,
-    Window,
+    Allowance, CalendarUnit, CallerIssuer, Key, KeyHash, Picodollars, Quantity, Scope, Snapshot,
+    Then, Whose, Window,
 };
 
 use super::routes::Routes;
@@ -24,22 +24,27 @@ use crate::config::{
 /// Everyone, each by itself.
 const EACH: &str = "each";
 
+/// Who may call, as far as the file says.
+pub(crate) struct Callers<'a> {
+    pub(crate) keys: &'a HashMap<KeyHash, Arc<Key>>,
+    pub(crate) issuers: &'a [Arc<CallerIssuer>],
+}
+
 /// Resolves the lists of limits and of budgets.
 pub(crate) fn resolve(
     file: &File,
     at: At<'_>,
     routes: &Routes,
-    keys: &HashMap<KeyHash, Arc<Key>>,
+    callers: &Callers<'_>,
     store: Option<&StoreSettings>,
     problems: &mut Problems,
 ) -> Vec<Arc<Allowance>> {
     let mut names = HashSet::new();
+    let (keys, teams) = (callers.keys.values(), callers.keys.values());
     let mut resolver = Resolver {
-        known_keys: keys.values().map(|key| key.name.as_str()).collect(),
-        known_teams: keys
-            .values()
-            .filter_map(|key| key.team.as_deref())
-            .collect(),
+        known_keys: keys.map(|key| key.name.as_str()).collect(),
+        known_teams: teams.filter_map(|key| key.team.as_deref()).collect(),
+        issuers: callers.issuers,
         routes,
         has_store: store.is_some(),
         problems,
@@ -82,6 +87,7 @@ pub(crate) fn stored(
     let mut resolver = Resolver {
         known_keys: HashSet::new(),
         known_teams: HashSet::new(),
+        issuers: &snapshot.caller_issuers,
         routes: &routes,
         has_store: true,
         problems,
@@ -96,6 +102,8 @@ pub(crate) fn stored(
 struct Resolver<'a, 'p> {
     known_keys: HashSet<&'a str>,
     known_teams: HashSet<&'a str>,
+    /// Whom nobody here can know the callers of.
+    issuers: &'a [Arc<CallerIssuer>],
     routes: &'a Routes,
     has_store: bool,
     problems: &'p mut Problems,
@@ -251,6 +259,7 @@ impl Resolver<'_, '_> {
         };
         if let Some(key) = written.key.as_deref().filter(|key| *key != EACH)
             && !self.known_keys.contains(key)
+            && !self.is_issuers(key)
         {
             let known = self.known_keys.iter().copied();
             let help = diagnostics::suggestion(key, known, "the keys");
@@ -258,6 +267,7 @@ impl Resolver<'_, '_> {
         }
         if let Some(team) = written.team.as_deref().filter(|team| *team != EACH)
             && !self.known_teams.contains(team)
+            && self.issuers.is_empty()
         {
             let known = self.known_teams.iter().copied();
             let help = diagnostics::suggestion(team, known, "the keys' teams");
@@ -285,6 +295,13 @@ impl Resolver<'_, '_> {
             route: whose(route),
             user: whose(written.user.as_deref()),
         }
+    }
+
+    /// Whether it may be the name of a caller with a token, as in `login:ann`.
+    fn is_issuers(&self, key: &str) -> bool {
+        let issuer = key.split_once(':').map(|(issuer, _)| issuer);
+        let mut issuers = self.issuers.iter();
+        issuers.any(|known| Some(&*known.name) == issuer)
     }
 
     /// What does not stand in the file may be in the store.

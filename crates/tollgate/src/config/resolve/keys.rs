@@ -42,6 +42,7 @@ pub(crate) fn resolve(
         let key = Key {
             name: KeyName::new(written.name.as_deref().unwrap_or_default()),
             team: written.team.as_deref().map(Arc::from),
+            user: None,
             hash,
             routes: access,
             expires_at,
@@ -88,7 +89,7 @@ fn hash(written: &written::Key, at: At<'_>, problems: &mut Problems) -> Option<K
     }
 }
 
-fn access(
+pub(crate) fn access(
     written: Option<&KeyRoutes>,
     at: At<'_>,
     routes: &Routes,

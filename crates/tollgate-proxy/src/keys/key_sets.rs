@@ -1,0 +1,193 @@
+//! The keys that issuers of callers' tokens sign with: fetched when they are first needed, again after a while, and when a token names one
+//! that is not known.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http::Uri;
+use jsonwebtoken::{DecodingKey, jwk::Jwk};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::{Instant, timeout};
+use tollgate_domain::CallerIssuer;
+use tollgate_telemetry::events::IssuerAway;
+use tollgate_upstream::{Upstream, fetch};
+
+/// Keys are fetched again after this time; the old ones are used until the new ones are there.
+const FRESH_FOR: Duration = Duration::from_secs(600);
+
+/// For a key that is not known, and after a failure, they are not fetched more often than this: whoever invents names of keys must not keep
+/// the issuer busy.
+const FETCH_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+/// How long a call waits for them.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Keys of an issuer at most.
+const KEYS_MAX: usize = 100;
+
+/// A trusted issuer with its keys.
+#[derive(Debug)]
+pub(crate) struct TrustedIssuer {
+    pub(crate) issuer: Arc<CallerIssuer>,
+    state: Mutex<State>,
+    /// Held by whoever fetches.
+    fetching: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    keys: Option<Arc<[IssuerKey]>>,
+    /// When they were fetched last, and when that was tried last.
+    fetched: Option<Instant>,
+    tried: Option<Instant>,
+}
+
+/// A key of an issuer's.
+pub(crate) struct IssuerKey {
+    pub(crate) id: Option<String>,
+    pub(crate) key: DecodingKey,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    issuer: String,
+    jwks_uri: String,
+}
+
+#[derive(Deserialize)]
+struct KeySet {
+    keys: Vec<Value>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let keys = self.keys.as_ref().map(|keys| keys.len());
+        f.debug_struct("State")
+            .field("keys", &keys)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TrustedIssuer {
+    /// With the keys of an earlier picture, where it was the same.
+    pub(crate) fn new(issuer: &Arc<CallerIssuer>, before: &[Arc<Self>]) -> Arc<Self> {
+        let same = before.iter().find(|known| known.issuer == *issuer);
+        same.map_or_else(
+            || {
+                Arc::new(Self {
+                    issuer: Arc::clone(issuer),
+                    state: Mutex::default(),
+                    fetching: tokio::sync::Mutex::default(),
+                })
+            },
+            Arc::clone,
+        )
+    }
+
+    /// The keys that a token may be signed with that names one, or none; nothing where there is no such key. `None` where no keys are
+    /// known at all.
+    pub(crate) async fn keys(
+        self: &Arc<Self>,
+        id: Option<&str>,
+        upstream: &Arc<Upstream>,
+    ) -> Option<Arc<[IssuerKey]>> {
+        let has =
+            |keys: &[IssuerKey]| id.is_none() || keys.iter().any(|key| key.id.as_deref() == id);
+        let (known, is_fresh) = self.known();
+        match known {
+            Some(keys) if has(&keys) => {
+                if !is_fresh {
+                    let (issuer, upstream) = (Arc::clone(self), Arc::clone(upstream));
+                    let tracker = upstream.tasks().clone();
+                    let _fetching = tracker.spawn(async move { issuer.fetch(&upstream).await });
+                }
+                Some(keys)
+            }
+            _ => {
+                // Another key may have come since.
+                let _fetched = timeout(FETCH_TIMEOUT, self.fetch(upstream)).await;
+                self.known().0
+            }
+        }
+    }
+
+    fn known(&self) -> (Option<Arc<[IssuerKey]>>, bool) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_fresh = state
+            .fetched
+            .is_some_and(|fetched| fetched.elapsed() < FRESH_FOR);
+        (state.keys.clone(), is_fresh)
+    }
+
+    async fn fetch(&self, upstream: &Arc<Upstream>) {
+        let _fetching = self.fetching.lock().await;
+        {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if state
+                .tried
+                .is_some_and(|tried| tried.elapsed() < FETCH_AGAIN_AFTER)
+            {
+                return;
+            }
+            state.tried = Some(Instant::now());
+        }
+        match self.read(upstream).await {
+            Ok(keys) => {
+                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.keys = Some(keys.into());
+                state.fetched = Some(Instant::now());
+            }
+            Err(problem) => IssuerAway {
+                issuer: &self.issuer.name,
+                problem: &problem,
+            }
+            .emit(),
+        }
+    }
+
+    async fn read(&self, upstream: &Arc<Upstream>) -> Result<Vec<IssuerKey>, String> {
+        let issuer = &self.issuer;
+        let get = async |uri: Uri| {
+            let body = fetch(uri, issuer.private_addresses, upstream).await;
+            body.map_err(|failure| failure.to_string())
+        };
+        let keys_at = match &issuer.keys_at {
+            Some(uri) => uri.clone(),
+            None => {
+                let body = get(issuer.metadata_at.clone()).await?;
+                let metadata: Metadata = serde_json::from_slice(&body)
+                    .map_err(|error| format!("its metadata cannot be read: {error}"))?;
+                if *metadata.issuer != *issuer.issuer {
+                    return Err(format!(
+                        "its metadata is of another issuer, `{}`",
+                        metadata.issuer
+                    ));
+                }
+                let uri: Uri = metadata
+                    .jwks_uri
+                    .parse()
+                    .map_err(|_| "its `jwks_uri` is no address".to_owned())?;
+                let is_open = uri.scheme_str() == Some("http");
+                if is_open && issuer.metadata_at.scheme_str() != Some("http") {
+                    return Err("its `jwks_uri` is not reached with TLS".to_owned());
+                }
+                uri
+            }
+        };
+        let body = get(keys_at).await?;
+        let set: KeySet = serde_json::from_slice(&body)
+            .map_err(|error| format!("its keys cannot be read: {error}"))?;
+        // Keys that are not understood sign nothing that is accepted.
+        let keys = set.keys.into_iter().take(KEYS_MAX).filter_map(|key| {
+            let key: Jwk = serde_json::from_value(key).ok()?;
+            Some(IssuerKey {
+                id: key.common.key_id.clone(),
+                key: DecodingKey::from_jwk(&key).ok()?,
+            })
+        });
+        Ok(keys.collect())
+    }
+}

@@ -1,0 +1,268 @@
+//! Tokens of an issuer instead of keys: whose they are, what they open, and every way in which they are not good enough.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use aws_lc_rs::{
+    encoding::AsDer,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use tollgate_testkit::{Reply, ScriptedProvider, TestGateway, client};
+
+use crate::stage::{chat, openai_answer, program};
+
+/// A key of an issuer's.
+struct IssuerKey {
+    id: &'static str,
+    pair: EcdsaKeyPair,
+}
+
+impl IssuerKey {
+    fn new(id: &'static str) -> Self {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
+        Self { id, pair }
+    }
+
+    fn jwk(&self) -> Value {
+        let point = self.pair.public_key().as_ref();
+        let part = |from: usize| URL_SAFE_NO_PAD.encode(&point[from..from + 32]);
+        json!({"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": self.id, "x": part(1), "y": part(33)})
+    }
+
+    fn sign(&self, claims: &Value) -> String {
+        let header = Header {
+            kid: Some(self.id.to_owned()),
+            ..Header::new(Algorithm::ES256)
+        };
+        let der = self.pair.to_pkcs8v1().expect("it can be written");
+        encode(&header, claims, &EncodingKey::from_ec_der(der.as_ref())).expect("it can be signed")
+    }
+}
+
+/// An issuer that is also the provider, with keys that can be changed.
+struct Stage {
+    gateway: TestGateway,
+    url: String,
+    keys: [IssuerKey; 2],
+    second_key: Arc<AtomicBool>,
+    is_away: Arc<AtomicBool>,
+    fetches: Arc<AtomicU64>,
+    _provider: ScriptedProvider,
+}
+
+impl Stage {
+    async fn new(more: &str) -> Self {
+        let keys = [IssuerKey::new("one"), IssuerKey::new("two")];
+        let jwks = [keys[0].jwk(), keys[1].jwk()];
+        let (second_key, is_away) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        let fetches = Arc::<AtomicU64>::default();
+        let (second, away, count) = (
+            Arc::clone(&second_key),
+            Arc::clone(&is_away),
+            Arc::clone(&fetches),
+        );
+        let provider = ScriptedProvider::start(move |request| {
+            let issuer = format!(
+                "http://{}/login",
+                request.header("host").unwrap_or_default()
+            );
+            match request.path.as_str() {
+                path if path.starts_with("/login") && away.load(Ordering::Relaxed) => {
+                    Reply::close()
+                }
+                "/login/.well-known/openid-configuration" => Reply::json(
+                    200,
+                    &json!({"issuer": issuer, "jwks_uri": format!("{issuer}/keys")}),
+                ),
+                "/login/keys" => {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    let known = if second.load(Ordering::Relaxed) {
+                        &jwks[..]
+                    } else {
+                        &jwks[..1]
+                    };
+                    // What nobody understands is passed over.
+                    let odd = json!({"kty": "odd", "kid": "odd"});
+                    let all = [known, &[odd]].concat();
+                    Reply::json(200, &json!({"keys": all}))
+                }
+                _ => Reply::json(200, &openai_answer("Hello")),
+            }
+        })
+        .await;
+        let url = format!("{}/login", provider.url());
+        let configuration = format!(
+            "issuers:\n  - {{name: login, issuer: \"{url}\", audience: tollgate, claims: {{name: client_id, team: groups, user: sub}}, routes: [chat]}}\n\
+             providers:\n  - {{name: openai, type: openai, base_url: \"{}/v1\", api_key: sk-up}}\n\
+             routes:\n  - {{name: chat, model: {{provider: openai, name: gpt-4o}}}}\n  - {{name: other, model: {{provider: openai, name: gpt-4o}}}}\n{more}",
+            provider.url()
+        );
+        Self {
+            gateway: TestGateway::start(program(), &configuration).await,
+            url,
+            keys,
+            second_key,
+            is_away,
+            fetches,
+            _provider: provider,
+        }
+    }
+
+    fn claims(&self) -> Value {
+        json!({"iss": self.url, "aud": ["other", "tollgate"], "exp": get_current_timestamp() + 300, "client_id": "bot", "groups": ["research"], "sub": "ann"})
+    }
+
+    async fn call(&self, token: &str, route: &str) -> client::Answer {
+        let authorization = format!("Bearer {token}");
+        self.gateway
+            .post_with(
+                "/v1/chat/completions",
+                &chat(route),
+                &[("authorization", &authorization)],
+            )
+            .await
+    }
+}
+
+#[tokio::test]
+async fn a_token_opens_what_its_issuer_opens_and_says_who_is_calling() {
+    let limit = "limits:\n  - {name: of bot, of: {key: \"login:bot\"}, requests: 2, per: hour}\n";
+    let stage = Stage::new(limit).await;
+    let token = stage.keys[0].sign(&stage.claims());
+    assert_eq!(stage.call(&token, "chat").await.status, 200);
+    assert_eq!(stage.call(&token, "other").await.status, 403);
+    assert_eq!(stage.call(&token, "chat").await.status, 200);
+    let limited = stage.call(&token, "chat").await;
+    assert_eq!(limited.json()["error"]["code"], "rate_limit_exceeded");
+    // Nobody goes without.
+    let unsigned = stage
+        .gateway
+        .post("/v1/chat/completions", &chat("chat"))
+        .await;
+    assert_eq!(unsigned.json()["error"]["code"], "key_missing");
+    let call = &stage.gateway.wait_for_calls(4).await[0];
+    assert_eq!(call["key"], "login:bot");
+    let mut told = String::new();
+    for _ in 0..50 {
+        told = stage
+            .gateway
+            .command(&["usage", "--json", "--by", "team,user,key"]);
+        if told.contains("research") {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(
+        told.contains("\"team\": \"research\"") && told.contains("\"user\": \"ann\""),
+        "{told}"
+    );
+    assert_eq!(stage.fetches.load(Ordering::Relaxed), 1, "keys are kept");
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_good_enough_opens_nothing() {
+    let stage = Stage::new("").await;
+    let with = |name: &str, value: Value| {
+        let mut claims = stage.claims();
+        claims[name] = value;
+        stage.keys[0].sign(&claims)
+    };
+    let now = get_current_timestamp();
+    let good = stage.keys[0].sign(&stage.claims());
+    let (signed, _) = good.rsplit_once('.').unwrap();
+    let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let bare = |algorithm: &str| {
+        format!(
+            "{}.{}",
+            part(json!({"alg": algorithm, "kid": "one"})),
+            part(stage.claims())
+        )
+    };
+    // Signed with what everybody can read, as if it were a secret.
+    let public = stage.keys[0].pair.public_key().as_ref().to_vec();
+    let symmetric = encode(
+        &Header::new(Algorithm::HS256),
+        &stage.claims(),
+        &EncodingKey::from_secret(&public),
+    )
+    .unwrap();
+    let mut missing = stage.claims();
+    missing.as_object_mut().unwrap().remove("exp");
+    for (token, why) in [
+        (with("aud", json!("other")), "another audience"),
+        (
+            with("iss", json!("https://elsewhere.example.com")),
+            "not trusted",
+        ),
+        (with("nbf", json!(now + 300)), "not valid yet"),
+        (with("client_id", json!(7)), "who is calling"),
+        (stage.keys[0].sign(&missing), "until when"),
+        (stage.keys[1].sign(&stage.claims()), "does not have"),
+        (format!("{signed}.{}", "A".repeat(86)), "signature"),
+        (format!("{}.", bare("none")), "cannot be read"),
+        (symmetric, "algorithm"),
+        (format!("{}.c2ln", bare("RS256")), "not as it should be"),
+        ("eyJh.eyJh.eyJh".to_owned(), "cannot be read"),
+    ] {
+        let answer = stage.call(&token, "chat").await;
+        let told = answer.text();
+        assert_eq!(
+            (answer.status, answer.json()["error"]["code"].clone()),
+            (401, json!("invalid_token")),
+            "{why}: {told}"
+        );
+        assert!(told.contains(why), "{why}: {told}");
+    }
+    let expired = stage.call(&with("exp", json!(now - 300)), "chat").await;
+    assert_eq!(
+        (expired.status, expired.json()["error"]["code"].clone()),
+        (401, json!("token_expired"))
+    );
+    assert_eq!(
+        stage.call("tg_key", "chat").await.json()["error"]["code"],
+        "invalid_api_key"
+    );
+    assert_eq!(stage.call(&good, "chat").await.status, 200);
+    // Invented names of keys do not keep the issuer busy.
+    assert!(stage.fetches.load(Ordering::Relaxed) <= 2);
+}
+
+#[tokio::test]
+async fn keys_are_followed_as_they_change_and_kept_while_their_issuer_is_away() {
+    let stage = Stage::new("").await;
+    stage.is_away.store(true, Ordering::Relaxed);
+    let first = stage.keys[0].sign(&stage.claims());
+    let away = stage.call(&first, "chat").await;
+    assert_eq!(
+        (away.status, away.json()["error"]["code"].clone()),
+        (503, json!("issuer_away"))
+    );
+    stage.is_away.store(false, Ordering::Relaxed);
+    stage.second_key.store(true, Ordering::Relaxed);
+    let second = stage.keys[1].sign(&stage.claims());
+    let mut status = 0;
+    for _ in 0..150 {
+        status = stage.call(&second, "chat").await.status;
+        if status == 200 {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(status, 200);
+    stage.is_away.store(true, Ordering::Relaxed);
+    assert_eq!(stage.call(&first, "chat").await.status, 200);
+    assert!(
+        stage.gateway.output().contains("cannot be had"),
+        "{}",
+        stage.gateway.output()
+    );
+}
