@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: start and idle memory of the program as it is shipped, and what a translation costs.
+//! `cargo xtask bench`: start and idle memory of the program as it is shipped, what a translation costs, and what
+//! the books take in and answer (a million records; `RECORDS=10000000` for the goals).
 
 use std::{
     fs,
@@ -60,6 +61,18 @@ pub(crate) fn bench() -> Result<()> {
             "tollgate-dialects",
             "--bench",
             "translation",
+        ],
+    ))?;
+    run(&mut command(
+        "cargo",
+        &[
+            "bench",
+            "--profile",
+            "ship",
+            "--package",
+            "tollgate-store",
+            "--bench",
+            "books",
         ],
     ))
 }
