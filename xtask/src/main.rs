@@ -48,6 +48,8 @@ enum Chore {
     Tidy,
     /// Feed garbage to everything that reads foreign bytes, and see whether it bears it.
     Fuzz(fuzz::Arguments),
+    /// Kill the gateway a hundred times under load, take its database away for a minute, and see whether the books are right.
+    Soak,
     /// Measure start and idle memory of the program as it is shipped.
     Bench,
 }
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         Chore::Prices(arguments) => prices::prices(&arguments),
         Chore::Tidy => tidy::tidy(),
         Chore::Fuzz(arguments) => fuzz::fuzz(&arguments),
+        Chore::Soak => test::soak(),
         Chore::Bench => bench::bench(),
     };
     match result {

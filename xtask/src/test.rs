@@ -104,6 +104,25 @@ fn redis() -> Result<()> {
         .context("on a fresh machine, `apt-get update` may have to come first")
 }
 
+/// Runs the tests that take minutes.
+pub(crate) fn soak() -> Result<()> {
+    postgres()?;
+    redis()?;
+    run(&mut command(
+        "cargo",
+        &[
+            "test",
+            "--package",
+            "tollgate",
+            "--test",
+            "it",
+            "--",
+            "--ignored",
+            "--nocapture",
+        ],
+    ))
+}
+
 /// Replays recorded traffic, and prints the counts.
 pub(crate) fn traffic(arguments: &TrafficArguments) -> Result<()> {
     print(&replay_chosen(arguments)?)

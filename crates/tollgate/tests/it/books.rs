@@ -167,6 +167,68 @@ async fn what_a_client_has_whole_is_in_the_books_of_postgresql_after_a_kill() {
 }
 
 #[tokio::test]
+#[ignore = "takes a minute: cargo xtask soak"]
+async fn a_hundred_kills_lose_nothing() {
+    nothing_is_lost("", 100).await;
+}
+
+#[tokio::test]
+#[ignore = "takes a minute: cargo xtask soak"]
+async fn a_hundred_kills_lose_nothing_of_postgresql() {
+    let postgres = Postgres::start();
+    nothing_is_lost(&format!("store: {{url: \"{}\"}}\n", postgres.url()), 100).await;
+}
+
+#[tokio::test]
+#[ignore = "takes a minute: cargo xtask soak"]
+async fn a_database_that_is_away_for_a_minute_under_load_loses_nothing() {
+    let postgres = Postgres::start();
+    let provider = ScriptedProvider::always(Reply::stream(openai_events(&["Hello"]))).await;
+    let configuration = format!(
+        "store: {{url: \"{}\"}}\n{}",
+        postgres.url(),
+        CONFIGURATION.replace("OPENAI", &provider.url())
+    );
+    let gateway = TestGateway::start(program(), &configuration).await;
+    let mut clients = JoinSet::new();
+    for _ in 0..4 {
+        clients.spawn(ask_for(gateway.address(), Duration::from_secs(70)));
+    }
+    sleep(Duration::from_secs(5)).await;
+    postgres.stop();
+    sleep(Duration::from_secs(60)).await;
+    postgres.resume();
+    let mut whole = 0;
+    while let Some(answers) = clients.join_next().await {
+        whole += answers.expect("no panic");
+    }
+    assert!(whole > 1_000, "there was load: {whole}");
+    for _ in 0..60 {
+        let metrics = gateway.get("/metrics").await.text();
+        if metrics.contains("tollgate_books_waiting_bytes 0\n") {
+            break;
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    let rows = books(&gateway, &["--by", "outcome"], |rows| calls(rows) >= whole).await;
+    assert_eq!(calls(&rows), whole);
+}
+
+/// Asks again and again for a time; gives how many answers came, all of which are whole.
+async fn ask_for(gateway: std::net::SocketAddr, time: Duration) -> u64 {
+    let body = chat_stream("chat").to_string().into_bytes();
+    let begun = tokio::time::Instant::now();
+    let mut whole = 0;
+    while begun.elapsed() < time {
+        let answer = client::post(gateway, "/v1/chat/completions", &[], body.clone());
+        let answer = answer.await.expect("it is answered");
+        assert!(answer.text().contains("[DONE]"), "{}", answer.text());
+        whole += 1;
+    }
+    whole
+}
+
+#[tokio::test]
 async fn calls_go_on_while_the_database_is_away_and_are_entered_later() {
     let postgres = Postgres::start();
     let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
