@@ -194,7 +194,7 @@ async fn user(admin: &Admin, actor: &Actor, body: Value) -> Result<Planned, Prob
     })
 }
 
-/// A limit or a budget belongs to the team, or to the key's team, that it is for. One for all calls is the owners'.
+/// A limit or a budget belongs to the team, to the key's team, or to the organisation, that it is for. One for all calls is the owners'.
 async fn allowance(
     admin: &Admin,
     actor: &Actor,
@@ -240,10 +240,15 @@ async fn allowance(
             })?;
             (key.organisation, key.team.unwrap_or_default())
         }
+        (None, None) if said("organisation").is_some() => {
+            let organisation = said("organisation").unwrap_or_default();
+            ensure_organisation(admin, actor, &organisation).await?;
+            (organisation, String::new())
+        }
         (None, None) if actor.role == Role::Owner => (String::new(), String::new()),
         (None, None) => {
             return Err(Problem::Forbidden(
-                "a limit or budget for everybody's calls is the owners' to make: name a team of yours in `of.team`".to_owned(),
+                "a limit or budget for everybody's calls is the owners' to make: name your organisation, or a team of yours, in `of`".to_owned(),
             ));
         }
     };

@@ -34,6 +34,14 @@ pub struct Scope {
     pub route: Option<Whose>,
     /// The end users that calls name.
     pub user: Option<Whose>,
+    /// The apps that keys belong to.
+    pub app: Option<Whose>,
+    /// The organisations that keys belong to.
+    pub organisation: Option<Whose>,
+    /// The providers that are asked.
+    pub provider: Option<Whose>,
+    /// The models that are asked, as providers call them.
+    pub model: Option<Whose>,
 }
 
 /// One part of a scope.
@@ -56,6 +64,14 @@ pub struct Facts<'a> {
     pub route: Option<&'a str>,
     /// The end user.
     pub user: Option<&'a str>,
+    /// The key's app.
+    pub app: Option<&'a str>,
+    /// The key's organisation.
+    pub organisation: Option<&'a str>,
+    /// The provider.
+    pub provider: Option<&'a str>,
+    /// The model.
+    pub model: Option<&'a str>,
 }
 
 /// What is counted.
@@ -110,6 +126,11 @@ pub enum CalendarUnit {
 const NOBODY: &str = "-";
 
 impl Scope {
+    /// Whether it depends on who is asked, and not on the call alone.
+    pub fn is_by_target(&self) -> bool {
+        self.provider.is_some() || self.model.is_some()
+    }
+
     /// Whom of an allowance's scope a call belongs to; `None` where it is not for that call.
     pub fn subject(&self, facts: &Facts<'_>) -> Option<String> {
         let mut subject = String::new();
@@ -118,6 +139,10 @@ impl Scope {
             (&self.team, facts.team),
             (&self.route, facts.route),
             (&self.user, facts.user),
+            (&self.app, facts.app),
+            (&self.organisation, facts.organisation),
+            (&self.provider, facts.provider),
+            (&self.model, facts.model),
         ] {
             match whose {
                 None => {}
@@ -207,6 +232,7 @@ mod tests {
             team: None,
             route: Some("r"),
             user: Some("u"),
+            ..Facts::default()
         };
         let subject = |scope: Scope| scope.subject(&facts);
         assert_eq!(subject(Scope::default()).as_deref(), Some(""));

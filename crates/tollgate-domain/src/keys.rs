@@ -21,6 +21,10 @@ pub struct Key {
     pub name: KeyName,
     /// The team that it belongs to.
     pub team: Option<Arc<str>>,
+    /// The app of the team that uses it.
+    pub app: Option<Arc<str>>,
+    /// The organisation that it belongs to.
+    pub organisation: Option<Arc<str>>,
     /// The end user whom it stands for, where it says one.
     pub user: Option<Arc<str>>,
     /// What is kept of the key.

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tollgate_domain::{
-    Allowance, Cost, Facts, Picodollars, Price, Quantity, Snapshot, Then, Usage,
+    Allowance, Cost, Facts, Picodollars, Price, Quantity, Snapshot, TargetName, Then, Usage,
 };
 use tollgate_telemetry::{CallRecord, Outcome, events::AllowanceReached};
 use tollgate_upstream::Lane;
@@ -71,52 +71,141 @@ pub(crate) struct UsedAtMost {
     pub(crate) output: u64,
 }
 
-/// Asks every allowance that is for a call. `now` is the time since 1970-01-01 UTC.
+/// Why a call was not let in, and by which of the allowances that were asked, where it was one.
+#[derive(Debug)]
+pub(crate) struct Denial {
+    place: Option<usize>,
+    refusal: Refusal,
+}
+
+impl Denial {
+    fn whole(refusal: Refusal) -> Self {
+        Self {
+            place: None,
+            refusal,
+        }
+    }
+
+    fn at(place: usize, shortage: Box<Shortage>) -> Self {
+        Self {
+            place: Some(place),
+            refusal: Refusal::AllowanceReached(shortage),
+        }
+    }
+}
+
+/// What is asked for a call, and of whom.
+pub(crate) struct Entry<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) facts: Facts<'a>,
+    pub(crate) asked: Asked,
+    /// The time since 1970-01-01 UTC.
+    pub(crate) now: Duration,
+}
+
+/// Asks every allowance that is for a call. Who may not be asked any more, since an allowance for him is used up, is taken off the plan, as
+/// long as somebody is left.
 ///
 /// # Errors
 /// When one of them has not enough left; then nothing is taken of any.
 pub(crate) async fn enter(
     counters: &Arc<Counters>,
     sharing: Option<&SharingLine>,
-    snapshot: &Snapshot,
-    facts: &Facts<'_>,
-    asked: Asked,
-    plan: &[Arc<Lane>],
-    now: Duration,
+    entry: &Entry<'_>,
+    plan: &mut Vec<Arc<Lane>>,
 ) -> Result<Option<Permit>, Refusal> {
-    let mut asks: Vec<Ask<'_>> = Vec::new();
-    let mut most = None;
-    for allowance in &snapshot.allowances {
-        let Some(subject) = allowance.scope.subject(facts) else {
-            continue;
-        };
-        let most = most.get_or_insert_with(|| Most::of(asked, plan));
-        let amount = most.amount(allowance.quantity);
-        if amount.is_none() && allowance.then == Then::Refuse {
-            return Err(Refusal::Unpriced {
-                budget: allowance.name.to_string(),
-            });
+    loop {
+        let asks = entry.asks(plan)?;
+        if asks.is_empty() {
+            return Ok(None);
         }
-        asks.push(Ask {
-            allowance,
-            subject,
-            amount: amount.unwrap_or_default(),
+        let taken = match sharing {
+            Some(sharing) => sharing.enter(counters, &asks, entry.now).await,
+            None => counters
+                .take(&asks, Room::Whole, entry.now)
+                .map(|holds| Permit {
+                    counters: Arc::clone(counters),
+                    holds,
+                    share: None,
+                })
+                .map_err(|(place, shortage)| Denial::at(place, shortage)),
+        };
+        let denial = match taken {
+            Ok(permit) => return Ok(Some(permit)),
+            Err(denial) => denial,
+        };
+        let denied = denial.place.and_then(|place| asks.get(place));
+        let denied = denied.map_or(&[][..], |ask| &ask.targets);
+        let left = plan.iter().filter(|lane| !denied.contains(lane.name()));
+        let left: Vec<Arc<Lane>> = left.cloned().collect();
+        if left.is_empty() || left.len() == plan.len() {
+            return Err(denial.refusal);
+        }
+        *plan = left;
+    }
+}
+
+impl Entry<'_> {
+    /// What is asked of each allowance that is for the call: once, or once for each of those who may be asked and are counted apart.
+    fn asks(&self, plan: &[Arc<Lane>]) -> Result<Vec<Ask<'_>>, Refusal> {
+        let mut asks: Vec<Ask<'_>> = Vec::new();
+        let mut most_of_all = None;
+        for allowance in &self.snapshot.allowances {
+            if !allowance.scope.is_by_target() {
+                let Some(subject) = allowance.scope.subject(&self.facts) else {
+                    continue;
+                };
+                let most = most_of_all.get_or_insert_with(|| Most::of(self.asked, plan));
+                asks.push(ask(allowance, subject, most, Vec::new())?);
+                continue;
+            }
+            let mut apart: Vec<(String, Vec<Arc<Lane>>)> = Vec::new();
+            for lane in plan {
+                let facts = Facts {
+                    provider: Some(lane.provider().name.as_str()),
+                    model: Some(lane.model()),
+                    ..self.facts
+                };
+                let Some(subject) = allowance.scope.subject(&facts) else {
+                    continue;
+                };
+                match apart.iter_mut().find(|(known, _)| *known == subject) {
+                    Some((_, lanes)) => lanes.push(Arc::clone(lane)),
+                    None => apart.push((subject, vec![Arc::clone(lane)])),
+                }
+            }
+            for (subject, lanes) in apart {
+                let targets = lanes.iter().map(|lane| lane.name().clone()).collect();
+                asks.push(ask(
+                    allowance,
+                    subject,
+                    &Most::of(self.asked, &lanes),
+                    targets,
+                )?);
+            }
+        }
+        Ok(asks)
+    }
+}
+
+fn ask<'a>(
+    allowance: &'a Arc<Allowance>,
+    subject: String,
+    most: &Most,
+    targets: Vec<TargetName>,
+) -> Result<Ask<'a>, Refusal> {
+    let amount = most.amount(allowance.quantity);
+    if amount.is_none() && allowance.then == Then::Refuse {
+        return Err(Refusal::Unpriced {
+            budget: allowance.name.to_string(),
         });
     }
-    if asks.is_empty() {
-        return Ok(None);
-    }
-    if let Some(sharing) = sharing {
-        return sharing.enter(counters, asks, now).await.map(Some);
-    }
-    match counters.take(asks, Room::Whole, now) {
-        Ok(holds) => Ok(Some(Permit {
-            counters: Arc::clone(counters),
-            holds,
-            share: None,
-        })),
-        Err(shortage) => Err(Refusal::AllowanceReached(shortage)),
-    }
+    Ok(Ask {
+        allowance,
+        subject,
+        amount: amount.unwrap_or_default(),
+        targets,
+    })
 }
 
 // === impl Asked ===
@@ -301,6 +390,11 @@ impl UsedAtMost {
 
 /// What a call used of an allowance in the end. Where the provider did not say, it is the most that it can have been.
 fn used(hold: &Hold, record: &CallRecord, most: impl Fn() -> UsedAtMost) -> u64 {
+    let is_others =
+        |target: &TargetName| !hold.targets.is_empty() && !hold.targets.contains(target);
+    if record.target.as_ref().is_some_and(is_others) {
+        return 0;
+    }
     let most = || {
         let most = most();
         (most.input, most.output)

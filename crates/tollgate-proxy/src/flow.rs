@@ -13,7 +13,7 @@ use tollgate_upstream::Lane;
 
 use crate::{
     account::Account,
-    admission::{self, Asked},
+    admission::{self, Asked, Entry},
     attempts::{self, Reply, Success},
     body, expand,
     gateway::{Exposure, Worker},
@@ -193,11 +193,11 @@ async fn realtime_story(
 
     let question = read_talk(picture, &caller, visit, account)?; // with whom they want to talk
     check_books(worker)?; // what is spent is written down
-    let plan = question
+    let mut plan = question
         .route()
         .tree
         .plan(visit.stickiness(&question, &caller)); // whom we may ask, in order
-    enter(worker, visit, &caller, &question, &plan, account).await?; // what they may use, reserved
+    enter(worker, visit, &caller, &question, &mut plan, account).await?; // what they may use, reserved
     let mut forwarded = visit.forwarded(&question);
     if let Some(protocol) = handshake.protocol() {
         forwarded.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
@@ -278,11 +278,11 @@ async fn call_story(
     check_books(worker)?; // what is spent is written down
     question.framing = visit.framing(question.dialect);
     expand::expand(&mut question, limits)?; // the route's prompt, filled in
-    let plan = question
+    let mut plan = question
         .route()
         .tree
         .plan(visit.stickiness(&question, &caller)); // whom we may ask, in order
-    enter(worker, visit, &caller, &question, &plan, account).await?; // what they may use, reserved
+    enter(worker, visit, &caller, &question, &mut plan, account).await?; // what they may use, reserved
     let success = attempts::first_success(
         worker,
         &question,
@@ -302,7 +302,7 @@ async fn enter(
     visit: &Visit<'_>,
     caller: &Caller,
     question: &Question,
-    plan: &[Arc<Lane>],
+    plan: &mut Vec<Arc<Lane>>,
     account: &mut Account,
 ) -> Result<(), Refusal> {
     let key = caller.key();
@@ -311,27 +311,24 @@ async fn enter(
     account.record.user =
         vouched.or_else(|| question.head.user.as_deref().map(shorten).map(Arc::from));
     let user = account.record.user.clone();
-    let facts = Facts {
-        key: key.map(|key| key.name.as_str()),
-        team: key.and_then(|key| key.team.as_deref()),
-        route: Some(question.route().route.name.as_str()),
-        user: user.as_deref(),
-    };
-    let counters = worker.gateway.counters();
-    let snapshot = &visit.picture.snapshot;
     let asked = Asked::of(question);
     account.asked(asked);
-    let sharing = worker.sharing.as_ref();
-    let entered = admission::enter(
-        counters,
-        sharing,
-        snapshot,
-        &facts,
+    let entry = Entry {
+        snapshot: &visit.picture.snapshot,
+        facts: Facts {
+            key: key.map(|key| key.name.as_str()),
+            team: key.and_then(|key| key.team.as_deref()),
+            route: Some(question.route().route.name.as_str()),
+            user: user.as_deref(),
+            app: key.and_then(|key| key.app.as_deref()),
+            organisation: key.and_then(|key| key.organisation.as_deref()),
+            ..Facts::default()
+        },
         asked,
-        plan,
-        account.wall(),
-    );
-    let permit = entered.await?;
+        now: account.wall(),
+    };
+    let counters = worker.gateway.counters();
+    let permit = admission::enter(counters, worker.sharing.as_ref(), &entry, plan).await?;
     account.permitted(permit);
     Ok(())
 }

@@ -96,7 +96,7 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
         counts: sharing.as_ref().map(|sharing| Arc::clone(sharing.counts())),
     };
     let mut books = match &store {
-        Some(settings) => Books::open(settings, &snapshot.allowances, &process, since_1970())?,
+        Some(settings) => Books::open(settings, &snapshot, &process, since_1970())?,
         None => None,
     };
     if let Some(books) = &books {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tollgate_domain::{Allowance, Then};
+use tollgate_domain::{Allowance, TargetName, Then};
 
 /// Counts that are kept; what comes beyond is counted together.
 const COUNTS_MAX: usize = 100_000;
@@ -81,6 +81,8 @@ pub(super) struct Ask<'a> {
     pub(super) allowance: &'a Arc<Allowance>,
     pub(super) subject: String,
     pub(super) amount: u64,
+    /// Of one that depends on who is asked, those who would be; else nobody.
+    pub(super) targets: Vec<TargetName>,
 }
 
 /// What a call has of an allowance.
@@ -90,7 +92,12 @@ pub(super) struct Hold {
     pub(super) subject: Arc<str>,
     /// What is reserved.
     pub(super) amount: u64,
+    /// Whose calls it is for, where it is not for all of them.
+    pub(super) targets: Vec<TargetName>,
 }
+
+/// Why a call was not let in, and by which of the allowances that were asked.
+pub(super) type Short = (usize, Box<Shortage>);
 
 /// Why a call was not let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,13 +143,13 @@ impl Counters {
     /// Takes what is asked of every allowance, or nothing of any.
     pub(super) fn take(
         &self,
-        asks: Vec<Ask<'_>>,
+        asks: &[Ask<'_>],
         room: Room,
         now: Duration,
-    ) -> Result<Vec<Hold>, Box<Shortage>> {
+    ) -> Result<Vec<Hold>, Short> {
         let mut state = self.state();
         let mut holds = Vec::with_capacity(asks.len());
-        for ask in asks {
+        for (place, ask) in asks.iter().enumerate() {
             let key = state.place(&ask.allowance.name, &ask.subject, now);
             let subject = Arc::clone(&key.1);
             let count = state.counts.entry(key).or_default();
@@ -150,12 +157,12 @@ impl Counters {
             let most = room.of(ask.allowance.most);
             let wanted = count.used + count.reserved + u128::from(ask.amount);
             if wanted > most && ask.allowance.then == Then::Refuse {
-                let shortage = count.shortage(&ask, &subject, now);
+                let shortage = count.shortage(ask, &subject, now);
                 // What was taken so far goes back: all give, or none does.
                 for hold in &holds {
                     give_back(&mut state.counts, hold);
                 }
-                return Err(Box::new(shortage));
+                return Err((place, Box::new(shortage)));
             }
             count.reserved += u128::from(ask.amount);
             count.holds += 1;
@@ -163,6 +170,7 @@ impl Counters {
                 allowance: Arc::clone(ask.allowance),
                 subject,
                 amount: ask.amount,
+                targets: ask.targets.clone(),
             });
         }
         Ok(holds)
@@ -317,6 +325,7 @@ mod tests {
             allowance,
             subject: String::new(),
             amount,
+            targets: Vec::new(),
         }
     }
 
@@ -330,10 +339,10 @@ mod tests {
             allowance("narrow", 10, Some(60)),
         );
         let hold = counters
-            .take(vec![ask(&wide, 5), ask(&narrow, 5)], Room::Whole, NOW)
+            .take(&[ask(&wide, 5), ask(&narrow, 5)], Room::Whole, NOW)
             .unwrap();
-        let shortage = counters
-            .take(vec![ask(&wide, 6), ask(&narrow, 6)], Room::Whole, NOW)
+        let (_, shortage) = counters
+            .take(&[ask(&wide, 6), ask(&narrow, 6)], Room::Whole, NOW)
             .unwrap_err();
         assert_eq!(shortage.name, "narrow");
         assert_eq!(
@@ -356,14 +365,14 @@ mod tests {
         for hold in &hold {
             counters.settle(hold, 10, NOW);
         }
-        let shortage = counters
-            .take(vec![ask(&narrow, 1)], Room::Whole, NOW)
+        let (_, shortage) = counters
+            .take(&[ask(&narrow, 1)], Room::Whole, NOW)
             .unwrap_err();
         assert!(shortage.wait > Duration::from_secs(1) && shortage.wait <= Duration::from_secs(60));
         let later = NOW + Duration::from_secs(60);
         assert!(
             counters
-                .take(vec![ask(&narrow, 10)], Room::Whole, later)
+                .take(&[ask(&narrow, 10)], Room::Whole, later)
                 .is_ok()
         );
     }
@@ -372,13 +381,11 @@ mod tests {
     fn what_is_reserved_is_still_reserved_in_the_next_window() {
         let counters = Counters::default();
         let narrow = allowance("narrow", 10, Some(60));
-        let hold = counters
-            .take(vec![ask(&narrow, 8)], Room::Whole, NOW)
-            .unwrap();
+        let hold = counters.take(&[ask(&narrow, 8)], Room::Whole, NOW).unwrap();
         let later = NOW + Duration::from_secs(60);
         assert!(
             counters
-                .take(vec![ask(&narrow, 3)], Room::Whole, later)
+                .take(&[ask(&narrow, 3)], Room::Whole, later)
                 .is_err()
         );
         counters.settle(&hold[0], 2, later);
@@ -394,9 +401,7 @@ mod tests {
         });
         let mut told = Vec::new();
         for now in [NOW, NOW, NOW, NOW + Duration::from_secs(60)] {
-            let hold = counters
-                .take(vec![ask(&soft, 6)], Room::Whole, now)
-                .unwrap();
+            let hold = counters.take(&[ask(&soft, 6)], Room::Whole, now).unwrap();
             told.push(counters.settle(&hold[0], 6, now));
         }
         assert_eq!(told, [None, Some(12), None, None]);
@@ -407,16 +412,8 @@ mod tests {
         let counters = Counters::default();
         let narrow = allowance("narrow", 10, Some(60));
         counters.add_used(&narrow, "", 9, NOW);
-        assert!(
-            counters
-                .take(vec![ask(&narrow, 2)], Room::Whole, NOW)
-                .is_err()
-        );
-        assert!(
-            counters
-                .take(vec![ask(&narrow, 1)], Room::Whole, NOW)
-                .is_ok()
-        );
+        assert!(counters.take(&[ask(&narrow, 2)], Room::Whole, NOW).is_err());
+        assert!(counters.take(&[ask(&narrow, 1)], Room::Whole, NOW).is_ok());
     }
 
     proptest! {
@@ -427,7 +424,7 @@ mod tests {
             let narrow = allowance("narrow", 200, Some(1_000_000_000));
             let (mut used, mut open) = (0, Vec::new());
             for (amount, share, settles) in calls {
-                if let Ok(mut holds) = counters.take(vec![ask(&narrow, amount)], Room::Whole, NOW) {
+                if let Ok(mut holds) = counters.take(&[ask(&narrow, amount)], Room::Whole, NOW) {
                     open.push((holds.remove(0), share.min(amount)));
                 }
                 if settles && let Some((hold, share)) = open.pop() {
@@ -440,7 +437,7 @@ mod tests {
             for (hold, _) in &open {
                 counters.give_back(hold);
             }
-            let hold = counters.take(vec![ask(&narrow, 200 - used)], Room::Whole, NOW).unwrap();
+            let hold = counters.take(&[ask(&narrow, 200 - used)], Room::Whole, NOW).unwrap();
             prop_assert_eq!(counters.remaining(&hold[0]), 0);
         }
     }

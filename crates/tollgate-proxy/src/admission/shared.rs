@@ -17,7 +17,7 @@ use tollgate_telemetry::{
 use uuid::Uuid;
 
 use super::{
-    Permit, amount_text,
+    Denial, Permit, amount_text,
     counters::{Ask, Count, Counters, Hold, Room},
 };
 use crate::refusal::Refusal;
@@ -148,21 +148,21 @@ impl SharingLine {
     pub(super) async fn enter(
         &self,
         own: &Arc<Counters>,
-        asks: Vec<Ask<'_>>,
+        asks: &[Ask<'_>],
         now: Duration,
-    ) -> Result<Permit, Refusal> {
+    ) -> Result<Permit, Denial> {
         let name = Uuid::now_v7().simple().to_string();
-        let (epoch, counts, room) = match self.take(&name, &asks, now).await {
+        let (epoch, counts, room) = match self.take(&name, asks, now).await {
             Some(Taken::Whole { epoch, counts }) => (epoch, counts, Room::Unbounded),
             Some(Taken::Short { place, count }) => {
-                return Err(short(&asks, place, count, now));
+                return Err(short(asks, place, count, now));
             }
             Some(Taken::Unknown) | None => {
                 let room = match self.sharing.when_away {
                     WhenAway::Refuse => {
                         // It may have been taken all the same.
                         self.give_back(name);
-                        return Err(Refusal::CountersAway);
+                        return Err(Denial::whole(Refusal::CountersAway));
                     }
                     WhenAway::Answer => Room::Unbounded,
                     WhenAway::Share(share) => Room::Share(share),
@@ -182,9 +182,9 @@ impl SharingLine {
                     sharing: Arc::clone(&self.sharing),
                 }),
             }),
-            Err(shortage) => {
+            Err((place, shortage)) => {
                 self.give_back(hold.name);
-                Err(Refusal::AllowanceReached(shortage))
+                Err(Denial::at(place, shortage))
             }
         }
     }
@@ -247,13 +247,13 @@ fn send(settlements: &Sender<Settlement>, sharing: &Sharing, settlement: Settlem
     }
 }
 
-fn short(asks: &[Ask<'_>], place: usize, count: counters::Count, now: Duration) -> Refusal {
+fn short(asks: &[Ask<'_>], place: usize, count: counters::Count, now: Duration) -> Denial {
     let Some(ask) = asks.get(place) else {
-        return Refusal::CountersAway;
+        return Denial::whole(Refusal::CountersAway);
     };
     let (used, reserved) = (count.used.into(), count.reserved.into());
     let count = Count::shared(ask.allowance, used, reserved, now);
-    Refusal::AllowanceReached(Box::new(count.shortage(ask, &ask.subject, now)))
+    Denial::at(place, Box::new(count.shortage(ask, &ask.subject, now)))
 }
 
 // === impl Share ===

@@ -105,6 +105,8 @@ fn caller(issuer: &CallerIssuer, token: &str, claims: &Map<String, Value>) -> Re
     Ok(Key {
         name: KeyName::new(format!("{}:{name}", issuer.name)),
         team: said(&issuer.claims.team),
+        app: None,
+        organisation: None,
         user: said(&issuer.claims.user),
         hash: KeyHash::of(token),
         routes: issuer.routes.clone(),

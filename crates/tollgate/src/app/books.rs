@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result};
 use tokio::{runtime::Runtime, time::timeout};
 use tollgate_counters::SharedCounts;
-use tollgate_domain::{Allowance, Quantity, Then};
+use tollgate_domain::{Allowance, Quantity, Snapshot, Then};
 use tollgate_store::{Keeper, Store, StoreError};
 use tollgate_telemetry::{
     events::{BooksBehind, BooksInOrder, BooksOff, JournalUnreadable},
@@ -21,11 +21,11 @@ use tollgate_telemetry::{
 };
 
 use super::{
-    composer::{Composer, Known, Stored},
+    composer::{Composer, Known, Parts, Stored},
     current_thread,
     estates::Estates,
     since_1970,
-    spent::Spent,
+    spent::{Holders, Spent},
 };
 use crate::config::StoreSettings;
 
@@ -78,12 +78,12 @@ impl Books {
     /// When books are asked for and cannot be kept. A database on another machine may be away: what is to be entered waits for it.
     pub(super) fn open(
         settings: &StoreSettings,
-        allowances: &[Arc<Allowance>],
+        file: &Snapshot,
         process: &Process,
         now: Duration,
     ) -> Result<Option<Self>> {
-        let has_budgets = allowances.iter().any(|allowance| is_budget(allowance));
-        match Self::try_open(settings, allowances, process, now) {
+        let has_budgets = file.allowances.iter().any(|allowance| is_budget(allowance));
+        match Self::try_open(settings, file, process, now) {
             Ok(books) => Ok(Some(books)),
             Err(error) if settings.is_asked_for || has_budgets => Err(error),
             Err(error) => {
@@ -98,10 +98,11 @@ impl Books {
 
     fn try_open(
         settings: &StoreSettings,
-        allowances: &[Arc<Allowance>],
+        file: &Snapshot,
         process: &Process,
         now: Duration,
     ) -> Result<Self> {
+        let allowances = &file.allowances;
         let root = &settings.journal;
         let journal = Journal::open(root, &process.name, settings.journal_bytes_max)
             .with_context(|| format!("cannot keep a journal in {}", root.display()))?;
@@ -120,14 +121,18 @@ impl Books {
                     // What others have left behind was spent, too.
                     let unreadable = estates.enter(keeper, allowances).await?;
                     report_unreadable(unreadable);
-                    let spent = Spent::read(&store, allowances, now).await?;
-                    Ok::<_, StoreError>((spent, Known::read(&store).await?))
+                    let known = Arc::new(Known::read(&store).await?);
+                    let whole =
+                        Parts::new(file.clone(), Stored::Known(Arc::clone(&known))).snapshot();
+                    let holders = Holders::of(&whole);
+                    let spent = Spent::read(&store, &whole.allowances, &holders, now).await?;
+                    Ok::<_, StoreError>((spent, known))
                 };
                 let (read_spent, known) = runtime
                     .block_on(within(OPENING_TIMEOUT, read))
                     .context("cannot read the books")?;
                 spent = Some(read_spent);
-                stored = Stored::Known(Arc::new(known));
+                stored = Stored::Known(known);
             }
             Err(error @ (StoreError::Open(_) | StoreError::Slow(_))) if !settings.is_file() => {
                 if let Some(budget) = allowances.iter().find(|allowance| is_budget(allowance)) {
@@ -301,7 +306,7 @@ async fn look_at_store(
     let new = composer.new_allowances(&changed);
     if counts_alone && !new.is_empty() {
         let now = since_1970();
-        let spent = Spent::read(store, &new, now).await?;
+        let spent = Spent::read(store, &new, &composer.holders(), now).await?;
         composer.tell(&spent, now);
     }
     *known = Some(Arc::clone(&changed));
@@ -313,7 +318,8 @@ async fn look_at_store(
 async fn begin_fresh(store: &Store, composer: &Composer) -> Result<(), StoreError> {
     let fresh = composer.take_fresh();
     for (place, (allowance, at)) in fresh.iter().enumerate() {
-        match Spent::read(store, std::slice::from_ref(allowance), *at).await {
+        let (allowance, holders) = (std::slice::from_ref(allowance), composer.holders());
+        match Spent::read(store, allowance, &holders, *at).await {
             Ok(spent) => composer.tell(&spent, since_1970()),
             Err(error) => {
                 composer.put_back(fresh[place..].to_vec());

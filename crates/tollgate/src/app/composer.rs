@@ -11,7 +11,11 @@ use tollgate_domain::{
 use tollgate_proxy::{Gateway, Picture, prompts::TemplateProblem};
 use tollgate_store::{Object, Store, StoreError, StoredKey, StoredKeys, Tenant};
 
-use super::{administration::STORED, since_1970, spent::Spent};
+use super::{
+    administration::STORED,
+    since_1970,
+    spent::{Holders, Spent},
+};
 use crate::config;
 
 /// Limits and budgets that are read at a time.
@@ -138,6 +142,11 @@ impl Composer {
         self.gateway.picture().snapshot.allowances.clone()
     }
 
+    /// Whose keys are.
+    pub(super) fn holders(&self) -> Holders {
+        Holders::of(&self.gateway.picture().snapshot)
+    }
+
     /// Who may call if the configuration file says this.
     pub(super) fn who_may_call(&self, file: &Snapshot) -> WhoMayCall {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -259,6 +268,10 @@ fn add(snapshot: &mut Snapshot, stored: &StoredKey) {
     let key = |hash: KeyHash, expires_at: Option<Duration>| Key {
         name: KeyName::new(stored.name.as_str()),
         team: stored.team.as_deref().map(Arc::from),
+        app: stored.app.as_deref().map(Arc::from),
+        organisation: Some(stored.organisation.as_str())
+            .filter(|organisation| !organisation.is_empty())
+            .map(Arc::from),
         user: None,
         hash,
         routes: routes.clone(),

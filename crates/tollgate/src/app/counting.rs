@@ -20,7 +20,10 @@ use tollgate_store::{Store, StoreError};
 use tollgate_telemetry::events::CountsUnread;
 use uuid::Uuid;
 
-use super::{current_thread, since_1970, spent::Spent};
+use super::{
+    current_thread, since_1970,
+    spent::{Holders, Spent},
+};
 use crate::config::{CountersSettings, StoreSettings};
 
 /// How often this gateway says that it is there.
@@ -142,7 +145,8 @@ impl Caretaker {
         let spent = match &self.store {
             Some(settings) => {
                 let store = Store::open(settings.url.expose()).await?;
-                let spent = Spent::read(&store, &unknown, now).await;
+                let holders = Holders::of(&picture.snapshot);
+                let spent = Spent::read(&store, &unknown, &holders, now).await;
                 store.close().await;
                 spent?
             }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tollgate_counters::{CountersError, Held, Line, Used};
-use tollgate_domain::{Allowance, Quantity, UsageRecord};
+use tollgate_domain::{Allowance, Facts, Quantity, Scope, UsageRecord};
 use tollgate_store::{Keeper, Round, StoreError};
 
 /// Enters what the dead have left.
@@ -101,7 +101,11 @@ impl Estates {
                 .iter()
                 .filter_map(|held| {
                     let allowance = allowances.iter().find(|allowance| held.is_of(allowance))?;
-                    let amount = used(allowance.quantity, record, held.amount);
+                    let amount = if is_anothers(allowance, &held.subject, record) {
+                        0
+                    } else {
+                        used(allowance.quantity, record, held.amount)
+                    };
                     Used::new(allowance, &held.subject, amount, ended(record))
                 })
                 .collect();
@@ -109,6 +113,23 @@ impl Estates {
         }
         line.bury(node).await
     }
+}
+
+/// Whether an allowance is for one who could have been asked, and was not.
+fn is_anothers(allowance: &Allowance, subject: &str, record: &UsageRecord) -> bool {
+    // Of all that tells whose a call is, who was asked comes last.
+    let asked = Scope {
+        provider: allowance.scope.provider.clone(),
+        model: allowance.scope.model.clone(),
+        ..Scope::default()
+    };
+    let facts = Facts {
+        provider: record.provider.as_deref(),
+        model: record.model.as_deref(),
+        ..Facts::default()
+    };
+    let asked = asked.subject(&facts);
+    asked.is_none_or(|asked| !subject.ends_with(&asked))
 }
 
 /// When a call had ended, since 1970-01-01 UTC.

@@ -1,20 +1,36 @@
 //! What has been used of allowances already, out of the books: counts begin where they ended when the process stopped.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
-use tollgate_domain::{Allowance, Quantity, Scope, Whose, Window};
+use tollgate_domain::{Allowance, Facts, Key, Quantity, Scope, Snapshot, Whose, Window};
 use tollgate_proxy::Counters;
 use tollgate_store::{Dimension, Store, StoreError, UsageQuery, UsageRow};
 
 /// Windows shorter than this begin anew: a restart takes about as long.
 const SHORT: Duration = Duration::from_secs(5);
 
-/// Who is meant where a call did not say, as in [`Scope::subject`].
-const NOBODY: &str = "-";
-
 /// What has been used of allowances, and by whom.
 #[derive(Default)]
 pub(super) struct Spent(Vec<(Arc<Allowance>, String, u128)>);
+
+/// Whose keys are, which the books do not say.
+#[derive(Default)]
+pub(super) struct Holders(HashMap<String, Arc<Key>>);
+
+impl Holders {
+    /// Of the keys that a snapshot has.
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        let keys = snapshot.keys.values();
+        Self(
+            keys.map(|key| (key.name.to_string(), Arc::clone(key)))
+                .collect(),
+        )
+    }
+}
 
 impl Spent {
     /// Reads it out of the books: what calls used that came before `now`, the time since 1970-01-01 UTC, in the window that is then.
@@ -24,6 +40,7 @@ impl Spent {
     pub(super) async fn read(
         store: &Store,
         allowances: &[Arc<Allowance>],
+        holders: &Holders,
         now: Duration,
     ) -> Result<Self, StoreError> {
         let mut spent = Vec::new();
@@ -35,10 +52,14 @@ impl Spent {
             let mut query = query(&allowance.scope);
             query.since_ms = Some(milliseconds(begin));
             query.until_ms = Some(milliseconds(now));
+            let mut sums: BTreeMap<String, u128> = BTreeMap::new();
             for row in store.usage(&query).await? {
-                let used = used(allowance.quantity, &row);
-                spent.push((Arc::clone(allowance), subject(&row), used));
+                if let Some(subject) = subject(&allowance.scope, &query, &row, holders) {
+                    *sums.entry(subject).or_default() += used(allowance.quantity, &row);
+                }
             }
+            let sums = sums.into_iter();
+            spent.extend(sums.map(|(subject, used)| (Arc::clone(allowance), subject, used)));
         }
         Ok(Self(spent))
     }
@@ -68,7 +89,7 @@ fn is_short(window: &Window) -> bool {
     matches!(window, Window::Span(span) if *span < SHORT)
 }
 
-/// The calls of a scope, those of each whom it tells apart by themselves.
+/// The calls of a scope, told apart by all that decides whose they are.
 fn query(scope: &Scope) -> UsageQuery {
     let mut query = UsageQuery {
         made: true,
@@ -79,22 +100,41 @@ fn query(scope: &Scope) -> UsageQuery {
         (&scope.team, Dimension::Team),
         (&scope.route, Dimension::Route),
         (&scope.user, Dimension::User),
+        (&scope.provider, Dimension::Provider),
+        (&scope.model, Dimension::Model),
     ] {
-        match whose {
-            None => {}
-            Some(Whose::Named(name)) => query.of.push((dimension, name.to_string())),
-            Some(Whose::Each) => query.by.push(dimension),
+        if let Some(Whose::Named(name)) = whose {
+            query.of.push((dimension, name.to_string()));
         }
+        if whose.is_some() {
+            query.by.push(dimension);
+        }
+    }
+    // Apps and organisations are known by their keys.
+    if (scope.app.is_some() || scope.organisation.is_some()) && scope.key.is_none() {
+        query.by.push(Dimension::Key);
     }
     query
 }
 
-fn subject(row: &UsageRow) -> String {
-    let parts = row.of.iter();
-    let parts: Vec<&str> = parts
-        .map(|part| part.as_deref().unwrap_or(NOBODY))
-        .collect();
-    parts.join("\n")
+/// Whom of an allowance's scope a sum belongs to.
+fn subject(scope: &Scope, query: &UsageQuery, row: &UsageRow, holders: &Holders) -> Option<String> {
+    let told = |dimension| {
+        let place = query.by.iter().position(|by| *by == dimension)?;
+        row.of.get(place)?.as_deref()
+    };
+    let key = told(Dimension::Key);
+    let holder = key.and_then(|key| holders.0.get(key));
+    scope.subject(&Facts {
+        key,
+        team: told(Dimension::Team),
+        route: told(Dimension::Route),
+        user: told(Dimension::User),
+        app: holder.and_then(|key| key.app.as_deref()),
+        organisation: holder.and_then(|key| key.organisation.as_deref()),
+        provider: told(Dimension::Provider),
+        model: told(Dimension::Model),
+    })
 }
 
 fn used(quantity: Quantity, row: &UsageRow) -> u128 {

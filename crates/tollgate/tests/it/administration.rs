@@ -246,6 +246,25 @@ async fn what_is_made_holds_for_calls() {
         csv.text()
     );
 
+    // A whole organisation's, and an app's.
+    for (name, of) in [
+        ("whole", json!({"organisation": "acme"})),
+        ("app", json!({"app": "app", "team": "acme-team"})),
+    ] {
+        let limit = json!({"name": name, "of": of, "requests": 1, "per": "year"});
+        stage.done("POST", "/limits", limit, 201).await;
+        let refused = stage.call(rotated["key"].as_str().unwrap(), 429).await;
+        assert!(
+            refused.text().contains(&format!("the limit `{name}`")),
+            "{}",
+            refused.text()
+        );
+        stage
+            .done("DELETE", &format!("/limits/{name}"), Value::Null, 204)
+            .await;
+        stage.call(rotated["key"].as_str().unwrap(), 200).await;
+    }
+
     // A team goes when nothing needs it.
     let refused = stage
         .done("DELETE", "/teams/acme-team", Value::Null, 409)

@@ -407,3 +407,74 @@ async fn a_limit_that_is_added_counts_what_was_used_before() {
         "{told}"
     );
 }
+
+#[tokio::test]
+async fn whoever_may_not_be_asked_any_more_is_passed_over() {
+    let provider = answers().await;
+    let configuration = r#"
+limits:
+  - {name: dear, of: {model: gpt-4o}, requests: 2, per: year}
+  - {name: each, of: {provider: each}, requests: 3, per: year}
+budgets:
+  - {name: mini, of: {model: gpt-4o-mini}, dollars: 1, per: year}
+providers:
+  - {name: openai, type: openai, base_url: "OPENAI/v1", api_key: sk-up}
+  - {name: spare, type: openai, base_url: "OPENAI/v1", api_key: sk-spare}
+routes:
+  - name: chat
+    retries: {per_target: 0}
+    model:
+      strategy:
+        type: ordered
+        models:
+          - {provider: openai, name: gpt-4o}
+          - {provider: openai, name: gpt-4o-mini}
+          - {provider: spare, name: gpt-4o-mini}
+  - {name: dear-only, retries: {per_target: 0}, model: {provider: openai, name: gpt-4o}}
+"#;
+    let gateway = gateway(configuration, &[("OPENAI", &provider)]).await;
+    for _ in 0..6 {
+        let answer = gateway.post("/v1/chat/completions", &small("chat")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    // Two of the dear one, then the other of the same provider until that has had three, then the spare one's three.
+    let asked: Vec<(String, String)> = provider
+        .received()
+        .iter()
+        .map(|request| {
+            let key = request.header("authorization").unwrap_or_default();
+            (
+                request.json()["model"].as_str().unwrap().to_owned(),
+                key.to_owned(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("gpt-4o", "up"),
+        ("gpt-4o", "up"),
+        ("gpt-4o-mini", "up"),
+        ("gpt-4o-mini", "spare"),
+        ("gpt-4o-mini", "spare"),
+        ("gpt-4o-mini", "spare"),
+    ];
+    let expected = expected.map(|(model, key)| (model.to_owned(), format!("Bearer sk-{key}")));
+    assert_eq!(asked, expected);
+    let refused = gateway.post("/v1/chat/completions", &small("chat")).await;
+    assert_eq!(refused.status, 429);
+    let refused = gateway
+        .post("/v1/chat/completions", &small("dear-only"))
+        .await;
+    assert!(
+        refused
+            .text()
+            .contains("the limit `dear` allows 2 requests; 2 are used"),
+        "{}",
+        refused.text()
+    );
+    // Counts are found again.
+    let gateway = gateway.kill_and_restart().await;
+    let refused = gateway
+        .post("/v1/chat/completions", &small("dear-only"))
+        .await;
+    assert_eq!(refused.status, 429, "{}", refused.text());
+}

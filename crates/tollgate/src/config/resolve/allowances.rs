@@ -294,6 +294,10 @@ impl Resolver<'_, '_> {
             team: whose(written.team.as_deref()),
             route: whose(route),
             user: whose(written.user.as_deref()),
+            app: whose(written.app.as_deref()),
+            organisation: whose(written.organisation.as_deref()),
+            provider: whose(written.provider.as_deref()),
+            model: whose(written.model.as_deref()),
         }
     }
 

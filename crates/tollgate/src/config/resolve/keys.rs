@@ -42,6 +42,8 @@ pub(crate) fn resolve(
         let key = Key {
             name: KeyName::new(written.name.as_deref().unwrap_or_default()),
             team: written.team.as_deref().map(Arc::from),
+            app: None,
+            organisation: None,
             user: None,
             hash,
             routes: access,

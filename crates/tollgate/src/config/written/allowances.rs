@@ -66,6 +66,14 @@ pub(crate) struct Scope {
     pub(crate) route: Option<String>,
     /// The end user whom a call names (`user`, `metadata.user_id`).
     pub(crate) user: Option<String>,
+    /// The app of a key in the store.
+    pub(crate) app: Option<String>,
+    /// The organisation of a key in the store.
+    pub(crate) organisation: Option<String>,
+    /// The provider that is asked. Where it is used up, the route's other targets are asked.
+    pub(crate) provider: Option<String>,
+    /// The model that is asked, as its provider calls it. Where it is used up, the route's other targets are asked.
+    pub(crate) model: Option<String>,
 }
 
 /// What happens beyond an allowance.
