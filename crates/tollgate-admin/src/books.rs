@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tollgate_domain::{Picodollars, UsageRecord};
-use tollgate_store::{CallsQuery, Dimension, Kind, Tenant, UsageQuery, UsageRow};
+use tollgate_store::{Before, CallsQuery, Dimension, Kind, Tenant, UsageQuery, UsageRow};
 
 use crate::{
     Admin,
@@ -222,6 +222,10 @@ pub(crate) async fn calls(
     Asked(asked): Asked<CallsAsked>,
 ) -> Result<Response, Problem> {
     let most = most(asked.limit)?;
+    let before = asked.after.as_deref().filter(|after| !after.is_empty());
+    let before = before.map(str::parse::<Before>).transpose();
+    let before = before
+        .map_err(|()| Problem::Invalid("`after` is the `next` of the page before".to_owned()))?;
     let cost = asked.cost_from.as_deref().map(str::parse::<Picodollars>);
     let cost = cost.transpose().map_err(|_| {
         Problem::Invalid("`cost_from` is an amount of dollars, such as 0.05".to_owned())
@@ -244,21 +248,30 @@ pub(crate) async fn calls(
         error_code: asked.error_code,
         cost_from: cost.map(Picodollars::as_u64),
         duration_from_ms: asked.duration_from_ms.map(u64::from),
-        before: asked.after,
+        before,
         most: u32::try_from(most + 1).unwrap_or(u32::MAX),
     };
     let mut calls = admin.store.calls(&query).await?;
     let format = asked.format.unwrap_or_default();
     if format == Format::Json {
-        return Ok(paged(calls, most, |call| call.id.to_string(), shown_call));
+        return Ok(paged(calls, most, place, shown_call));
     }
     let kept = usize::try_from(most).unwrap_or(usize::MAX);
     let has_more = calls.len() > kept;
     calls.truncate(kept);
     let next = calls.last().filter(|_| has_more);
-    let next = next.map(|call| call.id.to_string());
+    let next = next.map(place);
     let rows: Vec<Value> = calls.iter().map(shown_call).collect();
     Ok(written(format, &rows, next))
+}
+
+/// Where the page that ends with a call goes on.
+fn place(call: &UsageRecord) -> String {
+    let before = Before {
+        at_ms: call.at_ms,
+        id: call.id.to_string(),
+    };
+    before.to_string()
 }
 
 /// Rows as lines; where the next page begins is in a header.

@@ -1,11 +1,15 @@
 //! Finding calls in the books, the newest first.
 
+use std::{fmt, ops::Range, str::FromStr};
+
 use sqlx::AssertSqlSafe;
 use tollgate_domain::UsageRecord;
 
 use crate::{
     Dimension, Store, StoreError,
     ledger::{COLUMNS, read},
+    sums::{DAY_MS, HOUR_MS, Source},
+    usage::is_one_of,
 };
 
 /// Which calls.
@@ -29,10 +33,37 @@ pub struct CallsQuery {
     pub cost_from: Option<u64>,
     /// Calls that took at least so many milliseconds.
     pub duration_from_ms: Option<u64>,
-    /// Calls before one, by its record's id: where a page before ended.
-    pub before: Option<String>,
+    /// Calls before one: where a page before ended.
+    pub before: Option<Before>,
     /// So many at most.
     pub most: u32,
+}
+
+/// A call that others came before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// When it came, in milliseconds since 1970-01-01 UTC.
+    pub at_ms: i64,
+    /// Its record's id.
+    pub id: String,
+}
+
+impl fmt::Display for Before {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.at_ms, self.id)
+    }
+}
+
+impl FromStr for Before {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (at, id) = text.split_once('.').ok_or(())?;
+        Ok(Self {
+            at_ms: at.parse().map_err(|_| ())?,
+            id: id.to_owned(),
+        })
+    }
 }
 
 enum Value {
@@ -46,9 +77,6 @@ impl CallsQuery {
         let number = |number: u64| Value::Number(i64::try_from(number).unwrap_or(i64::MAX));
         let text = |text: &String| Value::Text(text.clone());
         let mut conditions: Vec<(String, Option<Value>)> = vec![
-            ("at_ms >=".to_owned(), self.since_ms.map(Value::Number)),
-            ("at_ms <".to_owned(), self.until_ms.map(Value::Number)),
-            ("id <".to_owned(), self.before.as_ref().map(text)),
             (
                 "request_id =".to_owned(),
                 self.request_id.as_ref().map(text),
@@ -78,28 +106,132 @@ impl CallsQuery {
     }
 }
 
+impl CallsQuery {
+    /// Whether the sums tell where to look: something is asked for that they tell apart.
+    fn is_told_by_sums(&self) -> bool {
+        let mut of = self.of.iter();
+        self.request_id.is_none()
+            && (self.teams.is_some() || of.any(|(dimension, _)| is_summed(*dimension)))
+    }
+
+    /// The span that is asked for, in milliseconds since 1970-01-01 UTC.
+    fn span(&self) -> Range<i64> {
+        let before = self
+            .before
+            .as_ref()
+            .map(|before| before.at_ms.saturating_add(1));
+        let until = self.until_ms.unwrap_or(i64::MAX);
+        let since = self.since_ms.unwrap_or_default().max(0);
+        since..until.min(before.unwrap_or(i64::MAX))
+    }
+}
+
+/// Whether sums by the hour and by the day tell it apart.
+fn is_summed(dimension: Dimension) -> bool {
+    dimension.span_ms().is_none() && dimension != Dimension::User
+}
+
 impl Store {
     /// Calls, the newest first.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn calls(&self, query: &CallsQuery) -> Result<Vec<UsageRecord>, StoreError> {
-        let conditions = query.conditions();
+        let span = query.span();
+        if !query.is_told_by_sums() {
+            return self.calls_within(query, &[span], query.most).await;
+        }
+        // Day by day, only into hours that have such calls: one among millions is found without a look at all of them.
+        let mut calls = Vec::new();
+        for day in self.spans(query, Source::Days, &span).await? {
+            let day = day * DAY_MS..(day + 1) * DAY_MS;
+            let day = day.start.max(span.start)..day.end.min(span.end);
+            let hours = self.spans(query, Source::Hours, &day).await?;
+            let hours: Vec<Range<i64>> = hours
+                .into_iter()
+                .map(|hour| (hour * HOUR_MS).max(day.start)..((hour + 1) * HOUR_MS).min(day.end))
+                .collect();
+            let most = query.most - u32::try_from(calls.len()).unwrap_or(query.most);
+            calls.extend(self.calls_within(query, &hours, most).await?);
+            if calls.len() >= usize::try_from(query.most).unwrap_or(usize::MAX) {
+                break;
+            }
+        }
+        Ok(calls)
+    }
+
+    /// The hours, or days, of a span that have such calls as far as sums tell, the newest first.
+    async fn spans(
+        &self,
+        query: &CallsQuery,
+        source: Source,
+        span: &Range<i64>,
+    ) -> Result<Vec<i64>, StoreError> {
+        let length = source.span_ms();
+        let last = span.end.saturating_sub(1) / length;
         let mut sql = format!(
-            "SELECT {} FROM usage_records WHERE 1 = 1",
-            COLUMNS.join(", ")
+            "SELECT DISTINCT span FROM {} WHERE span >= {} AND span <= {last}",
+            source.table(),
+            span.start / length
+        );
+        let summed = query
+            .of
+            .iter()
+            .filter(|(dimension, _)| is_summed(*dimension));
+        let summed: Vec<_> = summed.collect();
+        for (place, (dimension, _)) in (1..).zip(&summed) {
+            sql += &format!(" AND {} = ${place}", dimension.record_value());
+        }
+        if let Some(teams) = &query.teams {
+            sql += &format!(" AND {}", is_one_of("team", teams.len(), summed.len() + 1));
+        }
+        sql += " ORDER BY span DESC";
+        // Made of words of this room alone.
+        let mut asked = sqlx::query_scalar(AssertSqlSafe(sql));
+        for (_, value) in summed {
+            asked = asked.bind(value);
+        }
+        for team in query.teams.iter().flatten() {
+            asked = asked.bind(team);
+        }
+        Ok(asked.fetch_all(&self.pool).await?)
+    }
+
+    async fn calls_within(
+        &self,
+        query: &CallsQuery,
+        spans: &[Range<i64>],
+        most: u32,
+    ) -> Result<Vec<UsageRecord>, StoreError> {
+        if spans.is_empty() || most == 0 {
+            return Ok(Vec::new());
+        }
+        let conditions = query.conditions();
+        let times = spans
+            .iter()
+            .map(|span| format!("at_ms >= {} AND at_ms < {}", span.start, span.end));
+        let times: Vec<String> = times.collect();
+        let mut sql = format!(
+            "SELECT {} FROM usage_records WHERE ({})",
+            COLUMNS.join(", "),
+            times.join(" OR ")
         );
         for (place, (condition, _)) in (1..).zip(&conditions) {
             sql += &format!(" AND {condition} ${place}");
         }
+        let mut places = conditions.len();
         if let Some(teams) = &query.teams {
-            let first = conditions.len() + 1;
+            sql += &format!(" AND {}", is_one_of("team", teams.len(), places + 1));
+            places += teams.len();
+        }
+        if let Some(before) = &query.before {
+            let at = before.at_ms;
             sql += &format!(
-                " AND {}",
-                crate::usage::is_one_of("team", teams.len(), first)
+                " AND (at_ms < {at} OR at_ms = {at} AND id < ${})",
+                places + 1
             );
         }
-        sql += &format!(" ORDER BY id DESC LIMIT {}", query.most);
+        sql += &format!(" ORDER BY at_ms DESC, id DESC LIMIT {most}");
         // Made of words of this room alone.
         let mut asked = sqlx::query(AssertSqlSafe(sql));
         for (_, value) in conditions {
@@ -110,6 +242,9 @@ impl Store {
         }
         for team in query.teams.iter().flatten() {
             asked = asked.bind(team);
+        }
+        if let Some(before) = &query.before {
+            asked = asked.bind(&before.id);
         }
         let rows = asked.fetch_all(&self.pool).await?;
         let records: Result<_, sqlx::Error> = rows.iter().map(read).collect();

@@ -25,7 +25,7 @@ use thiserror::Error;
 pub use answered::Answered;
 pub use audit::{AuditRow, Change, Verdict};
 pub use backup::BackupError;
-pub use calls::CallsQuery;
+pub use calls::{Before, CallsQuery};
 pub use keeper::{Dead, Keeper, Round};
 pub use keys::{Named, StoredKey, StoredKeys};
 pub use objects::{Changed, Kind, Object, Tenant};

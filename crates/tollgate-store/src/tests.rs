@@ -7,8 +7,8 @@ use tollgate_telemetry::journal::Journal;
 use tollgate_testkit::postgres::Postgres;
 
 use crate::{
-    BackupError, CallsQuery, Change, Changed, Dimension, Keeper, Kind, Named, Object, Round, Store,
-    StoreError, StoredKey, Tenant, UsageQuery, Verdict,
+    BackupError, Before, CallsQuery, Change, Changed, Dimension, Keeper, Kind, Named, Object,
+    Round, Store, StoreError, StoredKey, Tenant, UsageQuery, Verdict,
 };
 
 /// A database of a test's own; a folder that goes with it, and a server where it has one.
@@ -561,11 +561,18 @@ async fn calls_are_found_by_what_is_known_of_them() {
         assert_eq!(found(all.clone()).await.len(), 100);
         let page = found(CallsQuery {
             most: 2,
-            before: Some("00000050".to_owned()),
+            before: Some(Before {
+                at_ms: record(50).at_ms,
+                id: "00000050".to_owned(),
+            }),
             ..CallsQuery::default()
         })
         .await;
-        assert_eq!(page, ["00000049", "00000048"]);
+        assert_eq!(
+            page,
+            ["00000048", "00000046"],
+            "even ones came on the first day"
+        );
         let key = CallsQuery {
             of: vec![(Dimension::Key, "team-1".to_owned())],
             status: Some(200),

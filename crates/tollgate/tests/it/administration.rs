@@ -520,3 +520,48 @@ async fn nobody_reaches_what_belongs_to_others() {
         401
     );
 }
+
+/// Whoever has the database has no key, and no token.
+#[tokio::test]
+async fn a_stolen_database_opens_nothing() {
+    let stage = Stage::new().await;
+    let acme = stage.organisation("acme").await;
+    let (_, token) = stage.user("ann", "auditor", "acme", json!({})).await;
+    let path = format!("/keys/{}/rotate", acme["keys"].as_str().unwrap());
+    let rotated = stage.done("POST", &path, Value::Null, 200).await;
+    let by_command = stage
+        .gateway
+        .command(&["key", "create", "--name", "by command"]);
+    let secrets = [
+        stage.owner.as_str(),
+        &token,
+        acme["secret"].as_str().unwrap(),
+        rotated["key"].as_str().unwrap(),
+        by_command.trim(),
+        "sk-up",
+    ];
+    let backup = stage.gateway.command(&["backup", "-"]);
+    assert!(backup.contains("acme-key") && backup.contains("by command"));
+    let files = std::fs::read_dir(stage.gateway.folder()).unwrap();
+    let files = files.map(|entry| entry.unwrap().path());
+    let mut looked_at = 0;
+    for file in files.filter(|path| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("tollgate.db"))
+    }) {
+        let bytes = std::fs::read(&file).unwrap();
+        for secret in secrets {
+            let is_there = bytes
+                .windows(secret.len())
+                .any(|window| window == secret.as_bytes());
+            assert!(!is_there && !backup.contains(secret), "{}", file.display());
+        }
+        looked_at += 1;
+    }
+    assert!(looked_at >= 1);
+    let told = stage.gateway.output();
+    assert!(
+        secrets.iter().all(|secret| !told.contains(secret)),
+        "{told}"
+    );
+}
