@@ -1,6 +1,6 @@
 //! What can be looked at and not changed: usage, calls, the audit, the configuration.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -11,11 +11,11 @@ use axum::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tollgate_domain::{Picodollars, UsageRecord};
+use tollgate_domain::{Picodollars, Quantity, UsageRecord};
 use tollgate_store::{Before, CallsQuery, Dimension, Kind, Tenant, UsageQuery, UsageRow};
 
 use crate::{
-    Admin,
+    Admin, Spent,
     actor::{Actor, Deed, Role, Thing},
     problem::Problem,
     resources::{Asked, moment, most, paged, parse_moment},
@@ -190,6 +190,62 @@ pub(crate) async fn usage(
     let rows = admin.store.usage(&query).await?;
     let items: Vec<Value> = rows.iter().map(|row| shown_usage(row, &query.by)).collect();
     Ok(Json(json!({"items": items})).into_response())
+}
+
+/// What was used of limits and budgets that the actor may see, and what that comes to at this pace.
+pub(crate) async fn spending(State(admin): Shared, actor: Actor) -> Result<Response, Problem> {
+    let now = (admin.around.now)();
+    let spent = (admin.around.spending)(admin.store.clone()).await?;
+    let mut items = Vec::new();
+    for spent in spent {
+        let (kind, name) = (kind_of(&spent), &*spent.allowance.name);
+        // Those of the file are for those who run the gateway.
+        let object = admin.store.object_named(kind, name).await?;
+        let (organisation, team) = object.map_or_else(
+            || (String::new(), String::new()),
+            |object| (object.organisation, object.team),
+        );
+        if actor.may(Deed::See, Thing::Object(kind), &organisation, &team) {
+            items.push(shown_spending(&spent, now));
+        }
+    }
+    Ok(Json(json!({"items": items})).into_response())
+}
+
+fn kind_of(spent: &Spent) -> Kind {
+    match spent.allowance.quantity {
+        Quantity::Picodollars => Kind::Budget,
+        _ => Kind::Limit,
+    }
+}
+
+fn shown_spending(spent: &Spent, now: Duration) -> Value {
+    let allowance = &spent.allowance;
+    let (begin, end) = spent.window;
+    let milliseconds = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    let amount = |amount: u128| {
+        let amount = u64::try_from(amount).unwrap_or(u64::MAX);
+        match allowance.quantity {
+            Quantity::Picodollars => json!(Picodollars::new(amount)),
+            _ => json!(amount),
+        }
+    };
+    // As much again in what is left of the window as in what is over.
+    let elapsed = now.saturating_sub(begin).as_millis().max(1);
+    let whole = end.saturating_sub(begin).as_millis();
+    let forecast = spent.used.saturating_mul(whole) / elapsed;
+    json!({
+        "name": &*allowance.name,
+        "kind": kind_of(spent).as_str(),
+        "of": allowance.quantity.as_str(),
+        "subject": spent.subject.replace('\n', ", "),
+        "most": amount(allowance.most_at(now).into()),
+        "used": amount(spent.used),
+        "left": amount(u128::from(allowance.most_at(now)).saturating_sub(spent.used)),
+        "forecast": amount(forecast),
+        "window_begins_at": moment(milliseconds(begin)),
+        "window_ends_at": moment(milliseconds(end)),
+    })
 }
 
 fn shown_usage(row: &UsageRow, by: &[Dimension]) -> Value {

@@ -14,11 +14,12 @@ mod resources;
 mod shapes;
 mod users;
 
-use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tollgate_store::{Kind, Store};
+use tollgate_domain::Allowance;
+use tollgate_store::{Kind, Store, StoreError};
 
 pub use actor::{Role, TeamRole};
 pub use users::{NewUser, UserMade, make_user};
@@ -28,6 +29,25 @@ pub type Check = dyn Fn(Kind, &Value) -> Result<(), String> + Send + Sync;
 
 /// Says whether a kind of thing has a name in the configuration file.
 pub type IsInFile = dyn Fn(&str, &str) -> bool + Send + Sync;
+
+/// Finds out what was used of limits and budgets.
+pub type Spending = dyn Fn(Store) -> SpendingFuture + Send + Sync;
+
+/// What was used, once the books have said it.
+pub type SpendingFuture = Pin<Box<dyn Future<Output = Result<Vec<Spent>, StoreError>> + Send>>;
+
+/// What was used of a limit or a budget by one of those that it is for.
+#[derive(Clone, Debug)]
+pub struct Spent {
+    /// The limit or budget.
+    pub allowance: Arc<Allowance>,
+    /// Whom of its scope; empty where it is for all of them together.
+    pub subject: String,
+    /// So much: a count, or picodollars.
+    pub used: u128,
+    /// The window that is now, since 1970-01-01 UTC.
+    pub window: (Duration, Duration),
+}
 
 /// What the administration knows of the program around it.
 pub struct Surroundings {
@@ -41,6 +61,8 @@ pub struct Surroundings {
     pub routes: Box<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The names of keys, limits and budgets that stand in the configuration file, which goes first.
     pub is_in_file: Box<IsInFile>,
+    /// What was used of every limit and budget in its window: those whose `of` is empty are for everybody's calls.
+    pub spending: Box<Spending>,
     /// The configuration as it is, without secrets.
     pub configuration: Box<dyn Fn() -> Value + Send + Sync>,
     /// The shapes of limits and of budgets, as JSON Schemas.

@@ -220,6 +220,13 @@ fn operations(
         .giving("200", "List"),
         operation(
             "get",
+            "/api/v1/spending",
+            "list_spending",
+            "Tells what was used of limits and budgets, and what that comes to at this pace",
+        )
+        .giving("200", "List"),
+        operation(
+            "get",
             "/api/v1/calls",
             "list_calls",
             "Finds calls, the newest first",

@@ -225,7 +225,7 @@ impl Line {
         for ask in asks {
             let identity = identity(ask.allowance);
             let most = match ask.refuses {
-                true => ask.allowance.most.to_string(),
+                true => ask.allowance.most_at(now).to_string(),
                 false => String::new(),
             };
             call.arg(&identity)

@@ -15,6 +15,7 @@ fn allowance(name: &str, most: u64, window: Option<u64>) -> Allowance {
     Allowance {
         name: name.into(),
         scope: Scope::default(),
+        raise: None,
         quantity: match window {
             Some(_) => Quantity::Requests,
             None => Quantity::Concurrent,

@@ -15,12 +15,23 @@ pub struct Allowance {
     pub quantity: Quantity,
     /// So much of it: a count, or picodollars.
     pub most: u64,
+    /// So much more, for a while.
+    pub raise: Option<Raise>,
     /// In this time; `None` for what is only counted while it lasts.
     pub window: Option<Window>,
     /// What happens beyond.
     pub then: Then,
     /// Whether answers tell what is left.
     pub is_told: bool,
+}
+
+/// More of an allowance, for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raise {
+    /// So much, in the allowance's own unit.
+    pub by: u64,
+    /// Until then, since 1970-01-01 UTC.
+    pub until: Duration,
 }
 
 /// Whose calls an allowance is for: all parts have to fit, and one that is left out fits every call.
@@ -125,10 +136,33 @@ pub enum CalendarUnit {
 /// Who is meant where a call does not say: a part of its own, so that nobody escapes by leaving it out.
 const NOBODY: &str = "-";
 
+impl Allowance {
+    /// So much of it there is at a time, since 1970-01-01 UTC.
+    pub fn most_at(&self, now: Duration) -> u64 {
+        let raise = self.raise.filter(|raise| now < raise.until);
+        self.most.saturating_add(raise.map_or(0, |raise| raise.by))
+    }
+}
+
 impl Scope {
     /// Whether it depends on who is asked, and not on the call alone.
     pub fn is_by_target(&self) -> bool {
         self.provider.is_some() || self.model.is_some()
+    }
+
+    /// Whether it is for several, each by itself.
+    pub fn tells_apart(&self) -> bool {
+        let parts = [
+            &self.key,
+            &self.team,
+            &self.route,
+            &self.user,
+            &self.app,
+            &self.organisation,
+            &self.provider,
+            &self.model,
+        ];
+        parts.into_iter().any(|part| *part == Some(Whose::Each))
     }
 
     /// Whom of an allowance's scope a call belongs to; `None` where it is not for that call.
@@ -220,6 +254,25 @@ fn calendar(unit: CalendarUnit, zone: &TimeZone, now: Duration) -> Option<(Durat
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_raise_lasts_until_its_end() {
+        let allowance = Allowance {
+            name: "a".into(),
+            scope: Scope::default(),
+            quantity: Quantity::Picodollars,
+            most: 100,
+            raise: Some(Raise {
+                by: 50,
+                until: Duration::from_secs(10),
+            }),
+            window: None,
+            then: Then::Refuse,
+            is_told: false,
+        };
+        let at = |seconds| allowance.most_at(Duration::from_secs(seconds));
+        assert_eq!((at(9), at(10)), (150, 100));
+    }
 
     fn named(name: &str) -> Option<Whose> {
         Some(Whose::Named(name.into()))

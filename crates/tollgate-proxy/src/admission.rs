@@ -295,7 +295,7 @@ impl Permit {
                     subject: &hold.subject,
                     quantity: hold.allowance.quantity.as_str(),
                     used: &amount_text(&hold.allowance, reached),
-                    most: &amount_text(&hold.allowance, hold.allowance.most.into()),
+                    most: &amount_text(&hold.allowance, hold.allowance.most_at(now).into()),
                 }
                 .emit();
             }
@@ -314,8 +314,8 @@ impl Permit {
         for (place, hold) in self.holds.iter().enumerate() {
             let allowance = &hold.allowance;
             let shared = self.share.as_ref();
-            let remaining = shared.and_then(|share| share.remaining(place, hold));
-            let remaining = remaining.unwrap_or_else(|| self.counters.remaining(hold));
+            let remaining = shared.and_then(|share| share.remaining(place, hold, now));
+            let remaining = remaining.unwrap_or_else(|| self.counters.remaining(hold, now));
             let Some(window) = &allowance.window else {
                 continue;
             };
@@ -334,7 +334,7 @@ impl Permit {
             }
             let (begin, end) = window.around(now);
             let (length, rest) = (end.saturating_sub(begin), end.saturating_sub(now));
-            let most = allowance.most;
+            let most = allowance.most_at(now);
             policies.push(format!(
                 "\"{}\";q={most};w={}",
                 allowance.name,

@@ -154,7 +154,7 @@ impl Counters {
             let subject = Arc::clone(&key.1);
             let count = state.counts.entry(key).or_default();
             count.roll(ask.allowance, now);
-            let most = room.of(ask.allowance.most);
+            let most = room.of(ask.allowance.most_at(now));
             let wanted = count.used + count.reserved + u128::from(ask.amount);
             if wanted > most && ask.allowance.then == Then::Refuse {
                 let shortage = count.shortage(ask, &subject, now);
@@ -183,10 +183,10 @@ impl Counters {
         let count = state.counts.get_mut(&key(hold))?;
         count.roll(&hold.allowance, now);
         count.used += u128::from(used);
-        let is_reached = count.used >= u128::from(hold.allowance.most)
+        let is_reached = count.used >= u128::from(hold.allowance.most_at(now))
             && hold.allowance.then == Then::Warn
             && !std::mem::replace(&mut count.is_told, true);
-        if count.used < u128::from(hold.allowance.most) {
+        if count.used < u128::from(hold.allowance.most_at(now)) {
             count.is_told = false;
         }
         is_reached.then_some(count.used)
@@ -198,13 +198,14 @@ impl Counters {
     }
 
     /// What is left, calls under way apart.
-    pub(super) fn remaining(&self, hold: &Hold) -> u64 {
+    pub(super) fn remaining(&self, hold: &Hold, now: Duration) -> u64 {
         let state = self.state();
         let taken = state
             .counts
             .get(&key(hold))
             .map_or(0, |count| count.used + count.reserved);
-        u64::try_from(u128::from(hold.allowance.most).saturating_sub(taken)).unwrap_or(u64::MAX)
+        u64::try_from(u128::from(hold.allowance.most_at(now)).saturating_sub(taken))
+            .unwrap_or(u64::MAX)
     }
 
     /// Adds what the books say was used in the window that is now.
@@ -281,7 +282,7 @@ impl Count {
         let allowance = ask.allowance;
         let text = |amount: u128| super::amount_text(allowance, amount);
         let alone = self.used + u128::from(ask.amount);
-        let wait = if allowance.window.is_none() || alone <= u128::from(allowance.most) {
+        let wait = if allowance.window.is_none() || alone <= u128::from(allowance.most_at(now)) {
             // Only calls under way are in the way.
             Duration::from_secs(1)
         } else {
@@ -291,7 +292,7 @@ impl Count {
             name: allowance.name.to_string(),
             subject: subject.replace('\n', ", "),
             quantity: allowance.quantity.as_str(),
-            most: text(allowance.most.into()),
+            most: text(allowance.most_at(now).into()),
             used: text(self.used),
             reserved: text(self.reserved),
             asked: text(ask.amount.into()),
@@ -312,6 +313,7 @@ mod tests {
         Arc::new(Allowance {
             name: name.into(),
             scope: Scope::default(),
+            raise: None,
             quantity: Quantity::Tokens,
             most,
             window: window.map(|seconds| Window::Span(Duration::from_secs(seconds))),
@@ -359,7 +361,10 @@ mod tests {
             "calls under way are in the way"
         );
         assert_eq!(
-            (counters.remaining(&hold[0]), counters.remaining(&hold[1])),
+            (
+                counters.remaining(&hold[0], NOW),
+                counters.remaining(&hold[1], NOW)
+            ),
             (95, 5)
         );
         for hold in &hold {
@@ -389,7 +394,7 @@ mod tests {
                 .is_err()
         );
         counters.settle(&hold[0], 2, later);
-        assert_eq!(counters.remaining(&hold[0]), 8);
+        assert_eq!(counters.remaining(&hold[0], NOW), 8);
     }
 
     #[test]
@@ -438,7 +443,7 @@ mod tests {
                 counters.give_back(hold);
             }
             let hold = counters.take(&[ask(&narrow, 200 - used)], Room::Whole, NOW).unwrap();
-            prop_assert_eq!(counters.remaining(&hold[0]), 0);
+            prop_assert_eq!(counters.remaining(&hold[0], NOW), 0);
         }
     }
 }

@@ -82,6 +82,8 @@ pub(super) struct Share {
 struct Settlement {
     hold: SharedHold,
     used: Vec<(Arc<Allowance>, Arc<str>, Used)>,
+    /// When the call ended, since 1970-01-01 UTC.
+    at: Duration,
 }
 
 // === impl Sharing ===
@@ -235,7 +237,15 @@ impl SharingLine {
             epoch: String::new(),
         };
         let used = Vec::new();
-        send(&self.settlements, &self.sharing, Settlement { hold, used });
+        send(
+            &self.settlements,
+            &self.sharing,
+            Settlement {
+                hold,
+                used,
+                at: Duration::ZERO,
+            },
+        );
     }
 }
 
@@ -265,12 +275,12 @@ impl Share {
     }
 
     /// What is left of an allowance, by its place; `None` where the counts were away.
-    pub(super) fn remaining(&self, place: usize, hold: &Hold) -> Option<u64> {
+    pub(super) fn remaining(&self, place: usize, hold: &Hold, now: Duration) -> Option<u64> {
         let count = self.counts.get(place)?;
         let taken = count.used.saturating_add(count.reserved);
         Some(
             hold.allowance
-                .most
+                .most_at(now)
                 .saturating_sub(taken.saturating_add(hold.amount)),
         )
     }
@@ -284,6 +294,7 @@ impl Share {
         let settlement = Settlement {
             hold: self.hold.clone(),
             used: used.collect(),
+            at: now,
         };
         send(&self.settlements, &self.sharing, settlement);
     }
@@ -315,15 +326,15 @@ impl Settler {
             .collect();
         let sums = self.line.settle(&settlement.hold, &used).await?;
         for ((allowance, subject, used), sum) in settlement.used.iter().zip(sums) {
-            let is_reached =
-                sum >= allowance.most && sum.saturating_sub(used.amount()) < allowance.most;
+            let most = allowance.most_at(settlement.at);
+            let is_reached = sum >= most && sum.saturating_sub(used.amount()) < most;
             if allowance.then == Then::Warn && is_reached {
                 AllowanceReached {
                     name: &allowance.name,
                     subject,
                     quantity: allowance.quantity.as_str(),
                     used: &amount_text(allowance, sum.into()),
-                    most: &amount_text(allowance, allowance.most.into()),
+                    most: &amount_text(allowance, most.into()),
                 }
                 .emit();
             }

@@ -16,7 +16,11 @@ use tollgate_proxy::Gateway;
 use tollgate_store::{Kind, Store};
 use tollgate_telemetry::events::{AdminListening, AdminWaiting};
 
-use super::{composer::Composer, current_thread, since_1970};
+use super::{
+    composer::Composer,
+    current_thread, since_1970,
+    spent::{Holders, Spent},
+};
 use crate::{
     cli,
     config::{self, StoreSettings},
@@ -109,7 +113,8 @@ async fn open(settings: &StoreSettings, stopped: watch::Receiver<bool>) -> Optio
 }
 
 fn surroundings(gateway: Arc<Gateway>, composer: Arc<Composer>) -> Surroundings {
-    let (checking, routing, showing) = (Arc::clone(&gateway), Arc::clone(&gateway), gateway);
+    let (checking, routing) = (Arc::clone(&gateway), Arc::clone(&gateway));
+    let (spending, showing) = (Arc::clone(&gateway), gateway);
     Surroundings {
         now: since_1970,
         new_secret: cli::new_secret,
@@ -124,6 +129,15 @@ fn surroundings(gateway: Arc<Gateway>, composer: Arc<Composer>) -> Surroundings 
             names.map(|name| name.as_str().to_owned()).collect()
         }),
         is_in_file: Box::new(move |kind, name| composer.is_in_file(kind, name)),
+        spending: Box::new(move |store| {
+            let picture = spending.picture();
+            Box::pin(async move {
+                let (snapshot, now) = (&picture.snapshot, since_1970());
+                let holders = Holders::of(snapshot);
+                let spent = Spent::read(&store, &snapshot.allowances, &holders, now).await?;
+                Ok(spent.told(&snapshot.allowances, now))
+            })
+        }),
         configuration: Box::new(move || shown(&showing.picture().snapshot)),
         shapes: config::allowance_shape,
     }
@@ -167,7 +181,7 @@ fn shown(snapshot: &Snapshot) -> Value {
     keys.sort_by(|one, other| one["name"].as_str().cmp(&other["name"].as_str()));
     keys.dedup();
     let allowances = snapshot.allowances.iter().map(|allowance| {
-        json!({"name": &*allowance.name, "of": allowance.quantity.as_str(), "most": allowance.most})
+        json!({"name": &*allowance.name, "of": allowance.quantity.as_str(), "most": allowance.most_at(since_1970())})
     });
     json!({
         "revision": snapshot.revision.as_str(),

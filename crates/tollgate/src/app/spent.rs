@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use tollgate_admin::Spent as Told;
 use tollgate_domain::{Allowance, Facts, Key, Quantity, Scope, Snapshot, Whose, Window};
 use tollgate_proxy::Counters;
 use tollgate_store::{Dimension, Store, StoreError, UsageQuery, UsageRow};
@@ -71,6 +72,29 @@ impl Spent {
         of_it
             .map(|(_, subject, used)| (subject.as_str(), amount(*used)))
             .collect()
+    }
+
+    /// For people: one of which nothing was used yet is told, too, where it is for all together.
+    pub(super) fn told(&self, allowances: &[Arc<Allowance>], now: Duration) -> Vec<Told> {
+        let mut told = Vec::new();
+        for allowance in allowances {
+            let Some(window) = &allowance.window else {
+                continue;
+            };
+            let one = |subject: &str, used: u128| Told {
+                allowance: Arc::clone(allowance),
+                subject: subject.to_owned(),
+                used,
+                window: window.around(now),
+            };
+            let before = told.len();
+            let of_it = self.0.iter().filter(|(of, ..)| of.name == allowance.name);
+            told.extend(of_it.map(|(_, subject, used)| one(subject, *used)));
+            if told.len() == before && !allowance.scope.tells_apart() {
+                told.push(one("", 0));
+            }
+        }
+        told
     }
 
     /// Tells it to whoever keeps count.

@@ -28,7 +28,7 @@ use tollgate_store::Kind;
 use super::units;
 
 pub(crate) use admin::Admin;
-pub(crate) use allowances::{Budget, Limit, Scope, Then};
+pub(crate) use allowances::{Budget, Limit, Raise, Scope, Then};
 pub(crate) use counters::{Counters, WhenAway};
 pub(crate) use credentials::{AuthAws, AuthEntra, AuthGoogle, AuthIbm, Aws, Entra, Google, Ibm};
 pub(crate) use issuers::{Audience, CallerIssuer};

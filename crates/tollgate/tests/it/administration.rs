@@ -246,6 +246,22 @@ async fn what_is_made_holds_for_calls() {
         csv.text()
     );
 
+    let spending = stage.done("GET", "/spending", Value::Null, 200).await;
+    let items = spending["items"].as_array().unwrap();
+    let budget = items
+        .iter()
+        .find(|item| item["name"] == "acme-budget")
+        .unwrap();
+    let dollars = |name: &str| budget[name].as_str().unwrap().parse::<f64>().unwrap();
+    assert!(
+        dollars("used") > 0.0 && dollars("forecast") >= dollars("used"),
+        "{budget}"
+    );
+    assert!(
+        (dollars("used") + dollars("left") - 10.0).abs() < 1e-9,
+        "{budget}"
+    );
+
     // A whole organisation's, and an app's.
     for (name, of) in [
         ("whole", json!({"organisation": "acme"})),

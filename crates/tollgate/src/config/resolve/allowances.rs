@@ -8,8 +8,8 @@ use std::{
 
 use jiff::tz::TimeZone;
 use tollgate_domain::{
-    Allowance, CalendarUnit, CallerIssuer, Key, KeyHash, Picodollars, Quantity, Scope, Snapshot,
-    Then, Whose, Window,
+    Allowance, CalendarUnit, CallerIssuer, Key, KeyHash, Picodollars, Quantity, Raise, Scope,
+    Snapshot, Then, Whose, Window,
 };
 
 use super::routes::Routes;
@@ -168,6 +168,7 @@ impl Resolver<'_, '_> {
             scope: self.scope(written.of.as_ref(), at.key("of")),
             quantity,
             most,
+            raise: None,
             window,
             then: then(written.then),
             is_told: written.tell.unwrap_or(true),
@@ -175,12 +176,10 @@ impl Resolver<'_, '_> {
     }
 
     fn budget(&mut self, written: &written::Budget, at: At<'_>) -> Option<Arc<Allowance>> {
-        let dollars = written.dollars?.to_string();
-        let Ok(most) = dollars.parse::<Picodollars>() else {
-            self.problems
-                .error(at.key("dollars").span(), "this is no amount of money")
-                .help("write dollars, such as `250` or `12.5`; some 18 million at most");
-            return None;
+        let most = self.dollars(written.dollars?, at.key("dollars"))?;
+        let raise = match &written.raise {
+            Some(raise) => Some(self.raise(raise, at.key("raise"))?),
+            None => None,
         };
         let window = self.window(written.per.as_deref(), written.time_zone.as_deref(), at)?;
         Some(Arc::new(Allowance {
@@ -188,10 +187,36 @@ impl Resolver<'_, '_> {
             scope: self.scope(written.of.as_ref(), at.key("of")),
             quantity: Quantity::Picodollars,
             most: most.as_u64(),
+            raise,
             window: Some(window?),
             then: then(written.then),
             is_told: written.tell.unwrap_or(false),
         }))
+    }
+
+    fn dollars(&mut self, dollars: f64, at: At<'_>) -> Option<Picodollars> {
+        let amount = dollars.to_string().parse();
+        if amount.is_err() {
+            self.problems
+                .error(at.span(), "this is no amount of money")
+                .help("write dollars, such as `250` or `12.5`; some 18 million at most");
+        }
+        amount.ok()
+    }
+
+    /// One that is over is kept: nobody has to look for it in time.
+    fn raise(&mut self, written: &written::Raise, at: At<'_>) -> Option<Raise> {
+        let by = self.dollars(written.dollars?, at.key("dollars"))?;
+        let until = super::parse_expiry(written.until.as_deref()?);
+        if until.is_none() {
+            self.problems
+                .error(at.key("until").span(), "this is no date")
+                .help("write `2027-01-31`, or `2027-01-31T18:00:00Z`");
+        }
+        Some(Raise {
+            by: by.as_u64(),
+            until: until?,
+        })
     }
 
     /// `Some(None)` where no time is given, `None` where a mistake in it was reported.

@@ -44,6 +44,8 @@ pub(crate) struct Budget {
     /// So many US dollars.
     #[schemars(range(min = 0))]
     pub(crate) dollars: Option<f64>,
+    /// More of them, for a while.
+    pub(crate) raise: Option<Raise>,
     /// In this time: `hour`, `day`, `week`, `month`, `year`, or a time such as `10m`.
     pub(crate) per: Option<String>,
     /// Where a day, week, month or year begins, such as `Europe/Rome`. Default: `UTC`.
@@ -52,6 +54,18 @@ pub(crate) struct Budget {
     pub(crate) then: Option<Then>,
     /// Whether answers tell what is left, in `x-tollgate-budget-remaining`. Default: `false`.
     pub(crate) tell: Option<bool>,
+}
+
+/// More money, for a while.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["dollars", "until"]))]
+pub(crate) struct Raise {
+    /// So many US dollars more.
+    #[schemars(range(min = 0))]
+    pub(crate) dollars: Option<f64>,
+    /// Until a date (at 00:00 UTC), or a time as in `2027-01-31T18:00:00Z`.
+    pub(crate) until: Option<String>,
 }
 
 /// Whose calls: all that is given has to fit. A name stands for that one, `each` for everyone by itself.
