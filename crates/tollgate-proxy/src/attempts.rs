@@ -247,6 +247,7 @@ impl Run<'_> {
             lane.budget().deposit(Instant::now());
         }
         self.account.priced(lane.price());
+        let begun = self.account.started().elapsed();
         let record = &mut self.account.record;
         record.target = Some(lane.name().clone());
         record.tags = self.question.route().tags(lane.name()).to_vec();
@@ -258,6 +259,7 @@ impl Run<'_> {
             outcome: AttemptOutcome::Abandoned,
             status: None,
             failure: None,
+            begun,
             backoff,
             duration: Duration::ZERO,
         });

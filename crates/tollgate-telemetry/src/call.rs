@@ -157,6 +157,8 @@ pub struct AttemptRecord {
     /// What went wrong, in a stable word: `connect`, `connect_timeout`, `first_token_timeout`,
     /// `rate_limited`, `server` ...
     pub failure: Option<&'static str>,
+    /// When it began, after the call's first byte.
+    pub begun: Duration,
     /// Waited before it, for back-off.
     pub backoff: Duration,
     /// From its start to its end.

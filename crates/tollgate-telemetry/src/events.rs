@@ -157,6 +157,31 @@ impl IssuerAway<'_> {
     }
 }
 
+/// The collector does not take traces.
+#[derive(Clone, Copy, Debug)]
+pub struct CollectorAway<'a> {
+    /// Why.
+    pub problem: &'a str,
+}
+
+impl CollectorAway<'_> {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::warn!(problem = self.problem, "the collector does not take traces");
+    }
+}
+
+/// It takes them again.
+#[derive(Clone, Copy, Debug)]
+pub struct CollectorBack;
+
+impl CollectorBack {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::info!("the collector takes traces again");
+    }
+}
+
 /// The administrative API is served.
 #[derive(Clone, Copy, Debug)]
 pub struct AdminListening {

@@ -10,6 +10,7 @@ mod counts;
 pub mod events;
 pub mod journal;
 mod metrics;
+pub mod traces;
 
 use std::{
     io::Write,
@@ -26,6 +27,7 @@ pub use call_log::{CallLog, LogWriter};
 pub use counts::CountsState;
 use journal::{Journal, JournalState, Pen};
 use metrics::{Metrics, Shard};
+use traces::TraceQueue;
 
 /// The content type of [`Telemetry::encode`].
 pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -48,6 +50,7 @@ pub struct Telemetry {
     log: call_log::Queue,
     journal: Option<Arc<Journal>>,
     counts: Option<Arc<CountsState>>,
+    traces: Option<TraceQueue>,
 }
 
 /// One worker's counters and its way to the log.
@@ -56,6 +59,7 @@ pub struct Witness {
     shard: Arc<Shard>,
     log: call_log::Queue,
     pen: Option<Arc<Pen>>,
+    traces: Option<TraceQueue>,
 }
 
 /// Something in flight; counted while it lives.
@@ -75,6 +79,7 @@ impl Telemetry {
             log,
             journal: None,
             counts: None,
+            traces: None,
         };
         (telemetry, writer)
     }
@@ -89,6 +94,11 @@ impl Telemetry {
         self.counts = Some(counts);
     }
 
+    /// From now on, new witnesses queue calls to be told as traces.
+    pub fn keep_traces(&mut self, traces: TraceQueue) {
+        self.traces = Some(traces);
+    }
+
     /// What is told of the journal, where there is one.
     pub fn journal(&self) -> Option<&Arc<JournalState>> {
         self.journal.as_ref().map(|journal| journal.state())
@@ -100,6 +110,7 @@ impl Telemetry {
             shard: self.metrics.shard(worker),
             log: self.log.clone(),
             pen: self.journal.as_ref().map(|journal| journal.pen(worker)),
+            traces: self.traces.clone(),
         }
     }
 
@@ -113,6 +124,7 @@ impl Telemetry {
         let standing = metrics::Standing {
             journal: self.journal().cloned(),
             counts: self.counts.clone(),
+            traces: self.traces.as_ref().map(TraceQueue::dropped),
         };
         self.metrics.encode(self.log.dropped(), standing)
     }
@@ -125,6 +137,9 @@ impl Witness {
             pen.write(&record);
         }
         self.shard.count(&record);
+        if let Some(traces) = &self.traces {
+            traces.send(&record);
+        }
         self.log.send(record);
     }
 

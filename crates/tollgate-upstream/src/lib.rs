@@ -29,5 +29,5 @@ pub use health::{Admission, Busy, Change, Health};
 pub use keys::{KeyRing, KeyState, NoKey};
 pub use request_body::{RequestBody, Rest, RestError};
 pub use tokens::{
-    Look, Renewal, Settling, Token, TokenFailure, TokenSource, fetch, is_private_key,
+    Look, Renewal, Settling, Token, TokenFailure, TokenSource, fetch, is_private_key, post_json,
 };

@@ -7,6 +7,7 @@ mod counting;
 mod estates;
 mod reload;
 mod spent;
+mod traces;
 
 use std::{
     future::Future,
@@ -44,6 +45,7 @@ use books::{Books, Process};
 use composer::{Composer, Parts, Stored};
 use counting::Counting;
 use reload::Reloader;
+use traces::TraceSender;
 
 /// Lines that may wait for the log's writer; further ones are dropped and counted.
 const LOG_LINES_MAX: usize = 16_384;
@@ -72,6 +74,7 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
         store,
         counters,
         admin,
+        traces: traces_settings,
         files,
         ..
     } = resolved;
@@ -101,6 +104,13 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
     };
     if let Some(books) = &books {
         telemetry.keep_journal(Arc::clone(&books.journal));
+    }
+    let mut trace_sender = None;
+    if let Some(settings) = traces_settings {
+        let (queue, queued) =
+            tollgate_telemetry::traces::traces(traces::QUEUE_MAX, settings.sample);
+        telemetry.keep_traces(queue);
+        trace_sender = Some(TraceSender::start(settings, queued)?);
     }
     if let Some(sharing) = &sharing {
         telemetry.keep_counts(Arc::clone(sharing.state()));
@@ -205,6 +215,9 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
     }
     if let Some(books) = books {
         books.close();
+    }
+    if let Some(trace_sender) = trace_sender {
+        trace_sender.close();
     }
     if let Some(counting) = counting {
         counting.close();

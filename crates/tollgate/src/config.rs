@@ -74,6 +74,8 @@ pub(crate) struct Resolved {
     pub(crate) counters: Option<CountersSettings>,
     /// Where the administrative API listens, where it does.
     pub(crate) admin: Option<SocketAddr>,
+    /// Where traces go, where they do.
+    pub(crate) traces: Option<TracesSettings>,
     /// What the operator should look at, though the configuration can be used.
     pub(crate) warnings: Vec<Diagnostic>,
     /// The files that it was read from, the configuration file first: a change to one of them may change
@@ -131,6 +133,17 @@ pub(crate) struct StoreSettings {
     pub(crate) refuses_when_full: bool,
     /// Whether the operator asked for it, rather than it being as usual.
     pub(crate) is_asked_for: bool,
+}
+
+/// Where traces go.
+#[derive(Clone, Debug)]
+pub(crate) struct TracesSettings {
+    /// The whole address.
+    pub(crate) endpoint: http::Uri,
+    /// Sent with each request; may hold a credential, and is not shown.
+    pub(crate) headers: http::HeaderMap,
+    /// The share of calls that are told, 0 to 1.
+    pub(crate) sample: f64,
 }
 
 /// Where limits and budgets are counted.
@@ -302,6 +315,7 @@ pub(crate) fn load_demo(
     resolved.store = None;
     resolved.counters = None;
     resolved.admin = None;
+    resolved.traces = None;
     Ok(resolved)
 }
 
@@ -377,6 +391,7 @@ fn assemble(
         store,
         counters,
         admin,
+        traces,
         providers,
         routes,
         routes_by_name,
@@ -413,6 +428,7 @@ fn assemble(
         store,
         counters,
         admin,
+        traces,
         warnings,
         files,
     }

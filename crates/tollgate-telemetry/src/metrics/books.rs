@@ -12,12 +12,22 @@ use crate::{CountsState, journal::JournalState};
 pub(crate) struct Standing {
     pub(crate) journal: Option<Arc<JournalState>>,
     pub(crate) counts: Option<Arc<CountsState>>,
+    /// Calls that were not told as traces.
+    pub(crate) traces: Option<u64>,
 }
 
 impl Standing {
     pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
         if let Some(journal) = &self.journal {
             books(journal, encoder)?;
+        }
+        if let Some(dropped) = self.traces {
+            counter(
+                encoder,
+                "tollgate_traces_dropped",
+                "Calls that were not told as traces: the queue was full, or the collector did not take them.",
+                dropped,
+            )?;
         }
         match &self.counts {
             Some(counts) => shared_counts(counts, encoder),

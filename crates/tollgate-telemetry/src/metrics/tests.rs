@@ -28,6 +28,7 @@ fn full_scrape() -> String {
     let folder = std::env::temp_dir().join(folder);
     let journal = Journal::open(&folder, "own", 1 << 20).unwrap();
     telemetry.keep_counts(std::sync::Arc::default());
+    telemetry.keep_traces(crate::traces::traces(1, 0.0).0);
     telemetry.keep_journal(std::sync::Arc::new(journal));
     fs::remove_dir_all(folder).unwrap();
     telemetry.witness(0).record(record());

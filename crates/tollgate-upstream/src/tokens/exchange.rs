@@ -160,6 +160,21 @@ pub async fn fetch(
     request.send(upstream).await
 }
 
+/// Posts JSON to somebody whom the operator has named, such as a collector of traces; its name may lead anywhere.
+///
+/// # Errors
+/// When there is no answer, or it is an error.
+pub async fn post_json(
+    uri: Uri,
+    headers: &HeaderMap,
+    body: &str,
+    upstream: &Arc<Upstream>,
+) -> Result<Bytes, TokenFailure> {
+    let mut request = Request::post(uri, "application/json", body.to_owned());
+    request.headers.extend(headers.clone());
+    request.send(upstream).await
+}
+
 async fn answer(
     request: UpstreamRequest,
     secrets: Vec<Secret>,

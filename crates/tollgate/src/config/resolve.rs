@@ -14,6 +14,7 @@ mod prompts;
 mod providers;
 mod routes;
 mod store;
+mod traces;
 
 use std::{
     collections::HashMap,
@@ -30,7 +31,7 @@ use tollgate_domain::{
 
 use super::{
     CountersSettings, Environment, LogSettings, ServerSettings, StoreSettings, TemplateCheck,
-    WorkerCount, diagnostics::Problems, tree::At, written,
+    TracesSettings, WorkerCount, diagnostics::Problems, tree::At, written,
 };
 
 pub(crate) use keys::parse_expiry;
@@ -58,6 +59,7 @@ pub(crate) struct Sections {
     pub(crate) store: Option<StoreSettings>,
     pub(crate) counters: Option<CountersSettings>,
     pub(crate) admin: Option<SocketAddr>,
+    pub(crate) traces: Option<TracesSettings>,
     pub(crate) providers: HashMap<ProviderName, Arc<Provider>>,
     pub(crate) routes: Vec<Arc<Route>>,
     pub(crate) routes_by_name: HashMap<RouteName, Arc<Route>>,
@@ -96,6 +98,7 @@ pub(crate) fn resolve(
     let caller_issuers = issuers::resolve(&file.issuers, at.key("issuers"), &routes, problems);
     let store = store::resolve(&file.store, at.key("store"), context.folder, problems);
     let counters = counters::resolve(&file.counters, at.key("counters"), problems);
+    let traces = traces::resolve(&file.traces, at.key("traces"), problems);
     let admin = admin(&file.admin, at.key("admin"), store.is_some(), problems);
     let allowances = allowances::resolve(
         file,
@@ -125,6 +128,7 @@ pub(crate) fn resolve(
         store,
         counters,
         admin,
+        traces,
         log: LogSettings {
             format: file.log.format.unwrap_or_default(),
             level: file.log.level.unwrap_or_default(),

@@ -39,6 +39,7 @@ fn environment() -> TestEnvironment {
             ("OPENAI_API_KEY", "sk-from-the-environment"),
             ("OPENAI_API_KEY_2", "sk-from-the-environment-2"),
             ("OPENAI_ORGANIZATION", "org-1"),
+            ("COLLECTOR_TOKEN", "collector"),
             ("ANTHROPIC_API_KEY", "ant-from-the-environment"),
             ("AZURE_API_KEY", "az-from-the-environment"),
             ("FIVE", "5"),

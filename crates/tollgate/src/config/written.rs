@@ -16,6 +16,7 @@ mod providers;
 mod routes;
 mod server;
 mod store;
+mod traces;
 
 use std::{borrow::Cow, time::Duration};
 
@@ -42,6 +43,7 @@ pub(crate) use routes::{
 };
 pub(crate) use server::{Auto, Limits, Log, LogFormat, LogLevel, Runtime, Server, Workers};
 pub(crate) use store::{Store, WhenFull};
+pub(crate) use traces::Traces;
 
 /// The configuration of a Tollgate gateway.
 ///
@@ -56,6 +58,8 @@ pub(crate) struct File {
     pub(crate) server: Server,
     /// What is logged, and how.
     pub(crate) log: Log,
+    /// Calls as traces.
+    pub(crate) traces: Traces,
     /// Where the books are kept.
     pub(crate) store: Store,
     /// Where limits and budgets are counted.

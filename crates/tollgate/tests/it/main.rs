@@ -27,4 +27,5 @@ mod responses;
 mod routing;
 mod shared_limits;
 mod streams;
+mod traces;
 mod watsonx;

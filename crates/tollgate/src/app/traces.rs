@@ -1,0 +1,124 @@
+//! The thread that sends traces to a collector.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use tokio::time::{sleep, timeout};
+use tokio_util::task::TaskTracker;
+use tollgate_telemetry::{
+    events::{CollectorAway, CollectorBack},
+    traces::{Traces, request},
+};
+use tollgate_upstream::{Upstream, UpstreamSettings, post_json};
+
+use super::current_thread;
+use crate::config::TracesSettings;
+
+/// Calls that may wait to be sent; further ones are dropped and counted.
+pub(super) const QUEUE_MAX: usize = 8_192;
+
+/// Calls of one request, and how long it is waited for more of them.
+const AT_ONCE: usize = 512;
+const GATHER_FOR: Duration = Duration::from_millis(500);
+
+/// Times that a request is sent, the pause between them, and how long each may take.
+const TRIES_MAX: u32 = 3;
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the last request may take.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The thread that sends.
+pub(super) struct TraceSender {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl TraceSender {
+    pub(super) fn start(settings: TracesSettings, traces: Traces) -> io::Result<Self> {
+        let runtime = current_thread()?;
+        let stop = Arc::<AtomicBool>::default();
+        let stopped = Arc::clone(&stop);
+        let thread = thread::Builder::new()
+            .name("traces".to_owned())
+            .spawn(move || runtime.block_on(run(&settings, &traces, &stopped)))?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Sends what is queued, once, and ends the thread.
+    pub(super) fn close(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ended = self.thread.join();
+    }
+}
+
+async fn run(settings: &TracesSettings, traces: &Traces, stopped: &AtomicBool) {
+    let upstream = Arc::new(Upstream::new(
+        UpstreamSettings::default(),
+        TaskTracker::new(),
+    ));
+    let mut is_away = false;
+    // The thread is the traces' alone: nothing else waits while it does.
+    while let Some(calls) = traces.take(GATHER_FOR, AT_ONCE) {
+        let is_last = stopped.load(Ordering::Relaxed);
+        if calls.is_empty() && is_last {
+            break;
+        }
+        if calls.is_empty() {
+            continue;
+        }
+        let body = request(&calls).to_string();
+        let problem = if is_last {
+            // Nobody waits long for the end.
+            let sent = timeout(CLOSING_TIMEOUT, send(settings, &body, 1, &upstream)).await;
+            sent.unwrap_or(Err("it does not answer in time".to_owned()))
+        } else {
+            send(settings, &body, TRIES_MAX, &upstream).await
+        };
+        let problem = problem.err();
+        match &problem {
+            Some(problem) => {
+                traces.lost(calls.len());
+                if !is_away {
+                    CollectorAway { problem }.emit();
+                }
+            }
+            None if is_away => CollectorBack.emit(),
+            None => {}
+        }
+        is_away = problem.is_some();
+        if is_away && is_last {
+            break;
+        }
+    }
+}
+
+async fn send(
+    settings: &TracesSettings,
+    body: &str,
+    tries_max: u32,
+    upstream: &Arc<Upstream>,
+) -> Result<(), String> {
+    let mut tries = 1;
+    loop {
+        let sent = post_json(settings.endpoint.clone(), &settings.headers, body, upstream);
+        let problem = match timeout(SEND_TIMEOUT, sent).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(failure)) => failure.to_string().replace("issuer", "collector"),
+            Err(_) => "it does not answer in time".to_owned(),
+        };
+        if tries >= tries_max {
+            return Err(problem);
+        }
+        tries += 1;
+        sleep(TRY_AGAIN_AFTER).await;
+    }
+}
