@@ -1,7 +1,7 @@
 -- What people administer: organisations, teams, apps, users, their tokens, limits and budgets. Each is a small document that belongs to an
 -- organisation, and mostly to a team of it ('' where it does not). A removed one stays as a row.
 CREATE TABLE objects (
-    id TEXT NOT NULL PRIMARY KEY,
+    id TEXT NOT NULL,
     kind TEXT NOT NULL,
     organisation TEXT NOT NULL,
     team TEXT NOT NULL,
@@ -14,6 +14,8 @@ CREATE TABLE objects (
     removed_ms BIGINT
 );
 
+-- A team and a budget may be called alike, and what was removed may come again.
+CREATE UNIQUE INDEX objects_by_id ON objects (kind, id) WHERE removed_ms IS NULL;
 CREATE UNIQUE INDEX objects_by_name ON objects (kind, name) WHERE removed_ms IS NULL;
 CREATE INDEX objects_by_tenant ON objects (kind, organisation, team, id);
 

@@ -18,16 +18,19 @@ const FORM: u64 = 1;
 const PAGE: usize = 1_000;
 const AT_ONCE: usize = 50;
 
-/// A table, by what its rows are ordered, and its columns. `#` stands before those that hold numbers.
+/// A table and its columns. `#` stands before those that hold numbers.
 struct Table {
     name: &'static str,
+    /// An order in which rows are counted off, where the first column may be the same in two of them.
+    order: Option<&'static str>,
     columns: &'static [&'static str],
 }
 
-/// All that is kept, each in an order of its own first column.
+/// All that is kept.
 const TABLES: [Table; 6] = [
     Table {
         name: "usage_records",
+        order: None,
         columns: &[
             "id",
             "#at_ms",
@@ -63,6 +66,7 @@ const TABLES: [Table; 6] = [
     },
     Table {
         name: "caller_keys",
+        order: None,
         columns: &[
             "id",
             "name",
@@ -82,6 +86,7 @@ const TABLES: [Table; 6] = [
     },
     Table {
         name: "objects",
+        order: Some("kind, id, created_ms, version"),
         columns: &[
             "id",
             "kind",
@@ -97,6 +102,7 @@ const TABLES: [Table; 6] = [
     },
     Table {
         name: "audit",
+        order: None,
         columns: &[
             "#number",
             "#at_ms",
@@ -114,10 +120,12 @@ const TABLES: [Table; 6] = [
     },
     Table {
         name: "answered",
+        order: Some("actor, request_key"),
         columns: &["request_key", "actor", "request_hash", "answer", "#at_ms"],
     },
     Table {
         name: "changes",
+        order: None,
         columns: &["what", "#number"],
     },
 ];
@@ -152,7 +160,7 @@ impl Table {
             .collect()
     }
 
-    /// Rows after one; in the order of the first column, which no two rows share, but for `answered`.
+    /// Rows after one, in the order of the first column, or so many rows later in the order that the table has.
     async fn page(
         &self,
         transaction: &mut Transaction<'_, Any>,
@@ -161,19 +169,12 @@ impl Table {
     ) -> Result<Vec<Vec<Value>>, sqlx::Error> {
         let names = self.names();
         let (columns, first) = (names.join(", "), names[0]);
-        let (condition, paging) = match after {
-            // The few of this one are counted off.
-            _ if self.name == "answered" => {
-                (String::new(), format!("LIMIT {PAGE} OFFSET {offset}"))
-            }
-            None => (String::new(), format!("LIMIT {PAGE}")),
-            Some(_) => (format!("WHERE {first} > $1"), format!("LIMIT {PAGE}")),
+        let (condition, paging) = match (self.order, after) {
+            (Some(_), _) => (String::new(), format!("LIMIT {PAGE} OFFSET {offset}")),
+            (None, None) => (String::new(), format!("LIMIT {PAGE}")),
+            (None, Some(_)) => (format!("WHERE {first} > $1"), format!("LIMIT {PAGE}")),
         };
-        let order = if self.name == "answered" {
-            "actor, request_key"
-        } else {
-            first
-        };
+        let order = self.order.unwrap_or(first);
         let sql = format!(
             "SELECT {columns} FROM {} {condition} ORDER BY {order} {paging}",
             self.name

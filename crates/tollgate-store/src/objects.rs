@@ -278,13 +278,14 @@ impl Store {
         };
         let mut transaction = self.pool.begin().await?;
         let done = sqlx::query(
-            "UPDATE objects SET body = $1, version = $2, changed_ms = $3 WHERE id = $4 AND version = $5 AND removed_ms IS NULL",
+            "UPDATE objects SET body = $1, version = $2, changed_ms = $3 WHERE id = $4 AND version = $5 AND kind = $6 AND removed_ms IS NULL",
         )
         .bind(after.body.to_string())
         .bind(after.version)
         .bind(after.changed_ms)
         .bind(id)
         .bind(before.version)
+        .bind(kind.as_str())
         .execute(&mut *transaction)
         .await?;
         if done.rows_affected() == 0 {
@@ -322,10 +323,11 @@ impl Store {
             return Ok(Changed::Stale);
         }
         let mut transaction = self.pool.begin().await?;
-        let done = sqlx::query("UPDATE objects SET removed_ms = $1 WHERE id = $2 AND version = $3 AND removed_ms IS NULL")
+        let done = sqlx::query("UPDATE objects SET removed_ms = $1 WHERE id = $2 AND version = $3 AND kind = $4 AND removed_ms IS NULL")
             .bind(milliseconds(change.at))
             .bind(id)
             .bind(before.version)
+            .bind(kind.as_str())
             .execute(&mut *transaction)
             .await?;
         if done.rows_affected() == 0 {

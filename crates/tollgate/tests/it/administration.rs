@@ -178,6 +178,25 @@ async fn what_is_made_holds_for_calls() {
         .done("DELETE", "/limits/narrow", Value::Null, 204)
         .await;
     stage.done("GET", "/limits/narrow", Value::Null, 404).await;
+    // A name may come again, and be that of a team, too.
+    let again = json!({"name": "narrow", "of": {"team": "acme-team"}, "dollars": 5, "per": "day"});
+    stage.done("POST", "/budgets", again, 201).await;
+    stage
+        .done(
+            "POST",
+            "/teams",
+            json!({"name": "narrow", "organisation": "acme"}),
+            201,
+        )
+        .await;
+    stage
+        .done("DELETE", "/budgets/narrow", Value::Null, 204)
+        .await;
+    stage.done("GET", "/teams/narrow", Value::Null, 200).await;
+    stage.done("POST", "/limits", narrow, 201).await;
+    stage
+        .done("DELETE", "/limits/narrow", Value::Null, 204)
+        .await;
 
     let path = format!("/keys/{}", acme["keys"].as_str().unwrap());
     stage
