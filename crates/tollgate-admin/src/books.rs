@@ -452,6 +452,11 @@ pub(crate) async fn audit(
     ))
 }
 
+pub(crate) async fn prices(State(admin): Shared, actor: Actor) -> Result<Response, Problem> {
+    actor.ensure(Deed::See, Thing::Configuration, &actor.organisation, "")?;
+    Ok(Json(json!({"items": (admin.around.prices)()})).into_response())
+}
+
 pub(crate) async fn configuration(State(admin): Shared, actor: Actor) -> Result<Response, Problem> {
     actor.ensure(Deed::See, Thing::Configuration, &actor.organisation, "")?;
     Ok(Json((admin.around.configuration)()).into_response())

@@ -63,6 +63,8 @@ pub struct Surroundings {
     pub is_in_file: Box<IsInFile>,
     /// What was used of every limit and budget in its window: those whose `of` is empty are for everybody's calls.
     pub spending: Box<Spending>,
+    /// What the models cost that may be asked.
+    pub prices: Box<dyn Fn() -> Vec<Value> + Send + Sync>,
     /// The configuration as it is, without secrets.
     pub configuration: Box<dyn Fn() -> Value + Send + Sync>,
     /// The shapes of limits and of budgets, as JSON Schemas.

@@ -220,6 +220,13 @@ fn operations(
         .giving("200", "List"),
         operation(
             "get",
+            "/api/v1/prices",
+            "list_prices",
+            "Tells what the models cost that routes may ask",
+        )
+        .giving("200", "List"),
+        operation(
+            "get",
             "/api/v1/spending",
             "list_spending",
             "Tells what was used of limits and budgets, and what that comes to at this pace",

@@ -147,6 +147,7 @@ pub(crate) fn routes(admin: Arc<Admin>) -> Router {
         .route("/keys/{id}/block", post(keys::block))
         .route("/keys/{id}/unblock", post(keys::unblock))
         .route("/usage", get(books::usage))
+        .route("/prices", get(books::prices))
         .route("/spending", get(books::spending))
         .route("/calls", get(books::calls))
         .route("/audit", get(books::audit))

@@ -184,7 +184,7 @@ impl Account {
             if let Some(permit) = self.permit.take() {
                 permit.settle(&self.record, || self.used_at_most());
             }
-            self.witness.record((*self.record).clone());
+            self.witness.record(&self.record);
         }
     }
 }

@@ -81,9 +81,9 @@ pub(crate) fn start(
 
 impl Queue {
     /// Sends a record on its way, or drops and counts it.
-    pub(crate) fn send(&self, record: CallRecord) {
+    pub(crate) fn send(&self, record: &CallRecord) {
         let Some(sender) = &self.sender else { return };
-        if sender.try_send(Box::new(record)).is_err() {
+        if sender.try_send(Box::new(record.clone())).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

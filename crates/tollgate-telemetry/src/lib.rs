@@ -132,13 +132,13 @@ impl Telemetry {
 
 impl Witness {
     /// Writes a finished call into the journal, counts it, and sends its line on its way.
-    pub fn record(&self, record: CallRecord) {
+    pub fn record(&self, record: &CallRecord) {
         if let (Some(pen), Some(record)) = (&self.pen, record.for_the_books()) {
             pen.write(&record);
         }
-        self.shard.count(&record);
+        self.shard.count(record);
         if let Some(traces) = &self.traces {
-            traces.send(&record);
+            traces.send(record);
         }
         self.log.send(record);
     }

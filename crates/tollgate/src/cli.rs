@@ -161,6 +161,7 @@ pub fn run() -> ExitCode {
 }
 
 pub(crate) use keys::new_secret;
+pub(crate) use prices::as_json as price_as_json;
 
 /// Says whether a prompt template compiles.
 pub(crate) fn check_template(template: &str) -> Result<(), TemplateProblem> {

@@ -162,7 +162,7 @@ fn a_full_queue_drops_lines_and_counts_them() {
     let held = out.held.lock().unwrap();
     let (queue, writer) = start(CallLog::Pretty, 2, Box::new(out.clone()));
     for _ in 0..10_000 {
-        queue.send(record());
+        queue.send(&record());
     }
     let dropped = queue.dropped();
     assert!(dropped > 0);

@@ -31,14 +31,14 @@ fn full_scrape() -> String {
     telemetry.keep_traces(crate::traces::traces(1, 0.0).0);
     telemetry.keep_journal(std::sync::Arc::new(journal));
     fs::remove_dir_all(folder).unwrap();
-    telemetry.witness(0).record(record());
+    telemetry.witness(0).record(&record());
     let refused = CallRecord {
         outcome: Outcome::Refused,
         status: 401,
         error_code: Some("key_missing".into()),
         ..record()
     };
-    telemetry.witness(1).record(refused);
+    telemetry.witness(1).record(&refused);
     let target = TargetName::from("openai/gpt");
     crate::events::TargetCooling {
         target: &target,
@@ -58,7 +58,7 @@ fn full_scrape() -> String {
 fn shards_are_summed() {
     let telemetry = telemetry(3);
     for worker in 0..3 {
-        telemetry.witness(worker).record(record());
+        telemetry.witness(worker).record(&record());
     }
     let in_flight = telemetry.witness(2).call_started();
     let text = telemetry.encode();
@@ -73,11 +73,11 @@ fn shards_are_summed() {
 #[test]
 fn searches_are_counted_where_they_are_told() {
     let telemetry = telemetry(1);
-    telemetry.witness(0).record(record());
+    telemetry.witness(0).record(&record());
     assert!(!telemetry.encode().contains("tollgate_search_units_total{"));
     let mut searched = record();
     searched.usage.search_units = Some(2);
-    telemetry.witness(0).record(searched);
+    telemetry.witness(0).record(&searched);
     let line = r#"tollgate_search_units_total{route="chat",target="anthropic/claude"} 2"#;
     assert!(telemetry.encode().contains(line));
 }

@@ -114,7 +114,8 @@ async fn open(settings: &StoreSettings, stopped: watch::Receiver<bool>) -> Optio
 
 fn surroundings(gateway: Arc<Gateway>, composer: Arc<Composer>) -> Surroundings {
     let (checking, routing) = (Arc::clone(&gateway), Arc::clone(&gateway));
-    let (spending, showing) = (Arc::clone(&gateway), gateway);
+    let (spending, pricing) = (Arc::clone(&gateway), Arc::clone(&gateway));
+    let showing = gateway;
     Surroundings {
         now: since_1970,
         new_secret: cli::new_secret,
@@ -137,6 +138,24 @@ fn surroundings(gateway: Arc<Gateway>, composer: Arc<Composer>) -> Surroundings 
                 let spent = Spent::read(&store, &snapshot.allowances, &holders, now).await?;
                 Ok(spent.told(&snapshot.allowances, now))
             })
+        }),
+        prices: Box::new(move || {
+            let picture = pricing.picture();
+            let mut prices: Vec<Value> = picture
+                .fleet
+                .lanes()
+                .map(|lane| {
+                    json!({
+                        "target": lane.name().as_str(),
+                        "provider": lane.provider().name.as_str(),
+                        "model": &**lane.model(),
+                        // Null where nobody has said what it costs.
+                        "dollars_per_million": lane.price().map(|price| cli::price_as_json(price)),
+                    })
+                })
+                .collect();
+            prices.sort_by(|one, other| one["target"].as_str().cmp(&other["target"].as_str()));
+            prices
         }),
         configuration: Box::new(move || shown(&showing.picture().snapshot)),
         shapes: config::allowance_shape,

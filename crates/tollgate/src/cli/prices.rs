@@ -57,7 +57,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     output::line(&lines.collect::<Vec<_>>().join("\n"))
 }
 
-fn as_json(price: &Price) -> Value {
+/// Dollars for a million, by what is counted.
+pub(crate) fn as_json(price: &Price) -> Value {
     let components = price.components().iter().map(|component| {
         let price = json!(component.price.per_million());
         (label(component), price)

@@ -281,6 +281,14 @@ async fn what_is_made_holds_for_calls() {
         "{budget}"
     );
 
+    let prices = stage.done("GET", "/prices", Value::Null, 200).await;
+    let price = &prices["items"][0];
+    assert_eq!(
+        (&price["target"], &price["dollars_per_million"]["input"]),
+        (&json!("openai/gpt-4o"), &json!("2.5")),
+        "{prices}"
+    );
+
     // A whole organisation's, and an app's.
     for (name, of) in [
         ("whole", json!({"organisation": "acme"})),
