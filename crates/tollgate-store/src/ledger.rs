@@ -69,12 +69,17 @@ impl Store {
     /// Enters records and adds them to the sums, unless one of them is there already; then nothing is done.
     async fn enter_new(&self, records: &[&UsageRecord]) -> Result<bool, StoreError> {
         let mut transaction = self.pool.begin().await?;
+        // Made of words of this file alone, and of two lengths, so that the database need not read them anew.
+        let statement = |rows| {
+            let insertion = insertion("usage_records", &COLUMNS, rows, self.is_file);
+            insertion + " ON CONFLICT (id) DO NOTHING"
+        };
+        let (many, one) = (statement(AT_ONCE), statement(1));
         let (groups, rest) = records.as_chunks::<AT_ONCE>();
-        let singles = rest.chunks(1);
-        for group in groups.iter().map(<[_; AT_ONCE]>::as_slice).chain(singles) {
-            let sql = insertion("usage_records", &COLUMNS, group.len(), self.is_file);
-            // Made of words of this file alone.
-            let mut query = sqlx::query(AssertSqlSafe(sql + " ON CONFLICT (id) DO NOTHING"));
+        let groups = groups.iter().map(|group| (&many, group.as_slice()));
+        let singles = rest.chunks(1).map(|single| (&one, single));
+        for (statement, group) in groups.chain(singles) {
+            let mut query = sqlx::query(AssertSqlSafe(statement.as_str()));
             for record in group {
                 query = bind(query, record);
             }

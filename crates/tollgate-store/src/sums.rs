@@ -100,20 +100,6 @@ impl Source {
         columns.extend((self == Self::UserHours).then_some("end_user"));
         columns
     }
-
-    fn of(self, record: &UsageRecord) -> Of<'_> {
-        let dimensions = [
-            Cow::Borrowed(record.key.as_deref().unwrap_or_default()),
-            Cow::Borrowed(record.team.as_deref().unwrap_or_default()),
-            Cow::Borrowed(record.route.as_deref().unwrap_or_default()),
-            Cow::Borrowed(record.provider.as_deref().unwrap_or_default()),
-            clean(record.model.as_deref().unwrap_or_default()),
-            Cow::Borrowed(&*record.outcome),
-        ];
-        let user =
-            (self == Self::UserHours).then(|| clean(record.user.as_deref().unwrap_or_default()));
-        (record.at_ms / self.span_ms(), dimensions, user)
-    }
 }
 
 /// The parts of a span of time in the sources that have them, the coarsest first wherever it fits. `levels` begins with the coarsest;
@@ -145,21 +131,32 @@ pub(crate) async fn add(
     records: &[&UsageRecord],
     is_file: bool,
 ) -> Result<(), sqlx::Error> {
-    for source in Source::SUMS {
-        // In order, so that two gateways that add to the same sums do not wait for each other.
-        let mut sums: BTreeMap<Of<'_>, Sum> = BTreeMap::new();
-        for record in records {
-            let sum = sums.entry(source.of(record)).or_default();
-            for (sum, more) in sum.iter_mut().zip(measures(record)) {
-                *sum = sum.saturating_add(more);
-            }
-        }
+    let finest = records.iter().map(|record| (of(record), measures(record)));
+    let finest = sum_up(finest);
+    let hours = sum_up(finest.iter().map(|((span, dimensions, _), sum)| {
+        let of = (*span, dimensions.clone(), None);
+        (of, *sum)
+    }));
+    let days = sum_up(hours.iter().map(|((span, dimensions, _), sum)| {
+        let of = (span * HOUR_MS / DAY_MS, dimensions.clone(), None);
+        (of, *sum)
+    }));
+    for (source, sums) in [
+        (Source::Days, days),
+        (Source::Hours, hours),
+        (Source::UserHours, finest),
+    ] {
         let sums: Vec<_> = sums.into_iter().collect();
+        // Made of words of this file alone, and of two lengths, so that the database need not read them anew.
+        let (many, one) = (
+            addition(source, AT_ONCE, is_file),
+            addition(source, 1, is_file),
+        );
         let (groups, rest) = sums.as_chunks::<AT_ONCE>();
-        let singles = rest.chunks(1);
-        for group in groups.iter().map(<[_; AT_ONCE]>::as_slice).chain(singles) {
-            // Made of words of this file alone.
-            let mut query = sqlx::query(AssertSqlSafe(addition(source, group.len(), is_file)));
+        let groups = groups.iter().map(|group| (&many, group.as_slice()));
+        let singles = rest.chunks(1).map(|single| (&one, single));
+        for (statement, group) in groups.chain(singles) {
+            let mut query = sqlx::query(AssertSqlSafe(statement.as_str()));
             for (of, sum) in group {
                 query = bind(query, of, sum);
             }
@@ -167,6 +164,32 @@ pub(crate) async fn add(
         }
     }
     Ok(())
+}
+
+/// In order, so that two gateways that add to the same sums do not wait for each other.
+fn sum_up<'a>(parts: impl Iterator<Item = (Of<'a>, Sum)>) -> BTreeMap<Of<'a>, Sum> {
+    let mut sums: BTreeMap<Of<'a>, Sum> = BTreeMap::new();
+    for (of, part) in parts {
+        let sum = sums.entry(of).or_default();
+        for (sum, more) in sum.iter_mut().zip(part) {
+            *sum = sum.saturating_add(more);
+        }
+    }
+    sums
+}
+
+/// What a record is summed up by, as finely as any sums are.
+fn of(record: &UsageRecord) -> Of<'_> {
+    let dimensions = [
+        Cow::Borrowed(record.key.as_deref().unwrap_or_default()),
+        Cow::Borrowed(record.team.as_deref().unwrap_or_default()),
+        Cow::Borrowed(record.route.as_deref().unwrap_or_default()),
+        Cow::Borrowed(record.provider.as_deref().unwrap_or_default()),
+        clean(record.model.as_deref().unwrap_or_default()),
+        Cow::Borrowed(&*record.outcome),
+    ];
+    let user = clean(record.user.as_deref().unwrap_or_default());
+    (record.at_ms / HOUR_MS, dimensions, Some(user))
 }
 
 fn measures(record: &UsageRecord) -> Sum {
