@@ -1,6 +1,6 @@
 //! What can be looked at and not changed: usage, calls, the audit, the configuration.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -197,15 +197,17 @@ pub(crate) async fn spending(State(admin): Shared, actor: Actor) -> Result<Respo
     let now = (admin.around.now)();
     let spent = (admin.around.spending)(admin.store.clone()).await?;
     let mut items = Vec::new();
+    let mut whose: HashMap<Arc<str>, (String, String)> = HashMap::new();
     for spent in spent {
-        let (kind, name) = (kind_of(&spent), &*spent.allowance.name);
-        // Those of the file are for those who run the gateway.
-        let object = admin.store.object_named(kind, name).await?;
-        let (organisation, team) = object.map_or_else(
-            || (String::new(), String::new()),
-            |object| (object.organisation, object.team),
-        );
-        if actor.may(Deed::See, Thing::Object(kind), &organisation, &team) {
+        let (kind, name) = (kind_of(&spent), &spent.allowance.name);
+        if !whose.contains_key(name) {
+            let object = admin.store.object_named(kind, name).await?;
+            // Those of the file are for those who run the gateway.
+            let owner = object.map(|object| (object.organisation, object.team));
+            whose.insert(Arc::clone(name), owner.unwrap_or_default());
+        }
+        let (organisation, team) = &whose[name];
+        if actor.may(Deed::See, Thing::Object(kind), organisation, team) {
             items.push(shown_spending(&spent, now));
         }
     }

@@ -27,6 +27,8 @@ pub(crate) enum Problem {
     Stale,
     /// The key was sent with another request before.
     KeyReused,
+    /// It took too long.
+    Slow,
     /// The database failed.
     Store(StoreError),
     /// The system gave no random numbers.
@@ -66,6 +68,11 @@ impl Problem {
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency_key_reused",
                 "this `Idempotency-Key` came with another request before".to_owned(),
+            ),
+            Self::Slow => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too_slow",
+                "it took too long; ask for less".to_owned(),
             ),
             Self::Store(StoreError::Taken { kind, name }) => (
                 StatusCode::CONFLICT,

@@ -1,13 +1,14 @@
 //! What there is to be administered, as a table; its routes; and what all kinds of objects have in common: listed, made, seen, replaced,
 //! removed.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State},
+    extract::{DefaultBodyLimit, FromRequestParts, Path, Query, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -16,6 +17,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 use tollgate_store::{Answered, Changed, Kind, Object, Tenant};
 
 use crate::{
@@ -28,6 +30,9 @@ use crate::{
 
 /// Bytes of a request's body at most.
 const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// How long a request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Items of a page, where the request does not say; and at most.
 const PAGE: i64 = 50;
@@ -156,11 +161,18 @@ pub(crate) fn routes(admin: Arc<Admin>) -> Router {
         .route("/openapi.json", get(openapi::serve))
         .fallback(async || Problem::NotFound)
         .method_not_allowed_fallback(async || Problem::WrongMethod)
+        .layer(middleware::from_fn(within_time))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(admin);
     Router::new()
         .nest("/api/v1", api)
         .fallback(async || Problem::NotFound)
+}
+
+/// Nobody holds a request open for ever, by a slow body or by a slow question.
+async fn within_time(request: Request, next: Next) -> Result<Response, Problem> {
+    let answered = timeout(REQUEST_TIMEOUT, next.run(request)).await;
+    answered.map_err(|_| Problem::Slow)
 }
 
 type Shared = State<Arc<Admin>>;

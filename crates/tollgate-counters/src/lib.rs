@@ -323,13 +323,19 @@ impl Line {
     where
         T: AsRef<Allowance>,
     {
-        let mut unknown = Vec::new();
-        for allowance in allowances {
-            let key = format!("{}:known:{}", self.prefix, identity(allowance.as_ref()));
-            let is_known: bool = self.manager.exists(key).await?;
-            unknown.extend((!is_known).then_some(allowance));
+        if allowances.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(unknown)
+        let mut asking = redis::pipe();
+        for allowance in allowances {
+            let identity = identity(allowance.as_ref());
+            asking.exists(format!("{}:known:{identity}", self.prefix));
+        }
+        let known: Vec<bool> = asking.query_async(&mut self.manager).await?;
+        let told = allowances.iter().zip(known);
+        Ok(told
+            .filter_map(|(allowance, is_known)| (!is_known).then_some(allowance))
+            .collect())
     }
 
     /// Begins to count an allowance with what the books say was used, by whom; nothing where somebody else has begun.

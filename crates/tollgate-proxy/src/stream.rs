@@ -120,7 +120,11 @@ impl Relay {
     ) -> Self {
         let mode = Mode::Through {
             watch: Watch::new(dialect, end),
-            writer: StreamWriter::new(form),
+            // It writes errors and the end alone, which repeat nothing of the call.
+            writer: StreamWriter::new(&AnswerForm {
+                asked: &[],
+                ..*form
+            }),
             hides_usage,
         };
         Self::new(

@@ -648,3 +648,39 @@ async fn a_backup_goes_from_either_database_into_the_other() {
         store.close().await;
     }
 }
+
+/// What was in the books before there were sums is in them after.
+#[tokio::test]
+async fn sums_are_made_of_what_was_there_before() {
+    for database in Database::all("before") {
+        let store = Store::open(&database.url).await.unwrap();
+        let records: Vec<_> = (0..100).map(record).collect();
+        store.enter(&records).await.unwrap();
+        let query = UsageQuery {
+            by: vec![Dimension::Key, Dimension::Day],
+            ..UsageQuery::default()
+        };
+        let kept = store.usage(&query).await.unwrap();
+        let by_user = UsageQuery {
+            by: vec![Dimension::User],
+            ..UsageQuery::default()
+        };
+        let kept_by_user = store.usage(&by_user).await.unwrap();
+        for table in ["usage_days", "usage_hours", "usage_user_hours"] {
+            let sql = sqlx::AssertSqlSafe(format!("DELETE FROM {table}"));
+            sqlx::query(sql).execute(&store.pool).await.unwrap();
+        }
+        assert_eq!(store.usage(&query).await.unwrap(), []);
+        let change = include_str!("../migrations/0003_sums.sql");
+        for statement in change
+            .split(';')
+            .map(str::trim)
+            .filter(|sql| sql.starts_with("INSERT"))
+        {
+            sqlx::query(statement).execute(&store.pool).await.unwrap();
+        }
+        assert_eq!(store.usage(&query).await.unwrap(), kept);
+        assert_eq!(store.usage(&by_user).await.unwrap(), kept_by_user);
+        store.close().await;
+    }
+}

@@ -28,7 +28,7 @@ use std::{
     collections::HashSet,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -254,6 +254,9 @@ pub(crate) fn load_text(
     }
 }
 
+/// Made once: there may be many limits in a store.
+static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(written::schema);
+
 /// Reads a limit or a budget that stands in the store, for the routes of a snapshot. Nothing in it is taken from outside.
 ///
 /// # Errors
@@ -272,9 +275,8 @@ pub(crate) fn read_allowance(
     let mut problems = Problems::default();
     let mut read = None;
     if let Some(mut document) = yaml::parse(&text, &mut problems) {
-        let schema = written::schema();
         let mut checker = Checker {
-            schema: &schema,
+            schema: &SCHEMA,
             problems: &mut problems,
         };
         if checker.check(&mut document.root) != Fit::Out

@@ -99,7 +99,7 @@ impl TrustedIssuer {
         let (known, is_fresh) = self.known();
         match known {
             Some(keys) if has(&keys) => {
-                if !is_fresh {
+                if !is_fresh && self.may_fetch() {
                     let (issuer, upstream) = (Arc::clone(self), Arc::clone(upstream));
                     let tracker = upstream.tasks().clone();
                     let _fetching = tracker.spawn(async move { issuer.fetch(&upstream).await });
@@ -122,18 +122,22 @@ impl TrustedIssuer {
         (state.keys.clone(), is_fresh)
     }
 
+    /// Whether nobody fetches just now, or has just tried to.
+    fn may_fetch(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let tried = state.tried.map(|tried| tried.elapsed());
+        tried.is_none_or(|elapsed| elapsed >= FETCH_AGAIN_AFTER)
+    }
+
     async fn fetch(&self, upstream: &Arc<Upstream>) {
         let _fetching = self.fetching.lock().await;
-        {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if state
-                .tried
-                .is_some_and(|tried| tried.elapsed() < FETCH_AGAIN_AFTER)
-            {
-                return;
-            }
-            state.tried = Some(Instant::now());
+        if !self.may_fetch() {
+            return;
         }
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .tried = Some(Instant::now());
         match self.read(upstream).await {
             Ok(keys) => {
                 let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,7 @@
 //! What requests are decided from, composed of the configuration file and of the keys in the store: whichever changes, both are taken.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -232,13 +233,11 @@ fn added(before: &Snapshot, after: &Snapshot) -> Vec<Arc<Allowance>> {
 
 /// Adds limits and budgets that stand in the store, and not in the file. One that nobody understands counts nothing, and is told.
 fn add_allowances(snapshot: &mut Snapshot, stored: &[Object]) {
+    let filed = snapshot.allowances.iter();
+    let filed: HashSet<String> = filed.map(|allowance| allowance.name.to_string()).collect();
     for object in stored {
         let name = &object.name;
-        if snapshot
-            .allowances
-            .iter()
-            .any(|allowance| *allowance.name == **name)
-        {
+        if filed.contains(name) {
             tracing::warn!(
                 name,
                 "a limit or budget of this name stands in the configuration, too, which goes first"

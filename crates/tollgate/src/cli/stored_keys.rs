@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tollgate_domain::KeyHash;
-use tollgate_store::{Change, Changed, Named, Store, StoredKey, Tenant};
+use tollgate_store::{Change, Changed, Kind, Named, Store, StoredKey, Tenant};
 use uuid::Uuid;
 
 use super::{check_template, keys::new_key, output, serve};
@@ -90,7 +90,7 @@ pub(super) fn create(arguments: &CreateArguments) -> Result<ExitCode> {
         }
     }
     let secret = new_key()?;
-    let key = StoredKey {
+    let mut key = StoredKey {
         id: Uuid::now_v7().simple().to_string(),
         name: arguments.name.clone(),
         team: arguments.team.clone(),
@@ -105,6 +105,12 @@ pub(super) fn create(arguments: &CreateArguments) -> Result<ExitCode> {
         version: 1,
     };
     with_store(&resolved, async |store| {
+        // Where the team is administered, its admins see the key.
+        if let Some(team) = &key.team
+            && let Some(team) = store.object_named(Kind::Team, team).await?
+        {
+            key.organisation = team.organisation;
+        }
         Ok(store.add_key(&key, &change()).await?)
     })?;
     show(&secret)

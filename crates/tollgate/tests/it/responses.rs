@@ -369,3 +369,42 @@ routes:
         assert!(asked.json().get("model").is_none());
     }
 }
+
+/// Answers repeat what was asked, but not what the operator's prompt made of it.
+#[tokio::test]
+async fn a_managed_prompt_is_not_told_back() {
+    let provider = ScriptedProvider::always(Reply::json(200, &anthropic_answer("Hello"))).await;
+    let configuration = r#"
+providers:
+  - {name: anthropic, type: anthropic, base_url: "ANTHROPIC", api_key: sk-ant-up}
+routes:
+  - {name: open, model: {provider: anthropic, name: claude-sonnet-4-5}}
+  - name: managed
+    model: {provider: anthropic, name: claude-sonnet-4-5}
+    prompt_template:
+      - {role: system, content: "the secret of the house"}
+      - {role: user, content: "{{ input.messages[-1].content }}"}
+"#;
+    let gateway = gateway(configuration, &[("ANTHROPIC", &provider)]).await;
+    let ask = |route: &'static str| {
+        let call =
+            json!({"model": route, "input": "hi", "instructions": "be kind", "temperature": 0.5});
+        let gateway = &gateway;
+        async move { gateway.post("/v1/responses", &call).await }
+    };
+    for route in ["open", "managed"] {
+        let answer = ask(route).await;
+        assert_eq!(
+            (
+                &answer.json()["instructions"],
+                &answer.json()["temperature"]
+            ),
+            (&json!("be kind"), &json!(0.5)),
+            "{}",
+            answer.text()
+        );
+        assert!(!answer.text().contains("secret of the house"));
+    }
+    let sent = provider.received();
+    assert!(sent[1].json().to_string().contains("secret of the house"));
+}
