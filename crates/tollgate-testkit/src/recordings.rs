@@ -25,6 +25,9 @@ pub struct Recording {
     pub model: Option<String>,
     /// The path and query.
     pub url_path: String,
+    /// The request's headers, as far as they were kept.
+    #[serde(default)]
+    pub request_headers: serde_json::Map<String, Value>,
     /// `json` or another kind.
     pub request_body_kind: String,
     /// The request.
@@ -49,6 +52,17 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// The request's body as bytes.
+    pub fn request_bytes(&self) -> Vec<u8> {
+        match &self.request_body {
+            Value::String(text) if self.request_body_kind.ends_with("base64") => {
+                STANDARD.decode(text).unwrap_or_default()
+            }
+            Value::String(text) => text.clone().into_bytes(),
+            value => value.to_string().into_bytes(),
+        }
+    }
+
     /// The answer's body as bytes.
     pub fn response_bytes(&self) -> Vec<u8> {
         match &self.response_body {

@@ -5,6 +5,7 @@
 
 mod costs;
 mod gist;
+mod plain;
 mod stage;
 
 use std::{collections::BTreeMap, fmt, fs::File, path::Path, sync::Arc};
@@ -23,6 +24,7 @@ use crate::{
     recordings::{self, Recording},
 };
 use gist::{AnswerGist, CallGist};
+use plain::Plain;
 use stage::{Part, Stage};
 
 /// Calls that are replayed at once.
@@ -80,17 +82,22 @@ pub fn replay(
                 .any(|text| text.contains(word))
         })
     };
-    let parts: Vec<Part> = recordings::load(folder)?
-        .into_iter()
-        .filter(fits)
-        .filter_map(Part::of)
-        .collect();
+    let recordings: Vec<Recording> = recordings::load(folder)?.into_iter().filter(fits).collect();
+    let plain: Arc<Vec<Plain>> = Arc::new(recordings.iter().filter_map(Plain::of).collect());
+    let parts: Vec<Part> = recordings.into_iter().filter_map(Part::of).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
     let exchanges = exchanges.map(File::create).transpose()?;
-    runtime.block_on(replay_all(program, parts, exchanges))
+    runtime.block_on(async {
+        let mut counts = replay_all(program, parts, exchanges).await?;
+        let verdicts = plain::replay(program, &plain).await;
+        for (part, verdict) in plain.iter().zip(verdicts) {
+            counts.add(&part.recording, "own", verdict);
+        }
+        Ok(counts)
+    })
 }
 
 async fn replay_all(program: &Path, parts: Vec<Part>, exchanges: Option<File>) -> Result<Counts> {
@@ -120,7 +127,7 @@ async fn replay_all(program: &Path, parts: Vec<Part>, exchanges: Option<File>) -
     for task in running {
         let (index, verdicts) = task.await.context("a replay panicked")?;
         for (client, verdict) in verdicts {
-            counts.add(&parts[index], client, verdict);
+            counts.add(&parts[index].recording, client, verdict);
         }
     }
     for (index, lines) in stage.calls().await {
@@ -131,7 +138,7 @@ async fn replay_all(program: &Path, parts: Vec<Part>, exchanges: Option<File>) -
         let cost = Picodollars::new(cost).to_string();
         let other = lines.iter().find(|line| line["cost_dollars"] != *cost);
         counts.add(
-            part,
+            &part.recording,
             "cost",
             match other {
                 None => Verdict::Passed,
@@ -424,8 +431,7 @@ impl Counts {
         self.rows.values().map(|row| row.failed).sum()
     }
 
-    fn add(&mut self, part: &Part, client: &'static str, verdict: Verdict) {
-        let recording = &part.recording;
+    fn add(&mut self, recording: &Recording, client: &'static str, verdict: Verdict) {
         let row = self
             .rows
             .entry((

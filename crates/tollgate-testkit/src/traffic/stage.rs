@@ -544,7 +544,7 @@ impl Stage {
 }
 
 /// The recording's index, from the trace that the gateway passes on.
-fn index_of(request: &Received) -> Option<usize> {
+pub(super) fn index_of(request: &Received) -> Option<usize> {
     index_in(request.header("traceparent")?)
 }
 
