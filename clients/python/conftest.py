@@ -16,6 +16,7 @@ HASH = "sha256:" + __import__("hashlib").sha256(KEY.encode()).hexdigest()
 
 CONFIGURATION = """
 direct_use: true
+store: {{responses_kept: 1d}}
 providers:
   - {{name: openai, type: openai, api_key: sk-up-1, base_url: "{url}/v1", timeouts: {{first_token: 1s, idle: 1s}}}}
   - {{name: anthropic, type: anthropic, api_key: sk-ant-1, base_url: "{url}", timeouts: {{first_token: 1s, idle: 1s}}}}

@@ -119,7 +119,7 @@ def test_what_is_stored_is_the_providers(client):
     assert client.responses.create(**hello("gpt", previous_response_id="resp_0")).previous_response_id == "resp_0"
     with pytest.raises(openai.APIStatusError) as caught:
         client.responses.create(**hello("claude", previous_response_id="resp_0"))
-    assert (caught.value.status_code, caught.value.code, caught.value.param) == (501, "stored_state_unsupported", "previous_response_id")
+    assert (caught.value.status_code, caught.value.code, caught.value.param) == (404, "previous_response_not_found", "previous_response_id")
 
 
 def test_tokens_are_counted_where_the_provider_can(client):
@@ -131,3 +131,22 @@ def test_tokens_are_counted_where_the_provider_can(client):
 def test_azures_client(gateway):
     client = openai.AzureOpenAI(azure_endpoint=gateway.url, api_version="2025-04-01-preview", api_key=gateway.key, max_retries=0)
     assert client.responses.create(**hello("claude")).output_text == "Hello wörld"
+
+
+@pytest.mark.parametrize("route", OTHERS)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_answer_goes_on_from_one_that_the_gateway_kept(client, provider, route, streamed):
+    first = client.responses.create(model=route, input="First")
+    assert client.responses.retrieve(first.id).output_text == "Hello wörld"
+    call = {"model": route, "input": "Second", "previous_response_id": first.id}
+    if streamed:
+        with client.responses.stream(**call) as stream:
+            second = stream.get_final_response()
+    else:
+        second = client.responses.create(**call)
+    assert second.previous_response_id == first.id and second.id != first.id
+    sent = json.dumps(provider.received[-1]["body"], ensure_ascii=False)
+    assert sent.index("First") < sent.index("Hello wörld") < sent.index("Second")
+    client.responses.delete(first.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(first.id)

@@ -64,6 +64,7 @@ pub fn answer_form(dialect: Dialect, options: u8) -> AnswerForm<'static> {
         include_usage: options & 1 != 0,
         base64_vectors: options & 2 != 0,
         asked: &[],
+        kept: false,
     }
 }
 

@@ -267,6 +267,7 @@ mod tests {
             include_usage: true,
             base64_vectors,
             asked: &[],
+            kept: false,
         }
     }
 

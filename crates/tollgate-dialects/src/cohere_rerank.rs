@@ -349,6 +349,7 @@ mod tests {
             include_usage: true,
             base64_vectors: false,
             asked: &[],
+            kept: false,
         };
         let answer = Answer::Rerank(Box::new(read(&body)));
         let written: Value = serde_json::from_slice(&write_answer(&answer, &form)).unwrap();

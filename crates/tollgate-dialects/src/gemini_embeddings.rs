@@ -323,6 +323,7 @@ mod tests {
             include_usage: false,
             base64_vectors: false,
             asked: &[],
+            kept: false,
         };
         let one = json!({"embedding": {"values": [0.5]}, "usageMetadata": {"promptTokenCount": 4, "totalTokenCount": 4}});
         let several = json!({"embeddings": [{"values": [0.5]}, {"values": [-1.25]}]});

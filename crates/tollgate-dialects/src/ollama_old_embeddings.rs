@@ -195,6 +195,7 @@ mod tests {
             include_usage: false,
             base64_vectors: false,
             asked: &[],
+            kept: false,
         };
         let written: Value = serde_json::from_slice(&write_answer(&answer, &form)).unwrap();
         assert_eq!(written, body);

@@ -252,6 +252,7 @@ mod tests {
             include_usage: false,
             base64_vectors,
             asked: &[],
+            kept: false,
         }
     }
 

@@ -56,6 +56,8 @@ pub struct AnswerForm<'a> {
     pub base64_vectors: bool,
     /// The client's call, for dialects whose answers repeat it; empty where it is not known.
     pub asked: &'a [u8],
+    /// Whether the gateway keeps the answer under `fallback_id`, for calls that go on from it; the provider's own id is nobody's then.
+    pub kept: bool,
 }
 
 /// Calls a function of the module that speaks a dialect.

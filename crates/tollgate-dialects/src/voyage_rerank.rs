@@ -102,6 +102,7 @@ mod tests {
             include_usage: true,
             base64_vectors: false,
             asked: &[],
+            kept: false,
         };
         let written: Value = serde_json::from_slice(&write_answer(&answer, &form)).unwrap();
         let expected = json!({

@@ -409,7 +409,7 @@ impl Run<'_> {
         deadline: Instant,
     ) -> Result<Reply, Miss> {
         let lane = &engaged.lane;
-        let form = self.answer_form(lane);
+        let form = self.answer_form(lane, outgoing.passes);
         let provider = lane.provider();
         let (dialect, end, event_bytes_max) = (
             outgoing.endpoint.dialect,
@@ -427,7 +427,8 @@ impl Run<'_> {
             ),
             Passes::Translated => Relay::translated(body, dialect, end, &form, event_bytes_max),
         }
-        .framed(self.question.framing);
+        .framed(self.question.framing)
+        .kept(self.question.keeping(outgoing.passes));
         let opening = async {
             loop {
                 let step = poll_fn(|context| relay.poll_step(context)).await;
@@ -491,17 +492,24 @@ impl Run<'_> {
         }
         self.question.complete(&mut answer);
         self.note_answer(&answer);
-        let form = self.answer_form(lane);
+        let form = self.answer_form(lane, outgoing.passes);
+        let keeping = self.question.keeping(outgoing.passes);
         if self.question.head.stream {
             let mut events = stream_of(answer);
             if outgoing.passes == Passes::Translated {
                 // Blocks that only the provider's own dialect understands.
                 events.retain(|event| !is_foreign(event));
             }
-            let relay = Relay::told(events, dialect, &form).framed(self.question.framing);
+            let relay = Relay::told(events, dialect, &form)
+                .framed(self.question.framing)
+                .kept(keeping);
             return Ok(Reply::Stream(Box::new(relay)));
         }
-        Ok(Reply::Whole(write_answer(&answer, &form)))
+        let written = write_answer(&answer, &form);
+        if let Some(keeping) = keeping {
+            keeping.keep(written.clone());
+        }
+        Ok(Reply::Whole(written))
     }
 
     fn note_answer(&mut self, answer: &Answer) {
@@ -553,8 +561,9 @@ impl Run<'_> {
         Miss::Said(error)
     }
 
-    fn answer_form<'a>(&'a self, lane: &'a Lane) -> AnswerForm<'a> {
+    fn answer_form<'a>(&'a self, lane: &'a Lane, passes: Passes) -> AnswerForm<'a> {
         let question = self.question;
+        let keeping = question.keeping(passes);
         let field = |name| {
             let range = question.head.field(name)?;
             question.body().get(range)
@@ -564,12 +573,13 @@ impl Run<'_> {
         let base64 = field("encoding_format").is_some_and(|format| format == br#""base64""#);
         AnswerForm {
             dialect: self.question.dialect,
-            fallback_id: &self.account.record.request_id,
+            fallback_id: keeping.map_or(&*self.account.record.request_id, |keeping| &keeping.id),
             fallback_model: lane.model(),
             created: i64::try_from(self.account.record.came_at.as_secs()).unwrap_or(i64::MAX),
             include_usage: self.question.head.include_usage,
             base64_vectors: base64 || types() == Some(["base64"]),
-            asked: question.body(),
+            asked: keeping.map_or(question.body(), |keeping| &keeping.asked),
+            kept: keeping.is_some(),
         }
     }
 

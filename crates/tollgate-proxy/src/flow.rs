@@ -25,6 +25,7 @@ use crate::{
     realtime::{self, Handshake, Session},
     refusal::Refusal,
     reply::ReplyBody,
+    responses,
     server::Upgrade,
     upload::{self, Upload},
     visit::{REQUEST_ID, Visit},
@@ -277,6 +278,7 @@ async fn call_story(
     let mut question = read(picture, &caller, address, upload, account)?; // what they ask, and of which route
     check_books(worker)?; // what is spent is written down
     question.framing = visit.framing(question.dialect);
+    responses::recall(worker.responses.as_ref(), &caller, &mut question, limits).await?; // what was said before
     expand::expand(&mut question, limits)?; // the route's prompt, filled in
     let mut plan = question
         .route()
@@ -568,6 +570,15 @@ async fn describe(
     };
     let name = name.as_ref();
     let found = match asked.what {
+        What::Response(id) | What::ForgetResponse(id) => {
+            let id = paths::decoded(id);
+            let line = worker.responses.as_ref();
+            let line = line.ok_or_else(|| responses::unknown(&id))?;
+            Some(match asked.what {
+                What::Response(_) => line.find(&caller, &id).await?,
+                _ => line.forget(&caller, &id).await?,
+            })
+        }
         What::Models if gemini => Some(listings::gemini_models(picture, &caller)),
         What::Model(_) if gemini => listings::gemini_model_named(picture, &caller, name),
         What::Models if anthropic => Some(listings::anthropic_models(picture, &caller)),

@@ -14,6 +14,7 @@ use tollgate_upstream::Upstream;
 use crate::{
     admission::{Counters, SharingLine},
     picture::Picture,
+    responses::Responses,
 };
 
 /// Shared by all workers.
@@ -58,6 +59,8 @@ pub struct Worker {
     pub witness: Witness,
     /// The worker's way to counts that several gateways share, where they do.
     pub sharing: Option<SharingLine>,
+    /// The way to whoever keeps answers that others go on from, where somebody does.
+    pub responses: Option<Responses>,
 }
 
 impl Gateway {

@@ -50,6 +50,10 @@ pub(crate) enum What<'a> {
     Realtime,
     /// Have a model count the tokens of a question of Gemini's; the path names the route.
     CountTokens(&'a str),
+    /// Give a response that was kept.
+    Response(&'a str),
+    /// Forget a response that was kept.
+    ForgetResponse(&'a str),
     /// List the routes, as OpenAI or Anthropic list models.
     Models,
     /// Describe one route so.
@@ -319,7 +323,7 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Asked<'a> {
     let fixed = FIXED.iter().find(|(pattern, ..)| *pattern == path);
     let (pattern, wanted, what, shape) = match fixed {
         Some((pattern, wanted, what, shape)) => (*pattern, wanted, *what, *shape),
-        None => match media(path).or_else(|| named(path)) {
+        None => match media(path).or_else(|| named(method, path)) {
             Some(found) => found,
             None => {
                 return Asked {
@@ -337,6 +341,7 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Asked<'a> {
             pattern,
         }
     } else {
+        // The one path that is asked in two ways says the usual one.
         let wanted = if *wanted == Method::GET {
             "GET"
         } else {
@@ -399,8 +404,11 @@ fn media(path: &str) -> Option<(&'static str, &'static Method, What<'static>, Er
 }
 
 /// Paths with a name in them.
-fn named(path: &str) -> Option<(&'static str, &'static Method, What<'_>, ErrorShape)> {
-    let between = |prefix: &str, suffix: &str| {
+fn named<'a>(
+    method: &Method,
+    path: &'a str,
+) -> Option<(&'static str, &'static Method, What<'a>, ErrorShape)> {
+    let between = |prefix: &str, suffix: &str| -> Option<&'a str> {
         let name = path.strip_prefix(prefix)?.strip_suffix(suffix)?;
         (!name.is_empty()).then_some(name)
     };
@@ -409,6 +417,22 @@ fn named(path: &str) -> Option<(&'static str, &'static Method, What<'_>, ErrorSh
 
     if let Some((pattern, what)) = geminis(path) {
         return Some((pattern, &Method::POST, what, ErrorShape::Gemini));
+    }
+    for (prefix, pattern) in [
+        ("/v1/responses/", "/v1/responses/{id}"),
+        (
+            "/gateway/openai/v1/responses/",
+            "/gateway/openai/v1/responses/{id}",
+        ),
+        ("/openai/v1/responses/", "/openai/v1/responses/{id}"),
+    ] {
+        if let Some(id) = one_segment(prefix, "") {
+            let (wanted, what) = match *method {
+                Method::DELETE => (&Method::DELETE, What::ForgetResponse(id)),
+                _ => (&Method::GET, What::Response(id)),
+            };
+            return Some((pattern, wanted, what, ErrorShape::Openai));
+        }
     }
     // A model may be `provider/model`, so these names may have slashes.
     for (prefix, pattern, shape) in [

@@ -18,14 +18,19 @@ use tollgate_domain::{
 };
 use tollgate_upstream::{Lane, RequestBody, Rest, with_operation};
 
-use crate::{picture::CompiledRoute, refusal::Refusal, upload::Upload};
+use crate::{
+    picture::CompiledRoute,
+    refusal::Refusal,
+    responses::{self, Keeping, PREVIOUS},
+    upload::Upload,
+};
 
 /// Fields that mean the same in every client's dialect: defaults for them are set before a translation, all others after it, in the
 /// provider's own words.
 const COMMON_FIELDS: [&str; 3] = ["max_tokens", "temperature", "top_p"];
 
 /// Fields of a call of responses that name what was stored before.
-const STORED_STATE: [&str; 2] = ["previous_response_id", "conversation"];
+const STORED_STATE: [&str; 2] = [PREVIOUS, "conversation"];
 
 /// An item of theirs that stands for a stored one, as the table calls it.
 const STORED_ITEM: &str = "input.item_reference";
@@ -91,6 +96,10 @@ pub(crate) struct Question {
     route: Arc<CompiledRoute>,
     read: OnceLock<Call>,
     media: Option<Media>,
+    /// What is kept once it is answered.
+    keeping: Option<Keeping>,
+    /// Nobody here knows the answer that it goes on from.
+    previous_is_unknown: bool,
 }
 
 /// What a call for media has besides.
@@ -163,6 +172,8 @@ impl Question {
             route,
             read: OnceLock::new(),
             media: None,
+            keeping: None,
+            previous_is_unknown: false,
         }
     }
 
@@ -222,6 +233,28 @@ impl Question {
         Self { side, ..self }
     }
 
+    /// Whether something is asked about the call, rather than an answer to it.
+    pub(crate) fn is_aside(&self) -> bool {
+        self.side.is_some()
+    }
+
+    /// Notes what is kept once it is answered.
+    pub(crate) fn keep(&mut self, keeping: Keeping) {
+        self.keeping = Some(keeping);
+    }
+
+    /// What is kept of its answer, where that is written here: a provider of the client's own dialect keeps its answers itself.
+    pub(crate) fn keeping(&self, passes: Passes) -> Option<&Keeping> {
+        self.keeping
+            .as_ref()
+            .filter(|_| passes == Passes::Translated)
+    }
+
+    /// Notes that nobody here knows the answer that it goes on from.
+    pub(crate) fn previous_is_unknown(&mut self) {
+        self.previous_is_unknown = true;
+    }
+
     /// The route that was asked for.
     pub(crate) fn route(&self) -> &Arc<CompiledRoute> {
         &self.route
@@ -272,6 +305,11 @@ impl Question {
             return self.pass_to(lane, endpoint, limits);
         }
         if let Some(field) = self.stored_state() {
+            if self.previous_is_unknown
+                && let Some(id) = self.text_of(PREVIOUS)
+            {
+                return Err(responses::unknown(&id));
+            }
             let target = lane.name().to_string();
             return Err(Refusal::StoredState { field, target });
         }
@@ -461,6 +499,12 @@ impl Question {
     }
 
     /// The field by which the call goes on from what was stored before. A store of the gateway's own would be asked here.
+    /// A field that holds a text.
+    fn text_of(&self, name: &str) -> Option<String> {
+        let range = self.head.field(name)?;
+        serde_json::from_slice(&self.body[range]).ok()
+    }
+
     fn stored_state(&self) -> Option<&'static str> {
         let is_set = |name: &&str| {
             let range = self.head.field(name);

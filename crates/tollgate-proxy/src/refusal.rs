@@ -79,6 +79,10 @@ pub(crate) enum Refusal {
     NotServed { target: String, task: &'static str },
     /// The call goes on from what a provider has stored, and this target's provider cannot look there; the gateway stores nothing.
     StoredState { field: &'static str, target: String },
+    /// The call goes on from an answer that nobody here has kept.
+    ResponseUnknown { id: String },
+    /// Whoever keeps answers cannot look now.
+    ResponsesAway,
     /// The provider answered with an error, which is passed on.
     Provider(Box<ProviderError>),
     /// Every key of the provider was refused by it.
@@ -169,8 +173,13 @@ impl Refusal {
             Self::Unresolved { text } => told(503, Kind::Overloaded, "model_unresolved", text.clone().into()),
             Self::NotServed { target, task } => told(400, Kind::InvalidRequest, "not_served", format!("{target} does not serve {task}").into()),
             Self::StoredState { field, target } => Told { param: Some((*field).into()), ..told(501, Kind::InvalidRequest, "stored_state_unsupported",
-                format!("`{field}` goes on from a stored answer, and the gateway keeps no stored state yet; {target} does not speak responses itself: \
-                    send the whole conversation in `input`, or use a route to a provider that does").into()) },
+                format!("`{field}` goes on from something stored, which the gateway does not keep, and {target} does not speak responses itself: \
+                    send the whole conversation in `input`, or use a route to a provider that does; \
+                    for `previous_response_id` whoever runs the gateway can set `store.responses_kept`").into()) },
+            Self::ResponseUnknown { id } => Told { param: Some(crate::responses::PREVIOUS.into()), ..told(404, Kind::NotFound, "previous_response_not_found",
+                format!("there is no response `{id}` of yours here, or what it went on from is not kept any more").into()) },
+            Self::ResponsesAway => told(503, Kind::Overloaded, "responses_away",
+                "the gateway cannot look for the response that this one goes on from; try again".into()),
             Self::Provider(error) => Told {
                 status: error.status,
                 kind: error.kind,
@@ -219,7 +228,7 @@ impl Refusal {
             Self::Provider(error) => error.retry_after,
             Self::RateLimited { retry_after } => Some(*retry_after),
             Self::AllowanceReached(short) => Some(short.wait),
-            Self::CountersAway => Some(Duration::from_secs(1)),
+            Self::CountersAway | Self::ResponsesAway => Some(Duration::from_secs(1)),
             _ => None,
         }
     }

@@ -14,6 +14,8 @@ use tollgate_dialects::{
 use tollgate_domain::{Dialect, Framing, StreamEnd, Usage};
 use tollgate_upstream::{Failure, Lane, UpstreamBody};
 
+use crate::responses::Keeping;
+
 /// How streams of OpenAI's language end.
 const END_MARK: &[u8] = b"[DONE]";
 
@@ -25,6 +27,8 @@ pub(crate) struct Relay {
     out: Out,
     facts: Facts,
     phase: Phase,
+    /// What is kept of the answer.
+    keeping: Option<Box<Keeping>>,
 }
 
 /// Where events come from.
@@ -175,7 +179,14 @@ impl Relay {
             out: Out::default(),
             facts: Facts::default(),
             phase: Phase::Flowing,
+            keeping: None,
         }
+    }
+
+    /// Has the answer kept once it is whole.
+    pub(crate) fn kept(mut self, keeping: Option<&Keeping>) -> Self {
+        self.keeping = keeping.cloned().map(Box::new);
+        self
     }
 
     /// Cuts into events for the client as it wants.
@@ -388,8 +399,12 @@ impl Relay {
                 }
                 _ => {}
             }
+            let before = self.out.buffer().len();
             writer.write(&event, self.out.buffer());
             if event == StreamEvent::End {
+                if let Some(keeping) = self.keeping.take() {
+                    keeping.keep_from_event(&self.out.buffer()[before..]);
+                }
                 self.phase = Phase::Trailing;
                 self.out.is_complete = true;
                 return Step::Complete;

@@ -27,7 +27,7 @@ struct Table {
 }
 
 /// All that is kept.
-const TABLES: [Table; 6] = [
+const TABLES: [Table; 7] = [
     Table {
         name: "usage_records",
         order: None,
@@ -122,6 +122,11 @@ const TABLES: [Table; 6] = [
         name: "answered",
         order: Some("actor, request_key"),
         columns: &["request_key", "actor", "request_hash", "answer", "#at_ms"],
+    },
+    Table {
+        name: "responses",
+        order: Some("owner, id"),
+        columns: &["id", "owner", "previous", "input", "answer", "#at_ms"],
     },
     Table {
         name: "changes",

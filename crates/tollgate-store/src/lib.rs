@@ -10,6 +10,7 @@ mod keeper;
 mod keys;
 mod ledger;
 mod objects;
+mod responses;
 mod schema;
 mod sums;
 mod usage;
@@ -29,6 +30,7 @@ pub use calls::{Before, CallsQuery};
 pub use keeper::{Dead, Keeper, Round};
 pub use keys::{Named, StoredKey, StoredKeys};
 pub use objects::{Changed, Kind, Object, Tenant};
+pub use responses::KeptResponse;
 pub use usage::{Dimension, UsageQuery, UsageRow};
 
 /// Connections to a server at most. A file has one, whose thread and cache are not for nothing: nobody here asks two things at once.

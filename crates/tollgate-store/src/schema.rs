@@ -9,7 +9,7 @@ use sqlx::{
 use tokio::time::sleep;
 
 /// Every change of the tables there ever was, in order. What has been published is never changed, only added to.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "usage", include_str!("../migrations/0001_usage.sql")),
     (2, "keys", include_str!("../migrations/0002_keys.sql")),
     (3, "sums", include_str!("../migrations/0003_sums.sql")),
@@ -17,6 +17,11 @@ const MIGRATIONS: [(i64, &str, &str); 4] = [
         4,
         "administration",
         include_str!("../migrations/0004_administration.sql"),
+    ),
+    (
+        5,
+        "responses",
+        include_str!("../migrations/0005_responses.sql"),
     ),
 ];
 

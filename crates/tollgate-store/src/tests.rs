@@ -7,8 +7,8 @@ use tollgate_telemetry::journal::Journal;
 use tollgate_testkit::postgres::Postgres;
 
 use crate::{
-    BackupError, Before, CallsQuery, Change, Changed, Dimension, Keeper, Kind, Named, Object,
-    Round, Store, StoreError, StoredKey, Tenant, UsageQuery, Verdict,
+    BackupError, Before, CallsQuery, Change, Changed, Dimension, Keeper, KeptResponse, Kind, Named,
+    Object, Round, Store, StoreError, StoredKey, Tenant, UsageQuery, Verdict,
 };
 
 /// A database of a test's own; a folder that goes with it, and a server where it has one.
@@ -682,5 +682,34 @@ async fn sums_are_made_of_what_was_there_before() {
         assert_eq!(store.usage(&query).await.unwrap(), kept);
         assert_eq!(store.usage(&by_user).await.unwrap(), kept_by_user);
         store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_conversation_is_found_by_its_last_answer_and_its_owner() {
+    for database in Database::all("responses") {
+        let store = Store::open(&database.url).await.unwrap();
+        let turn = |id: &str, previous: Option<&str>| KeptResponse {
+            owner: "key one".to_owned(),
+            id: id.to_owned(),
+            previous: previous.map(str::to_owned),
+            input: format!("\"{id}?\""),
+            answer: "{}".to_owned(),
+        };
+        let turns = [turn("a", None), turn("b", Some("a")), turn("c", Some("b"))];
+        for (second, turn) in turns.iter().enumerate() {
+            let now = std::time::Duration::from_secs(second as u64);
+            store.keep_response(turn, now).await.unwrap();
+        }
+        let found = store.conversation("key one", "c").await.unwrap();
+        assert_eq!(found.as_deref(), Some(&turns[..]));
+        assert_eq!(store.conversation("key two", "c").await.unwrap(), None);
+        assert_eq!(store.conversation("key one", "d").await.unwrap(), None);
+        // Without its beginning it is not whole.
+        let before = std::time::Duration::from_secs(1);
+        assert_eq!(store.forget_responses_before(before).await.unwrap(), 1);
+        assert_eq!(store.conversation("key one", "c").await.unwrap(), None);
+        assert!(store.forget_response("key one", "c").await.unwrap());
+        assert!(!store.forget_response("key one", "c").await.unwrap());
     }
 }

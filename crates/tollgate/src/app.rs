@@ -6,6 +6,7 @@ mod composer;
 mod counting;
 mod estates;
 mod reload;
+mod responses;
 mod spent;
 mod traces;
 
@@ -28,7 +29,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_domain::Limits;
 use tollgate_proxy::{
-    Bookless, Exposure, Gateway, Picture, ReplyBody, Sharing, Worker, flow, server,
+    Bookless, Exposure, Gateway, Picture, ReplyBody, Responses, Sharing, Worker, flow, server,
 };
 use tollgate_telemetry::{
     CallLog, Telemetry, TelemetrySettings,
@@ -45,6 +46,7 @@ use books::{Books, Process};
 use composer::{Composer, Parts, Stored};
 use counting::Counting;
 use reload::Reloader;
+use responses::ResponsesKeeping;
 use traces::TraceSender;
 
 /// Lines that may wait for the log's writer; further ones are dropped and counted.
@@ -168,6 +170,13 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
         _ => None,
     };
 
+    let kept = store
+        .as_ref()
+        .and_then(|store| Some((store.clone(), store.responses_kept?)));
+    let responses = kept
+        .map(|(store, kept_for)| ResponsesKeeping::start(store, kept_for))
+        .transpose()?;
+
     let listeners = server::bind(settings.listen, workers)
         .with_context(|| format!("cannot listen at {}", settings.listen))?;
     let address = listeners
@@ -177,6 +186,7 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
     let crew = Crew {
         gateway: Arc::clone(&gateway),
         sharing,
+        responses: responses.as_ref().map(|kept| kept.line().clone()),
         limits: limits.clone(),
         connections: Arc::default(),
         shutdown: CancellationToken::new(),
@@ -212,6 +222,10 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
     crew.shutdown.cancel();
     for thread in threads {
         thread.join().map_err(|_| anyhow!("a worker panicked"))??;
+    }
+    drop(crew);
+    if let Some(responses) = responses {
+        responses.close();
     }
     if let Some(books) = books {
         books.close();
@@ -294,6 +308,7 @@ fn current_thread() -> io::Result<TokioRuntime> {
 struct Crew {
     gateway: Arc<Gateway>,
     sharing: Option<Arc<Sharing>>,
+    responses: Option<Responses>,
     limits: Limits,
     connections: Arc<server::ConnectionCount>,
     shutdown: CancellationToken,
@@ -348,6 +363,7 @@ impl Crew {
         listener: TcpListener,
     ) -> impl Future<Output = Result<()>> + Send + 'static {
         let (gateway, sharing) = (Arc::clone(&self.gateway), self.sharing.clone());
+        let responses = self.responses.clone();
         let (limits, connections, shutdown) = (
             self.limits.clone(),
             Arc::clone(&self.connections),
@@ -370,6 +386,7 @@ impl Crew {
                 upstream: Arc::clone(&upstream),
                 witness,
                 sharing,
+                responses,
             }));
             server::serve_worker(listener, handler, limits, connections, shutdown).await?;
             upstream.close_idle();

@@ -129,6 +129,8 @@ pub(crate) struct StoreSettings {
     pub(crate) journal: PathBuf,
     /// Bytes that may wait in the journal.
     pub(crate) journal_bytes_max: u64,
+    /// How long answers are kept for calls that go on from them, where they are.
+    pub(crate) responses_kept: Option<Duration>,
     /// Whether calls that cannot be written down are refused.
     pub(crate) refuses_when_full: bool,
     /// Whether the operator asked for it, rather than it being as usual.

@@ -399,6 +399,7 @@ fn form(dialect: Dialect) -> AnswerForm<'static> {
         include_usage: true,
         base64_vectors: false,
         asked: &[],
+        kept: false,
     }
 }
 

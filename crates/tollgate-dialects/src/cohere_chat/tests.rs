@@ -65,6 +65,7 @@ fn answer_form() -> AnswerForm<'static> {
         include_usage: true,
         base64_vectors: false,
         asked: &[],
+        kept: false,
     }
 }
 

@@ -324,7 +324,7 @@ const OPENAI_CHAT_TO_RESPONSES: &[Row] = &[
     ("stream_options", Dropped(HINT)),
 ];
 
-const STORED: &str = "the gateway keeps no stored state: towards a provider that does not speak responses itself this is a 501 (`stored_state_unsupported`)";
+const STORED: &str = "towards a provider that does not speak responses itself this is a 501 (`stored_state_unsupported`); `previous_response_id` is not where the gateway keeps responses (`store.responses_kept`)";
 
 const OPENAI_RESPONSES: &[Row] = &[
     (

@@ -182,6 +182,7 @@ fn scores_pass_whole_both_ways() {
         include_usage: false,
         base64_vectors: false,
         asked: &[],
+        kept: false,
     };
     let answer = read(Task::Predict, answered.clone()).unwrap();
     assert_eq!(write_answer(&answer, &form), answered.to_string());

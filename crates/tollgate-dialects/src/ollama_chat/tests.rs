@@ -398,6 +398,7 @@ fn answer_form(dialect: Dialect) -> AnswerForm<'static> {
         include_usage: true,
         base64_vectors: false,
         asked: &[],
+        kept: false,
     }
 }
 

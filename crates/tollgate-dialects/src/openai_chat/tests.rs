@@ -395,6 +395,7 @@ fn form(include_usage: bool) -> AnswerForm<'static> {
         include_usage,
         base64_vectors: false,
         asked: &[],
+        kept: false,
     }
 }
 

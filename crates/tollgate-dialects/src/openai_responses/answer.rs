@@ -44,12 +44,13 @@ const HEAD: [&str; 9] = [
 ];
 
 /// Members of a call that its answer repeats (<https://platform.openai.com/docs/api-reference/responses/object>, read 2026-11).
-const REPEATED: [&str; 16] = [
+const REPEATED: [&str; 17] = [
     "instructions",
     "max_output_tokens",
     "max_tool_calls",
     "metadata",
     "parallel_tool_calls",
+    "previous_response_id",
     "prompt_cache_key",
     "reasoning",
     "safety_identifier",
@@ -241,7 +242,10 @@ pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
 
 fn write_response(answer: &ChatAnswer, form: &AnswerForm<'_>) -> Map<String, Value> {
     let own = answer.extra.dialect == Dialect::OpenaiResponses;
-    let id = response_id(&answer.id, form.fallback_id);
+    let id = match form.kept {
+        true => form.fallback_id.to_owned(),
+        false => response_id(&answer.id, form.fallback_id),
+    };
     let model = match answer.model.as_str() {
         "" => form.fallback_model,
         model => model,
@@ -258,7 +262,7 @@ fn write_response(answer: &ChatAnswer, form: &AnswerForm<'_>) -> Map<String, Val
     } else {
         Map::new()
     };
-    let asked = if own { Map::new() } else { asked(form.asked) };
+    let asked = if own { Map::new() } else { asked(form) };
     let head = Head {
         id: &id,
         model,
@@ -294,10 +298,13 @@ pub(super) struct Head<'a> {
     pub(super) asked: &'a Map<String, Value>,
 }
 
-/// What answers of this dialect repeat of a call.
-pub(super) fn asked(call: &[u8]) -> Map<String, Value> {
-    let mut call: Map<String, Value> = serde_json::from_slice(call).unwrap_or_default();
+/// What answers of this dialect repeat of a call, and whether they are kept.
+pub(super) fn asked(form: &AnswerForm<'_>) -> Map<String, Value> {
+    let mut call: Map<String, Value> = serde_json::from_slice(form.asked).unwrap_or_default();
     call.retain(|name, value| REPEATED.contains(&name.as_str()) && !value.is_null());
+    if form.kept {
+        call.insert("store".to_owned(), Value::Bool(true));
+    }
     call
 }
 

@@ -305,6 +305,7 @@ pub(super) fn form(dialect: Dialect) -> AnswerForm<'static> {
         include_usage: true,
         base64_vectors: false,
         asked: &[],
+        kept: false,
     }
 }
 

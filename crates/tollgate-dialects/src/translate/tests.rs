@@ -82,6 +82,7 @@ impl Fixture {
             include_usage: true,
             base64_vectors: self.content["call"]["encoding_format"] == "base64",
             asked: &[],
+            kept: false,
         }
     }
 

@@ -333,6 +333,7 @@ fn numbers(answer: &EmbeddingAnswer) -> Vec<Value> {
         include_usage: false,
         base64_vectors: false,
         asked: &[],
+        kept: false,
     };
     let written = write_answer(&Answer::Embedding(Box::new(answer.clone())), &form);
     let written: Value = serde_json::from_slice(&written).unwrap_or_default();

@@ -16,6 +16,7 @@ mod credentials;
 mod discretion;
 mod faults;
 mod gemini;
+mod kept_responses;
 mod limits;
 mod media;
 mod mlflow;

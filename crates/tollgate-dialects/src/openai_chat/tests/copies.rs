@@ -203,6 +203,7 @@ fn form(dialect: Dialect) -> AnswerForm<'static> {
         include_usage: true,
         base64_vectors: false,
         asked: &[],
+        kept: false,
     }
 }
 

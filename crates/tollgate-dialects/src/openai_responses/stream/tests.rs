@@ -299,6 +299,7 @@ fn an_answer_repeats_what_was_asked() {
     let asked = asked.to_string();
     let form = AnswerForm {
         asked: asked.as_bytes(),
+        kept: false,
         ..form(RESPONSES)
     };
     let mut out = Vec::new();

@@ -32,6 +32,8 @@ pub(crate) struct StreamWriter {
     stop: Option<Stop>,
     /// What every telling of the answer repeats of the call.
     asked: Map<String, Value>,
+    /// Its id is the gateway's.
+    is_kept: bool,
 }
 
 /// An item of the answer.
@@ -157,7 +159,8 @@ impl StreamWriter {
             message: None,
             usage: None,
             stop: None,
-            asked: asked(form.asked),
+            asked: asked(form),
+            is_kept: form.kept,
         }
     }
 
@@ -170,7 +173,7 @@ impl StreamWriter {
         out: &mut Vec<u8>,
     ) {
         self.started = true;
-        if !id.is_empty() {
+        if !id.is_empty() && !self.is_kept {
             id.clone_into(&mut self.id);
         }
         if !model.is_empty() {

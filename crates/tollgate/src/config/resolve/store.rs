@@ -50,6 +50,10 @@ pub(crate) fn resolve(
         url: Secret::new(url),
         journal: folder.join(PathBuf::from(journal)),
         journal_bytes_max: u64::try_from(bytes_max).unwrap_or(u64::MAX),
+        responses_kept: written
+            .responses_kept
+            .map(|kept| kept.0)
+            .filter(|kept| !kept.is_zero()),
         refuses_when_full: written.when_full.unwrap_or_default() == WhenFull::Refuse,
         is_asked_for: at.has("url") || at.has("journal"),
     })

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Size;
+use super::{Size, Wait};
 
 /// Where the books are kept: what was used, by whom, and what it cost.
 ///
@@ -19,6 +19,9 @@ pub(crate) struct Store {
     pub(crate) journal: Option<String>,
     /// How much may wait in the journal while the database is away. Default: `1GiB`.
     pub(crate) journal_max: Option<Size>,
+    /// How long answers of OpenAI's responses are kept, for calls that go on from them by `previous_response_id` and for `GET
+    /// /v1/responses/{id}`, where the provider keeps none. What was asked and answered stands in the database then. Default: `0s`, not at all.
+    pub(crate) responses_kept: Option<Wait>,
     /// What becomes of calls when that is reached, or the journal cannot be written to. Default: `refuse`.
     pub(crate) when_full: Option<WhenFull>,
 }
