@@ -12,8 +12,8 @@ use axum::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tollgate_domain::KeyHash;
-use tollgate_store::{Kind, Named, StoredKey, Tenant};
+use tollgate_domain::{KeyHash, Places};
+use tollgate_store::{Kind, Named, Opening, StoredKey, Tenant};
 
 use crate::{
     Admin,
@@ -48,6 +48,14 @@ pub(crate) struct KeyBody {
     /// The routes that it opens; all if left out.
     #[serde(default)]
     routes: Option<Vec<String>>,
+    /// The paths that it may be used at, such as `/v1/embeddings` or, with a `*` at the end, `/v1/audio/*`; all if left out.
+    #[serde(default)]
+    #[schemars(schema_with = "crate::shapes::paths")]
+    paths: Option<Vec<String>>,
+    /// The networks that its clients are in, such as `10.0.0.0/8` or a single address; all if left out.
+    #[serde(default)]
+    #[schemars(schema_with = "crate::shapes::networks")]
+    networks: Option<Vec<String>>,
     /// When it ends: a date, or a time as RFC 3339; never if left out.
     #[serde(default)]
     #[schemars(schema_with = "crate::shapes::time")]
@@ -61,6 +69,14 @@ pub(crate) struct KeyChange {
     /// The routes that it opens; all if left out.
     #[serde(default)]
     routes: Option<Vec<String>>,
+    /// The paths that it may be used at; all if left out.
+    #[serde(default)]
+    #[schemars(schema_with = "crate::shapes::paths")]
+    paths: Option<Vec<String>>,
+    /// The networks that its clients are in; all if left out.
+    #[serde(default)]
+    #[schemars(schema_with = "crate::shapes::networks")]
+    networks: Option<Vec<String>>,
     /// When it ends; never if left out.
     #[serde(default)]
     #[schemars(schema_with = "crate::shapes::time")]
@@ -125,7 +141,16 @@ pub(crate) async fn make(
                 )));
             }
         }
-        check_routes(&admin, body.routes.as_deref())?;
+        let opening = opening(
+            &admin,
+            Opening {
+                routes: body.routes,
+                paths: body.paths,
+                networks: body.networks,
+                expires_ms: None,
+            },
+            body.expires_at.as_deref(),
+        )?;
         let secret = (admin.around.new_secret)("tg_").map_err(Problem::Random)?;
         let change = actor.change(&admin);
         let key = StoredKey {
@@ -134,8 +159,7 @@ pub(crate) async fn make(
             team: Some(body.team),
             hash: KeyHash::of(&secret).to_string(),
             old: None,
-            routes: body.routes,
-            expires_ms: body.expires_at.as_deref().map(parse_moment).transpose()?,
+            opening,
             is_blocked: false,
             created_ms: i64::try_from(change.at.as_millis()).unwrap_or(i64::MAX),
             organisation: team.organisation,
@@ -171,17 +195,20 @@ pub(crate) async fn replace(
 ) -> Result<Response, Problem> {
     let (_, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
     let body: KeyChange = read(json_of(&body)?)?;
-    check_routes(&admin, body.routes.as_deref())?;
-    let expires = body.expires_at.as_deref().map(parse_moment).transpose()?;
+    let opening = opening(
+        &admin,
+        Opening {
+            routes: body.routes,
+            paths: body.paths,
+            networks: body.networks,
+            expires_ms: None,
+        },
+        body.expires_at.as_deref(),
+    )?;
     let change = actor.change(&admin);
-    let changed = admin.store.replace_key(
-        &tenant,
-        Named::Id(&id),
-        version,
-        body.routes,
-        expires,
-        &change,
-    );
+    let changed = admin
+        .store
+        .replace_key(&tenant, Named::Id(&id), version, opening, &change);
     let key = done(changed.await?)?;
     Ok(with_version(
         key.version,
@@ -284,6 +311,17 @@ async fn find(
     Err(Problem::NotFound)
 }
 
+/// What a key opens, checked.
+fn opening(admin: &Admin, asked: Opening, expires_at: Option<&str>) -> Result<Opening, Problem> {
+    check_routes(admin, asked.routes.as_deref())?;
+    Places::read(asked.paths.as_deref(), asked.networks.as_deref())
+        .map_err(|error| Problem::Invalid(error.to_string()))?;
+    Ok(Opening {
+        expires_ms: expires_at.map(parse_moment).transpose()?,
+        ..asked
+    })
+}
+
 fn check_routes(admin: &Admin, routes: Option<&[String]>) -> Result<(), Problem> {
     let known = (admin.around.routes)();
     match routes
@@ -305,7 +343,8 @@ fn with_secret(mut told: Value, secret: &str) -> Value {
 
 fn shown(key: &StoredKey, admin: &Admin) -> Value {
     let now = i64::try_from((admin.around.now)().as_millis()).unwrap_or(i64::MAX);
-    let state = match key.expires_ms {
+    let opening = &key.opening;
+    let state = match opening.expires_ms {
         _ if key.is_blocked => "blocked",
         Some(end) if end <= now => "expired",
         _ => "open",
@@ -316,9 +355,11 @@ fn shown(key: &StoredKey, admin: &Admin) -> Value {
         "organisation": key.organisation,
         "team": key.team,
         "app": key.app,
-        "routes": key.routes,
+        "routes": opening.routes,
+        "paths": opening.paths,
+        "networks": opening.networks,
         "state": state,
-        "expires_at": key.expires_ms.map(moment),
+        "expires_at": opening.expires_ms.map(moment),
         "old_key_until": key.old.as_ref().map(|(_, until)| moment(*until)),
         "version": key.version,
         "created_at": moment(key.created_ms),

@@ -23,6 +23,27 @@ pub(crate) fn time(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Paths: see `tollgate_domain::PathPattern`.
+pub(crate) fn paths(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": ["array", "null"],
+        "items": {"type": "string", "pattern": "^/[^*?#]*\\*?$"},
+    })
+}
+
+/// Networks and single addresses: see `tollgate_domain::parse_network`.
+pub(crate) fn networks(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": ["array", "null"],
+        "items": {"anyOf": [
+            {"type": "string", "format": "ipv4"},
+            {"type": "string", "format": "ipv6"},
+            {"type": "string", "pattern": "^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}/(3[0-2]|[12]?[0-9]))$"},
+            {"type": "string", "pattern": "^[0-9a-f]{1,4}(:[0-9a-f]{1,4}){7}/(12[0-8]|1[01][0-9]|[1-9]?[0-9])$"},
+        ]},
+    })
+}
+
 /// What usage is told apart by: see `books::usage`.
 pub(crate) fn dimensions(_: &mut SchemaGenerator) -> Schema {
     let word = Dimension::ALL.map(Dimension::as_str).join("|");

@@ -4,10 +4,12 @@ use std::{
     collections::HashSet,
     fmt,
     hash::{Hash, Hasher},
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
 
+use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
@@ -31,6 +33,8 @@ pub struct Key {
     pub hash: KeyHash,
     /// Which routes it opens.
     pub routes: RouteAccess,
+    /// Where it opens them.
+    pub places: Places,
     /// Since 1970-01-01 UTC; from then on the key is refused.
     pub expires_at: Option<Duration>,
     /// Whether it opens anything.
@@ -64,6 +68,98 @@ impl RouteAccess {
             Self::Only(routes) => routes.contains(route),
         }
     }
+}
+
+/// Where a key opens what it opens; everywhere, unless said otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// Paths of requests; every one where there is none here.
+    pub paths: Vec<PathPattern>,
+    /// Networks that clients are in; every one where there is none here.
+    pub networks: Vec<IpNet>,
+}
+
+/// A path, or with a `*` at its end all paths that begin so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathPattern(String);
+
+/// A path or a network is none.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PlacesError {
+    /// The path.
+    #[error("`{0}` is no path: `/v1/embeddings` and `/v1/audio/*` are, the `*` at the end alone")]
+    Path(String),
+    /// The network.
+    #[error("`{0}` is no network: `10.0.0.0/8`, `2001:db8::/32` and single addresses are")]
+    Network(String),
+}
+
+impl Places {
+    /// Reads both as they are written; `None` is everywhere.
+    ///
+    /// # Errors
+    /// When one of them is none.
+    pub fn read(
+        paths: Option<&[String]>,
+        networks: Option<&[String]>,
+    ) -> Result<Self, PlacesError> {
+        let paths = paths.unwrap_or_default().iter();
+        let networks = networks.unwrap_or_default().iter();
+        Ok(Self {
+            paths: paths
+                .map(|path| PathPattern::parse(path))
+                .collect::<Result<_, _>>()?,
+            networks: networks
+                .map(|network| parse_network(network))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Whether a request to this path opens anything.
+    pub fn allow_path(&self, path: &str) -> bool {
+        self.paths.is_empty() || self.paths.iter().any(|pattern| pattern.fits(path))
+    }
+
+    /// Whether a client with this address opens anything.
+    pub fn allow_client(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let mut networks = self.networks.iter();
+        self.networks.is_empty() || networks.any(|network| network.contains(&address))
+    }
+}
+
+impl PathPattern {
+    /// Reads a path.
+    ///
+    /// # Errors
+    /// When it does not begin with `/`, or has a `*` elsewhere than at its end.
+    pub fn parse(text: &str) -> Result<Self, PlacesError> {
+        let stem = text.strip_suffix('*').unwrap_or(text);
+        if stem.starts_with('/') && !stem.contains(['*', '?', '#']) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(PlacesError::Path(text.to_owned()))
+        }
+    }
+
+    fn fits(&self, path: &str) -> bool {
+        match self.0.strip_suffix('*') {
+            Some(stem) => path.starts_with(stem),
+            None => path.strip_suffix('/').unwrap_or(path) == self.0,
+        }
+    }
+}
+
+/// Reads a network, or a single address.
+///
+/// # Errors
+/// When it is neither.
+pub fn parse_network(text: &str) -> Result<IpNet, PlacesError> {
+    let text = text.trim();
+    let network = text.parse::<IpNet>().map(|network| network.trunc());
+    network
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| PlacesError::Network(text.to_owned()))
 }
 
 /// SHA-256 of a key. Keys are 256 random bits, so a fast hash gives nothing away.
@@ -150,6 +246,46 @@ mod tests {
         let hash = KeyHash::of("tg-1");
         assert_eq!(KeyHash::parse(&hash.to_string()), Ok(hash));
         assert_ne!(hash, KeyHash::of("tg-2"));
+    }
+
+    #[test]
+    fn places_are_paths_and_networks() {
+        let texts = |texts: &[&str]| -> Vec<String> {
+            texts.iter().map(|text| (*text).to_owned()).collect()
+        };
+        let places = Places::read(
+            Some(&texts(&["/v1/embeddings", "/v1/audio/*"])),
+            Some(&texts(&["10.1.2.3/8", "2001:db8::1"])),
+        );
+        let places = places.unwrap();
+        for (path, is_open) in [
+            ("/v1/embeddings", true),
+            ("/v1/embeddings/", true),
+            ("/v1/embeddings/x", false),
+            ("/v1/audio/speech", true),
+            ("/v1/chat/completions", false),
+        ] {
+            assert_eq!(places.allow_path(path), is_open, "{path}");
+        }
+        for (address, is_open) in [
+            ("10.255.0.1", true),
+            ("::ffff:10.0.0.1", true),
+            ("11.0.0.1", false),
+            ("2001:db8::1", true),
+            ("2001:db8::2", false),
+        ] {
+            assert_eq!(
+                places.allow_client(address.parse().unwrap()),
+                is_open,
+                "{address}"
+            );
+        }
+        for path in ["", "v1", "/a*b", "/a?b", "*"] {
+            assert!(PathPattern::parse(path).is_err(), "{path}");
+        }
+        for network in ["", "10.0.0.0/33", "localhost"] {
+            assert!(parse_network(network).is_err(), "{network}");
+        }
     }
 
     #[test]

@@ -34,7 +34,10 @@ pub use issuers::{
     ExternalAccount, Given, GoogleIssuer, IbmIssuer, Impersonation, Issuer, SubjectFormat,
     SubjectSource,
 };
-pub use keys::{Key, KeyHash, KeyHashError, KeyState, RouteAccess};
+pub use keys::{
+    Key, KeyHash, KeyHashError, KeyState, PathPattern, Places, PlacesError, RouteAccess,
+    parse_network,
+};
 pub use ledger::UsageRecord;
 pub use limits::Limits;
 pub use money::{AmountError, Picodollars};

@@ -1,6 +1,8 @@
 //! Bounds that the data plane keeps towards its clients.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
+
+use ipnet::IpNet;
 
 /// Sizes, depths, counts and times that no client may pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,18 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// Time for the calls in flight to finish after SIGTERM.
     pub drain_timeout: Duration,
+    /// Networks of proxies before the gateway, whose word for the client's address is taken (`X-Forwarded-For`).
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl Limits {
+    /// Whether an address is that of a proxy whose word is taken.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted_proxies
+            .iter()
+            .any(|network| network.contains(&address))
+    }
 }
 
 impl Default for Limits {
@@ -43,6 +57,7 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(120),
             drain_timeout: Duration::from_secs(30),
+            trusted_proxies: Vec::new(),
         }
     }
 }

@@ -189,7 +189,7 @@ async fn realtime_story(
     visit.check_url()?;
     let handshake = Handshake::read(visit.headers)?; // whether they want a talk
     let headers = realtime::with_key(visit.headers);
-    let caller = keys::identify(worker, picture, &headers, None, visit.now).await?; // who is asking
+    let caller = keys::identify(worker, picture, &headers, None, visit.from(), visit.now).await?; // who is asking
     note_caller(account, &caller);
 
     let question = read_talk(picture, &caller, visit, account)?; // with whom they want to talk

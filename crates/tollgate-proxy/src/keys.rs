@@ -1,6 +1,6 @@
 //! Who is asking: the caller's key, found in the request and among the configured ones, or a token of an issuer that is trusted.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header::AUTHORIZATION};
@@ -48,6 +48,15 @@ impl Caller {
     }
 }
 
+/// What is asked from where.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct From<'a> {
+    /// The request's path.
+    pub(crate) path: &'a str,
+    /// The client's address.
+    pub(crate) client: IpAddr,
+}
+
 /// Finds out who is asking. `now` is the time since 1970-01-01 UTC; `query` is that of an address in whose language keys may be
 /// there.
 pub(crate) async fn identify(
@@ -55,6 +64,7 @@ pub(crate) async fn identify(
     picture: &Picture,
     headers: &HeaderMap,
     query: Option<&str>,
+    from: From<'_>,
     now: Duration,
 ) -> Result<Caller, Refusal> {
     let snapshot = &picture.snapshot;
@@ -76,6 +86,18 @@ pub(crate) async fn identify(
     }
     if key.state == KeyState::Blocked {
         return Err(Refusal::KeyBlocked);
+    }
+    if !key.places.allow_path(from.path) {
+        return Err(Refusal::KeyElsewhere {
+            what: "path",
+            is: from.path.chars().take(200).collect(),
+        });
+    }
+    if !key.places.allow_client(from.client) {
+        return Err(Refusal::KeyElsewhere {
+            what: "network",
+            is: from.client.to_string(),
+        });
     }
     Ok(Caller::Holder(Arc::clone(key)))
 }

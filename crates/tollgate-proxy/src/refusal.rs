@@ -26,6 +26,8 @@ pub(crate) enum Refusal {
     KeyExpired,
     /// The key is blocked.
     KeyBlocked,
+    /// It opens nothing at this path, or for clients of this network.
+    KeyElsewhere { what: &'static str, is: String },
     /// The token is not valid.
     TokenInvalid { why: &'static str },
     /// The token is past its end.
@@ -132,6 +134,8 @@ impl Refusal {
             Self::KeyUnknown => told(401, Kind::Authentication, "invalid_api_key",
                 "this key is not known to the gateway; ask whoever runs it for one".into()),
             Self::KeyExpired => told(401, Kind::Authentication, "key_expired", "this key has expired; ask whoever runs the gateway for a new one".into()),
+            Self::KeyElsewhere { what, is } => told(403, Kind::Permission, "key_not_for_here",
+                format!("this key is not for the {what} {is}; ask whoever runs the gateway").into()),
             Self::KeyBlocked => told(401, Kind::Authentication, "key_blocked", "this key is blocked; ask whoever runs the gateway".into()),
             Self::TokenInvalid { why } => told(401, Kind::Authentication, "invalid_token", format!("this token is not accepted: {why}").into()),
             Self::TokenExpired => told(401, Kind::Authentication, "token_expired", "this token has expired; get a new one from its issuer".into()),

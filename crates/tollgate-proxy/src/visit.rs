@@ -1,10 +1,15 @@
 //! A request's visit: what its head says, before its body is read. What follows from it, and when, is told in [`crate::flow`].
 
-use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use tokio::time::Instant;
-use tollgate_domain::{Dialect, ErrorShape, Framing, Sticky, Usage};
+use tollgate_domain::{Dialect, ErrorShape, Framing, Limits, Sticky, Usage};
 use tollgate_telemetry::{CallRecord, Outcome, Params};
 
 use crate::{
@@ -20,6 +25,7 @@ use crate::{
 
 /// Names a request, for its client and for the log.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
@@ -34,7 +40,8 @@ pub(crate) struct Visit<'a> {
     pub(crate) query: Option<&'a str>,
     pub(crate) uri_bytes: usize,
     pub(crate) headers: &'a HeaderMap,
-    pub(crate) client: SocketAddr,
+    /// Its address, or what a proxy says that is trusted.
+    pub(crate) client: IpAddr,
     pub(crate) request_id: Arc<str>,
     /// Since 1970-01-01 UTC.
     pub(crate) now: Duration,
@@ -56,7 +63,7 @@ impl<'a> Visit<'a> {
             query: uri.query(),
             uri_bytes: uri.path().len() + uri.query().map_or(0, str::len),
             headers: &head.headers,
-            client,
+            client: client_address(client.ip(), &head.headers, &picture.snapshot.limits),
             request_id: request_id(&head.headers),
             now,
             started: Instant::now(),
@@ -94,7 +101,16 @@ impl<'a> Visit<'a> {
         shape: ErrorShape,
     ) -> Result<Caller, Refusal> {
         let query = self.query.filter(|_| shape == ErrorShape::Gemini);
-        keys::identify(worker, self.picture, self.headers, query, self.now).await
+        let from = self.from();
+        keys::identify(worker, self.picture, self.headers, query, from, self.now).await
+    }
+
+    /// What is asked from where.
+    pub(crate) fn from(&self) -> keys::From<'_> {
+        keys::From {
+            path: self.path,
+            client: self.client,
+        }
     }
 
     /// How streams of a dialect are cut into events for this client.
@@ -112,7 +128,7 @@ impl<'a> Visit<'a> {
             request_id: Arc::clone(&self.request_id),
             came_at: self.now,
             revision: self.picture.snapshot.revision.clone(),
-            client_address: self.client.ip(),
+            client_address: self.client,
             method: self.method.clone(),
             path,
             key: None,
@@ -189,6 +205,38 @@ impl<'a> Visit<'a> {
 }
 
 /// The client's own id where it is well-formed, else a new one.
+/// The client's address: that of the connection, or behind proxies that are trusted the last one that is none of them.
+fn client_address(peer: IpAddr, headers: &HeaderMap, limits: &Limits) -> IpAddr {
+    if !limits.trusts(peer) {
+        return peer;
+    }
+    let lines = headers.get_all(FORWARDED_FOR).iter().rev();
+    let named = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.rsplit(','));
+    let mut client = peer;
+    for text in named {
+        // What cannot be read was written by nobody who is trusted.
+        let Some(address) = address(text.trim()) else {
+            break;
+        };
+        client = address;
+        if !limits.trusts(address) {
+            break;
+        }
+    }
+    client
+}
+
+/// An address, perhaps with a port.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.split_once(']'));
+    let bare = bare.map_or(text, |(address, _)| address);
+    bare.parse()
+        .ok()
+        .or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))
+}
+
 fn request_id(headers: &HeaderMap) -> Arc<str> {
     let sent = headers
         .get(REQUEST_ID)

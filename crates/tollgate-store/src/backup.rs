@@ -82,6 +82,8 @@ const TABLES: [Table; 7] = [
             "organisation",
             "app",
             "#version",
+            "paths",
+            "networks",
         ],
     },
     Table {

@@ -11,7 +11,7 @@ use crate::{
     objects::milliseconds,
 };
 
-const COLUMNS: &str = "id, name, team, hash, old_hash, old_until_ms, routes, expires_ms, blocked, created_ms, organisation, app, version";
+const COLUMNS: &str = "id, name, team, hash, old_hash, old_until_ms, routes, expires_ms, blocked, created_ms, organisation, app, version, paths, networks";
 
 /// A key as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +26,8 @@ pub struct StoredKey {
     pub hash: String,
     /// The hash of the key before, and how long that still opens, in milliseconds since 1970-01-01 UTC.
     pub old: Option<(String, i64)>,
-    /// The routes that it opens; `None` for all.
-    pub routes: Option<Vec<String>>,
-    /// When it ends, in milliseconds since 1970-01-01 UTC.
-    pub expires_ms: Option<i64>,
+    /// What it opens.
+    pub opening: Opening,
     /// It opens nothing until it is unblocked.
     pub is_blocked: bool,
     /// When it was made, in milliseconds since 1970-01-01 UTC.
@@ -40,6 +38,19 @@ pub struct StoredKey {
     pub app: Option<String>,
     /// Another with every change, from 1.
     pub version: i64,
+}
+
+/// What a key opens, where, and until when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opening {
+    /// The routes; `None` for all.
+    pub routes: Option<Vec<String>>,
+    /// The paths; `None` for all.
+    pub paths: Option<Vec<String>>,
+    /// The networks that clients are in; `None` for all.
+    pub networks: Option<Vec<String>>,
+    /// When it ends, in milliseconds since 1970-01-01 UTC.
+    pub expires_ms: Option<i64>,
 }
 
 /// What a key is found by.
@@ -107,22 +118,23 @@ impl Store {
     /// When there is one of that name, or the database fails.
     pub async fn add_key(&self, key: &StoredKey, change: &Change) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin().await?;
-        let routes = key.routes.as_ref().map(serde_json::to_string).transpose();
-        let routes = routes.map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        let opening = &key.opening;
         let added = sqlx::query(
-            "INSERT INTO caller_keys (id, name, team, hash, routes, expires_ms, blocked, created_ms, organisation, app, version) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1)",
+            "INSERT INTO caller_keys (id, name, team, hash, routes, expires_ms, blocked, created_ms, organisation, app, version, paths, networks) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12)",
         )
         .bind(&key.id)
         .bind(&key.name)
         .bind(&key.team)
         .bind(&key.hash)
-        .bind(routes)
-        .bind(key.expires_ms)
+        .bind(list(opening.routes.as_ref())?)
+        .bind(opening.expires_ms)
         .bind(i64::from(key.is_blocked))
         .bind(key.created_ms)
         .bind(&key.organisation)
         .bind(&key.app)
+        .bind(list(opening.paths.as_ref())?)
+        .bind(list(opening.networks.as_ref())?)
         .execute(&mut *transaction)
         .await;
         match added {
@@ -227,7 +239,7 @@ impl Store {
         .await
     }
 
-    /// Gives a key other routes and another end. `version` is the one that was looked at, where that matters.
+    /// Has a key open something else. `version` is the one that was looked at, where that matters.
     ///
     /// # Errors
     /// When the database fails.
@@ -236,13 +248,11 @@ impl Store {
         tenant: &Tenant,
         named: Named<'_>,
         version: Option<i64>,
-        routes: Option<Vec<String>>,
-        expires_ms: Option<i64>,
+        opening: Opening,
         change: &Change,
     ) -> Result<Changed<StoredKey>, StoreError> {
         self.change_key(tenant, named, version, "replace", change, |key| {
-            key.routes = routes;
-            key.expires_ms = expires_ms;
+            key.opening = opening;
         })
         .await
     }
@@ -297,21 +307,22 @@ impl Store {
         let mut after = before.clone();
         make(&mut after);
         after.version += 1;
-        let routes = after.routes.as_ref().map(serde_json::to_string).transpose();
-        let routes = routes.map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        let opening = &after.opening;
         let (old_hash, old_until) = after.old.clone().unzip();
         let mut transaction = self.pool.begin().await?;
         let done = sqlx::query(
-            "UPDATE caller_keys SET hash = $1, old_hash = $2, old_until_ms = $3, routes = $4, expires_ms = $5, blocked = $6, version = $7 \
-             WHERE id = $8 AND version = $9 AND removed_ms IS NULL",
+            "UPDATE caller_keys SET hash = $1, old_hash = $2, old_until_ms = $3, routes = $4, expires_ms = $5, blocked = $6, version = $7, \
+             paths = $8, networks = $9 WHERE id = $10 AND version = $11 AND removed_ms IS NULL",
         )
         .bind(&after.hash)
         .bind(old_hash)
         .bind(old_until)
-        .bind(routes)
-        .bind(after.expires_ms)
+        .bind(list(opening.routes.as_ref())?)
+        .bind(opening.expires_ms)
         .bind(i64::from(after.is_blocked))
         .bind(after.version)
+        .bind(list(opening.paths.as_ref())?)
+        .bind(list(opening.networks.as_ref())?)
         .bind(&after.id)
         .bind(before.version)
         .execute(&mut *transaction)
@@ -364,8 +375,10 @@ fn told(key: &StoredKey) -> Value {
         "name": key.name,
         "team": key.team,
         "app": key.app,
-        "routes": key.routes,
-        "expires_ms": key.expires_ms,
+        "routes": key.opening.routes,
+        "paths": key.opening.paths,
+        "networks": key.opening.networks,
+        "expires_ms": key.opening.expires_ms,
         "blocked": key.is_blocked,
         "old_until_ms": key.old.as_ref().map(|(_, until)| until),
     })
@@ -374,10 +387,11 @@ fn told(key: &StoredKey) -> Value {
 fn read(row: &AnyRow) -> Result<StoredKey, sqlx::Error> {
     let old_hash: Option<String> = row.try_get("old_hash")?;
     let old_until: Option<i64> = row.try_get("old_until_ms")?;
-    let routes: Option<String> = row.try_get("routes")?;
-    let routes = routes
-        .map(|routes| serde_json::from_str(&routes))
-        .transpose();
+    let listed = |column: &str| {
+        let text: Option<String> = row.try_get(column)?;
+        let list = text.map(|text| serde_json::from_str(&text)).transpose();
+        list.map_err(|error| sqlx::Error::Decode(Box::new(error)))
+    };
     let blocked: i64 = row.try_get("blocked")?;
     Ok(StoredKey {
         id: row.try_get("id")?,
@@ -385,12 +399,22 @@ fn read(row: &AnyRow) -> Result<StoredKey, sqlx::Error> {
         team: row.try_get("team")?,
         hash: row.try_get("hash")?,
         old: old_hash.zip(old_until),
-        routes: routes.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
-        expires_ms: row.try_get("expires_ms")?,
+        opening: Opening {
+            routes: listed("routes")?,
+            paths: listed("paths")?,
+            networks: listed("networks")?,
+            expires_ms: row.try_get("expires_ms")?,
+        },
         is_blocked: blocked != 0,
         created_ms: row.try_get("created_ms")?,
         organisation: row.try_get("organisation")?,
         app: row.try_get("app")?,
         version: row.try_get("version")?,
     })
+}
+
+/// A list as it is kept.
+fn list(of: Option<&Vec<String>>) -> Result<Option<String>, sqlx::Error> {
+    let text = of.map(serde_json::to_string).transpose();
+    text.map_err(|error| sqlx::Error::Encode(Box::new(error)))
 }

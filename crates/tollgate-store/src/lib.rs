@@ -28,7 +28,7 @@ pub use audit::{AuditRow, Change, Verdict};
 pub use backup::BackupError;
 pub use calls::{Before, CallsQuery};
 pub use keeper::{Dead, Keeper, Round};
-pub use keys::{Named, StoredKey, StoredKeys};
+pub use keys::{Named, Opening, StoredKey, StoredKeys};
 pub use objects::{Changed, Kind, Object, Tenant};
 pub use responses::KeptResponse;
 pub use usage::{Dimension, UsageQuery, UsageRow};

@@ -8,7 +8,7 @@ use tollgate_testkit::postgres::Postgres;
 
 use crate::{
     BackupError, Before, CallsQuery, Change, Changed, Dimension, Keeper, KeptResponse, Kind, Named,
-    Object, Round, Store, StoreError, StoredKey, Tenant, UsageQuery, Verdict,
+    Object, Opening, Round, Store, StoreError, StoredKey, Tenant, UsageQuery, Verdict,
 };
 
 /// A database of a test's own; a folder that goes with it, and a server where it has one.
@@ -336,8 +336,12 @@ fn key(name: &str) -> StoredKey {
         version: 1,
         hash: format!("sha256:{name}"),
         old: None,
-        routes: Some(vec!["chat".to_owned()]),
-        expires_ms: Some(5),
+        opening: Opening {
+            routes: Some(vec!["chat".to_owned()]),
+            paths: Some(vec!["/v1/*".to_owned()]),
+            networks: Some(vec!["10.0.0.0/8".to_owned()]),
+            expires_ms: Some(5),
+        },
         is_blocked: false,
         created_ms: 1,
     }

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header, errors::ErrorKind};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tollgate_domain::{CallerIssuer, Key, KeyHash, KeyName, KeyState};
+use tollgate_domain::{CallerIssuer, Key, KeyHash, KeyName, KeyState, Places};
 use tollgate_upstream::Upstream;
 
 use super::key_sets::TrustedIssuer;
@@ -110,6 +110,7 @@ fn caller(issuer: &CallerIssuer, token: &str, claims: &Map<String, Value>) -> Re
         user: said(&issuer.claims.user),
         hash: KeyHash::of(token),
         routes: issuer.routes.clone(),
+        places: Places::default(),
         expires_at: claims
             .get("exp")
             .and_then(Value::as_u64)

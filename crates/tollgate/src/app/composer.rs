@@ -7,7 +7,8 @@ use std::{
 };
 
 use tollgate_domain::{
-    Allowance, Key, KeyHash, KeyName, KeyState, RouteAccess, RouteName, Snapshot, WhoMayCall,
+    Allowance, Key, KeyHash, KeyName, KeyState, Places, RouteAccess, RouteName, Snapshot,
+    WhoMayCall,
 };
 use tollgate_proxy::{Gateway, Picture, prompts::TemplateProblem};
 use tollgate_store::{Object, Store, StoreError, StoredKey, StoredKeys, Tenant};
@@ -256,14 +257,23 @@ fn add_allowances(snapshot: &mut Snapshot, stored: &[Object]) {
 }
 
 fn add(snapshot: &mut Snapshot, stored: &StoredKey) {
-    let routes = match &stored.routes {
+    let opening = &stored.opening;
+    let routes = match &opening.routes {
         None => RouteAccess::All,
         Some(routes) => {
             let routes = routes.iter().map(|route| RouteName::new(route.as_str()));
             RouteAccess::Only(routes.collect())
         }
     };
-    let expires_at = stored.expires_ms.map(time);
+    let expires_at = opening.expires_ms.map(time);
+    let places = match Places::read(opening.paths.as_deref(), opening.networks.as_deref()) {
+        Ok(places) => places,
+        Err(error) => {
+            // It was checked when it was written: whoever wrote this one knows more than this program, and it opens nothing here.
+            tracing::error!(key = stored.name, %error, "a key in the store cannot be read, and opens nothing");
+            return;
+        }
+    };
     let key = |hash: KeyHash, expires_at: Option<Duration>| Key {
         name: KeyName::new(stored.name.as_str()),
         team: stored.team.as_deref().map(Arc::from),
@@ -274,6 +284,7 @@ fn add(snapshot: &mut Snapshot, stored: &StoredKey) {
         user: None,
         hash,
         routes: routes.clone(),
+        places: places.clone(),
         expires_at,
         state: if stored.is_blocked {
             KeyState::Blocked

@@ -7,8 +7,8 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
-use tollgate_domain::KeyHash;
-use tollgate_store::{Change, Changed, Kind, Named, Store, StoredKey, Tenant};
+use tollgate_domain::{KeyHash, Places};
+use tollgate_store::{Change, Changed, Kind, Named, Opening, Store, StoredKey, Tenant};
 use uuid::Uuid;
 
 use super::{check_template, keys::new_key, output, serve};
@@ -35,6 +35,12 @@ pub(super) struct CreateArguments {
     /// The routes that it opens, with commas between them; all of them if left out.
     #[arg(long, value_name = "ROUTE,…", value_delimiter = ',')]
     routes: Vec<String>,
+    /// The paths that it may be used at, such as `/v1/embeddings,/v1/audio/*`; all if left out.
+    #[arg(long, value_name = "PATH,…", value_delimiter = ',')]
+    paths: Vec<String>,
+    /// The networks that its clients are in, such as `10.0.0.0/8,192.0.2.1`; all if left out.
+    #[arg(long, value_name = "NETWORK,…", value_delimiter = ',')]
+    networks: Vec<String>,
     /// When it ends: a date, or a time as in 2027-01-31T18:00:00Z; never if left out.
     #[arg(long, value_name = "DATE", value_parser = parse_end)]
     expires: Option<Duration>,
@@ -89,6 +95,8 @@ pub(super) fn create(arguments: &CreateArguments) -> Result<ExitCode> {
             bail!("--routes: there is no route named `{route}`");
         }
     }
+    Places::read(Some(&arguments.paths), Some(&arguments.networks))?;
+    let listed = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
     let secret = new_key()?;
     let mut key = StoredKey {
         id: Uuid::now_v7().simple().to_string(),
@@ -96,8 +104,12 @@ pub(super) fn create(arguments: &CreateArguments) -> Result<ExitCode> {
         team: arguments.team.clone(),
         hash: KeyHash::of(&secret).to_string(),
         old: None,
-        routes: (!arguments.routes.is_empty()).then(|| arguments.routes.clone()),
-        expires_ms: arguments.expires.map(milliseconds),
+        opening: Opening {
+            routes: listed(&arguments.routes),
+            paths: listed(&arguments.paths),
+            networks: listed(&arguments.networks),
+            expires_ms: arguments.expires.map(milliseconds),
+        },
         is_blocked: false,
         created_ms: milliseconds(ProcessEnvironment.now()),
         organisation: String::new(),
@@ -132,11 +144,19 @@ pub(super) fn list(arguments: &ListArguments) -> Result<ExitCode> {
         .unwrap_or(0);
     let lines = stored.keys.iter().map(|key| {
         let team = key.team.as_deref().unwrap_or("-");
-        let routes = key.routes.as_ref();
-        let routes = routes.map_or_else(|| "all".to_owned(), |routes| routes.join(","));
-        let expires = key.expires_ms.map_or_else(|| "never".to_owned(), moment);
+        let opening = &key.opening;
+        let listed = |list: &Option<Vec<String>>| {
+            list.as_ref()
+                .map_or_else(|| "all".to_owned(), |list| list.join(","))
+        };
+        let (routes, paths, networks) = (
+            listed(&opening.routes),
+            listed(&opening.paths),
+            listed(&opening.networks),
+        );
+        let expires = opening.expires_ms.map_or_else(|| "never".to_owned(), moment);
         format!(
-            "{:width$}  {:7}  team {team}  routes {routes}  expires {expires}",
+            "{:width$}  {:7}  team {team}  routes {routes}  paths {paths}  networks {networks}  expires {expires}",
             key.name,
             state(key, now)
         )
@@ -245,7 +265,7 @@ fn show(secret: &str) -> Result<ExitCode> {
 }
 
 fn state(key: &StoredKey, now: i64) -> &'static str {
-    match key.expires_ms {
+    match key.opening.expires_ms {
         _ if key.is_blocked => "blocked",
         Some(end) if end <= now => "expired",
         _ => "open",
@@ -257,9 +277,11 @@ fn as_json(key: &StoredKey, now: i64) -> Value {
         "name": key.name,
         "team": key.team,
         "state": state(key, now),
-        "routes": key.routes,
+        "routes": key.opening.routes,
+        "paths": key.opening.paths,
+        "networks": key.opening.networks,
         "created": moment(key.created_ms),
-        "expires": key.expires_ms.map(moment),
+        "expires": key.opening.expires_ms.map(moment),
         "old_key_until": key.old.as_ref().map(|(_, until)| moment(*until)),
     })
 }

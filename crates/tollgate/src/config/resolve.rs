@@ -24,6 +24,7 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use tollgate_domain::{
     Allowance, CallerIssuer, DirectUse, Key, KeyHash, Limits, LogContent, Prices, Provider,
     ProviderName, Route, RouteName, Snapshot,
@@ -93,6 +94,12 @@ pub(crate) fn resolve(
         context,
         problems,
     );
+    let proxies = keys::networks(
+        file.server.trusted_proxies.as_deref(),
+        at.key("server").key("trusted_proxies"),
+        problems,
+    );
+    let limits = limits(&file.server.limits, proxies);
     let prices = prices::resolve(&file.prices, at.key("prices"), &providers, problems);
     let keys = keys::resolve(&file.keys, at.key("keys"), &routes, context, problems);
     let caller_issuers = issuers::resolve(&file.issuers, at.key("issuers"), &routes, problems);
@@ -147,7 +154,7 @@ pub(crate) fn resolve(
         } else {
             DirectUse::Refused
         },
-        limits: limits(&file.server.limits),
+        limits,
         log_content: if file.log.content {
             LogContent::Included
         } else {
@@ -222,7 +229,7 @@ pub(crate) fn parse_listen(text: &str) -> Option<SocketAddr> {
     text.parse().ok()
 }
 
-fn limits(written: &written::Limits) -> Limits {
+fn limits(written: &written::Limits, trusted_proxies: Vec<IpNet>) -> Limits {
     let default = Limits::default();
     let size = |written: Option<written::Size>, default| written.map_or(default, |size| size.0);
     let wait = |written: Option<written::Wait>, default| written.map_or(default, |wait| wait.0);
@@ -238,6 +245,7 @@ fn limits(written: &written::Limits) -> Limits {
         body_timeout: wait(written.body_timeout, default.body_timeout),
         write_timeout: wait(written.write_timeout, default.write_timeout),
         drain_timeout: wait(written.drain_timeout, default.drain_timeout),
+        trusted_proxies,
     }
 }
 

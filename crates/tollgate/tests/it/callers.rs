@@ -457,3 +457,54 @@ async fn every_node_learns_of_keys_and_goes_on_while_the_database_is_away() {
     }
     unreachable!("the third node never learnt of the key: {}", three.output());
 }
+
+#[tokio::test]
+async fn a_key_opens_nothing_elsewhere() {
+    let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
+    let hash = |key: &str| tollgate_domain::KeyHash::of(key).to_string();
+    let configuration = format!(
+        "server: {{trusted_proxies: [127.0.0.0/8, 192.0.2.0/24]}}\n\
+         keys:\n  - {{name: paths, hash: \"{}\", paths: [/v1/completions, /v1/chat/*]}}\n  - {{name: networks, hash: \"{}\", networks: [10.0.0.0/8]}}\n\
+         providers:\n  - {{name: openai, type: openai, base_url: \"{}/v1\", api_key: sk-up}}\n\
+         routes:\n  - {{name: chat, model: {{provider: openai, name: gpt-4o}}}}\n",
+        hash("tg_paths"),
+        hash("tg_networks"),
+        provider.url()
+    );
+    let gateway = TestGateway::start(program(), &configuration).await;
+    let ask = async |path: &str, key: &str, forwarded: &str| {
+        let authorization = format!("Bearer {key}");
+        let headers = [
+            ("authorization", authorization.as_str()),
+            ("x-forwarded-for", forwarded),
+        ];
+        let answer = gateway.post_with(path, &chat("chat"), &headers).await;
+        let code = answer.json()["error"]["code"].clone();
+        (answer.status, code.as_str().unwrap_or_default().to_owned())
+    };
+    let refused = (403, "key_not_for_here".to_owned());
+    let open = (200, String::new());
+    let path = "/v1/chat/completions";
+    assert_eq!(ask(path, "tg_paths", "").await, open);
+    assert_eq!(ask("/v1/messages", "tg_paths", "").await, refused);
+    // The last address that no trusted proxy has is the client's; what stands before it anybody can write.
+    for (forwarded, expected) in [
+        ("10.1.2.3", &open),
+        ("10.1.2.3, 192.0.2.7", &open),
+        ("[::ffff:10.1.2.3]:80", &open),
+        ("10.1.2.3, 198.51.100.1", &refused),
+        ("10.1.2.3, rubbish", &refused),
+        ("", &refused),
+    ] {
+        assert_eq!(
+            &ask(path, "tg_networks", forwarded).await,
+            expected,
+            "{forwarded}"
+        );
+    }
+    let calls = gateway.wait_for_calls(8).await;
+    assert!(
+        calls.iter().any(|call| call["client_address"] == "198.51.100.1"),
+        "{calls:?}"
+    );
+}

@@ -6,8 +6,12 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use tollgate_domain::{Key, KeyHash, KeyName, KeyState, RouteAccess, RouteName};
+use tollgate_domain::{
+    Key, KeyHash, KeyName, KeyState, PathPattern, Places, PlacesError, RouteAccess, RouteName,
+    parse_network,
+};
 
 use super::{Context, routes::Routes};
 use crate::config::{
@@ -47,6 +51,7 @@ pub(crate) fn resolve(
             user: None,
             hash,
             routes: access,
+            places: places(written, at, problems),
             expires_at,
             state: KeyState::Open,
         };
@@ -89,6 +94,46 @@ fn hash(written: &written::Key, at: At<'_>, problems: &mut Problems) -> Option<K
             None
         }
     }
+}
+
+fn places(written: &written::Key, at: At<'_>, problems: &mut Problems) -> Places {
+    let paths = read_each(
+        written.paths.as_deref(),
+        at.key("paths"),
+        problems,
+        PathPattern::parse,
+    );
+    Places {
+        paths,
+        networks: networks(written.networks.as_deref(), at.key("networks"), problems),
+    }
+}
+
+/// Reads a list of networks.
+pub(crate) fn networks(
+    written: Option<&[String]>,
+    at: At<'_>,
+    problems: &mut Problems,
+) -> Vec<IpNet> {
+    read_each(written, at, problems, parse_network)
+}
+
+fn read_each<T>(
+    written: Option<&[String]>,
+    at: At<'_>,
+    problems: &mut Problems,
+    read: impl Fn(&str) -> Result<T, PlacesError>,
+) -> Vec<T> {
+    let mut known = Vec::new();
+    for (index, text) in written.unwrap_or_default().iter().enumerate() {
+        match read(text) {
+            Ok(one) => known.push(one),
+            Err(error) => {
+                problems.error(at.item(index).span(), error.to_string());
+            }
+        }
+    }
+    known
 }
 
 pub(crate) fn access(

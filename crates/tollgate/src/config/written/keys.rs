@@ -16,6 +16,10 @@ pub(crate) struct Key {
     pub(crate) hash: Option<String>,
     /// The routes it opens. Default: `all`.
     pub(crate) routes: Option<KeyRoutes>,
+    /// The paths that it may be used at, such as `/v1/embeddings` or, with a `*` at the end, `/v1/audio/*`. Default: all.
+    pub(crate) paths: Option<Vec<String>>,
+    /// The networks that its clients are in, such as `10.0.0.0/8` or a single address. Default: all.
+    pub(crate) networks: Option<Vec<String>>,
     /// When it ends: a date (at 00:00 UTC), or a time as in `2027-01-31T18:00:00Z`. Default: never.
     pub(crate) expires: Option<String>,
 }

@@ -21,6 +21,9 @@ pub(crate) struct Server {
     pub(crate) runtime: Option<Runtime>,
     /// Whether `/metrics` is served at the same address. Default: true.
     pub(crate) metrics: Option<bool>,
+    /// Networks of proxies before the gateway, such as `10.0.0.0/8`: a request from there comes from the client that its `X-Forwarded-For`
+    /// names, the last that is no such proxy itself. Default: none.
+    pub(crate) trusted_proxies: Option<Vec<String>>,
     /// Bounds towards clients.
     pub(crate) limits: Limits,
 }
