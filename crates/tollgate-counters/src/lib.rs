@@ -6,7 +6,7 @@
 
 mod scripts;
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use redis::{
     AsyncCommands, Client, RedisError,
@@ -101,7 +101,10 @@ pub enum Taken {
 /// What a call used of an allowance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Used {
+    /// The time's part that it goes into.
     key: String,
+    /// All parts that count then.
+    slots: [String; 4],
     /// When it may be forgotten, in milliseconds since 1970-01-01 UTC.
     until_ms: u64,
     amount: u64,
@@ -230,7 +233,7 @@ impl Line {
             };
             call.arg(&identity)
                 .arg(base(&identity, ask.subject))
-                .arg(spent(ask.allowance, ask.subject, now))
+                .arg(spent(ask.allowance, ask.subject, now).to_vec())
                 .arg(ask.amount.min(AMOUNT_MAX))
                 .arg(most);
         }
@@ -260,7 +263,10 @@ impl Line {
             .arg(&hold.epoch);
         for used in used {
             let amount = used.amount.min(AMOUNT_MAX);
-            call.arg(&used.key).arg(used.until_ms).arg(amount);
+            call.arg(&used.key)
+                .arg(used.until_ms)
+                .arg(amount)
+                .arg(used.slots.to_vec());
         }
         let sums: Vec<String> = call.invoke_async(&mut self.manager).await?;
         Ok(sums
@@ -338,24 +344,32 @@ impl Line {
             .collect())
     }
 
-    /// Begins to count an allowance with what the books say was used, by whom; nothing where somebody else has begun.
+    /// Begins to count an allowance with what the books say was used, by whom and when; nothing where somebody else has begun.
     ///
     /// # Errors
     /// When there is no answer in time.
     pub async fn begin(
         &mut self,
         allowance: &Allowance,
-        used: &[(&str, u64)],
+        used: &[(&str, u64, Duration)],
         epoch: &str,
-        now: Duration,
     ) -> Result<(), CountersError> {
         let mut call = SCRIPTS.begin.prepare_invoke();
         call.key(&self.prefix).arg(identity(allowance)).arg(epoch);
-        let used = used.iter().filter_map(|(subject, amount)| {
-            let used = Used::new(allowance, subject, *amount, now)?;
-            (*amount > 0).then_some(used)
-        });
-        for used in used {
+        // Each part of the time is set once.
+        let mut parts: BTreeMap<String, Used> = BTreeMap::new();
+        for (subject, amount, at) in used.iter().filter(|(_, amount, _)| *amount > 0) {
+            let Some(used) = Used::new(allowance, subject, *amount, *at) else {
+                continue;
+            };
+            match parts.get_mut(&used.key) {
+                Some(part) => part.amount = part.amount.saturating_add(used.amount),
+                None => {
+                    parts.insert(used.key.clone(), used);
+                }
+            }
+        }
+        for used in parts.values() {
             let amount = used.amount.min(AMOUNT_MAX);
             call.arg(&used.key).arg(used.until_ms).arg(amount);
         }
@@ -448,12 +462,14 @@ impl Held {
 }
 
 impl Used {
-    /// What was used in the window that is now; `None` of what is only held.
-    pub fn new(allowance: &Allowance, subject: &str, amount: u64, now: Duration) -> Option<Self> {
-        let (_, end) = allowance.window.as_ref()?.around(now);
+    /// What was used at a time; `None` of what is only held.
+    pub fn new(allowance: &Allowance, subject: &str, amount: u64, at: Duration) -> Option<Self> {
+        let window = allowance.window.as_ref()?;
+        let base = base(&identity(allowance), subject);
         Some(Self {
-            key: spent(allowance, subject, now),
-            until_ms: milliseconds(end.saturating_add(KEPT_AFTER)),
+            key: format!("{base}|{}", milliseconds(window.slots(at).last())),
+            slots: spent(allowance, subject, at),
+            until_ms: milliseconds(window.counts_until(at).saturating_add(KEPT_AFTER)),
             amount,
         })
     }
@@ -470,6 +486,7 @@ fn identity(allowance: &Allowance) -> String {
     let name = &allowance.name;
     match &allowance.window {
         None => format!("{HELD_ONLY}{quantity}|{name}"),
+        Some(Window::Rolling(span)) => format!("{quantity}|rolling {}|{name}", span.as_millis()),
         Some(Window::Span(span)) => format!("{quantity}|{}|{name}", span.as_millis()),
         Some(Window::Calendar(unit, zone)) => {
             let zone = zone.iana_name().unwrap_or_default();
@@ -482,10 +499,16 @@ fn base(identity: &str, subject: &str) -> String {
     format!("{identity}|{subject}")
 }
 
-fn spent(allowance: &Allowance, subject: &str, now: Duration) -> String {
-    let begin = allowance.window.as_ref().map(|window| window.around(now).0);
-    let begin = milliseconds(begin.unwrap_or_default());
-    format!("{}|{begin}", base(&identity(allowance), subject))
+/// Where what was used is found: what the keys of all parts of the time begin with, the first part's beginning, from one to the next, how many.
+fn spent(allowance: &Allowance, subject: &str, now: Duration) -> [String; 4] {
+    let slots = allowance.window.as_ref().map(|window| window.slots(now));
+    let [first, step] = slots.map_or([Duration::ZERO; 2], |slots| [slots.first, slots.step]);
+    [
+        base(&identity(allowance), subject),
+        milliseconds(first).to_string(),
+        milliseconds(step).to_string(),
+        slots.map_or(1, |slots| slots.count).to_string(),
+    ]
 }
 
 fn milliseconds(time: Duration) -> u64 {

@@ -42,7 +42,7 @@ fn shared(redis: &Redis, node: &str) -> SharedCounts {
 
 async fn begun(line: &mut Line, allowances: &[&Allowance]) {
     for allowance in allowances {
-        line.begin(allowance, &[], "e1", NOW).await.unwrap();
+        line.begin(allowance, &[], "e1").await.unwrap();
     }
 }
 
@@ -178,7 +178,7 @@ async fn what_was_used_while_counts_were_lost_counts() {
     redis.stop();
     assert!(line.take("c2", &[ask(&narrow, 1)], NOW).await.is_err());
     redis.resume();
-    while line.begin(&narrow, &[("a", 3)], "e2", NOW).await.is_err() {
+    while line.begin(&narrow, &[("a", 3, NOW)], "e2").await.is_err() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     line.settle(&hold(&taken, "c1"), &used(&narrow, 4))
@@ -192,7 +192,7 @@ async fn what_was_used_while_counts_were_lost_counts() {
         }
     );
     // Whoever begins later begins nothing.
-    line.begin(&narrow, &[("a", 1)], "e3", NOW).await.unwrap();
+    line.begin(&narrow, &[("a", 1, NOW)], "e3").await.unwrap();
     assert_eq!(count(&mut line, &narrow).await.used, 7);
 }
 
@@ -281,5 +281,51 @@ async fn a_server_that_is_slow_is_not_waited_for() {
             used: 1,
             reserved: 0
         }
+    );
+}
+
+#[tokio::test]
+async fn a_rolling_time_counts_its_parts_together() {
+    let redis = Redis::start();
+    let mut line = shared(&redis, "one").line().unwrap();
+    let rolling = Allowance {
+        window: Some(Window::Rolling(Duration::from_secs(60))),
+        ..allowance("rolling", 10, Some(60))
+    };
+    let at = |seconds| NOW + Duration::from_secs(seconds);
+    line.begin(
+        &rolling,
+        &[("a", 2, at(0)), ("a", 1, at(0)), ("a", 3, at(20))],
+        "e1",
+    )
+    .await
+    .unwrap();
+    let asks = [ask(&rolling, 1)];
+    for (seconds, used) in [(20, 6), (60, 6), (61, 3), (80, 3), (81, 0)] {
+        let name = format!("look {seconds}");
+        let taken = line.take(&name, &asks, at(seconds)).await.unwrap();
+        let Taken::Whole { counts, .. } = &taken else {
+            panic!("{taken:?}")
+        };
+        assert_eq!(counts[0].used, used, "{seconds}");
+        line.settle(&hold(&taken, &name), &[]).await.unwrap();
+    }
+    // What is settled goes into its part, and the sum of all is told.
+    let taken = line.take("h", &asks, at(30)).await.unwrap();
+    let used = Vec::from_iter(Used::new(&rolling, "a", 4, at(30)));
+    assert_eq!(line.settle(&hold(&taken, "h"), &used).await.unwrap(), [10]);
+    let short = line.take("i", &asks, at(40)).await.unwrap();
+    assert!(
+        matches!(
+            short,
+            Taken::Short {
+                count: Count {
+                    used: 10,
+                    reserved: 0
+                },
+                ..
+            }
+        ),
+        "{short:?}"
     );
 }

@@ -98,6 +98,8 @@ pub enum Quantity {
     OutputTokens,
     /// Calls at the same time.
     Concurrent,
+    /// Bytes of one call's body; nothing is counted.
+    Size,
     /// Money.
     Picodollars,
 }
@@ -111,14 +113,31 @@ pub enum Then {
     Warn,
 }
 
-/// A time that begins anew when it is over.
+/// The time that counts.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Window {
+    /// The last so long, whenever it is. It is counted in sixty parts, of which the oldest counts until all of it is over: a little more than
+    /// the time counts, and never less.
+    Rolling(Duration),
     /// So long, counted from 1970-01-01 UTC.
     Span(Duration),
     /// A day, week (from Monday), month or year as people have it somewhere.
     Calendar(CalendarUnit, TimeZone),
 }
+
+/// Parts of time that are counted by themselves: their beginnings since 1970-01-01 UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slots {
+    /// The first's.
+    pub first: Duration,
+    /// From one to the next.
+    pub step: Duration,
+    /// How many.
+    pub count: u32,
+}
+
+/// The parts of a rolling time.
+const ROLLING_PARTS: u32 = 60;
 
 /// What people count time by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,15 +223,51 @@ impl Quantity {
             Self::InputTokens => "input tokens",
             Self::OutputTokens => "output tokens",
             Self::Concurrent => "concurrent calls",
+            Self::Size => "bytes",
             Self::Picodollars => "dollars",
         }
     }
 }
 
 impl Window {
+    /// The parts that count at a time, since 1970-01-01 UTC: one, but of a rolling time. What is used then goes into the last.
+    pub fn slots(&self, now: Duration) -> Slots {
+        let Self::Rolling(span) = self else {
+            let (first, _) = self.around(now);
+            return Slots {
+                first,
+                step: Duration::ZERO,
+                count: 1,
+            };
+        };
+        let step = (span.as_millis() / u128::from(ROLLING_PARTS)).max(1);
+        let begin = |time: Duration| time.as_millis() / step;
+        let (first, last) = (begin(now.saturating_sub(*span)), begin(now));
+        Slots {
+            first: milliseconds(first * step),
+            step: milliseconds(step),
+            count: u32::try_from(last - first + 1).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Until when what is used at a time counts; both since 1970-01-01 UTC.
+    pub fn counts_until(&self, now: Duration) -> Duration {
+        match self {
+            Self::Rolling(span) => {
+                let slots = self.slots(now);
+                slots
+                    .last()
+                    .saturating_add(slots.step)
+                    .saturating_add(*span)
+            }
+            _ => self.around(now).1,
+        }
+    }
+
     /// The beginning and the end of the window that a time is in; both, and the time, since 1970-01-01 UTC.
     pub fn around(&self, now: Duration) -> (Duration, Duration) {
         match self {
+            Self::Rolling(span) => (now.saturating_sub(*span), now),
             Self::Span(span) => {
                 let span = span.max(&Duration::from_millis(1)).as_millis();
                 let begin = now.as_millis() / span * span;
@@ -222,6 +277,14 @@ impl Window {
                 calendar(*unit, zone, now).unwrap_or((Duration::ZERO, Duration::MAX))
             }
         }
+    }
+}
+
+impl Slots {
+    /// The last's beginning.
+    pub fn last(&self) -> Duration {
+        let before = self.step.saturating_mul(self.count.saturating_sub(1));
+        self.first.saturating_add(before)
     }
 }
 
@@ -272,6 +335,19 @@ mod tests {
         };
         let at = |seconds| allowance.most_at(Duration::from_secs(seconds));
         assert_eq!((at(9), at(10)), (150, 100));
+    }
+
+    #[test]
+    fn a_rolling_time_counts_no_less_than_itself() {
+        let window = Window::Rolling(Duration::from_secs(60));
+        let seconds = |seconds| Duration::from_secs(seconds);
+        let slots = window.slots(Duration::from_millis(1_000_500));
+        assert_eq!(
+            (slots.first, slots.step, slots.last()),
+            (seconds(940), seconds(1), seconds(1000))
+        );
+        assert_eq!(window.counts_until(seconds(1000)), seconds(1061));
+        assert_eq!(window.around(seconds(1000)), (seconds(940), seconds(1000)));
     }
 
     fn named(name: &str) -> Option<Whose> {

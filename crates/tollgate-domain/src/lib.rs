@@ -25,7 +25,9 @@ pub use accents::{
     Accent, Documents, Otherwise, Purpose, ReasoningBack, Spelling, ThinkingSwitch, ToolCallIds,
     Turns,
 };
-pub use allowances::{Allowance, CalendarUnit, Facts, Quantity, Raise, Scope, Then, Whose, Window};
+pub use allowances::{
+    Allowance, CalendarUnit, Facts, Quantity, Raise, Scope, Slots, Then, Whose, Window,
+};
 pub use caller_issuers::{CallerClaims, CallerIssuer};
 pub use dialect::{Dialect, ErrorShape, Framing, Task};
 pub use ids::{KeyName, ProviderName, Revision, RouteName, TargetName};

@@ -44,6 +44,8 @@ pub(crate) struct Asked {
     output_max: Option<u64>,
     /// Answers; 0 stands for one.
     choices: u64,
+    /// Bytes of its body; `None` for a form whose client does not say.
+    bytes: Option<u64>,
 }
 
 /// What a call may use: of tokens about, of money the most.
@@ -151,6 +153,10 @@ impl Entry<'_> {
         let mut asks: Vec<Ask<'_>> = Vec::new();
         let mut most_of_all = None;
         for allowance in &self.snapshot.allowances {
+            if allowance.quantity == Quantity::Size {
+                self.check_size(allowance)?;
+                continue;
+            }
             if !allowance.scope.is_by_target() {
                 let Some(subject) = allowance.scope.subject(&self.facts) else {
                     continue;
@@ -188,6 +194,24 @@ impl Entry<'_> {
     }
 }
 
+impl Entry<'_> {
+    /// A size is looked at, and not counted.
+    fn check_size(&self, allowance: &Allowance) -> Result<(), Refusal> {
+        let Some(subject) = allowance.scope.subject(&self.facts) else {
+            return Ok(());
+        };
+        match self.asked.bytes {
+            Some(bytes) if bytes <= allowance.most => Ok(()),
+            bytes => Err(Refusal::TooLargeForLimit {
+                name: allowance.name.to_string(),
+                subject,
+                most: allowance.most,
+                bytes,
+            }),
+        }
+    }
+}
+
 fn ask<'a>(
     allowance: &'a Arc<Allowance>,
     subject: String,
@@ -217,6 +241,7 @@ impl Asked {
             weight: Weight::of(question.body()),
             output_max: question.head.max_tokens,
             choices: question.head.choices.unwrap_or_default(),
+            bytes: question.bytes(),
         }
     }
 
@@ -261,6 +286,7 @@ impl Most {
     fn amount(&self, quantity: Quantity) -> Option<u64> {
         match quantity {
             Quantity::Requests | Quantity::Concurrent => Some(1),
+            Quantity::Size => Some(0),
             Quantity::Tokens => Some(self.input.saturating_add(self.output)),
             Quantity::InputTokens => Some(self.input),
             Quantity::OutputTokens => Some(self.output),
@@ -414,7 +440,7 @@ fn used(hold: &Hold, record: &CallRecord, most: impl Fn() -> UsedAtMost) -> u64 
     match hold.allowance.quantity {
         // A provider that was asked was asked, whatever it said.
         Quantity::Requests => u64::from(record.outcome != Outcome::Refused),
-        Quantity::Concurrent => 0,
+        Quantity::Concurrent | Quantity::Size => 0,
         Quantity::InputTokens => input,
         Quantity::OutputTokens => output,
         Quantity::Tokens => input.saturating_add(output),

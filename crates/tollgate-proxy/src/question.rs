@@ -233,6 +233,19 @@ impl Question {
         Self { side, ..self }
     }
 
+    /// Bytes of its body; `None` for a form whose client does not say how long it is.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        let Some(media) = &self.media else {
+            return Some(self.body.len() as u64);
+        };
+        let known = media.form.as_ref().map_or(self.body.len(), Form::len) as u64;
+        let rest = media.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*rest {
+            RestState::Waiting(rest) => Some(known + http_body::Body::size_hint(rest).exact()?),
+            RestState::None | RestState::Sent => Some(known),
+        }
+    }
+
     /// Whether something is asked about the call, rather than an answer to it.
     pub(crate) fn is_aside(&self) -> bool {
         self.side.is_some()

@@ -81,6 +81,13 @@ pub(crate) enum Refusal {
     NotServed { target: String, task: &'static str },
     /// The call goes on from what a provider has stored, and this target's provider cannot look there; the gateway stores nothing.
     StoredState { field: &'static str, target: String },
+    /// The body is larger than a limit of the caller's allows; `None` where the client does not say how large it is.
+    TooLargeForLimit {
+        name: String,
+        subject: String,
+        most: u64,
+        bytes: Option<u64>,
+    },
     /// The call goes on from an answer that nobody here has kept.
     ResponseUnknown { id: String },
     /// Whoever keeps answers cannot look now.
@@ -168,6 +175,13 @@ impl Refusal {
             Self::PromptFailed { problem } => told(400, Kind::InvalidRequest, "prompt_failed", problem.clone().into()),
             Self::AllowanceReached(short) => told(429, Kind::RateLimited,
                 if short.is_budget { "budget_exceeded" } else { "rate_limit_exceeded" }, short.to_string().into()),
+            Self::TooLargeForLimit { name, subject, most, bytes } => {
+                let of = if subject.is_empty() { String::new() } else { format!(" of {}", subject.replace('\n', ", ")) };
+                let is = bytes.map_or_else(
+                    || "the client does not say how many this one has: send Content-Length".to_owned(),
+                    |bytes| format!("this one has {bytes}"));
+                told(413, Kind::TooLarge, "size_limit_exceeded", format!("the limit `{name}`{of} allows bodies of {most} bytes; {is}").into())
+            }
             Self::Unpriced { budget } => Told { param: Some("model".into()), ..told(403, Kind::Permission, "model_unpriced",
                 format!("the budget `{budget}` cannot be kept: nobody has said what this model costs; whoever runs the gateway has to give it a price").into()) },
             Self::BooksClosed => told(503, Kind::Overloaded, "books_closed",

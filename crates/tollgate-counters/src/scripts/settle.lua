@@ -1,6 +1,7 @@
 -- Gives back what a call holds, and adds what it used.
 -- KEYS[1] the prefix; ARGV: node, hold ('' where it holds nothing), the epoch that it was taken in, then for each allowance of which
--- something was used: its key, when that may be forgotten (milliseconds since 1970), the amount.
+-- something was used: its key, when that may be forgotten (milliseconds since 1970), the amount, and where all that was used is found (what
+-- the keys of all parts of the time begin with, the first part's beginning, from one to the next, how many).
 -- Gives what was used of each with that; nothing where it was settled before.
 -- A hold is settled once. Where it is gone with the epoch, nothing was given back for it, and what it used counts all the same.
 local p, node, hold = KEYS[1], ARGV[1], ARGV[2]
@@ -20,10 +21,22 @@ if hold ~= '' then
   end
 end
 local sums = {}
-for first = 4, #ARGV, 3 do
-  local key = p .. ':used:' .. ARGV[first]
-  redis.call('INCRBY', key, ARGV[first + 2])
-  sums[#sums + 1] = redis.call('GET', key)
-  redis.call('PEXPIREAT', key, ARGV[first + 1])
+for at = 4, #ARGV, 7 do
+  local key, until_ms, amount, stem, first, step, count = unpack(ARGV, at, at + 6)
+  key = p .. ':used:' .. key
+  redis.call('INCRBY', key, amount)
+  redis.call('PEXPIREAT', key, until_ms)
+  if count == '1' then
+    sums[#sums + 1] = redis.call('GET', key)
+  else
+    local keys, used = {}, 0
+    for part = 0, tonumber(count) - 1 do
+      keys[#keys + 1] = p .. ':used:' .. stem .. '|' .. string.format('%.0f', tonumber(first) + part * tonumber(step))
+    end
+    for _, part in ipairs(redis.call('MGET', unpack(keys))) do
+      used = used + (tonumber(part) or 0)
+    end
+    sums[#sums + 1] = string.format('%.0f', used)
+  end
 end
 return sums

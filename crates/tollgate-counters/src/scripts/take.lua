@@ -1,16 +1,30 @@
 -- Takes what a call asks of every allowance, or nothing of any.
--- KEYS[1] the prefix; ARGV: node, hold, then for each: identity, subject's key, key of what was used, amount, most ('' where nobody is
--- refused).
+-- KEYS[1] the prefix; ARGV: node, hold, then for each: identity, subject's key, where what was used is found (what the keys of all parts of
+-- the time begin with, the first part's beginning, from one to the next, how many), amount, most ('' where nobody is refused).
 -- Gives {'taken', epoch, used, reserved, ...}, {'short', place, used, reserved} or {'unknown', place}.
 local p, node, hold = KEYS[1], ARGV[1], ARGV[2]
+local function sum(stem, first, step, count)
+  if count == '1' then
+    return redis.call('GET', p .. ':used:' .. stem .. '|' .. first) or '0'
+  end
+  local keys = {}
+  for part = 0, tonumber(count) - 1 do
+    keys[#keys + 1] = p .. ':used:' .. stem .. '|' .. string.format('%.0f', tonumber(first) + part * tonumber(step))
+  end
+  local used = 0
+  for _, part in ipairs(redis.call('MGET', unpack(keys))) do
+    used = used + (tonumber(part) or 0)
+  end
+  return string.format('%.0f', used)
+end
 local told, held = {'taken', redis.call('GET', p .. ':epoch') or ''}, {}
-for first = 3, #ARGV, 5 do
-  local identity, base, spent, amount, most = unpack(ARGV, first, first + 4)
-  local place = (first - 3) / 5
+for at = 3, #ARGV, 8 do
+  local identity, base, stem, first, step, count, amount, most = unpack(ARGV, at, at + 7)
+  local place = (at - 3) / 8
   if redis.call('EXISTS', p .. ':known:' .. identity) == 0 then
     return {'unknown', place}
   end
-  local used = redis.call('GET', p .. ':used:' .. spent) or '0'
+  local used = sum(stem, first, step, count)
   local reserved = redis.call('GET', p .. ':reserved:' .. base) or '0'
   if most ~= '' and tonumber(used) + tonumber(reserved) + tonumber(amount) > tonumber(most) then
     return {'short', place, used, reserved}

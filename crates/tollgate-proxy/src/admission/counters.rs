@@ -1,13 +1,13 @@
 //! Counts of allowances: what was used in the window that is now, and what is reserved by calls under way.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tollgate_domain::{Allowance, TargetName, Then};
+use tollgate_domain::{Allowance, TargetName, Then, Window};
 
 /// Counts that are kept; what comes beyond is counted together.
 const COUNTS_MAX: usize = 100_000;
@@ -34,12 +34,14 @@ struct State {
     purged_at: Duration,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Count {
-    /// The window's end, since 1970-01-01 UTC.
+    /// When nothing of it counts any more, since 1970-01-01 UTC.
     end: Duration,
-    /// What was used in it.
+    /// What was used in the time that counts.
     used: u128,
+    /// The same by the parts of a rolling time, by their beginnings since 1970-01-01 UTC.
+    parts: VecDeque<(Duration, u128)>,
     /// What calls under way may still use.
     reserved: u128,
     /// Calls under way.
@@ -181,8 +183,7 @@ impl Counters {
         let mut state = self.state();
         give_back(&mut state.counts, hold);
         let count = state.counts.get_mut(&key(hold))?;
-        count.roll(&hold.allowance, now);
-        count.used += u128::from(used);
+        count.add(&hold.allowance, used.into(), now);
         let is_reached = count.used >= u128::from(hold.allowance.most_at(now))
             && hold.allowance.then == Then::Warn
             && !std::mem::replace(&mut count.is_told, true);
@@ -208,13 +209,21 @@ impl Counters {
             .unwrap_or(u64::MAX)
     }
 
-    /// Adds what the books say was used in the window that is now.
-    pub fn add_used(&self, allowance: &Allowance, subject: &str, used: u128, now: Duration) {
+    /// Adds what the books say was used at a time, in the window that is now.
+    pub fn add_used(
+        &self,
+        allowance: &Allowance,
+        subject: &str,
+        used: u128,
+        at: Duration,
+        now: Duration,
+    ) {
         let mut state = self.state();
         let key = state.place(&allowance.name, subject, now);
         let count = state.counts.entry(key).or_default();
         count.roll(allowance, now);
-        count.used += used;
+        count.add(allowance, used, at);
+        count.roll(allowance, now);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -260,11 +269,56 @@ impl Count {
         let Some(window) = &allowance.window else {
             return;
         };
+        if matches!(window, Window::Rolling(_)) {
+            let first = window.slots(now).first;
+            self.parts.retain(|(begin, _)| *begin >= first);
+            self.used = self.parts.iter().map(|(_, used)| used).sum();
+            return;
+        }
         if now >= self.end {
             (_, self.end) = window.around(now);
             self.used = 0;
             self.is_told = false;
         }
+    }
+
+    /// Adds what was used at a time. Of a rolling time it finds its part, in order.
+    fn add(&mut self, allowance: &Allowance, used: u128, at: Duration) {
+        self.roll(allowance, at.max(self.newest()));
+        self.used += used;
+        let Some(window @ Window::Rolling(_)) = &allowance.window else {
+            return;
+        };
+        self.end = self.end.max(window.counts_until(at));
+        let begin = window.slots(at).last();
+        let place = self.parts.partition_point(|(other, _)| *other < begin);
+        match self.parts.get_mut(place) {
+            Some((other, sum)) if *other == begin => *sum += used,
+            _ => self.parts.insert(place, (begin, used)),
+        }
+    }
+
+    /// The beginning of the newest part; of no rolling time, nothing.
+    fn newest(&self) -> Duration {
+        self.parts
+            .back()
+            .map_or(Duration::ZERO, |(begin, _)| *begin)
+    }
+
+    /// When there is room again for so much, nothing else being used.
+    fn room_at(&self, allowance: &Allowance, asked: u128, now: Duration) -> Duration {
+        let Some(window @ Window::Rolling(_)) = &allowance.window else {
+            return self.end;
+        };
+        let most = u128::from(allowance.most_at(now));
+        let mut used = self.used;
+        for (begin, part) in &self.parts {
+            used -= part;
+            if used + asked <= most {
+                return window.counts_until(*begin);
+            }
+        }
+        self.end.max(now)
     }
 
     /// As others count it.
@@ -286,7 +340,8 @@ impl Count {
             // Only calls under way are in the way.
             Duration::from_secs(1)
         } else {
-            self.end.saturating_sub(now)
+            self.room_at(allowance, ask.amount.into(), now)
+                .saturating_sub(now)
         };
         Shortage {
             name: allowance.name.to_string(),
@@ -413,10 +468,51 @@ mod tests {
     }
 
     #[test]
+    fn a_rolling_time_forgets_what_is_older() {
+        let counters = Counters::default();
+        let rolling = Arc::new(Allowance {
+            window: Some(Window::Rolling(Duration::from_secs(60))),
+            ..(*allowance("rolling", 10, None)).clone()
+        });
+        let after = |seconds| NOW + Duration::from_secs(seconds);
+        // Out of the books, in any order.
+        counters.add_used(&rolling, "", 2, after(0), after(10));
+        counters.add_used(
+            &rolling,
+            "",
+            3,
+            after(0) - Duration::from_secs(30),
+            after(10),
+        );
+        counters.add_used(
+            &rolling,
+            "",
+            9,
+            after(0) - Duration::from_secs(90),
+            after(10),
+        );
+        let take = |amount, now| counters.take(&[ask(&rolling, amount)], Room::Whole, now);
+        let (_, shortage) = take(6, after(10)).unwrap_err();
+        assert_eq!(
+            (shortage.used.as_str(), shortage.wait),
+            ("5", Duration::from_secs(21))
+        );
+        let hold = take(5, after(10)).unwrap();
+        counters.settle(&hold[0], 5, after(20));
+        assert!(take(1, after(30)).is_err());
+        // The oldest three are over, then the two, then the five.
+        for (seconds, left) in [(31, 3), (60, 3), (61, 5), (80, 5), (81, 10)] {
+            assert!(take(left + 1, after(seconds)).is_err(), "{seconds}");
+            let hold = take(left, after(seconds)).unwrap();
+            counters.give_back(&hold[0]);
+        }
+    }
+
+    #[test]
     fn what_the_books_say_is_used() {
         let counters = Counters::default();
         let narrow = allowance("narrow", 10, Some(60));
-        counters.add_used(&narrow, "", 9, NOW);
+        counters.add_used(&narrow, "", 9, NOW, NOW);
         assert!(counters.take(&[ask(&narrow, 2)], Room::Whole, NOW).is_err());
         assert!(counters.take(&[ask(&narrow, 1)], Room::Whole, NOW).is_ok());
     }

@@ -155,7 +155,7 @@ impl Caretaker {
         let epoch = Uuid::now_v7().simple().to_string();
         for allowance in &unknown {
             let used = spent.of(allowance);
-            line.begin(allowance, &used, &epoch, now).await?;
+            line.begin(allowance, &used, &epoch).await?;
         }
         Ok(())
     }

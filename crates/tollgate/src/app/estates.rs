@@ -149,7 +149,7 @@ fn used(quantity: Quantity, record: &UsageRecord, reserved: u64) -> u64 {
     };
     match quantity {
         Quantity::Requests => u64::from(&*record.outcome != "refused"),
-        Quantity::Concurrent => 0,
+        Quantity::Concurrent | Quantity::Size => 0,
         Quantity::InputTokens => tokens(usage.input_total()),
         Quantity::OutputTokens => tokens(usage.output_total()),
         Quantity::Tokens => tokens(usage.total()),

@@ -16,7 +16,18 @@ const SHORT: Duration = Duration::from_secs(5);
 
 /// What has been used of allowances, and by whom.
 #[derive(Default)]
-pub(super) struct Spent(Vec<(Arc<Allowance>, String, u128)>);
+pub(super) struct Spent(Vec<One>);
+
+struct One {
+    allowance: Arc<Allowance>,
+    subject: String,
+    used: u128,
+    /// When, at the latest; of a rolling time that matters.
+    at: Duration,
+}
+
+/// Rolling times up to this long are read by the minute, longer ones by the hour.
+const BY_MINUTE: Duration = Duration::from_secs(6 * 3600);
 
 /// Whose keys are, which the books do not say.
 #[derive(Default)]
@@ -53,25 +64,40 @@ impl Spent {
             let mut query = query(&allowance.scope);
             query.since_ms = Some(milliseconds(begin));
             query.until_ms = Some(milliseconds(now));
-            let mut sums: BTreeMap<String, u128> = BTreeMap::new();
+            let part = match window {
+                Window::Rolling(span) if *span <= BY_MINUTE => Some(Dimension::Minute),
+                Window::Rolling(_) => Some(Dimension::Hour),
+                _ => None,
+            };
+            query.by.extend(part);
+            let mut sums: BTreeMap<(String, Duration), u128> = BTreeMap::new();
             for row in store.usage(&query).await? {
+                let at = part.map_or(now, |part| end_of(part, &row).min(now));
                 if let Some(subject) = subject(&allowance.scope, &query, &row, holders) {
-                    *sums.entry(subject).or_default() += used(allowance.quantity, &row);
+                    *sums.entry((subject, at)).or_default() += used(allowance.quantity, &row);
                 }
             }
-            let sums = sums.into_iter();
-            spent.extend(sums.map(|(subject, used)| (Arc::clone(allowance), subject, used)));
+            spent.extend(sums.into_iter().map(|((subject, at), used)| One {
+                allowance: Arc::clone(allowance),
+                subject,
+                used,
+                at,
+            }));
         }
         Ok(Self(spent))
     }
 
-    /// What was used of an allowance, and by whom.
-    pub(super) fn of(&self, allowance: &Allowance) -> Vec<(&str, u64)> {
-        let of_it = self.0.iter().filter(|(of, ..)| of.name == allowance.name);
+    /// What was used of an allowance, by whom, and when.
+    pub(super) fn of(&self, allowance: &Allowance) -> Vec<(&str, u64, Duration)> {
         let amount = |used: u128| u64::try_from(used).unwrap_or(u64::MAX);
-        of_it
-            .map(|(_, subject, used)| (subject.as_str(), amount(*used)))
+        self.all_of(allowance)
+            .map(|one| (one.subject.as_str(), amount(one.used), one.at))
             .collect()
+    }
+
+    fn all_of(&self, allowance: &Allowance) -> impl Iterator<Item = &One> {
+        let name = Arc::clone(&allowance.name);
+        self.0.iter().filter(move |one| one.allowance.name == name)
     }
 
     /// For people: one of which nothing was used yet is told, too, where it is for all together.
@@ -88,8 +114,11 @@ impl Spent {
                 window: window.around(now),
             };
             let before = told.len();
-            let of_it = self.0.iter().filter(|(of, ..)| of.name == allowance.name);
-            told.extend(of_it.map(|(_, subject, used)| one(subject, *used)));
+            let mut sums: BTreeMap<&str, u128> = BTreeMap::new();
+            for one in self.all_of(allowance) {
+                *sums.entry(&one.subject).or_default() += one.used;
+            }
+            told.extend(sums.into_iter().map(|(subject, used)| one(subject, used)));
             if told.len() == before && !allowance.scope.tells_apart() {
                 told.push(one("", 0));
             }
@@ -99,8 +128,8 @@ impl Spent {
 
     /// Tells it to whoever keeps count.
     pub(super) fn tell(&self, counters: &Counters, now: Duration) {
-        for (allowance, subject, used) in &self.0 {
-            counters.add_used(allowance, subject, *used, now);
+        for one in &self.0 {
+            counters.add_used(&one.allowance, &one.subject, one.used, one.at, now);
         }
     }
 }
@@ -110,7 +139,19 @@ fn milliseconds(time: Duration) -> i64 {
 }
 
 fn is_short(window: &Window) -> bool {
-    matches!(window, Window::Span(span) if *span < SHORT)
+    matches!(window, Window::Span(span) | Window::Rolling(span) if *span < SHORT)
+}
+
+/// When the part of time that a sum is of was over, since 1970-01-01 UTC.
+fn end_of(part: Dimension, row: &UsageRow) -> Duration {
+    let number = row
+        .of
+        .last()
+        .and_then(|text| text.as_deref()?.parse::<u64>().ok());
+    let span = u64::try_from(part.span_ms().unwrap_or_default()).unwrap_or_default();
+    // Its last millisecond: what begins then is in the part of the time that it belongs to.
+    let end = number.map(|number| (number + 1).saturating_mul(span).saturating_sub(1));
+    Duration::from_millis(end.unwrap_or(u64::MAX))
 }
 
 /// The calls of a scope, told apart by all that decides whose they are.
@@ -167,7 +208,7 @@ fn used(quantity: Quantity, row: &UsageRow) -> u128 {
         Quantity::Tokens => u128::from(row.input) + u128::from(row.output),
         Quantity::InputTokens => row.input.into(),
         Quantity::OutputTokens => row.output.into(),
-        Quantity::Concurrent => 0,
+        Quantity::Concurrent | Quantity::Size => 0,
         // What may have been spent counts as spent.
         Quantity::Picodollars => u128::from(row.cost.as_u64()) + u128::from(row.at_most.as_u64()),
     }

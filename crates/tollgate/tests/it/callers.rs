@@ -504,7 +504,9 @@ async fn a_key_opens_nothing_elsewhere() {
     }
     let calls = gateway.wait_for_calls(8).await;
     assert!(
-        calls.iter().any(|call| call["client_address"] == "198.51.100.1"),
+        calls
+            .iter()
+            .any(|call| call["client_address"] == "198.51.100.1"),
         "{calls:?}"
     );
 }

@@ -478,3 +478,79 @@ routes:
         .await;
     assert_eq!(refused.status, 429, "{}", refused.text());
 }
+
+#[tokio::test]
+async fn a_body_is_no_larger_than_its_callers_may_send() {
+    let provider = answers().await;
+    let configuration = format!(
+        "limits:\n  - {{name: short, of: {{route: chat}}, size: 1KiB}}\n  - {{name: pictures, of: {{route: pictures}}, size: 1KiB}}\n\
+         {PROVIDER}  - {{name: pictures, route_type: llm/v1/images, model: {{provider: openai, name: gpt-image-1}}}}\n"
+    );
+    let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
+    let mut long = small("chat");
+    assert_eq!(
+        gateway.post("/v1/chat/completions", &long).await.status,
+        200
+    );
+    long["messages"][0]["content"] = json!("a".repeat(1024));
+    let refused = gateway.post("/v1/chat/completions", &long).await;
+    assert_eq!(
+        (refused.status, &refused.json()["error"]["code"]),
+        (413, &json!("size_limit_exceeded"))
+    );
+    assert!(
+        refused
+            .text()
+            .contains("`short` allows bodies of 1024 bytes"),
+        "{}",
+        refused.text()
+    );
+    long["model"] = json!("other");
+    assert_eq!(
+        gateway.post("/v1/chat/completions", &long).await.status,
+        200
+    );
+    // Of a form that is passed on as it comes, too.
+    let form = |bytes: usize| {
+        let head = "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\npictures\r\n--b\r\nContent-Disposition: form-data; name=\"image\"; filename=\"a\"\r\n\r\n";
+        format!("{head}{}\r\n--b--\r\n", "a".repeat(bytes)).into_bytes()
+    };
+    for (bytes, status) in [(100, 200), (100_000, 413)] {
+        let headers = [("content-type", "multipart/form-data; boundary=b")];
+        let answer = client::post(gateway.address(), "/v1/images/edits", &headers, form(bytes));
+        assert_eq!(answer.await.expect("an answer").status, status, "{bytes}");
+    }
+    let calls = gateway.wait_for_calls(5).await;
+    assert_eq!(calls.iter().filter(|call| call["status"] == 413).count(), 2);
+}
+
+#[tokio::test]
+async fn a_rolling_budget_goes_on_after_a_restart() {
+    let provider = answers().await;
+    let configuration = format!(
+        "store: {{url: \"sqlite:books.db\"}}\nlimits:\n  - {{name: last ten, requests: 3, per: 10s, rolling: true}}\n{PROVIDER}"
+    );
+    let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
+    for _ in 0..3 {
+        assert_eq!(
+            gateway
+                .post("/v1/chat/completions", &small("chat"))
+                .await
+                .status,
+            200
+        );
+    }
+    let refused = gateway.post("/v1/chat/completions", &small("chat")).await;
+    assert_eq!(refused.status, 429);
+    let wait: u64 = refused.header("retry-after").parse().expect("seconds");
+    assert!((5..=11).contains(&wait), "{wait}");
+    sleep(Duration::from_millis(500)).await;
+    let gateway = gateway.kill_and_restart().await;
+    assert_eq!(
+        gateway
+            .post("/v1/chat/completions", &small("chat"))
+            .await
+            .status,
+        429
+    );
+}

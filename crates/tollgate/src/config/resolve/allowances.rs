@@ -136,6 +136,13 @@ impl Resolver<'_, '_> {
                 written.output_tokens,
             ),
             ("concurrent", Quantity::Concurrent, written.concurrent),
+            (
+                "size",
+                Quantity::Size,
+                written
+                    .size
+                    .map(|size| u64::try_from(size.0).unwrap_or(u64::MAX)),
+            ),
         ];
         let mut given = amounts
             .into_iter()
@@ -143,15 +150,17 @@ impl Resolver<'_, '_> {
         let (Some((word, quantity, most)), None) = (given.next(), given.next()) else {
             self.problems
                 .error(at.span(), "a limit is on one thing")
-                .help("give one of `requests`, `tokens`, `input_tokens`, `output_tokens`, `concurrent`");
+                .help("give one of `requests`, `tokens`, `input_tokens`, `output_tokens`, `concurrent`, `size`");
             return None;
         };
-        let window = self.window(written.per.as_deref(), written.time_zone.as_deref(), at)?;
-        if window.is_some() == (quantity == Quantity::Concurrent) {
+        let (zone, rolling) = (written.time_zone.as_deref(), written.rolling);
+        let window = self.window(written.per.as_deref(), zone, rolling, at)?;
+        let has_no_time = matches!(quantity, Quantity::Concurrent | Quantity::Size);
+        if window.is_some() == has_no_time {
             let problem = self.problems.error(
                 at.span(),
                 if window.is_some() {
-                    "calls at the same time have no time".to_owned()
+                    "calls at the same time, and the size of one, have no time".to_owned()
                 } else {
                     format!("`{word}` are counted in a time")
                 },
@@ -163,9 +172,19 @@ impl Resolver<'_, '_> {
             });
             return None;
         }
+        let scope = self.scope(written.of.as_ref(), at.key("of"));
+        if quantity == Quantity::Size && (written.then.is_some() || scope.is_by_target()) {
+            self.problems
+                .error(
+                    at.span(),
+                    "a limit of the size stops a call before anybody is asked",
+                )
+                .help("take `then`, `of.provider` and `of.model` out");
+            return None;
+        }
         Some(Arc::new(Allowance {
             name: written.name.as_deref()?.into(),
-            scope: self.scope(written.of.as_ref(), at.key("of")),
+            scope,
             quantity,
             most,
             raise: None,
@@ -181,7 +200,8 @@ impl Resolver<'_, '_> {
             Some(raise) => Some(self.raise(raise, at.key("raise"))?),
             None => None,
         };
-        let window = self.window(written.per.as_deref(), written.time_zone.as_deref(), at)?;
+        let (zone, rolling) = (written.time_zone.as_deref(), written.rolling);
+        let window = self.window(written.per.as_deref(), zone, rolling, at)?;
         Some(Arc::new(Allowance {
             name: written.name.as_deref()?.into(),
             scope: self.scope(written.of.as_ref(), at.key("of")),
@@ -224,11 +244,17 @@ impl Resolver<'_, '_> {
         &mut self,
         per: Option<&str>,
         zone: Option<&str>,
+        rolling: Option<bool>,
         at: At<'_>,
     ) -> Option<Option<Window>> {
         let Some(per) = per.map(str::trim) else {
             return Some(None);
         };
+        if rolling == Some(true) {
+            return self
+                .rolling(per, zone, at)
+                .map(|span| Some(Window::Rolling(span)));
+        }
         let unit = match per {
             "day" => Some(CalendarUnit::Day),
             "week" => Some(CalendarUnit::Week),
@@ -253,12 +279,7 @@ impl Resolver<'_, '_> {
                 .help("take `time_zone` out, or say `per: day`, `week`, `month` or `year`");
             return None;
         }
-        let span = match per {
-            "second" => Some(Duration::from_secs(1)),
-            "minute" => Some(Duration::from_secs(60)),
-            "hour" => Some(Duration::from_secs(3600)),
-            other => units::duration(other).filter(|span| !span.is_zero()),
-        };
+        let span = span_of(per);
         if span.is_none() {
             let at = at.key("per");
             self.problems
@@ -266,6 +287,27 @@ impl Resolver<'_, '_> {
                 .help("write `second`, `minute`, `hour`, `day`, `week`, `month`, `year`, or a time such as `10m`");
         }
         Some(Some(Window::Span(span?)))
+    }
+
+    /// The last so long, whenever it is.
+    fn rolling(&mut self, per: &str, zone: Option<&str>, at: At<'_>) -> Option<Duration> {
+        let span = match per {
+            "day" => Some(Duration::from_secs(86_400)),
+            "week" => Some(Duration::from_secs(7 * 86_400)),
+            other => span_of(other),
+        };
+        match (span, zone) {
+            (Some(span), None) => return Some(span),
+            (None, _) => self
+                .problems
+                .error(at.key("per").span(), format!("`{per}` has no length that is always the same"))
+                .help("with `rolling: true` write `second`, `minute`, `hour`, `day`, `week`, or a time such as `30d`"),
+            (_, Some(_)) => self
+                .problems
+                .error(at.key("time_zone").span(), "a rolling time begins nowhere")
+                .help("take `time_zone` out"),
+        };
+        None
     }
 
     fn zone(&mut self, name: &str, at: At<'_>) -> Option<TimeZone> {
@@ -365,5 +407,14 @@ fn then(written: Option<written::Then>) -> Then {
     match written {
         Some(written::Then::Warn) => Then::Warn,
         Some(written::Then::Refuse) | None => Then::Refuse,
+    }
+}
+/// A time that has a length.
+fn span_of(per: &str) -> Option<Duration> {
+    match per {
+        "second" => Some(Duration::from_secs(1)),
+        "minute" => Some(Duration::from_secs(60)),
+        "hour" => Some(Duration::from_secs(3600)),
+        other => units::duration(other).filter(|span| !span.is_zero()),
     }
 }

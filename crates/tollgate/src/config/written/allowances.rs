@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// How much may be used, in a time or at once. Give one of `requests`, `tokens`, `input_tokens`, `output_tokens` and `concurrent`.
+use super::Size;
+
+/// How much may be used, in a time or at once. Give one of `requests`, `tokens`, `input_tokens`, `output_tokens`, `concurrent` and
+/// `size`.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["name"]))]
@@ -22,8 +25,12 @@ pub(crate) struct Limit {
     pub(crate) output_tokens: Option<u64>,
     /// Calls at the same time.
     pub(crate) concurrent: Option<u64>,
-    /// In this time: `second`, `minute`, `hour`, `day`, `week`, `month`, `year`, or a time such as `10m`. Not with `concurrent`.
+    /// Bytes of one call's body, such as `64KiB`. Beyond them it is refused with 413.
+    pub(crate) size: Option<Size>,
+    /// In this time: `second`, `minute`, `hour`, `day`, `week`, `month`, `year`, or a time such as `10m`. Not with `concurrent` and `size`.
     pub(crate) per: Option<String>,
+    /// Whether it is the last so long that counts, whenever it is, and not the time from one full hour, day, … to the next. Default: `false`.
+    pub(crate) rolling: Option<bool>,
     /// Where a day, week, month or year begins, such as `Europe/Rome`. Default: `UTC`.
     pub(crate) time_zone: Option<String>,
     /// What happens beyond. Default: `refuse`.
@@ -48,6 +55,8 @@ pub(crate) struct Budget {
     pub(crate) raise: Option<Raise>,
     /// In this time: `hour`, `day`, `week`, `month`, `year`, or a time such as `10m`.
     pub(crate) per: Option<String>,
+    /// Whether it is the last so long that counts, whenever it is, and not the time from one full hour, day, … to the next. Default: `false`.
+    pub(crate) rolling: Option<bool>,
     /// Where a day, week, month or year begins, such as `Europe/Rome`. Default: `UTC`.
     pub(crate) time_zone: Option<String>,
     /// What happens beyond. Default: `refuse`.
