@@ -44,7 +44,8 @@ pub use ledger::UsageRecord;
 pub use limits::Limits;
 pub use money::{AmountError, Picodollars};
 pub use prices::{
-    Catalogue, CatalogueError, Cost, Price, PriceComponent, Prices, ServiceTier, Unit,
+    Catalogue, CatalogueError, Cost, Price, PriceComponent, Prices, ServiceTier, Tariff, Unit,
+    lines_of_map,
 };
 pub use providers::{
     Auth, BodyModel, ChatInput, Endpoint, Provider, ProviderKey, Quirks, StreamEnd, StreamUsage,

@@ -3,10 +3,14 @@
 //! Prices come with the program ([`Catalogue`], whose data and its licence are in `data/`), and from the operator, whose word goes first.
 //! A price that is not known is not zero: its calls are unpriced, and say so.
 
-use std::{collections::HashMap, str::FromStr, sync::Arc};
+mod map;
+
+use std::{collections::HashMap, str::FromStr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+pub use map::lines_of_map;
 
 use crate::{Picodollars, ProviderName, Usage};
 
@@ -91,8 +95,17 @@ pub enum Cost {
 #[derive(Clone, Debug, Default)]
 pub struct Prices {
     /// By the provider's name in the configuration, then by model; `*` is every other model.
-    operators: HashMap<ProviderName, HashMap<Arc<str>, Arc<Price>>>,
+    operators: HashMap<ProviderName, HashMap<Arc<str>, Tariff>>,
+    /// Newer than what comes with the program.
+    newer: Option<Arc<Catalogue>>,
     catalogue: Arc<Catalogue>,
+}
+
+/// The prices of a model over time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tariff {
+    /// Each with when it begins, since 1970-01-01 UTC, in that order.
+    prices: Vec<(Duration, Arc<Price>)>,
 }
 
 /// Prices by the kind of a provider and its model.
@@ -343,20 +356,57 @@ impl FromStr for PriceComponent {
 impl Prices {
     /// The operator's prices, and for all other models those of a catalogue.
     pub fn new(
-        operators: HashMap<ProviderName, HashMap<Arc<str>, Arc<Price>>>,
+        operators: HashMap<ProviderName, HashMap<Arc<str>, Tariff>>,
         catalogue: Arc<Catalogue>,
     ) -> Self {
         Self {
             operators,
+            newer: None,
             catalogue,
         }
     }
 
-    /// The price of a provider's model.
-    pub fn of(&self, provider: &str, kind: &str, model: &str) -> Option<&Arc<Price>> {
+    /// The same with a catalogue that goes before the one that comes with the program.
+    pub fn with_newer(self, newer: Option<Arc<Catalogue>>) -> Self {
+        Self { newer, ..self }
+    }
+
+    /// The prices of a provider's model. Until the operator's first begins, it is the catalogue's.
+    pub fn of(&self, provider: &str, kind: &str, model: &str) -> Tariff {
         let said = self.operators.get(provider);
         let said = said.and_then(|models| models.get(model).or_else(|| models.get(EVERY_OTHER)));
-        said.or_else(|| self.catalogue.of(kind, model))
+        let mut tariff = said.cloned().unwrap_or_default();
+        if tariff.at(Duration::ZERO).is_none() {
+            let newer = self.newer.as_ref().and_then(|newer| newer.of(kind, model));
+            let listed = newer.or_else(|| self.catalogue.of(kind, model));
+            tariff.prices.splice(
+                0..0,
+                listed.map(|price| (Duration::ZERO, Arc::clone(price))),
+            );
+        }
+        tariff
+    }
+}
+
+// === impl Tariff ===
+
+impl Tariff {
+    /// Adds a price that begins at a time, since 1970-01-01 UTC; says whether there was none that begins then.
+    pub fn add(&mut self, from: Duration, price: Arc<Price>) -> bool {
+        match self.prices.binary_search_by_key(&from, |(from, _)| *from) {
+            Ok(_) => false,
+            Err(place) => {
+                self.prices.insert(place, (from, price));
+                true
+            }
+        }
+    }
+
+    /// The price at a time, since 1970-01-01 UTC; `None` where nobody has said it.
+    pub fn at(&self, now: Duration) -> Option<&Arc<Price>> {
+        let later = self.prices.partition_point(|(from, _)| *from <= now);
+        let (_, price) = self.prices.get(later.checked_sub(1)?)?;
+        Some(price)
     }
 }
 
@@ -367,6 +417,30 @@ impl Catalogue {
     pub fn built_in() -> Self {
         // The file is read by a test; a line that cannot be read would have no price.
         Self::read(BUILT_IN).unwrap_or_default()
+    }
+
+    /// Reads a catalogue of either form: lines as [`Self::read`] wants them, or LiteLLM's map of prices as it is published.
+    ///
+    /// # Errors
+    /// The first line that is none, or a map without prices.
+    pub fn read_any(text: &str) -> Result<Self, CatalogueError> {
+        let whole = |problem: &str| CatalogueError {
+            line: 1,
+            problem: problem.to_owned(),
+        };
+        let catalogue = if text.trim_start().starts_with('{') {
+            let map = serde_json::from_str(text)
+                .map_err(|error| whole(&format!("the map cannot be read: {error}")))?;
+            let lines = lines_of_map(&map).into_iter();
+            let lines = lines.map(|((kind, model), price)| format!("{kind} {model} {price}\n"));
+            Self::read(&lines.collect::<String>())?
+        } else {
+            Self::read(text)?
+        };
+        if catalogue.models.is_empty() {
+            return Err(whole("there is no price in it"));
+        }
+        Ok(catalogue)
     }
 
     /// Reads a catalogue: a line a model, with the kind of its provider, its name, and its prices, between spaces. Lines that begin with
@@ -481,7 +555,11 @@ mod tests {
     #[test]
     fn the_operators_word_goes_first() {
         let catalogue = Catalogue::read("# of today\nopenai gpt input=1\nopenai ft:gpt input=2\n");
-        let said = |text| Arc::new(price(text));
+        let said = |text| {
+            let mut tariff = Tariff::default();
+            assert!(tariff.add(Duration::ZERO, Arc::new(price(text))));
+            tariff
+        };
         let operators = HashMap::from([
             (
                 ProviderName::from("mine"),
@@ -498,16 +576,47 @@ mod tests {
             ..Usage::default()
         };
         let dollars = |provider, kind, model| {
-            let price = prices.of(provider, kind, model)?;
-            cost(price, &usage)
+            let tariff = prices.of(provider, kind, model);
+            cost(tariff.at(Duration::ZERO)?, &usage)
         };
         assert_eq!(dollars("mine", "openai", "gpt").as_deref(), Some("9"));
         assert_eq!(dollars("other", "openai", "gpt").as_deref(), Some("1"));
         let tuned = dollars("other", "openai", "ft:gpt:acme::1");
         assert_eq!(tuned.as_deref(), Some("2"));
         assert_eq!(dollars("free", "vllm", "llama").as_deref(), Some("0"));
-        assert!(prices.of("free", "vllm", "llama").unwrap().is_free());
         assert_eq!(dollars("other", "vllm", "llama"), None);
+    }
+
+    #[test]
+    fn a_price_holds_from_its_day_on() {
+        let catalogue = Arc::new(Catalogue::read("openai gpt input=1\n").unwrap());
+        let newer = r#"{"gpt": {"litellm_provider": "openai", "input_cost_per_token": 2e-06, "max_input_tokens": 9}}"#;
+        let newer = Arc::new(Catalogue::read_any(newer).unwrap());
+        let day = |days: u64| Duration::from_secs(days * 86_400);
+        let mut tariff = Tariff::default();
+        assert!(tariff.add(day(20), Arc::new(price("input=4"))));
+        assert!(tariff.add(day(10), Arc::new(price("input=3"))));
+        assert!(!tariff.add(day(10), Arc::new(price("input=9"))));
+        let mine = HashMap::from([("gpt".into(), tariff)]);
+        let prices = Prices::new(
+            HashMap::from([(ProviderName::from("mine"), mine)]),
+            catalogue,
+        );
+        let at = |prices: &Prices, days: u64| {
+            let tariff = prices.of("mine", "openai", "gpt");
+            let price = tariff.at(day(days)).unwrap();
+            price.components()[0].price.per_million().to_string()
+        };
+        let days = [0, 9, 10, 19, 20];
+        assert_eq!(
+            days.map(|days| at(&prices, days)),
+            ["1", "1", "3", "3", "4"]
+        );
+        let prices = prices.with_newer(Some(newer));
+        assert_eq!(at(&prices, 0), "2");
+        for text in ["{}", "", "{", "gpt"] {
+            assert!(Catalogue::read_any(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -161,7 +161,7 @@ impl Entry<'_> {
                 let Some(subject) = allowance.scope.subject(&self.facts) else {
                     continue;
                 };
-                let most = most_of_all.get_or_insert_with(|| Most::of(self.asked, plan));
+                let most = most_of_all.get_or_insert_with(|| Most::of(self.asked, plan, self.now));
                 asks.push(ask(allowance, subject, most, Vec::new())?);
                 continue;
             }
@@ -185,7 +185,7 @@ impl Entry<'_> {
                 asks.push(ask(
                     allowance,
                     subject,
-                    &Most::of(self.asked, &lanes),
+                    &Most::of(self.asked, &lanes, self.now),
                     targets,
                 )?);
             }
@@ -264,13 +264,13 @@ fn input_max(price: Option<&Price>) -> u64 {
 // === impl Most ===
 
 impl Most {
-    fn of(asked: Asked, plan: &[Arc<Lane>]) -> Self {
+    fn of(asked: Asked, plan: &[Arc<Lane>], now: Duration) -> Self {
         let mut most = Self {
             cost: Some(Picodollars::ZERO),
             ..Self::default()
         };
         for lane in plan {
-            let price = lane.price().map(|price| &**price);
+            let price = lane.price(now).map(|price| &**price);
             let (input_max, output) = (input_max(price), asked.output(price));
             let cost = price.and_then(|price| price.most(asked.weight.most(input_max), output));
             most = Self {

@@ -246,7 +246,8 @@ impl Run<'_> {
         if self.made == 1 {
             lane.budget().deposit(Instant::now());
         }
-        self.account.priced(lane.price());
+        let came_at = self.account.record.came_at;
+        self.account.priced(lane.price(came_at));
         let begun = self.account.started().elapsed();
         let record = &mut self.account.record;
         record.target = Some(lane.name().clone());

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri, header, uri::PathAndQuery};
 use tollgate_domain::{
     Auth, Dialect, Endpoint, Issuer, Price, Prices, Provider, ProviderName, Snapshot, Target,
-    TargetName, Task, Transport,
+    TargetName, Tariff, Task, Transport,
 };
 
 use crate::{
@@ -62,7 +62,7 @@ pub struct Lane {
     name: TargetName,
     header: HeaderValue,
     model: Arc<str>,
-    price: Option<Arc<Price>>,
+    tariff: Tariff,
     endpoints: Vec<Endpoint>,
     state: Arc<ProviderState>,
     /// Providers limit rates by model, so that a key fares with each target by itself.
@@ -242,9 +242,7 @@ impl Lane {
             endpoints: tollgate_domain::for_model(&state.provider.endpoints, model)
                 .map(endpoint)
                 .collect(),
-            price: prices
-                .of(state.provider.name.as_str(), &state.provider.kind, model)
-                .cloned(),
+            tariff: prices.of(state.provider.name.as_str(), &state.provider.kind, model),
             model: model.into(),
             state: Arc::clone(state),
             name,
@@ -268,9 +266,9 @@ impl Lane {
         &self.model
     }
 
-    /// What the model costs, where that is known.
-    pub fn price(&self) -> Option<&Arc<Price>> {
-        self.price.as_ref()
+    /// What the model costs at a time since 1970-01-01 UTC, where that is known.
+    pub fn price(&self, now: Duration) -> Option<&Arc<Price>> {
+        self.tariff.at(now)
     }
 
     /// Who answers.

@@ -5,6 +5,7 @@ mod books;
 mod composer;
 mod counting;
 mod estates;
+mod prices;
 mod reload;
 mod responses;
 mod spent;
@@ -45,6 +46,7 @@ use administration::Administration;
 use books::{Books, Process};
 use composer::{Composer, Parts, Stored};
 use counting::Counting;
+use prices::PriceWatch;
 use reload::Reloader;
 use responses::ResponsesKeeping;
 use traces::TraceSender;
@@ -77,6 +79,7 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
         counters,
         admin,
         traces: traces_settings,
+        catalogue,
         files,
         ..
     } = resolved;
@@ -149,6 +152,9 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
     }
 
     let composer = Arc::new(Composer::new(Arc::clone(&gateway), parts));
+    let price_watch = catalogue
+        .map(|settings| PriceWatch::start(settings, Arc::clone(&composer)))
+        .transpose()?;
     if let Some(books) = &mut books {
         books.start(Arc::clone(&composer))?;
     }
@@ -213,6 +219,9 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
 
     if let Some(administration) = administration {
         administration.close();
+    }
+    if let Some(price_watch) = price_watch {
+        price_watch.close();
     }
     gateway.drain();
     Draining {

@@ -76,6 +76,8 @@ pub(crate) struct Resolved {
     pub(crate) admin: Option<SocketAddr>,
     /// Where traces go, where they do.
     pub(crate) traces: Option<TracesSettings>,
+    /// Where newer prices come from, where they do.
+    pub(crate) catalogue: Option<CatalogueSettings>,
     /// What the operator should look at, though the configuration can be used.
     pub(crate) warnings: Vec<Diagnostic>,
     /// The files that it was read from, the configuration file first: a change to one of them may change
@@ -135,6 +137,29 @@ pub(crate) struct StoreSettings {
     pub(crate) refuses_when_full: bool,
     /// Whether the operator asked for it, rather than it being as usual.
     pub(crate) is_asked_for: bool,
+}
+
+/// Where newer prices come from.
+#[derive(Clone, Debug)]
+pub(crate) struct CatalogueSettings {
+    /// From there.
+    pub(crate) source: CatalogueSource,
+    /// How often it is looked at.
+    pub(crate) every: Duration,
+}
+
+/// Where prices are.
+#[derive(Clone, Debug)]
+pub(crate) enum CatalogueSource {
+    /// In a file.
+    File(PathBuf),
+    /// At an address.
+    Address {
+        /// With its path.
+        uri: http::Uri,
+        /// Whether it may lead into the private network although its name looks public.
+        private_addresses: bool,
+    },
 }
 
 /// Where traces go.
@@ -320,6 +345,7 @@ pub(crate) fn load_demo(
     resolved.counters = None;
     resolved.admin = None;
     resolved.traces = None;
+    resolved.catalogue = None;
     Ok(resolved)
 }
 
@@ -396,6 +422,7 @@ fn assemble(
         counters,
         admin,
         traces,
+        catalogue,
         providers,
         routes,
         routes_by_name,
@@ -433,6 +460,7 @@ fn assemble(
         counters,
         admin,
         traces,
+        catalogue,
         warnings,
         files,
     }

@@ -150,7 +150,7 @@ fn surroundings(gateway: Arc<Gateway>, composer: Arc<Composer>) -> Surroundings 
                         "provider": lane.provider().name.as_str(),
                         "model": &**lane.model(),
                         // Null where nobody has said what it costs.
-                        "dollars_per_million": lane.price().map(|price| cli::price_as_json(price)),
+                        "dollars_per_million": lane.price(since_1970()).map(|price| cli::price_as_json(price)),
                     })
                 })
                 .collect();

@@ -7,8 +7,8 @@ use std::{
 };
 
 use tollgate_domain::{
-    Allowance, Key, KeyHash, KeyName, KeyState, Places, RouteAccess, RouteName, Snapshot,
-    WhoMayCall,
+    Allowance, Catalogue, Key, KeyHash, KeyName, KeyState, Places, RouteAccess, RouteName,
+    Snapshot, WhoMayCall,
 };
 use tollgate_proxy::{Gateway, Picture, prompts::TemplateProblem};
 use tollgate_store::{Object, Store, StoreError, StoredKey, StoredKeys, Tenant};
@@ -37,6 +37,8 @@ pub(super) struct Parts {
     file: Snapshot,
     /// The store's.
     stored: Stored,
+    /// Prices that are newer than those of the program.
+    catalogue: Option<Arc<Catalogue>>,
 }
 
 /// What is known of the store.
@@ -97,12 +99,22 @@ impl Known {
 
 impl Parts {
     pub(super) fn new(file: Snapshot, stored: Stored) -> Self {
-        Self { file, stored }
+        Self {
+            file,
+            stored,
+            catalogue: None,
+        }
+    }
+
+    /// The same with newer prices.
+    pub(super) fn with_catalogue(self, catalogue: Option<Arc<Catalogue>>) -> Self {
+        Self { catalogue, ..self }
     }
 
     /// The snapshot of both. A name that stands in the file is the file's.
     pub(super) fn snapshot(&self) -> Snapshot {
         let mut snapshot = self.file.clone();
+        snapshot.prices = snapshot.prices.with_newer(self.catalogue.clone());
         match &self.stored {
             Stored::None => {}
             Stored::Unknown => snapshot.who_may_call = WhoMayCall::KeyHolders,
@@ -163,7 +175,7 @@ impl Composer {
     /// When a prompt does not compile; then all stays as it was.
     pub(super) fn file_changed(&self, file: Snapshot) -> Result<(), TemplateProblem> {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = Parts::new(file, parts.stored.clone());
+        let next = Parts::new(file, parts.stored.clone()).with_catalogue(parts.catalogue.clone());
         let before = self.gateway.picture();
         let picture = Picture::build(next.snapshot(), Some(&before))?;
         let new = added(&before.snapshot, &picture.snapshot);
@@ -202,13 +214,25 @@ impl Composer {
     /// Limits and budgets that would be there, and are not yet, if this stood in the store.
     pub(super) fn new_allowances(&self, known: &Arc<Known>) -> Vec<Arc<Allowance>> {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = Parts::new(parts.file.clone(), Stored::Known(Arc::clone(known))).snapshot();
+        let next = Parts::new(parts.file.clone(), Stored::Known(Arc::clone(known)))
+            .with_catalogue(parts.catalogue.clone())
+            .snapshot();
         added(&self.gateway.picture().snapshot, &next)
     }
 
     /// Tells the counts what was used of limits and budgets that are about to be there.
     pub(super) fn tell(&self, spent: &Spent, now: Duration) {
         spent.tell(self.gateway.counters(), now);
+    }
+
+    /// There are newer prices.
+    pub(super) fn catalogue_changed(&self, catalogue: Arc<Catalogue>) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.catalogue = Some(catalogue);
+        // Its prompts have compiled before.
+        if let Ok(picture) = Picture::build(parts.snapshot(), Some(&self.gateway.picture())) {
+            self.gateway.take_keys(picture);
+        }
     }
 
     /// What stands in the store has changed.

@@ -1,8 +1,8 @@
 //! `tollgate prices`: what models cost, as far as it is known.
 
-use std::process::ExitCode;
+use std::{fs, path::PathBuf, process::ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use tollgate_domain::{Catalogue, Price, PriceComponent, ServiceTier};
@@ -13,14 +13,27 @@ use super::output;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Print JSON, for scripts.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "lines")]
     json: bool,
+    /// Print lines that `catalogue.file` of the configuration takes.
+    #[arg(long)]
+    lines: bool,
+    /// Read this file instead of what comes with the program: such lines, or LiteLLM's map of prices.
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
     /// Only the models whose name, `kind/model`, contains this.
     filter: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let catalogue = Catalogue::built_in();
+    let catalogue = match &arguments.from {
+        None => Catalogue::built_in(),
+        Some(file) => {
+            let text = fs::read_to_string(file)
+                .with_context(|| format!("cannot read {}", file.display()))?;
+            Catalogue::read_any(&text).with_context(|| format!("{}", file.display()))?
+        }
+    };
     let mut models: Vec<(String, &str, &str, &Price)> = catalogue
         .iter()
         .map(|(kind, model, price)| (format!("{kind}/{model}"), kind, model, price))
@@ -38,6 +51,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
             })
             .collect();
         return output::line(&serde_json::to_string_pretty(&models)?);
+    }
+    if arguments.lines {
+        let lines = models.iter().map(|(_, kind, model, price)| {
+            let bound = |word: &str, bound: Option<u64>| {
+                bound.map_or_else(String::new, |bound| format!(" {word}={bound}"))
+            };
+            let components = price.components().iter();
+            let components = components.map(|component| {
+                format!(" {}={}", label(component), component.price.per_million())
+            });
+            format!(
+                "{kind} {model}{}{}{}",
+                components.collect::<String>(),
+                bound("input_max", price.input_max()),
+                bound("output_max", price.output_max()),
+            )
+        });
+        return output::line(&lines.collect::<Vec<_>>().join("\n"));
     }
     let width = models
         .iter()

@@ -31,8 +31,8 @@ use tollgate_domain::{
 };
 
 use super::{
-    CountersSettings, Environment, LogSettings, ServerSettings, StoreSettings, TemplateCheck,
-    TracesSettings, WorkerCount, diagnostics::Problems, tree::At, written,
+    CatalogueSettings, CountersSettings, Environment, LogSettings, ServerSettings, StoreSettings,
+    TemplateCheck, TracesSettings, WorkerCount, diagnostics::Problems, tree::At, written,
 };
 
 pub(crate) use keys::parse_expiry;
@@ -61,6 +61,7 @@ pub(crate) struct Sections {
     pub(crate) counters: Option<CountersSettings>,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) traces: Option<TracesSettings>,
+    pub(crate) catalogue: Option<CatalogueSettings>,
     pub(crate) providers: HashMap<ProviderName, Arc<Provider>>,
     pub(crate) routes: Vec<Arc<Route>>,
     pub(crate) routes_by_name: HashMap<RouteName, Arc<Route>>,
@@ -105,6 +106,12 @@ pub(crate) fn resolve(
     let caller_issuers = issuers::resolve(&file.issuers, at.key("issuers"), &routes, problems);
     let store = store::resolve(&file.store, at.key("store"), context.folder, problems);
     let counters = counters::resolve(&file.counters, at.key("counters"), problems);
+    let catalogue = prices::catalogue(
+        &file.catalogue,
+        at.key("catalogue"),
+        context.folder,
+        problems,
+    );
     let traces = traces::resolve(&file.traces, at.key("traces"), problems);
     let admin = admin(&file.admin, at.key("admin"), store.is_some(), problems);
     let allowances = allowances::resolve(
@@ -136,6 +143,7 @@ pub(crate) fn resolve(
         counters,
         admin,
         traces,
+        catalogue,
         log: LogSettings {
             format: file.log.format.unwrap_or_default(),
             level: file.log.level.unwrap_or_default(),

@@ -34,7 +34,7 @@ pub(crate) use counters::{Counters, WhenAway};
 pub(crate) use credentials::{AuthAws, AuthEntra, AuthGoogle, AuthIbm, Aws, Entra, Google, Ibm};
 pub(crate) use issuers::{Audience, CallerIssuer};
 pub(crate) use keys::{Key, KeyRoutes};
-pub(crate) use prices::Price;
+pub(crate) use prices::{Catalogue, Price};
 pub(crate) use providers::{
     ApiKey, Auth, AuthRule, ChatInput, CustomDialect, Provider, StreamEnd, StreamUsage, Timeouts,
 };
@@ -78,6 +78,8 @@ pub(crate) struct File {
     pub(crate) budgets: Vec<Budget>,
     /// What models cost, where the prices that come with the program do not say so, or not what you pay.
     pub(crate) prices: Vec<Price>,
+    /// Newer prices than those that come with the program.
+    pub(crate) catalogue: Catalogue,
     /// Who issues tokens that callers may send instead of a key.
     pub(crate) issuers: Vec<CallerIssuer>,
     /// Who may ask. Without keys, anyone who reaches the gateway may, and it serves loopback addresses only.

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -11,10 +11,10 @@ use std::{
 use serde_json::json;
 use tokio::time::{interval, sleep};
 use tokio_util::task::TaskTracker;
-use tollgate_testkit::{Reply, ScriptedProvider, client};
+use tollgate_testkit::{Reply, ScriptedProvider, TestGateway, client};
 
 use crate::stage::{
-    TWO_PROVIDERS, chat, chat_stream, gateway, nobody, openai_answer, openai_events,
+    TWO_PROVIDERS, chat, chat_stream, gateway, nobody, openai_answer, openai_events, program,
 };
 
 #[tokio::test]
@@ -218,4 +218,60 @@ async fn going_down_lets_streams_finish_and_exits_with_success() {
     );
     assert!(gateway.wait_for_end().await.success());
     assert_eq!(gateway.calls().len(), 1, "its line was written");
+}
+
+#[tokio::test]
+async fn newer_prices_are_taken_while_calls_go_on() {
+    let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
+    let prices = Arc::new(Mutex::new("no prices".to_owned()));
+    let told = Arc::clone(&prices);
+    let server = ScriptedProvider::start(move |_| {
+        let text = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Reply::body(200, "text/plain", text)
+    })
+    .await;
+    let configuration = format!(
+        "catalogue: {{url: \"{}/prices\", every: 1s}}\n\
+         prices:\n  - {{provider: dated, model: m, input: 1, output: 1}}\n  - {{provider: dated, model: m, from: 2020-01-01, input: 2, output: 2}}\n  - {{provider: dated, model: m, from: 2099-01-01, input: 3, output: 3}}\n\
+         providers:\n  - {{name: openai, type: openai, base_url: \"{1}/v1\", api_key: sk-up}}\n  - {{name: dated, type: openai, base_url: \"{1}/v1\", api_key: sk-up}}\n\
+         routes:\n  - {{name: chat, model: {{provider: openai, name: brand-new}}}}\n  - {{name: dated, model: {{provider: dated, name: m}}}}\n",
+        server.url(),
+        provider.url()
+    );
+    let gateway = TestGateway::start(program(), &configuration).await;
+    let mut calls = 0;
+    let mut cost = async |route: &str| {
+        gateway.post("/v1/chat/completions", &chat(route)).await;
+        calls += 1;
+        gateway.wait_for_calls(calls).await.pop().expect("a call")["cost_dollars"].clone()
+    };
+    // 12 tokens in and 7 out.
+    assert_eq!(cost("dated").await, "0.000038");
+    assert_eq!(cost("chat").await, serde_json::Value::Null);
+    let set =
+        |text: &str| text.clone_into(&mut prices.lock().unwrap_or_else(PoisonError::into_inner));
+    for (text, expected) in [
+        (
+            r#"{"brand-new": {"litellm_provider": "openai", "input_cost_per_token": 1e-06, "output_cost_per_token": 1e-06}}"#,
+            "0.000019",
+        ),
+        ("openai brand-new input=2 output=2", "0.000038"),
+        ("what is this", "0.000038"),
+    ] {
+        set(text);
+        let mut found = serde_json::Value::Null;
+        for _ in 0..50 {
+            sleep(Duration::from_millis(100)).await;
+            found = cost("chat").await;
+            if found == expected && text != "what is this" {
+                break;
+            }
+        }
+        assert_eq!(found, expected, "{text}");
+    }
+    assert!(
+        gateway.output().contains("newer prices cannot be read"),
+        "{}",
+        gateway.output()
+    );
 }

@@ -2,19 +2,28 @@
 
 use std::{
     collections::HashMap,
+    path::Path,
     sync::{Arc, LazyLock},
+    time::Duration,
 };
 
+use http::Uri;
 use tollgate_domain::{
-    Catalogue, Picodollars, Price, PriceComponent, Prices, ProviderName, ServiceTier, Unit,
+    Catalogue, Picodollars, Price, PriceComponent, Prices, ProviderName, ServiceTier, Tariff, Unit,
 };
 
 use super::providers::Providers;
 use crate::config::{
+    CatalogueSettings, CatalogueSource,
     diagnostics::{self, Problems, quoted_node},
     tree::At,
     written,
 };
+
+/// How often newer prices are looked at, unless said otherwise, and at most.
+const LOOK_AT_FILE_EVERY: Duration = Duration::from_secs(60);
+const FETCH_EVERY: Duration = Duration::from_secs(24 * 3600);
+const EVERY_MIN: Duration = Duration::from_secs(1);
 
 /// Read once: a configuration may be read again and again.
 static CATALOGUE: LazyLock<Arc<Catalogue>> = LazyLock::new(|| Arc::new(Catalogue::built_in()));
@@ -26,7 +35,7 @@ pub(crate) fn resolve(
     providers: &Providers,
     problems: &mut Problems,
 ) -> Prices {
-    let mut operators: HashMap<ProviderName, HashMap<Arc<str>, Arc<Price>>> = HashMap::new();
+    let mut operators: HashMap<ProviderName, HashMap<Arc<str>, Tariff>> = HashMap::new();
     for (index, written) in written.iter().enumerate() {
         let at = at.item(index);
         let (Some(provider), Some(model)) = (&written.provider, &written.model) else {
@@ -43,19 +52,70 @@ pub(crate) fn resolve(
                 .help(diagnostics::suggestion(provider, known, "the providers"));
         }
         let price = Price::new(components(written, at, problems));
+        let from = match written.from.as_deref() {
+            None => Some(Duration::ZERO),
+            Some(text) => super::parse_expiry(text),
+        };
+        let Some(from) = from else {
+            problems
+                .error(at.key("from").span(), "this is no date")
+                .help("write `2027-01-31`, or `2027-01-31T18:00:00Z`");
+            continue;
+        };
         let models = operators
             .entry(ProviderName::new(provider.as_str()))
             .or_default();
-        if models
-            .insert(model.as_str().into(), Arc::new(price))
-            .is_some()
-        {
+        let tariff: &mut Tariff = models.entry(model.as_str().into()).or_default();
+        if !tariff.add(from, Arc::new(price)) {
             problems
                 .error(at.span(), "this model has a price already")
-                .help("write all prices of a model into one place");
+                .help(
+                    "write all prices of a model into one place, or say `from` when another begins",
+                );
         }
     }
     Prices::new(operators, Arc::clone(&CATALOGUE))
+}
+
+/// Resolves where newer prices come from, where they do. Relative paths start at `folder`.
+pub(crate) fn catalogue(
+    written: &written::Catalogue,
+    at: At<'_>,
+    folder: &Path,
+    problems: &mut Problems,
+) -> Option<CatalogueSettings> {
+    let source = match (&written.file, &written.url) {
+        (None, None) => return None,
+        (Some(_), Some(_)) => {
+            problems
+                .error(at.span(), "prices come from one place")
+                .help("give `file` or `url`");
+            return None;
+        }
+        (Some(file), None) => CatalogueSource::File(folder.join(file.trim())),
+        (None, Some(url)) => {
+            let uri = url.trim().parse::<Uri>().ok().filter(|uri| {
+                matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
+            });
+            if uri.is_none() {
+                problems
+                    .error(at.key("url").span(), "this is no address")
+                    .help("write `https://HOST/PATH`");
+            }
+            CatalogueSource::Address {
+                uri: uri?,
+                private_addresses: written.private_addresses,
+            }
+        }
+    };
+    let usual = match source {
+        CatalogueSource::File(_) => LOOK_AT_FILE_EVERY,
+        CatalogueSource::Address { .. } => FETCH_EVERY,
+    };
+    Some(CatalogueSettings {
+        source,
+        every: written.every.map_or(usual, |every| every.0.max(EVERY_MIN)),
+    })
 }
 
 fn components(

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::Wait;
+
 /// What a model costs, in US dollars for a million of what is counted, where the prices that come with the program do not say so, or
 /// not what you pay. It stands for all prices of that model.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -13,6 +15,8 @@ pub(crate) struct Price {
     pub(crate) provider: Option<String>,
     /// What that provider calls the model; `*` for all others of the provider.
     pub(crate) model: Option<String>,
+    /// When it begins: a date (at 00:00 UTC), or a time as in `2027-01-31T18:00:00Z`. Default: it always was.
+    pub(crate) from: Option<String>,
     /// Input tokens.
     #[schemars(range(min = 0))]
     pub(crate) input: Option<f64>,
@@ -43,4 +47,18 @@ pub(crate) struct Price {
     /// Calls, whatever they use.
     #[schemars(range(min = 0))]
     pub(crate) call: Option<f64>,
+}
+
+/// Prices that go before those that come with the program, taken again and again without a restart. Give `file` or `url`.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Catalogue {
+    /// A file: lines as `tollgate prices --lines` writes them, or LiteLLM's map of prices as it is published.
+    pub(crate) file: Option<String>,
+    /// An address that gives the same.
+    pub(crate) url: Option<String>,
+    /// How often it is looked at. Default: `1m` for a file, `24h` for an address.
+    pub(crate) every: Option<Wait>,
+    /// Whether the address may lead into the private network although its name looks public. Default: false.
+    pub(crate) private_addresses: bool,
 }
