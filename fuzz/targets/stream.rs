@@ -25,7 +25,7 @@ fn read(dialect: Dialect, stream_end: StreamEnd, events: &[SseEvent]) -> Vec<Str
     let mut told = Vec::new();
     let mut broken = false;
     for event in events {
-        watch.see(event);
+        watch.see(event, &mut String::new());
         broken = reader.read(event, &mut told).is_err();
         if broken {
             break;

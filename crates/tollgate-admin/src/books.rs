@@ -396,6 +396,7 @@ fn shown_call(call: &UsageRecord) -> Value {
         "outcome": &*call.outcome,
         "status": call.status,
         "error_code": call.error_code,
+        "tokens_are_estimated": usage.is_estimated,
         "input_tokens": usage.input_total(),
         "cached_tokens": usage.input_cached,
         "output_tokens": usage.output_total(),

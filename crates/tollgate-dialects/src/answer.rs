@@ -1,5 +1,6 @@
 //! Our own form of an answer, whole ([`Answer`]) or as it comes ([`StreamEvent`]).
 
+use crate::watch::add_text;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 use tollgate_domain::Usage;
@@ -236,6 +237,22 @@ impl StreamEvent {
             Self::Foreign(value) => value["type"] != "ping",
             _ => false,
         }
+    }
+
+    /// Adds the text that it says to what was said.
+    pub fn say(&self, said: &mut String) {
+        let text = match self {
+            Self::Delta { delta, .. } => match delta {
+                Delta::Text(text) | Delta::Reasoning(text) | Delta::Arguments(text) => text,
+                Delta::Signature(_) | Delta::Citation(_) | Delta::Foreign(_) => return,
+            },
+            Self::PartStart {
+                start: PartStart::ToolCall { name, .. },
+                ..
+            } => name,
+            _ => return,
+        };
+        add_text(said, text);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Looking on at an answer that passes through untouched: what was used, why it ended, whether it is complete. Reads no
 //! more than that; what it says agrees with what the dialect's reader would say.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{
     Deserialize, Deserializer,
@@ -54,6 +54,16 @@ pub struct Watch {
     called: bool,
 }
 
+/// Bytes of what is said that are taken down at most.
+const SAID_MAX: usize = 256 << 10;
+
+/// Adds a text to what was said, as far as there is room.
+pub(crate) fn add_text(said: &mut String, text: &str) {
+    if said.len() + text.len() <= SAID_MAX {
+        said.push_str(text);
+    }
+}
+
 /// Most choices that are remembered.
 const CHOICES_MAX: usize = 1024;
 
@@ -79,16 +89,16 @@ impl Watch {
         }
     }
 
-    /// Looks at one event. What cannot be understood tells nothing, and passes.
-    pub fn see(&mut self, event: &SseEvent) -> Seen {
+    /// Looks at one event, and adds the text that it says. What cannot be understood tells nothing, and passes.
+    pub fn see(&mut self, event: &SseEvent, said: &mut String) -> Seen {
         if event.data.is_empty() || self.ended {
             return Seen::default();
         }
         let seen = match self.dialect {
-            _ if self.reader.is_some() => self.see_read(event),
-            Dialect::AnthropicMessages => self.see_anthropic(event),
-            Dialect::GeminiGenerate => self.see_gemini(event),
-            _ => self.see_openai(event),
+            _ if self.reader.is_some() => self.see_read(event, said),
+            Dialect::AnthropicMessages => self.see_anthropic(event, said),
+            Dialect::GeminiGenerate => self.see_gemini(event, said),
+            _ => self.see_openai(event, said),
         };
         let seen = seen.unwrap_or_default();
         self.ended = seen.end || seen.error.is_some();
@@ -104,11 +114,12 @@ impl Watch {
         self.ended || self.stream_end == StreamEnd::Finish && finished()
     }
 
-    fn see_read(&mut self, event: &SseEvent) -> Option<Seen> {
+    fn see_read(&mut self, event: &SseEvent, said: &mut String) -> Option<Seen> {
         self.reader.as_mut()?.read(event, &mut self.events).ok()?;
         let mut seen = Seen::default();
         for event in self.events.drain(..) {
             seen.content |= event.is_content();
+            event.say(said);
             match event {
                 StreamEvent::Usage(usage)
                 | StreamEvent::Start {
@@ -123,7 +134,7 @@ impl Watch {
         Some(seen)
     }
 
-    fn see_openai(&mut self, event: &SseEvent) -> Option<Seen> {
+    fn see_openai(&mut self, event: &SseEvent, said: &mut String) -> Option<Seen> {
         let chunk = match read_event::<ChoiceGlimpse<'_>>(event).ok()? {
             Told::Chunk(chunk) => chunk,
             Told::Nothing => return None,
@@ -152,6 +163,7 @@ impl Watch {
                 return Some(seen);
             }
             seen.content |= choice.has_content();
+            choice.say(said);
             let stop = choice
                 .finish_reason
                 .as_ref()
@@ -162,7 +174,7 @@ impl Watch {
         Some(seen)
     }
 
-    fn see_anthropic(&mut self, event: &SseEvent) -> Option<Seen> {
+    fn see_anthropic(&mut self, event: &SseEvent, said: &mut String) -> Option<Seen> {
         let told: AnthropicEvent<'_> = serde_json::from_slice(&event.data).ok()?;
         let mut seen = Seen::default();
         match &*told.kind.0 {
@@ -170,8 +182,16 @@ impl Watch {
                 self.note_choice(0, false);
                 seen.usage = self.anthropic_usage(told.message?.usage);
             }
-            "content_block_start" => seen.content = told.content_block?.has_content(),
-            "content_block_delta" => seen.content = told.delta?.has_content(),
+            "content_block_start" => {
+                let block = told.content_block?;
+                seen.content = block.has_content();
+                block.say(said);
+            }
+            "content_block_delta" => {
+                let delta = told.delta?;
+                seen.content = delta.has_content();
+                delta.say(said);
+            }
             "message_delta" => {
                 seen.usage = self.anthropic_usage(told.usage);
                 seen.stop = told
@@ -187,14 +207,14 @@ impl Watch {
         Some(seen)
     }
 
-    fn see_gemini(&mut self, event: &SseEvent) -> Option<Seen> {
+    fn see_gemini(&mut self, event: &SseEvent, said: &mut String) -> Option<Seen> {
         if event.data.trim_ascii() == b"[DONE]" {
             return Some(Seen {
                 end: true,
                 ..Seen::default()
             });
         }
-        let glimpse = Glimpse::of(&event.data, &mut self.called)?;
+        let glimpse = Glimpse::of(&event.data, &mut self.called, said)?;
         let mut seen = Seen {
             content: glimpse.content,
             usage: glimpse.usage,
@@ -228,10 +248,10 @@ impl Watch {
 struct ChoiceGlimpse<'a> {
     #[serde(default)]
     index: Count,
-    #[serde(default)]
-    delta: Option<DeltaGlimpse>,
-    #[serde(default)]
-    text: Something,
+    #[serde(borrow, default)]
+    delta: Option<DeltaGlimpse<'a>>,
+    #[serde(borrow, default)]
+    text: Said<'a>,
     #[serde(borrow, default)]
     finish_reason: Option<Text<'a>>,
     #[serde(borrow, default)]
@@ -239,41 +259,41 @@ struct ChoiceGlimpse<'a> {
 }
 
 #[derive(Deserialize)]
-struct DeltaGlimpse {
-    #[serde(default)]
-    content: Something,
-    #[serde(default)]
-    refusal: Something,
-    #[serde(default)]
-    reasoning_content: Something,
-    #[serde(default)]
-    reasoning: Something,
+struct DeltaGlimpse<'a> {
+    #[serde(borrow, default)]
+    content: Said<'a>,
+    #[serde(borrow, default)]
+    refusal: Said<'a>,
+    #[serde(borrow, default)]
+    reasoning_content: Said<'a>,
+    #[serde(borrow, default)]
+    reasoning: Said<'a>,
     #[serde(default)]
     reasoning_details: Something,
     #[serde(default)]
     audio: Something,
-    #[serde(default)]
-    tool_calls: Option<Vec<ToolCallGlimpse>>,
-    #[serde(default)]
-    function_call: Option<FunctionGlimpse>,
+    #[serde(borrow, default)]
+    tool_calls: Option<Vec<ToolCallGlimpse<'a>>>,
+    #[serde(borrow, default)]
+    function_call: Option<FunctionGlimpse<'a>>,
 }
 
 #[derive(Deserialize)]
-struct ToolCallGlimpse {
+struct ToolCallGlimpse<'a> {
     #[serde(default)]
     id: Something,
-    #[serde(default)]
-    function: Option<FunctionGlimpse>,
+    #[serde(borrow, default)]
+    function: Option<FunctionGlimpse<'a>>,
     #[serde(default)]
     custom: Something,
 }
 
 #[derive(Deserialize)]
-struct FunctionGlimpse {
-    #[serde(default)]
-    name: Something,
-    #[serde(default)]
-    arguments: Something,
+struct FunctionGlimpse<'a> {
+    #[serde(borrow, default)]
+    name: Said<'a>,
+    #[serde(borrow, default)]
+    arguments: Said<'a>,
 }
 
 impl ChoiceGlimpse<'_> {
@@ -282,22 +302,45 @@ impl ChoiceGlimpse<'_> {
     }
 
     fn has_content(&self) -> bool {
-        self.text.0 || self.delta.as_ref().is_some_and(DeltaGlimpse::has_content)
+        self.text.is_something || self.delta.as_ref().is_some_and(DeltaGlimpse::has_content)
+    }
+
+    /// What it says.
+    fn say(&self, said: &mut String) {
+        self.text.say(said);
+        if let Some(delta) = &self.delta {
+            for text in [
+                &delta.content,
+                &delta.refusal,
+                &delta.reasoning_content,
+                &delta.reasoning,
+            ] {
+                text.say(said);
+            }
+            let calls = delta.tool_calls.iter().flatten();
+            let functions = calls.filter_map(|call| call.function.as_ref());
+            for function in functions.chain(&delta.function_call) {
+                function.name.say(said);
+                function.arguments.say(said);
+            }
+        }
     }
 }
 
-impl DeltaGlimpse {
+impl DeltaGlimpse<'_> {
     fn has_content(&self) -> bool {
         let texts = [
-            self.content,
-            self.refusal,
-            self.reasoning_content,
-            self.reasoning,
-            self.reasoning_details,
-            self.audio,
+            self.content.is_something,
+            self.refusal.is_something,
+            self.reasoning_content.is_something,
+            self.reasoning.is_something,
+            self.reasoning_details.0,
+            self.audio.0,
         ];
-        let function = |function: &FunctionGlimpse| function.name.0 || function.arguments.0;
-        texts.iter().any(|text| text.0)
+        let function = |function: &FunctionGlimpse<'_>| {
+            function.name.is_something || function.arguments.is_something
+        };
+        texts.contains(&true)
             || self.function_call.as_ref().is_some_and(function)
             || self.tool_calls.iter().flatten().any(|call| {
                 call.id.0 || call.custom.0 || call.function.as_ref().is_some_and(function)
@@ -330,20 +373,22 @@ struct MessageGlimpse<'a> {
 struct BlockGlimpse<'a> {
     #[serde(rename = "type", borrow)]
     kind: Text<'a>,
-    #[serde(default)]
-    text: Something,
-    #[serde(default)]
-    thinking: Something,
+    #[serde(borrow, default)]
+    name: Said<'a>,
+    #[serde(borrow, default)]
+    text: Said<'a>,
+    #[serde(borrow, default)]
+    thinking: Said<'a>,
 }
 
 #[derive(Deserialize)]
 struct BlockDeltaGlimpse<'a> {
-    #[serde(default)]
-    text: Something,
-    #[serde(default)]
-    thinking: Something,
-    #[serde(default)]
-    partial_json: Something,
+    #[serde(borrow, default)]
+    text: Said<'a>,
+    #[serde(borrow, default)]
+    thinking: Said<'a>,
+    #[serde(borrow, default)]
+    partial_json: Said<'a>,
     #[serde(borrow, default)]
     stop_reason: Option<Text<'a>>,
 }
@@ -351,13 +396,27 @@ struct BlockDeltaGlimpse<'a> {
 impl BlockGlimpse<'_> {
     /// Text and thinking begin empty; other blocks begin with something.
     fn has_content(&self) -> bool {
-        self.text.0 || self.thinking.0 || !matches!(&*self.kind.0, "text" | "thinking")
+        self.text.is_something
+            || self.thinking.is_something
+            || !matches!(&*self.kind.0, "text" | "thinking")
+    }
+
+    fn say(&self, said: &mut String) {
+        [&self.name, &self.text, &self.thinking]
+            .iter()
+            .for_each(|text| text.say(said));
     }
 }
 
 impl BlockDeltaGlimpse<'_> {
     fn has_content(&self) -> bool {
-        self.text.0 || self.thinking.0 || self.partial_json.0
+        self.text.is_something || self.thinking.is_something || self.partial_json.is_something
+    }
+
+    fn say(&self, said: &mut String) {
+        [&self.text, &self.thinking, &self.partial_json]
+            .iter()
+            .for_each(|text| text.say(said));
     }
 }
 
@@ -595,6 +654,88 @@ impl<'de> Visitor<'de> for SomethingVisitor {
     }
 }
 
+/// What a text says, or whether there is something else for a person to see.
+#[derive(Default)]
+struct Said<'a> {
+    is_something: bool,
+    text: Cow<'a, str>,
+}
+
+impl Said<'_> {
+    /// Adds it, as far as there is room.
+    fn say(&self, said: &mut String) {
+        add_text(said, &self.text);
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Said<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SaidVisitor)
+    }
+}
+
+struct SaidVisitor;
+
+impl<'de> Visitor<'de> for SaidVisitor {
+    type Value = Said<'de>;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("anything")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Said<'de>, E> {
+        Ok(Said {
+            is_something: !text.is_empty(),
+            text: Cow::Borrowed(text),
+        })
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Said<'de>, E> {
+        Ok(Said {
+            is_something: !text.is_empty(),
+            text: Cow::Owned(text.to_owned()),
+        })
+    }
+
+    fn visit_unit<E>(self) -> Result<Said<'de>, E> {
+        Ok(Said::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Said<'de>, E> {
+        Ok(Said::default())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Said<'de>, E> {
+        Ok(Said::default())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Said<'de>, E> {
+        Ok(Said::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Said<'de>, E> {
+        Ok(Said::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Said<'de>, A::Error> {
+        SomethingVisitor.visit_seq(list).map(Said::of)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Said<'de>, A::Error> {
+        SomethingVisitor.visit_map(map).map(Said::of)
+    }
+}
+
+impl Said<'_> {
+    /// Lists and objects: what they say is not taken down.
+    fn of(something: Something) -> Self {
+        Self {
+            is_something: something.0,
+            text: Cow::Borrowed(""),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -615,7 +756,7 @@ mod tests {
         let mut watch = Watch::new(dialect, stream_end);
         let seen = events
             .iter()
-            .map(|data| watch.see(&event("", &data.to_string())))
+            .map(|data| watch.see(&event("", &data.to_string()), &mut String::new()))
             .collect();
         (seen, watch)
     }
@@ -670,14 +811,16 @@ mod tests {
             ("error", "overloaded"),
             ("", r#"{"object":"error"}"#),
         ] {
-            let seen = Watch::new(Dialect::OpenaiChat, StreamEnd::Mark).see(&event(name, data));
+            let seen = Watch::new(Dialect::OpenaiChat, StreamEnd::Mark)
+                .see(&event(name, data), &mut String::new());
             assert!(seen.error.is_some(), "{name} {data}");
         }
         let overloaded = event(
             "error",
             r#"{"type":"error","error":{"type":"overloaded_error","message":"m"}}"#,
         );
-        let seen = Watch::new(Dialect::AnthropicMessages, StreamEnd::Mark).see(&overloaded);
+        let seen = Watch::new(Dialect::AnthropicMessages, StreamEnd::Mark)
+            .see(&overloaded, &mut String::new());
         assert_eq!(seen.error.unwrap().kind, crate::ErrorKind::Overloaded);
     }
 
@@ -746,5 +889,35 @@ mod tests {
         assert_eq!(seen.error.unwrap().kind, crate::ErrorKind::Server);
         assert!(glance(Dialect::OpenaiChat, Task::Chat, b"<html>").is_err());
         assert!(glance(Dialect::MlflowServing, Task::Predict, b"[1]").is_ok());
+    }
+
+    #[test]
+    fn what_is_said_is_taken_down() {
+        for (dialect, data, expected) in [
+            (
+                Dialect::OpenaiChat,
+                r#"{"choices": [{"delta": {"content": "Hi \"you\"", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}}]}"#,
+                "Hi \"you\"f{}",
+            ),
+            (
+                Dialect::AnthropicMessages,
+                r#"{"type": "content_block_delta", "delta": {"type": "text_delta", "text": "Hi"}}"#,
+                "Hi",
+            ),
+            (
+                Dialect::GeminiGenerate,
+                r#"{"candidates": [{"content": {"parts": [{"text": "H\u0069"}]}}]}"#,
+                "Hi",
+            ),
+            (
+                Dialect::OllamaChat,
+                r#"{"message": {"role": "assistant", "content": "Hi"}, "done": false}"#,
+                "Hi",
+            ),
+        ] {
+            let mut said = String::new();
+            Watch::new(dialect, StreamEnd::Mark).see(&event("", data), &mut said);
+            assert_eq!(said, expected, "{dialect:?}");
+        }
     }
 }

@@ -41,6 +41,14 @@ pub struct Usage {
     /// The tier that the provider answered in, where it is not the usual one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<ServiceTier>,
+    /// Tokens were counted here, as the provider did not say.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_estimated: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_false(is: &bool) -> bool {
+    !*is
 }
 
 impl Usage {
@@ -75,6 +83,7 @@ impl Usage {
     /// Adds what another answer used.
     pub fn add(&mut self, other: &Self) {
         self.tier = other.tier.or(self.tier);
+        self.is_estimated |= other.is_estimated;
         for (mine, theirs) in self.classes_with(other) {
             *mine = match (*mine, theirs) {
                 (Some(mine), Some(theirs)) => Some(mine.saturating_add(theirs)),

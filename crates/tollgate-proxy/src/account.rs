@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tollgate_dialects::StopReason;
-use tollgate_domain::{Cost, Picodollars, Price, Usage};
+use tollgate_domain::{Cost, Picodollars, Price, Task, Usage};
 use tollgate_telemetry::{CallContent, CallRecord, InFlight, Outcome, Witness};
 
 use crate::{
     admission::{Asked, Permit, UsedAtMost},
+    estimate::{self, Sample},
     refusal::Refusal,
 };
 
@@ -26,6 +27,9 @@ pub(crate) struct Account {
     permit: Option<Permit>,
     /// How much the call asks for.
     asked: Asked,
+    /// What is counted where the provider does not say what was used: the call, and what the answer says.
+    sample: Option<Sample>,
+    said: String,
     started: Instant,
     witness: Witness,
     _in_flight: InFlight,
@@ -41,6 +45,8 @@ impl Account {
             price: None,
             permit: None,
             asked: Asked::default(),
+            sample: None,
+            said: String::new(),
             started,
             witness: witness.clone(),
             _in_flight: witness.call_started(),
@@ -64,9 +70,41 @@ impl Account {
         self.price = price.cloned();
     }
 
-    /// Notes how much the call asks for.
-    pub(crate) fn asked(&mut self, asked: Asked) {
+    /// Notes how much the call asks for, and what can be counted of it.
+    pub(crate) fn asked(&mut self, asked: Asked, sample: Option<Sample>) {
         self.asked = asked;
+        self.sample = sample;
+    }
+
+    /// What the answer says so far.
+    pub(crate) fn said(&mut self) -> &mut String {
+        &mut self.said
+    }
+
+    /// Counts what was used where the provider did not say it.
+    fn estimate(&mut self) {
+        let Some(sample) = &self.sample else {
+            return;
+        };
+        let usage = &mut self.record.usage;
+        let was_answered = self.record.outcome == Outcome::Answered || !self.said.is_empty();
+        let is_told = usage.output_total().is_some() && usage.input_total().is_some();
+        let is_embedding = self.record.task == Some(Task::Embeddings);
+        if self.record.target.is_none()
+            || !was_answered
+            || is_told
+            || is_embedding && usage.input_total().is_some()
+        {
+            return;
+        }
+        if usage.input_total().is_none() {
+            usage.input = Some(sample.tokens());
+            usage.is_estimated = true;
+        }
+        if usage.output_total().is_none() && !is_embedding {
+            usage.output = Some(estimate::tokens(&self.said));
+            usage.is_estimated = true;
+        }
     }
 
     /// Takes what allowances gave the call; it is settled with the record.
@@ -180,6 +218,7 @@ impl Account {
         if std::mem::replace(&mut self.open, false) {
             self.record.outcome = outcome;
             self.record.duration = self.started.elapsed();
+            self.estimate();
             self.record.cost = self.cost();
             if let Some(permit) = self.permit.take() {
                 permit.settle(&self.record, || self.used_at_most());

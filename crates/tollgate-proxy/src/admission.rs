@@ -406,7 +406,9 @@ impl UsedAtMost {
             // It goes on to its end, whoever waits for it.
             asked.output(price)
         };
-        let input = record.usage.input_total();
+        // What was counted here is about right, and no bound.
+        let told_input = record.usage.input_total();
+        let input = told_input.filter(|_| !record.usage.is_estimated);
         Self {
             input: input.unwrap_or_else(|| asked.weight.most(input_max(price))),
             output: output.max(told),

@@ -471,6 +471,11 @@ impl Run<'_> {
             if let Some(usage) = &seen.usage {
                 self.account.used(usage);
             }
+            if seen.usage.is_none()
+                && let Ok(answer) = read_answer(dialect, task, &bytes)
+            {
+                self.note_said(answer);
+            }
             if let Some(stop) = &seen.stop {
                 self.account.stopped(stop);
             }
@@ -493,6 +498,9 @@ impl Run<'_> {
         }
         self.question.complete(&mut answer);
         self.note_answer(&answer);
+        if self.account.record.usage.output_total().is_none() {
+            self.note_said(answer.clone());
+        }
         let form = self.answer_form(lane, outgoing.passes);
         let keeping = self.question.keeping(outgoing.passes);
         if self.question.head.stream {
@@ -511,6 +519,13 @@ impl Run<'_> {
             keeping.keep(written.clone());
         }
         Ok(Reply::Whole(written))
+    }
+
+    /// Takes down what an answer says whose provider does not say what was used.
+    fn note_said(&mut self, answer: Answer) {
+        for event in stream_of(answer) {
+            event.say(self.account.said());
+        }
     }
 
     fn note_answer(&mut self, answer: &Answer) {

@@ -314,7 +314,7 @@ async fn enter(
         vouched.or_else(|| question.head.user.as_deref().map(shorten).map(Arc::from));
     let user = account.record.user.clone();
     let asked = Asked::of(question);
-    account.asked(asked);
+    account.asked(asked, question.sample());
     let entry = Entry {
         snapshot: &visit.picture.snapshot,
         facts: Facts {

@@ -13,6 +13,7 @@ mod admission;
 mod attempts;
 mod body;
 mod credentials;
+mod estimate;
 mod expand;
 mod explain;
 mod gateway;

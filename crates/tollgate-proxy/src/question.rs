@@ -19,6 +19,7 @@ use tollgate_domain::{
 use tollgate_upstream::{Lane, RequestBody, Rest, with_operation};
 
 use crate::{
+    estimate::Sample,
     picture::CompiledRoute,
     refusal::Refusal,
     responses::{self, Keeping, PREVIOUS},
@@ -231,6 +232,16 @@ impl Question {
     /// Asks something about the call, if that is what the path says.
     pub(crate) fn asking(self, side: Option<&'static str>) -> Self {
         Self { side, ..self }
+    }
+
+    /// What its tokens can be counted by later; of what has no tokens, nothing.
+    pub(crate) fn sample(&self) -> Option<Sample> {
+        let has_tokens = matches!(
+            self.route.route.task,
+            Task::Chat | Task::Completions | Task::Embeddings
+        );
+        (has_tokens && self.errand == Errand::Answer && self.side.is_none())
+            .then(|| Sample::of(&self.body))
     }
 
     /// Bytes of its body; `None` for a form whose client does not say how long it is.

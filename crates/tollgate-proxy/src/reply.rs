@@ -233,6 +233,7 @@ impl StreamReply {
             self.account.sent(bytes);
         }
         if let Some(outcome) = self.ending.take() {
+            self.account.said().push_str(&self.relay.take_said());
             self.account.close(outcome);
         }
         Poll::Ready(bytes)
@@ -274,6 +275,13 @@ impl StreamReply {
         } else {
             self.broken(Break::Silent(after));
         }
+    }
+}
+
+impl Drop for StreamReply {
+    /// The client may have left: what it was told so far was used.
+    fn drop(&mut self) {
+        *self.account.said() = self.relay.take_said();
     }
 }
 

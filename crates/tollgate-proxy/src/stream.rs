@@ -26,6 +26,8 @@ pub(crate) struct Relay {
     mode: Mode,
     out: Out,
     facts: Facts,
+    /// What the answer says, as long as nobody has taken it.
+    said: String,
     phase: Phase,
     /// What is kept of the answer.
     keeping: Option<Box<Keeping>>,
@@ -178,6 +180,7 @@ impl Relay {
             mode,
             out: Out::default(),
             facts: Facts::default(),
+            said: String::new(),
             phase: Phase::Flowing,
             keeping: None,
         }
@@ -198,6 +201,11 @@ impl Relay {
     /// What was told since the last call.
     pub(crate) fn take_facts(&mut self) -> Facts {
         std::mem::take(&mut self.facts)
+    }
+
+    /// What the answer says so far.
+    pub(crate) fn take_said(&mut self) -> String {
+        std::mem::take(&mut self.said)
     }
 
     /// Bytes for the client, if there are any.
@@ -273,7 +281,7 @@ impl Relay {
             Mode::Through {
                 watch, hides_usage, ..
             } => {
-                let seen = watch.see(event);
+                let seen = watch.see(event, &mut self.said);
                 self.facts.content |= seen.content;
                 if let Some(usage) = seen.usage {
                     self.facts.usage.update(&usage);
@@ -383,7 +391,8 @@ impl Relay {
             }
             match &event {
                 StreamEvent::Delta { .. } | StreamEvent::PartStart { .. } => {
-                    self.facts.content |= event.is_content()
+                    self.facts.content |= event.is_content();
+                    event.say(&mut self.said);
                 }
                 StreamEvent::Usage(usage)
                 | StreamEvent::Start {

@@ -62,6 +62,7 @@ const TABLES: [Table; 7] = [
             "#attempts",
             "#streamed",
             "#duration_ms",
+            "#estimated",
         ],
     },
     Table {

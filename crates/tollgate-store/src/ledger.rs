@@ -11,7 +11,7 @@ use tollgate_domain::{ServiceTier, Usage, UsageRecord};
 
 use crate::{Store, StoreError, sums};
 
-pub(crate) const COLUMNS: [&str; 30] = [
+pub(crate) const COLUMNS: [&str; 31] = [
     "id",
     "at_ms",
     "request_id",
@@ -42,6 +42,7 @@ pub(crate) const COLUMNS: [&str; 30] = [
     "attempts",
     "streamed",
     "duration_ms",
+    "estimated",
 ];
 
 /// Records that are entered by one statement: each statement is a way to the database and back.
@@ -173,6 +174,7 @@ fn bind<'q>(query: Insertion<'q>, record: &'q UsageRecord) -> Insertion<'q> {
         .bind(i64::from(record.attempts))
         .bind(i64::from(record.streamed))
         .bind(count(record.duration_ms))
+        .bind(i64::from(usage.is_estimated))
 }
 
 impl Store {
@@ -233,6 +235,7 @@ pub(crate) fn read(row: &AnyRow) -> Result<UsageRecord, sqlx::Error> {
             output_audio: number("output_audio")?,
             search_units: number("search_units")?,
             tier: text("service_tier")?.and_then(|word| ServiceTier::special(&word)),
+            is_estimated: small("estimated")? == 1,
         },
         cost: number("cost_picodollars")?,
         cost_at_most: number("cost_at_most_picodollars")?,

@@ -9,7 +9,7 @@ use sqlx::{
 use tokio::time::sleep;
 
 /// Every change of the tables there ever was, in order. What has been published is never changed, only added to.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "usage", include_str!("../migrations/0001_usage.sql")),
     (2, "keys", include_str!("../migrations/0002_keys.sql")),
     (3, "sums", include_str!("../migrations/0003_sums.sql")),
@@ -24,6 +24,11 @@ const MIGRATIONS: [(i64, &str, &str); 6] = [
         include_str!("../migrations/0005_responses.sql"),
     ),
     (6, "places", include_str!("../migrations/0006_places.sql")),
+    (
+        7,
+        "estimated",
+        include_str!("../migrations/0007_estimated.sql"),
+    ),
 ];
 
 /// Looks at most, and the pause between them.

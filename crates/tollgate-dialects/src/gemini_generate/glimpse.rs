@@ -10,6 +10,7 @@ use super::wire::{WireUsage, stop_reason};
 use crate::{
     StopReason,
     openai_chat::{Count, Text, parse},
+    watch::add_text,
 };
 
 /// What a chunk shows.
@@ -66,7 +67,7 @@ struct FeedbackGlimpse<'a> {
 
 impl Glimpse {
     /// Looks at a chunk; `None` where it is none. `called`: whether a function was called so far, which tells what an end means.
-    pub(crate) fn of(data: &[u8], called: &mut bool) -> Option<Self> {
+    pub(crate) fn of(data: &[u8], called: &mut bool, said: &mut String) -> Option<Self> {
         let chunk: ChunkGlimpse<'_> = serde_json::from_slice(data).ok()?;
         let mut glimpse = Self {
             is_error: chunk.error.is_some(),
@@ -81,6 +82,15 @@ impl Glimpse {
             let parts = parts.and_then(|content| content.parts.as_deref());
             for (name, value) in parts.unwrap_or_default().iter().flatten() {
                 glimpse.content |= is_content(name, value);
+                match name.as_str() {
+                    "text" => {
+                        if let Some(Text(text)) = parse::<Text<'_>>(value) {
+                            add_text(said, &text);
+                        }
+                    }
+                    "functionCall" => add_text(said, value.get()),
+                    _ => {}
+                }
                 *called |= name == "functionCall";
             }
             let word = candidate.finish_reason.map(word);

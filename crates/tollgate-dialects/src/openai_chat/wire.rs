@@ -451,6 +451,7 @@ impl WireUsage {
             output_audio,
             search_units: None,
             tier: None,
+            is_estimated: false,
         };
         (usage != Usage::default()).then_some(usage)
     }

@@ -408,7 +408,7 @@ fn a_watch_agrees_with_the_reader() {
         while let Some(event) = splitter.next().unwrap() {
             let mut told = Vec::new();
             reader.read(&event, &mut told).unwrap();
-            let seen = watch.see(&event);
+            let seen = watch.see(&event, &mut String::new());
             let content = told.iter().any(|event| is_content(event, fixture.dialect));
             assert_eq!(seen.content, content, "{} {event:?}", fixture.name);
             assert_eq!(

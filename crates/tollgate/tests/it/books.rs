@@ -326,3 +326,63 @@ async fn a_clean_end_leaves_an_empty_journal() {
     let rows = books(&gateway, &["--by", "key"], |_| true).await;
     assert_eq!(calls(&rows), 1);
 }
+
+#[tokio::test]
+async fn what_a_provider_does_not_say_is_counted() {
+    let provider = ScriptedProvider::start(|request| {
+        let call = request.json();
+        match (call["stream"] == true, call["user"].as_str()) {
+            // The chunk with the usage is left out.
+            (true, user) => {
+                let mut events = openai_events(&["Hello", " wide", " world"]);
+                events.retain(|event| !event.contains("\"usage\":{"));
+                let ending = if user == Some("cut") {
+                    Ending::Cut
+                } else {
+                    Ending::Clean
+                };
+                if user == Some("cut") {
+                    events.truncate(3);
+                }
+                Reply::stream(events).ending(ending)
+            }
+            (false, _) => {
+                let mut answer = openai_answer("Hello wide world");
+                answer.as_object_mut().expect("an object").remove("usage");
+                Reply::json(200, &answer)
+            }
+        }
+    })
+    .await;
+    let gateway = gateway(CONFIGURATION, &[("OPENAI", &provider)]).await;
+    let mut translated = chat("chat");
+    translated["max_tokens"] = json!(100);
+    let mut cut = chat_stream("chat");
+    cut["user"] = json!("cut");
+    for (path, call, output, is_whole) in [
+        ("/v1/chat/completions", chat("chat"), 3, true),
+        ("/v1/chat/completions", chat_stream("chat"), 3, true),
+        ("/v1/messages", translated, 3, true),
+        ("/v1/chat/completions", cut, 2, false),
+    ] {
+        assert_eq!(gateway.post(path, &call).await.status, 200);
+        let calls = gateway.calls();
+        let _seen = gateway.wait_for_calls(calls.len().max(1)).await;
+        sleep(Duration::from_millis(200)).await;
+        let line = gateway.calls().pop().expect("a call");
+        let usage = &line["usage"];
+        // "Hi" is one token, with three around it and three before the answer, and one for the role.
+        assert_eq!(
+            (&usage["input"], &usage["output"], &usage["is_estimated"]),
+            (&json!(8), &json!(output), &json!(true)),
+            "{path} {line:#}"
+        );
+        // What broke off costs at most what it can have cost, which is more than was counted.
+        let cost = if is_whole { "0.00005" } else { "" };
+        assert_eq!(
+            line["cost_dollars"].as_str().unwrap_or_default(),
+            cost,
+            "{line:#}"
+        );
+    }
+}

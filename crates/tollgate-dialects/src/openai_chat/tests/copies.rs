@@ -223,7 +223,7 @@ fn read_stream(chunks: &[Value]) -> (Vec<StreamEvent>, bool) {
         splitter.push(bytes::Bytes::from(format!("data: {chunk}\n\n")));
         while let Some(event) = splitter.next().unwrap() {
             reader.read(&event, &mut told).unwrap();
-            failed |= watch.see(&event).error.is_some();
+            failed |= watch.see(&event, &mut String::new()).error.is_some();
         }
     }
     reader.finish(&mut told);
