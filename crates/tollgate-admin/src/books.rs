@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::State,
+    extract::{Path, State},
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
@@ -95,6 +95,8 @@ pub(crate) struct CallsAsked {
     /// That took at least so many milliseconds.
     #[schemars(range(max = 4_294_967_295_u32))]
     duration_from_ms: Option<u32>,
+    /// In whose payload, as far as it is kept, this text is.
+    text: Option<String>,
     /// How they are written. Default: `json`.
     format: Option<Format>,
 }
@@ -306,6 +308,7 @@ pub(crate) async fn calls(
         error_code: asked.error_code,
         cost_from: cost.map(Picodollars::as_u64),
         duration_from_ms: asked.duration_from_ms.map(u64::from),
+        text: asked.text.filter(|text| !text.is_empty()),
         before,
         most: u32::try_from(most + 1).unwrap_or(u32::MAX),
     };
@@ -321,6 +324,29 @@ pub(crate) async fn calls(
     let next = next.map(place);
     let rows: Vec<Value> = calls.iter().map(shown_call).collect();
     Ok(written(format, &rows, next))
+}
+
+/// One call, with its payload where that is kept.
+pub(crate) async fn call(
+    State(admin): Shared,
+    actor: Actor,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let call = admin.store.call(&id).await?.ok_or(Problem::NotFound)?;
+    if let Some(teams) = teams(&admin, &actor).await? {
+        let is_seen = call
+            .team
+            .as_ref()
+            .is_some_and(|of| teams.iter().any(|team| **team == **of));
+        if !is_seen {
+            return Err(Problem::NotFound);
+        }
+    }
+    let payload = admin.store.payload(&call).await?;
+    let mut told = shown_call(&call);
+    told["request"] = json!(payload.as_ref().map(|payload| &*payload.request));
+    told["response"] = json!(payload.as_ref().map(|payload| &*payload.response));
+    Ok(Json(told).into_response())
 }
 
 /// Where the page that ends with a call goes on.

@@ -234,6 +234,12 @@ fn operations(
         .giving("200", "List"),
         operation(
             "get",
+            "/api/v1/calls/{id}",
+            "see_call",
+            "Tells one call, with what was asked and answered where that is kept",
+        ),
+        operation(
+            "get",
             "/api/v1/calls",
             "list_calls",
             "Finds calls, the newest first",

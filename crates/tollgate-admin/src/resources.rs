@@ -155,6 +155,7 @@ pub(crate) fn routes(admin: Arc<Admin>) -> Router {
         .route("/prices", get(books::prices))
         .route("/spending", get(books::spending))
         .route("/calls", get(books::calls))
+        .route("/calls/{id}", get(books::call))
         .route("/audit", get(books::audit))
         .route("/configuration", get(books::configuration))
         .route("/me", get(users::me))

@@ -66,6 +66,18 @@ pub struct UsageRecord {
     /// The name under which counts that several gateways share hold what was reserved. It goes no further than the journal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Arc<str>>,
+    /// What was asked and answered, where that is kept. It is found apart from the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Payload>,
+}
+
+/// What was asked and answered, cut to a bound.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payload {
+    /// The request's body as the client sent it.
+    pub request: Arc<str>,
+    /// The answer's body as the client got it.
+    pub response: Arc<str>,
 }
 
 impl UsageRecord {

@@ -14,6 +14,7 @@ mod keys;
 mod ledger;
 mod limits;
 mod money;
+mod payloads;
 mod prices;
 mod providers;
 mod routes;
@@ -40,9 +41,10 @@ pub use keys::{
     Key, KeyHash, KeyHashError, KeyState, PathPattern, Places, PlacesError, RouteAccess,
     parse_network,
 };
-pub use ledger::UsageRecord;
+pub use ledger::{Payload, UsageRecord};
 pub use limits::Limits;
 pub use money::{AmountError, Picodollars};
+pub use payloads::{Keep, PayloadPolicy};
 pub use prices::{
     Catalogue, CatalogueError, Cost, Price, PriceComponent, Prices, ServiceTier, Tariff, Unit,
     lines_of_map,

@@ -3,8 +3,8 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
-    Allowance, CallerIssuer, Key, KeyHash, Limits, Prices, Provider, ProviderName, Revision, Route,
-    RouteName,
+    Allowance, CallerIssuer, Key, KeyHash, Limits, PayloadPolicy, Prices, Provider, ProviderName,
+    Revision, Route, RouteName,
 };
 
 /// Everything configured, checked and resolved. Replaced whole, never changed.
@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub limits: Limits,
     /// Whether calls' content goes into the log.
     pub log_content: LogContent,
+    /// Which calls' payloads are kept in the store, where any are.
+    pub payloads: Option<PayloadPolicy>,
 }
 
 /// Whether `provider/model` may be asked for without a route.

@@ -10,6 +10,7 @@ use tollgate_telemetry::{CallContent, CallRecord, InFlight, Outcome, Witness};
 use crate::{
     admission::{Asked, Permit, UsedAtMost},
     estimate::{self, Sample},
+    payloads::Payloads,
     refusal::Refusal,
 };
 
@@ -30,6 +31,8 @@ pub(crate) struct Account {
     /// What is counted where the provider does not say what was used: the call, and what the answer says.
     sample: Option<Sample>,
     said: String,
+    /// What is kept of what was asked and answered, and how.
+    payloads: Option<Arc<Payloads>>,
     started: Instant,
     witness: Witness,
     _in_flight: InFlight,
@@ -47,6 +50,7 @@ impl Account {
             asked: Asked::default(),
             sample: None,
             said: String::new(),
+            payloads: None,
             started,
             witness: witness.clone(),
             _in_flight: witness.call_started(),
@@ -164,7 +168,10 @@ impl Account {
     pub(crate) fn sent(&mut self, bytes: &[u8]) {
         self.record.response_bytes += bytes.len() as u64;
         if let Some(content) = &mut self.record.content {
-            append(&mut content.response, bytes);
+            append(&mut content.response, bytes, CONTENT_BYTES_MAX);
+        }
+        if let (Some(payload), Some(payloads)) = (&mut self.record.payload, &self.payloads) {
+            append(&mut payload.response, bytes, payloads.bytes_max());
         }
     }
 
@@ -174,8 +181,19 @@ impl Account {
             request: String::new(),
             response: String::new(),
         };
-        append(&mut content.request, request);
+        append(&mut content.request, request, CONTENT_BYTES_MAX);
         self.record.content = Some(content);
+    }
+
+    /// Keeps the request's payload for the books.
+    pub(crate) fn keep_payload(&mut self, payloads: &Arc<Payloads>, request: &[u8]) {
+        let mut content = CallContent {
+            request: String::new(),
+            response: String::new(),
+        };
+        append(&mut content.request, request, payloads.bytes_max());
+        self.record.payload = Some(content);
+        self.payloads = Some(Arc::clone(payloads));
     }
 
     /// What the call costs. A provider's refusal costs nothing; what broke off costs what it can have cost.
@@ -219,6 +237,9 @@ impl Account {
             self.record.outcome = outcome;
             self.record.duration = self.started.elapsed();
             self.estimate();
+            if let (Some(payload), Some(payloads)) = (self.record.payload.take(), &self.payloads) {
+                self.record.payload = Some(payloads.redacted(payload));
+            }
             self.record.cost = self.cost();
             if let Some(permit) = self.permit.take() {
                 permit.settle(&self.record, || self.used_at_most());
@@ -238,8 +259,8 @@ impl Drop for Account {
 }
 
 /// Appends as much as the bound allows. A character cut in two shows as a replacement character.
-fn append(text: &mut String, bytes: &[u8]) {
-    let room = CONTENT_BYTES_MAX.saturating_sub(text.len());
+fn append(text: &mut String, bytes: &[u8], bytes_max: usize) {
+    let room = bytes_max.saturating_sub(text.len());
     text.push_str(&String::from_utf8_lossy(&bytes[..bytes.len().min(room)]));
 }
 

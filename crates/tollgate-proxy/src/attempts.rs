@@ -374,7 +374,13 @@ impl Run<'_> {
             whole,
         )
         .await?;
-        self.read_whole(lane, outgoing, bytes)
+        let reply = self.read_whole(lane, outgoing, bytes)?;
+        if let Some(keeping) = self.question.keeping(outgoing.passes)
+            && let Reply::Whole(bytes) = &reply
+        {
+            keeping.keep(bytes.clone()).await;
+        }
+        Ok(reply)
     }
 
     /// Asks for a WebSocket.
@@ -514,11 +520,7 @@ impl Run<'_> {
                 .kept(keeping);
             return Ok(Reply::Stream(Box::new(relay)));
         }
-        let written = write_answer(&answer, &form);
-        if let Some(keeping) = keeping {
-            keeping.keep(written.clone());
-        }
-        Ok(Reply::Whole(written))
+        Ok(Reply::Whole(write_answer(&answer, &form)))
     }
 
     /// Takes down what an answer says whose provider does not say what was used.

@@ -276,6 +276,7 @@ async fn call_story(
     }
 
     let mut question = read(picture, &caller, address, upload, account)?; // what they ask, and of which route
+    keep_payload(picture, &question, account); // what is kept of that
     check_books(worker)?; // what is spent is written down
     question.framing = visit.framing(question.dialect);
     responses::recall(worker.responses.as_ref(), &caller, &mut question, limits).await?; // what was said before
@@ -296,6 +297,15 @@ async fn call_story(
     .await?; // retries, fallbacks
     account.record.dropped.clone_from(&success.dropped);
     Ok((question, success))
+}
+
+/// Keeps what is asked, where the operator wants that of this call.
+fn keep_payload(picture: &Picture, question: &Question, account: &mut Account) {
+    if let Some(payloads) = &picture.payloads
+        && payloads.chooses(question.route().route.name.as_str())
+    {
+        account.keep_payload(payloads, question.body());
+    }
 }
 
 /// Asks the allowances that are for a call.

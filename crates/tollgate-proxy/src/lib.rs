@@ -20,6 +20,7 @@ mod gateway;
 mod keys;
 mod listings;
 mod paths;
+mod payloads;
 mod picture;
 mod question;
 mod realtime;

@@ -10,6 +10,7 @@ use tollgate_upstream::Fleet;
 
 use crate::{
     keys::{Caller, TrustedIssuer},
+    payloads::Payloads,
     prompts::{Template, TemplateProblem},
     refusal::Refusal,
     routes::Tree,
@@ -27,6 +28,8 @@ pub struct Picture {
     routes: HashMap<RouteName, Arc<CompiledRoute>>,
     /// The revision, as answers carry it.
     pub(crate) revision: HeaderValue,
+    /// Which payloads are kept, where any are.
+    pub(crate) payloads: Option<Arc<Payloads>>,
 }
 
 /// A route made ready.
@@ -64,6 +67,7 @@ impl Picture {
         let issuers = issuers.map(|issuer| TrustedIssuer::new(issuer, before));
         Ok(Self {
             issuers: issuers.collect(),
+            payloads: Payloads::of(&snapshot).map(Arc::new),
             snapshot,
             fleet,
             routes,

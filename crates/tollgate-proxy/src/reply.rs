@@ -4,7 +4,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -228,6 +228,8 @@ impl StreamReply {
                 Step::Failed(how) => self.broken(how),
             }
         }
+        // Whoever goes on from the answer finds it.
+        ready!(self.relay.poll_kept(context));
         let bytes = self.relay.take_bytes();
         if let Some(bytes) = &bytes {
             self.account.sent(bytes);

@@ -1,7 +1,7 @@
 //! Answers that calls of OpenAI's responses go on from. They are kept where a provider keeps none: a call that names one gets the
 //! conversation before it into its `input`. The keeping itself is done by whoever holds the other end of the line.
 
-use std::{fmt, time::Duration};
+use std::{fmt, future::Future, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -40,8 +40,8 @@ pub struct Turn {
 /// What is asked of whoever keeps answers. Errands are done in the order in which they come, so that what was kept is found.
 #[derive(Debug)]
 pub enum Errand {
-    /// Keep this.
-    Keep(Turn),
+    /// Keep this, and say when that is done.
+    Keep(Turn, oneshot::Sender<()>),
     /// Give the conversation that ends with an answer, from its first turn.
     Find(Wanted, oneshot::Sender<Option<Vec<Turn>>>),
     /// Forget an answer; whether there was one.
@@ -217,9 +217,13 @@ fn owner(caller: &Caller) -> String {
     }
 }
 
+/// Until an answer is kept, or it is clear that it will not be.
+pub(crate) type Kept = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 impl Keeping {
-    /// Has an answer kept. One that finds no place in the line is not: the client is told so when it goes on from it.
-    pub(crate) fn keep(&self, answer: Bytes) {
+    /// Has an answer kept; its client gets the end of it when that is done. One that is not kept in time may be, or not: the client is told so
+    /// when it goes on from it.
+    pub(crate) fn keep(&self, answer: Bytes) -> Kept {
         let turn = Turn {
             owner: self.owner.clone(),
             id: self.id.clone(),
@@ -227,13 +231,21 @@ impl Keeping {
             input: self.input.clone(),
             answer,
         };
-        if self.line.0.try_send(Errand::Keep(turn)).is_err() {
-            tracing::warn!(response = %self.id, "an answer could not be kept: too many wait to be");
-        }
+        let (sender, kept) = oneshot::channel();
+        let (line, id) = (self.line.clone(), self.id.clone());
+        Box::pin(async move {
+            let asked = async {
+                line.0.send(Errand::Keep(turn, sender)).await.ok()?;
+                kept.await.ok()
+            };
+            if timeout(PATIENCE, asked).await.ok().flatten().is_none() {
+                tracing::warn!(response = %id, "an answer was not kept in time");
+            }
+        })
     }
 
     /// Has the answer kept that the last event of a stream holds.
-    pub(crate) fn keep_from_event(&self, event: &[u8]) {
+    pub(crate) fn keep_from_event(&self, event: &[u8]) -> Option<Kept> {
         #[derive(serde::Deserialize)]
         struct Last<'a> {
             #[serde(borrow)]
@@ -243,10 +255,8 @@ impl Keeping {
             .split(|byte| *byte == b'\n')
             .filter_map(|line| line.strip_prefix(b"data: "))
             .next_back();
-        let last = data.and_then(|data| serde_json::from_slice::<Last<'_>>(data).ok());
-        if let Some(last) = last {
-            self.keep(Bytes::copy_from_slice(last.response.get().as_bytes()));
-        }
+        let last = serde_json::from_slice::<Last<'_>>(data?).ok()?;
+        Some(self.keep(Bytes::copy_from_slice(last.response.get().as_bytes())))
     }
 }
 

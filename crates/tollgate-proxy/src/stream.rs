@@ -14,7 +14,7 @@ use tollgate_dialects::{
 use tollgate_domain::{Dialect, Framing, StreamEnd, Usage};
 use tollgate_upstream::{Failure, Lane, UpstreamBody};
 
-use crate::responses::Keeping;
+use crate::responses::{Keeping, Kept};
 
 /// How streams of OpenAI's language end.
 const END_MARK: &[u8] = b"[DONE]";
@@ -31,6 +31,17 @@ pub(crate) struct Relay {
     phase: Phase,
     /// What is kept of the answer.
     keeping: Option<Box<Keeping>>,
+    kept: KeptSoon,
+}
+
+/// Until the answer is kept.
+#[derive(Default)]
+struct KeptSoon(Option<Kept>);
+
+impl std::fmt::Debug for KeptSoon {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("KeptSoon").field(&self.0.is_some()).finish()
+    }
 }
 
 /// Where events come from.
@@ -183,6 +194,7 @@ impl Relay {
             said: String::new(),
             phase: Phase::Flowing,
             keeping: None,
+            kept: KeptSoon::default(),
         }
     }
 
@@ -201,6 +213,15 @@ impl Relay {
     /// What was told since the last call.
     pub(crate) fn take_facts(&mut self) -> Facts {
         std::mem::take(&mut self.facts)
+    }
+
+    /// Waits until the answer is kept, where it is to be.
+    pub(crate) fn poll_kept(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(kept) = &mut self.kept.0 {
+            ready!(kept.as_mut().poll(context));
+            self.kept.0 = None;
+        }
+        Poll::Ready(())
     }
 
     /// What the answer says so far.
@@ -412,7 +433,7 @@ impl Relay {
             writer.write(&event, self.out.buffer());
             if event == StreamEvent::End {
                 if let Some(keeping) = self.keeping.take() {
-                    keeping.keep_from_event(&self.out.buffer()[before..]);
+                    self.kept.0 = keeping.keep_from_event(&self.out.buffer()[before..]);
                 }
                 self.phase = Phase::Trailing;
                 self.out.is_complete = true;

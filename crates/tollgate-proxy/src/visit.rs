@@ -165,6 +165,7 @@ impl<'a> Visit<'a> {
                 .and_then(|value| value.to_str().ok())
                 .map(Arc::from),
             content: None,
+            payload: None,
         };
         Account::open(record, self.started, &worker.witness)
     }

@@ -8,6 +8,7 @@ use tollgate_domain::UsageRecord;
 use crate::{
     Dimension, Store, StoreError,
     ledger::{COLUMNS, read},
+    payloads,
     sums::{DAY_MS, HOUR_MS, Source},
     usage::is_one_of,
 };
@@ -33,6 +34,8 @@ pub struct CallsQuery {
     pub cost_from: Option<u64>,
     /// Calls that took at least so many milliseconds.
     pub duration_from_ms: Option<u64>,
+    /// Calls in whose payload, as far as it is kept, this text is.
+    pub text: Option<String>,
     /// Calls before one: where a page before ended.
     pub before: Option<Before>,
     /// So many at most.
@@ -126,6 +129,13 @@ impl CallsQuery {
     }
 }
 
+/// A text of which every sign stands for itself.
+fn escaped(text: &str) -> String {
+    text.replace('!', "!!")
+        .replace('%', "!%")
+        .replace('_', "!_")
+}
+
 /// Whether sums by the hour and by the day tell it apart.
 fn is_summed(dimension: Dimension) -> bool {
     dimension.span_ms().is_none() && dimension != Dimension::User
@@ -138,6 +148,9 @@ impl Store {
     /// When the database fails.
     pub async fn calls(&self, query: &CallsQuery) -> Result<Vec<UsageRecord>, StoreError> {
         let span = query.span();
+        if query.text.is_some() {
+            return self.calls_with_text(query, &span).await;
+        }
         if !query.is_told_by_sums() {
             return self.calls_within(query, &[span], query.most).await;
         }
@@ -155,6 +168,28 @@ impl Store {
             calls.extend(self.calls_within(query, &hours, most).await?);
             if calls.len() >= usize::try_from(query.most).unwrap_or(usize::MAX) {
                 break;
+            }
+        }
+        Ok(calls)
+    }
+
+    /// Day by day, as far as payloads are kept.
+    async fn calls_with_text(
+        &self,
+        query: &CallsQuery,
+        span: &Range<i64>,
+    ) -> Result<Vec<UsageRecord>, StoreError> {
+        let mut days = self.payload_days().await?;
+        days.sort_unstable_by(|one, other| other.cmp(one));
+        let mut calls = Vec::new();
+        for day in days {
+            let day = (day * DAY_MS).max(span.start)..((day + 1) * DAY_MS).min(span.end);
+            let most = query.most - u32::try_from(calls.len()).unwrap_or(query.most);
+            if most == 0 {
+                break;
+            }
+            if !day.is_empty() {
+                calls.extend(self.calls_within(query, &[day], most).await?);
             }
         }
         Ok(calls)
@@ -231,6 +266,15 @@ impl Store {
                 places + 1
             );
         }
+        if query.before.is_some() {
+            places += 1;
+        }
+        if let (Some(_), [span]) = (&query.text, spans) {
+            let (table, place) = (payloads::table(span.start), places + 1);
+            sql += &format!(
+                " AND id IN (SELECT id FROM {table} WHERE request LIKE ${place} ESCAPE '!' OR response LIKE ${place} ESCAPE '!')"
+            );
+        }
         sql += &format!(" ORDER BY at_ms DESC, id DESC LIMIT {most}");
         // Made of words of this room alone.
         let mut asked = sqlx::query(AssertSqlSafe(sql));
@@ -245,6 +289,9 @@ impl Store {
         }
         if let Some(before) = &query.before {
             asked = asked.bind(&before.id);
+        }
+        if let Some(text) = &query.text {
+            asked = asked.bind(format!("%{}%", escaped(text)));
         }
         let rows = asked.fetch_all(&self.pool).await?;
         let records: Result<_, sqlx::Error> = rows.iter().map(read).collect();

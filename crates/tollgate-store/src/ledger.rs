@@ -9,7 +9,7 @@ use sqlx::{
 };
 use tollgate_domain::{ServiceTier, Usage, UsageRecord};
 
-use crate::{Store, StoreError, sums};
+use crate::{Store, StoreError, payloads, sums};
 
 pub(crate) const COLUMNS: [&str; 31] = [
     "id",
@@ -91,6 +91,7 @@ impl Store {
             }
         }
         sums::add(&mut transaction, records, self.is_file).await?;
+        payloads::add(&mut transaction, records).await?;
         transaction.commit().await?;
         Ok(true)
     }
@@ -178,6 +179,20 @@ fn bind<'q>(query: Insertion<'q>, record: &'q UsageRecord) -> Insertion<'q> {
 }
 
 impl Store {
+    /// A call by its record's own id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn call(&self, id: &str) -> Result<Option<UsageRecord>, StoreError> {
+        let columns = COLUMNS.join(", ");
+        let sql = format!("SELECT {columns} FROM usage_records WHERE id = $1");
+        let row = sqlx::query(AssertSqlSafe(sql))
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.as_ref().map(read).transpose()?)
+    }
+
     /// The calls that had a request id, the oldest first, up to 100: clients may use one again.
     ///
     /// # Errors
@@ -244,6 +259,7 @@ pub(crate) fn read(row: &AnyRow) -> Result<UsageRecord, sqlx::Error> {
         streamed: small("streamed")? == 1,
         duration_ms: number("duration_ms")?.unwrap_or_default(),
         hold: None,
+        payload: None,
     })
 }
 

@@ -10,6 +10,7 @@ mod keeper;
 mod keys;
 mod ledger;
 mod objects;
+mod payloads;
 mod responses;
 mod schema;
 mod sums;

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, sync::Arc};
 
-use tollgate_domain::{Picodollars, ServiceTier, Usage, UsageRecord};
+use tollgate_domain::{Payload, Picodollars, ServiceTier, Usage, UsageRecord};
 use tollgate_telemetry::journal::Journal;
 use tollgate_testkit::postgres::Postgres;
 
@@ -80,6 +80,7 @@ fn record(number: u64) -> UsageRecord {
         streamed: number % 2 == 1,
         duration_ms: 7,
         hold: Some(format!("hold-{number}").into()),
+        payload: None,
     }
 }
 
@@ -715,5 +716,55 @@ async fn a_conversation_is_found_by_its_last_answer_and_its_owner() {
         assert_eq!(store.conversation("key one", "c").await.unwrap(), None);
         assert!(store.forget_response("key one", "c").await.unwrap());
         assert!(!store.forget_response("key one", "c").await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn payloads_are_found_by_their_text_and_dropped_by_the_day() {
+    for database in Database::all("payloads") {
+        let store = Store::open(&database.url).await.unwrap();
+        let with_payload = |number: u64, text: &str| UsageRecord {
+            payload: Some(Payload {
+                request: text.into(),
+                response: "100%_sure\0".into(),
+            }),
+            ..record(number)
+        };
+        // Of two days.
+        let records = [
+            with_payload(2, "a cat"),
+            with_payload(3, "a dog"),
+            record(5),
+            with_payload(7, "a cat!"),
+        ];
+        assert_eq!(store.enter(&records).await.unwrap(), 4);
+        assert_eq!(store.enter(&records).await.unwrap(), 0);
+        let found = async |text: &str| {
+            let query = CallsQuery {
+                text: Some(text.to_owned()),
+                most: 10,
+                ..CallsQuery::default()
+            };
+            let calls = store.calls(&query).await.unwrap();
+            calls
+                .iter()
+                .map(|call| call.id.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(found("cat").await, ["00000007", "00000002"]);
+        assert_eq!(found("cat!").await, ["00000007"]);
+        assert_eq!(found("100%_s").await, ["00000007", "00000003", "00000002"]);
+        assert_eq!(found("100__s").await, [""; 0]);
+        let call = store.call("00000003").await.unwrap().unwrap();
+        let payload = store.payload(&call).await.unwrap().unwrap();
+        assert_eq!(
+            (&*payload.request, &*payload.response),
+            ("a dog", "100%_sure\u{fffd}")
+        );
+        let second_day = std::time::Duration::from_secs(20_001 * 86_400);
+        assert_eq!(store.drop_payloads_before(second_day).await.unwrap(), 1);
+        assert_eq!(found("cat").await, ["00000007"]);
+        let gone = store.call("00000002").await.unwrap().unwrap();
+        assert_eq!(store.payload(&gone).await.unwrap(), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use tollgate_domain::{
-    Cost, Dialect, KeyName, Revision, RouteName, TargetName, Task, Usage, UsageRecord,
+    Cost, Dialect, KeyName, Payload, Revision, RouteName, TargetName, Task, Usage, UsageRecord,
 };
 use uuid::Uuid;
 
@@ -84,6 +84,8 @@ pub struct CallRecord {
     pub traceparent: Option<Arc<str>>,
     /// What was said, where the operator wants it in the log.
     pub content: Option<CallContent>,
+    /// The same, where the operator wants it in the books.
+    pub payload: Option<CallContent>,
 }
 
 impl CallRecord {
@@ -122,6 +124,10 @@ impl CallRecord {
             streamed: self.streamed,
             duration_ms: milliseconds(self.duration),
             hold: self.hold.clone(),
+            payload: self.payload.as_ref().map(|content| Payload {
+                request: content.request.as_str().into(),
+                response: content.response.as_str().into(),
+            }),
             ..UsageRecord::default()
         };
         Some(record.costing(self.cost))

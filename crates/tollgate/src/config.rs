@@ -433,6 +433,7 @@ fn assemble(
         direct_use,
         limits,
         log_content,
+        payloads,
     } = sections;
     Resolved {
         snapshot: Snapshot {
@@ -453,6 +454,7 @@ fn assemble(
             direct_use,
             limits,
             log_content,
+            payloads,
         },
         server,
         log,

@@ -77,6 +77,7 @@ pub(crate) fn record() -> CallRecord {
         response_bytes: 900,
         traceparent: None,
         content: None,
+        payload: None,
     }
 }
 

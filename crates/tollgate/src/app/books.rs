@@ -39,6 +39,9 @@ const OPENING_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the last round may take, when the process is told to end.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Payloads are looked through once in so many rounds: about every ten minutes.
+const FORGET_EVERY_ROUNDS: u32 = 3_000;
+
 /// The longest pause after a failure.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
@@ -206,6 +209,7 @@ impl Keeping {
         mut known: Option<Arc<Known>>,
     ) {
         let mut failures = 0_u32;
+        let mut forget_in = 0_u32;
         loop {
             let pause = ROUND_EVERY
                 .saturating_mul(1 << failures.min(6))
@@ -213,10 +217,16 @@ impl Keeping {
             // The thread is the books' alone: nothing else waits while it does.
             let is_last = self.stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout);
             self.journal.retry();
+            let forgets = forget_in == 0;
+            forget_in = forget_in.saturating_sub(1);
             let round = async {
                 self.round(&mut keeper, &composer.allowances()).await?;
                 match &keeper {
                     Some(keeper) => {
+                        if forgets {
+                            forget_in = FORGET_EVERY_ROUNDS;
+                            forget_payloads(keeper.store(), composer).await?;
+                        }
                         let counts_alone = self.counts_alone;
                         look_at_store(keeper.store(), composer, &mut known, counts_alone).await
                     }
@@ -275,6 +285,15 @@ fn report_unreadable(lines: u64) {
     if lines > 0 {
         JournalUnreadable { lines }.emit();
     }
+}
+
+/// Drops payloads whose time is over. Without a policy nothing is dropped: whoever turns it off may still want what there is.
+async fn forget_payloads(store: &Store, composer: &Composer) -> Result<(), StoreError> {
+    if let Some(kept_for) = composer.payloads_kept_for() {
+        let before = since_1970().saturating_sub(kept_for);
+        store.drop_payloads_before(before).await?;
+    }
+    Ok(())
 }
 
 /// Waits for a database no longer than this.

@@ -156,6 +156,13 @@ impl Composer {
         self.gateway.picture().snapshot.allowances.clone()
     }
 
+    /// How long payloads are kept, where they are.
+    pub(super) fn payloads_kept_for(&self) -> Option<Duration> {
+        let picture = self.gateway.picture();
+        let policy = picture.snapshot.payloads.as_ref();
+        policy.map(|policy| policy.kept_for)
+    }
+
     /// Whose keys are.
     pub(super) fn holders(&self) -> Holders {
         Holders::of(&self.gateway.picture().snapshot)

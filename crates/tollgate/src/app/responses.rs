@@ -94,12 +94,15 @@ impl Clerk {
     /// Whoever waits for what fails is told by the end of its channel.
     async fn run_errand(&mut self, errand: Errand) {
         match errand {
-            Errand::Keep(turn) => {
+            Errand::Keep(turn, reply) => {
                 let kept = kept_of(turn);
                 let now = since_1970();
-                let _told = self
+                let kept = self
                     .ask(async |store| store.keep_response(&kept, now).await)
                     .await;
+                if kept.is_some() {
+                    let _heard = reply.send(());
+                }
             }
             Errand::Find(Wanted { owner, id }, reply) => {
                 let found = self

@@ -9,6 +9,7 @@ mod counters;
 mod credentials;
 mod issuers;
 mod keys;
+mod payloads;
 mod prices;
 mod prompts;
 mod providers;
@@ -26,8 +27,8 @@ use std::{
 
 use ipnet::IpNet;
 use tollgate_domain::{
-    Allowance, CallerIssuer, DirectUse, Key, KeyHash, Limits, LogContent, Prices, Provider,
-    ProviderName, Route, RouteName, Snapshot,
+    Allowance, CallerIssuer, DirectUse, Key, KeyHash, Limits, LogContent, PayloadPolicy, Prices,
+    Provider, ProviderName, Route, RouteName, Snapshot,
 };
 
 use super::{
@@ -62,6 +63,7 @@ pub(crate) struct Sections {
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) traces: Option<TracesSettings>,
     pub(crate) catalogue: Option<CatalogueSettings>,
+    pub(crate) payloads: Option<PayloadPolicy>,
     pub(crate) providers: HashMap<ProviderName, Arc<Provider>>,
     pub(crate) routes: Vec<Arc<Route>>,
     pub(crate) routes_by_name: HashMap<RouteName, Arc<Route>>,
@@ -106,6 +108,13 @@ pub(crate) fn resolve(
     let caller_issuers = issuers::resolve(&file.issuers, at.key("issuers"), &routes, problems);
     let store = store::resolve(&file.store, at.key("store"), context.folder, problems);
     let counters = counters::resolve(&file.counters, at.key("counters"), problems);
+    let payloads = payloads::resolve(
+        &file.payloads,
+        at.key("payloads"),
+        &routes,
+        store.is_some(),
+        problems,
+    );
     let catalogue = prices::catalogue(
         &file.catalogue,
         at.key("catalogue"),
@@ -144,6 +153,7 @@ pub(crate) fn resolve(
         admin,
         traces,
         catalogue,
+        payloads,
         log: LogSettings {
             format: file.log.format.unwrap_or_default(),
             level: file.log.level.unwrap_or_default(),

@@ -11,6 +11,7 @@ mod counters;
 mod credentials;
 mod issuers;
 mod keys;
+mod payloads;
 mod prices;
 mod providers;
 mod routes;
@@ -34,6 +35,7 @@ pub(crate) use counters::{Counters, WhenAway};
 pub(crate) use credentials::{AuthAws, AuthEntra, AuthGoogle, AuthIbm, Aws, Entra, Google, Ibm};
 pub(crate) use issuers::{Audience, CallerIssuer};
 pub(crate) use keys::{Key, KeyRoutes};
+pub(crate) use payloads::{Keep, KeepWord, Payloads};
 pub(crate) use prices::{Catalogue, Price};
 pub(crate) use providers::{
     ApiKey, Auth, AuthRule, ChatInput, CustomDialect, Provider, StreamEnd, StreamUsage, Timeouts,
@@ -62,6 +64,8 @@ pub(crate) struct File {
     pub(crate) traces: Traces,
     /// Where the books are kept.
     pub(crate) store: Store,
+    /// Which calls' payloads are kept.
+    pub(crate) payloads: Payloads,
     /// Where limits and budgets are counted.
     pub(crate) counters: Counters,
     /// The administrative API.

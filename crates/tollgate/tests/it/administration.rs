@@ -24,9 +24,10 @@ impl Stage {
             .expect("loopback has a free port");
         let configuration = format!(
             "admin: {{listen: \"{admin}\"}}\n\
+             payloads: {{keep: all, routes: {{quiet: none}}, redact: ['[0-9]{{13,16}}']}}\n\
              limits:\n  - {{name: of the file, requests: 100000, per: hour}}\n\
              providers:\n  - {{name: openai, type: openai, base_url: \"{}/v1\", api_key: sk-up}}\n\
-             routes:\n  - {{name: chat, model: {{provider: openai, name: gpt-4o}}}}\n",
+             routes:\n  - {{name: chat, model: {{provider: openai, name: gpt-4o}}}}\n  - {{name: quiet, model: {{provider: openai, name: gpt-4o}}}}\n",
             provider.url()
         );
         let gateway = TestGateway::start(program(), &configuration).await;
@@ -422,10 +423,23 @@ async fn versions_pages_and_keys_of_requests() {
 #[tokio::test]
 async fn nobody_reaches_what_belongs_to_others() {
     let stage = Stage::new().await;
-    let (acme, other) = (
+    let (acme, mut other) = (
         stage.organisation("acme").await,
         stage.organisation("other").await,
     );
+    // Keys are wanted from the first one on.
+    stage.call("tg_unknown", 401).await;
+    stage.call(other["secret"].as_str().unwrap(), 200).await;
+    for _ in 0..50 {
+        let calls = stage
+            .done("GET", "/calls?key=other-key", Value::Null, 200)
+            .await;
+        other["calls"] = calls["items"][0]["id"].clone();
+        if other["calls"].is_string() {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
     let team = acme["teams"].as_str().unwrap();
     let mut people = Vec::new();
     for (role, teams) in [
@@ -607,4 +621,88 @@ async fn a_stolen_database_opens_nothing() {
         secrets.iter().all(|secret| !told.contains(secret)),
         "{told}"
     );
+}
+
+#[tokio::test]
+async fn payloads_are_kept_as_the_policy_says() {
+    let stage = Stage::new().await;
+    let made = stage
+        .done("POST", "/organisations", json!({"name": "acme"}), 201)
+        .await;
+    assert_eq!(made["name"], "acme");
+    stage
+        .done(
+            "POST",
+            "/teams",
+            json!({"name": "research", "organisation": "acme"}),
+            201,
+        )
+        .await;
+    let key = json!({"name": "k", "team": "research"});
+    let key = stage.done("POST", "/keys", key, 201).await["key"]
+        .as_str()
+        .expect("a key")
+        .to_owned();
+    let authorization = format!("Bearer {key}");
+    for (route, text) in [
+        ("chat", "my card is 4111111111111111, thanks"),
+        ("quiet", "thanks"),
+    ] {
+        let mut call = chat(route);
+        call["messages"][0]["content"] = json!(text);
+        let mut status = 0;
+        // The key takes hold within a second.
+        for _ in 0..40 {
+            let headers = [("authorization", authorization.as_str())];
+            status = stage
+                .gateway
+                .post_with("/v1/chat/completions", &call, &headers)
+                .await
+                .status;
+            if status == 200 {
+                break;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(status, 200);
+    }
+    let mut found = json!(null);
+    for _ in 0..50 {
+        found = stage
+            .done("GET", "/calls?text=thanks", Value::Null, 200)
+            .await;
+        if found["items"]
+            .as_array()
+            .is_some_and(|items| !items.is_empty())
+        {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    let items = found["items"].as_array().expect("a list");
+    assert_eq!(items.len(), 1, "{found:#}");
+    assert_eq!(items[0]["route"], "chat");
+    let id = items[0]["id"].as_str().expect("an id");
+    let call = stage
+        .done("GET", &format!("/calls/{id}"), Value::Null, 200)
+        .await;
+    let request = call["request"].as_str().expect("a text");
+    assert!(
+        request.contains("my card is [redacted], thanks"),
+        "{request}"
+    );
+    assert!(
+        call["response"].as_str().expect("a text").contains("Hello"),
+        "{call:#}"
+    );
+    assert_eq!(call["cost_dollars"], "0.000095");
+    // Who belongs to another organisation finds nothing.
+    stage
+        .done("POST", "/organisations", json!({"name": "other"}), 201)
+        .await;
+    let (_, stranger) = stage.user("stranger", "admin", "other", json!({})).await;
+    let refused = stage
+        .send(&stranger, "GET", &format!("/calls/{id}"), Value::Null, &[])
+        .await;
+    assert_eq!(refused.status, 404);
 }
