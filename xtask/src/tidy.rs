@@ -35,6 +35,7 @@ const EDGES: &[(&str, &str)] = &[
     ("tollgate-testkit", "tollgate-dialects"),
     ("tollgate-testkit", "tollgate-domain"),
     ("tollgate-upstream", "tollgate-domain"),
+    ("xtask", "tollgate-domain"),
     ("xtask", "tollgate-testkit"),
     // The page of providers is made of its table.
     ("xtask", "tollgate-upstream"),

@@ -1,11 +1,13 @@
 //! Looking on at an answer that passes through untouched: what was used, why it ended, whether it is complete. Reads no
 //! more than that; what it says agrees with what the dialect's reader would say.
 
-use std::{borrow::Cow, collections::BTreeMap};
+mod said;
+
+use std::collections::BTreeMap;
 
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, SeqAccess, Visitor},
+    de::{MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 use tollgate_domain::{Dialect, StreamEnd, Task, Usage};
@@ -19,6 +21,9 @@ use crate::{
     openai_chat::{self, Count, Text, Told, WireUsage, is_failure, parse, read_event},
     openai_media, openai_responses, read_answer,
 };
+
+pub(crate) use said::add_text;
+use said::{Said, Something};
 
 /// What an event told.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -52,16 +57,6 @@ pub struct Watch {
     usage: Usage,
     /// Whether a function was called: Gemini has no word of its own for an end with one.
     called: bool,
-}
-
-/// Bytes of what is said that are taken down at most.
-const SAID_MAX: usize = 256 << 10;
-
-/// Adds a text to what was said, as far as there is room.
-pub(crate) fn add_text(said: &mut String, text: &str) {
-    if said.len() + text.len() <= SAID_MAX {
-        said.push_str(text);
-    }
 }
 
 /// Most choices that are remembered.
@@ -590,149 +585,6 @@ fn glance_at(answer: Answer) -> Glance {
         stop,
         model: Some(model).filter(|model| !model.is_empty()),
         error: None,
-    }
-}
-
-/// Whether there is something for a person to see: a text that is not empty, also within a list or an object, whose kind, id and
-/// format do not count.
-#[derive(Clone, Copy, Default)]
-struct Something(bool);
-
-impl<'de> Deserialize<'de> for Something {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SomethingVisitor)
-    }
-}
-
-struct SomethingVisitor;
-
-impl<'de> Visitor<'de> for SomethingVisitor {
-    type Value = Something;
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("anything")
-    }
-
-    fn visit_unit<E>(self) -> Result<Something, E> {
-        Ok(Something(false))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Something, E> {
-        Ok(Something(false))
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Something, E> {
-        Ok(Something(false))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Something, E> {
-        Ok(Something(false))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Something, E> {
-        Ok(Something(false))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Something, E> {
-        Ok(Something(!text.is_empty()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Something, A::Error> {
-        let mut some = false;
-        while let Some(item) = list.next_element::<Something>()? {
-            some |= item.0;
-        }
-        Ok(Something(some))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Something, A::Error> {
-        let mut some = false;
-        while let Some((Text(name), value)) = map.next_entry::<Text<'de>, Something>()? {
-            some |= value.0 && !matches!(&*name, "type" | "id" | "format");
-        }
-        Ok(Something(some))
-    }
-}
-
-/// What a text says, or whether there is something else for a person to see.
-#[derive(Default)]
-struct Said<'a> {
-    is_something: bool,
-    text: Cow<'a, str>,
-}
-
-impl Said<'_> {
-    /// Adds it, as far as there is room.
-    fn say(&self, said: &mut String) {
-        add_text(said, &self.text);
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Said<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SaidVisitor)
-    }
-}
-
-struct SaidVisitor;
-
-impl<'de> Visitor<'de> for SaidVisitor {
-    type Value = Said<'de>;
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("anything")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Said<'de>, E> {
-        Ok(Said {
-            is_something: !text.is_empty(),
-            text: Cow::Borrowed(text),
-        })
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Said<'de>, E> {
-        Ok(Said {
-            is_something: !text.is_empty(),
-            text: Cow::Owned(text.to_owned()),
-        })
-    }
-
-    fn visit_unit<E>(self) -> Result<Said<'de>, E> {
-        Ok(Said::default())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Said<'de>, E> {
-        Ok(Said::default())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Said<'de>, E> {
-        Ok(Said::default())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Said<'de>, E> {
-        Ok(Said::default())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Said<'de>, E> {
-        Ok(Said::default())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Said<'de>, A::Error> {
-        SomethingVisitor.visit_seq(list).map(Said::of)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Said<'de>, A::Error> {
-        SomethingVisitor.visit_map(map).map(Said::of)
-    }
-}
-
-impl Said<'_> {
-    /// Lists and objects: what they say is not taken down.
-    fn of(something: Something) -> Self {
-        Self {
-            is_something: something.0,
-            text: Cow::Borrowed(""),
-        }
     }
 }
 
