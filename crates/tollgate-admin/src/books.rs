@@ -1,5 +1,7 @@
 //! What can be looked at and not changed: usage, calls, the audit, the configuration.
 
+mod parquet;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
@@ -112,6 +114,8 @@ enum Format {
     Jsonl,
     /// Comma-separated values with a head; where the next page begins is in `x-next`.
     Csv,
+    /// A Parquet file; where the next page begins is in `x-next`.
+    Parquet,
 }
 
 /// Which administrative changes.
@@ -322,6 +326,10 @@ pub(crate) async fn calls(
     calls.truncate(kept);
     let next = calls.last().filter(|_| has_more);
     let next = next.map(place);
+    if format == Format::Parquet {
+        let file = parquet::write(&calls).map_err(|error| Problem::File(error.to_string()))?;
+        return Ok(paged_file("application/vnd.apache.parquet", file, next));
+    }
     let rows: Vec<Value> = calls.iter().map(shown_call).collect();
     Ok(written(format, &rows, next))
 }
@@ -366,7 +374,12 @@ fn written(format: Format, rows: &[Value], next: Option<String>) -> Response {
         let lines = rows.iter().map(|row| format!("{row}\n"));
         ("application/jsonl", lines.collect())
     };
-    let mut response = text.into_response();
+    paged_file(kind, text, next)
+}
+
+/// A file of a page; where the next one begins is in a header.
+fn paged_file(kind: &'static str, file: impl IntoResponse, next: Option<String>) -> Response {
+    let mut response = file.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     if let Some(next) = next.and_then(|next| HeaderValue::from_str(&next).ok()) {

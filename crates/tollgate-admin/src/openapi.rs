@@ -341,6 +341,8 @@ impl Operation {
             for lines in ["application/jsonl", "text/csv"] {
                 success["content"][lines] = json!({"schema": {"type": "string"}});
             }
+            success["content"]["application/vnd.apache.parquet"] =
+                json!({"schema": {"type": "string", "format": "binary"}});
         }
         responses.insert(status.to_owned(), success);
         let problem = json!({

@@ -33,6 +33,8 @@ pub(crate) enum Problem {
     Store(StoreError),
     /// The system gave no random numbers.
     Random(std::io::Error),
+    /// A file of calls could not be made.
+    File(String),
 }
 
 impl Problem {
@@ -83,6 +85,11 @@ impl Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store_failed",
                 "the database did not do what it was asked; try again".to_owned(),
+            ),
+            Self::File(problem) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "file_failed",
+                format!("the file could not be made: {problem}"),
             ),
             Self::Random(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,

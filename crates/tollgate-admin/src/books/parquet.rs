@@ -1,0 +1,207 @@
+//! Calls as a Parquet file (<https://parquet.apache.org/docs/file-format/>, read 2026-11), for those who look at many of them elsewhere.
+
+use std::sync::Arc;
+
+use parquet::{
+    basic::Compression,
+    data_type::{BoolType, ByteArray, ByteArrayType, DataType, Int64Type},
+    errors::ParquetError,
+    file::{
+        properties::WriterProperties,
+        writer::{SerializedFileWriter, SerializedRowGroupWriter},
+    },
+    schema::parser::parse_message_type,
+};
+use tollgate_domain::UsageRecord;
+
+/// The columns. Money is in dollars, exactly.
+const SCHEMA: &str = "
+message calls {
+  required binary id (UTF8);
+  required int64 at (TIMESTAMP(MILLIS, true));
+  required binary request_id (UTF8);
+  required binary revision (UTF8);
+  optional binary key (UTF8);
+  optional binary team (UTF8);
+  optional binary user (UTF8);
+  optional binary route (UTF8);
+  optional binary task (UTF8);
+  optional binary provider (UTF8);
+  optional binary model (UTF8);
+  required binary outcome (UTF8);
+  required int64 status;
+  optional binary error_code (UTF8);
+  required boolean tokens_are_estimated;
+  optional int64 input_tokens;
+  optional int64 cached_tokens;
+  optional int64 output_tokens;
+  optional int64 reasoning_tokens;
+  optional int64 cost_dollars (DECIMAL(18, 12));
+  optional int64 cost_at_most_dollars (DECIMAL(18, 12));
+  optional binary cost_unknown (UTF8);
+  required int64 attempts;
+  required boolean streamed;
+  required int64 duration_ms;
+}";
+
+/// The file.
+///
+/// # Errors
+/// When it cannot be made.
+pub(super) fn write(calls: &[UsageRecord]) -> Result<Vec<u8>, ParquetError> {
+    let schema = Arc::new(parse_message_type(SCHEMA)?);
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::UNCOMPRESSED)
+        .build();
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties))?;
+    columns(&mut writer, calls)?;
+    writer.into_inner()
+}
+
+/// All of them, in the order of the schema.
+fn columns(
+    writer: &mut SerializedFileWriter<Vec<u8>>,
+    calls: &[UsageRecord],
+) -> Result<(), ParquetError> {
+    let mut group = Columns(writer.next_row_group()?);
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    group.texts(calls, |call| Some(&call.id))?;
+    group.numbers(calls, true, |call| Some(call.at_ms))?;
+    group.texts(calls, |call| Some(&call.request_id))?;
+    group.texts(calls, |call| Some(&call.revision))?;
+    group.options(calls, |call| call.key.as_deref())?;
+    group.options(calls, |call| call.team.as_deref())?;
+    group.options(calls, |call| call.user.as_deref())?;
+    group.options(calls, |call| call.route.as_deref())?;
+    group.options(calls, |call| call.task.as_deref())?;
+    group.options(calls, |call| call.provider.as_deref())?;
+    group.options(calls, |call| call.model.as_deref())?;
+    group.texts(calls, |call| Some(&call.outcome))?;
+    group.numbers(calls, true, |call| Some(call.status.into()))?;
+    group.options(calls, |call| call.error_code.as_deref())?;
+    group.answers(calls, |call| call.usage.is_estimated)?;
+    group.numbers(calls, false, |call| call.usage.input_total().map(number))?;
+    group.numbers(calls, false, |call| call.usage.input_cached.map(number))?;
+    group.numbers(calls, false, |call| call.usage.output_total().map(number))?;
+    group.numbers(calls, false, |call| call.usage.output_reasoning.map(number))?;
+    group.numbers(calls, false, |call| call.cost.map(number))?;
+    group.numbers(calls, false, |call| call.cost_at_most.map(number))?;
+    group.options(calls, |call| call.cost_unknown.as_deref())?;
+    group.numbers(calls, true, |call| Some(call.attempts.into()))?;
+    group.answers(calls, |call| call.streamed)?;
+    group.numbers(calls, true, |call| Some(number(call.duration_ms)))?;
+    group.0.close().map(|_| ())
+}
+
+/// Columns, one after the other.
+struct Columns<'a>(SerializedRowGroupWriter<'a, Vec<u8>>);
+
+impl Columns<'_> {
+    fn texts<'c>(
+        &mut self,
+        calls: &'c [UsageRecord],
+        of: impl Fn(&'c UsageRecord) -> Option<&'c str>,
+    ) -> Result<(), ParquetError> {
+        let values = calls.iter().map(|call| of(call).map(ByteArray::from));
+        self.column::<ByteArrayType>(values, true)
+    }
+
+    fn options<'c>(
+        &mut self,
+        calls: &'c [UsageRecord],
+        of: impl Fn(&'c UsageRecord) -> Option<&'c str>,
+    ) -> Result<(), ParquetError> {
+        let values = calls.iter().map(|call| of(call).map(ByteArray::from));
+        self.column::<ByteArrayType>(values, false)
+    }
+
+    fn numbers(
+        &mut self,
+        calls: &[UsageRecord],
+        is_required: bool,
+        of: impl Fn(&UsageRecord) -> Option<i64>,
+    ) -> Result<(), ParquetError> {
+        self.column::<Int64Type>(calls.iter().map(of), is_required)
+    }
+
+    fn answers(
+        &mut self,
+        calls: &[UsageRecord],
+        of: impl Fn(&UsageRecord) -> bool,
+    ) -> Result<(), ParquetError> {
+        self.column::<BoolType>(calls.iter().map(|call| Some(of(call))), true)
+    }
+
+    /// A column of values, some of which may be missing unless all are required.
+    fn column<T: DataType>(
+        &mut self,
+        values: impl Iterator<Item = Option<T::T>>,
+        is_required: bool,
+    ) -> Result<(), ParquetError> {
+        let values: Vec<Option<T::T>> = values.collect();
+        let levels: Vec<i16> = values
+            .iter()
+            .map(|value| i16::from(value.is_some()))
+            .collect();
+        let there: Vec<T::T> = values.into_iter().flatten().collect();
+        let Some(mut column) = self.0.next_column()? else {
+            return Err(ParquetError::General("a column too many".to_owned()));
+        };
+        let levels = (!is_required).then_some(levels.as_slice());
+        column.typed::<T>().write_batch(&there, levels, None)?;
+        column.close()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use tollgate_domain::Usage;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let call = UsageRecord {
+            id: "a".into(),
+            at_ms: 1_700_000_000_000,
+            outcome: "answered".into(),
+            status: 200,
+            model: Some("gpt".into()),
+            cost: Some(95_000_000),
+            usage: Usage {
+                input: Some(12),
+                ..Usage::default()
+            },
+            ..UsageRecord::default()
+        };
+        let calls = [
+            call.clone(),
+            UsageRecord {
+                model: None,
+                cost: None,
+                ..call
+            },
+        ];
+        let file = axum::body::Bytes::from(write(&calls).unwrap());
+        let reader = SerializedFileReader::new(file).unwrap();
+        let rows: Vec<String> = reader
+            .get_row_iter(None)
+            .unwrap()
+            .map(|row| row.unwrap().to_string())
+            .collect();
+        assert!(rows[0].contains("model: \"gpt\""), "{}", rows[0]);
+        assert!(
+            rows[0].contains("cost_dollars: 0.000095000000"),
+            "{}",
+            rows[0]
+        );
+        assert!(rows[0].contains("at: 2023-11-14 22:13:20"), "{}", rows[0]);
+        assert!(
+            rows[1].contains("model: null") && rows[1].contains("cost_dollars: null"),
+            "{}",
+            rows[1]
+        );
+        assert!(write(&[]).is_ok());
+    }
+}
