@@ -1,5 +1,10 @@
-//! `cargo xtask bench`: start and idle memory of the program as it is shipped, what a translation costs, and what
+//! `cargo xtask bench`: the gateway side by side with plain proxies, start and idle memory of the program as it is shipped, what a translation costs, and what
 //! the books take in and answer (a million records; `RECORDS=10000000` for the goals).
+
+pub(crate) mod load;
+mod report;
+mod servers;
+mod side_by_side;
 
 use std::{
     fs,
@@ -10,6 +15,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use clap::Args;
 
 use crate::{
     project::{command, run, target},
@@ -18,11 +24,26 @@ use crate::{
 
 const ROUNDS: usize = 20;
 
-pub(crate) fn bench() -> Result<()> {
+/// What is measured.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Only loads whose name contains this, side by side; `docs/benchmarks.md` stays as it is.
+    #[arg(long)]
+    only: Option<String>,
+    /// Measure although the machine has other work.
+    #[arg(long)]
+    force: bool,
+}
+
+pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     run(&mut command(
         "cargo",
         &["build", "--profile", "ship", "--package", "tollgate"],
     ))?;
+    side_by_side::run(arguments.force, arguments.only.as_deref())?;
+    if arguments.only.is_some() {
+        return Ok(());
+    }
     let mut starts = Vec::new();
     let mut memory = Vec::new();
     for _ in 0..ROUNDS {

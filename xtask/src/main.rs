@@ -50,8 +50,10 @@ enum Chore {
     Fuzz(fuzz::Arguments),
     /// Kill the gateway a hundred times under load, take its database away for a minute, and see whether the books are right.
     Soak,
-    /// Measure start and idle memory of the program as it is shipped.
-    Bench,
+    /// Measure the gateway side by side with plain proxies, its start and memory, translation and the books.
+    Bench(bench::Arguments),
+    /// Make calls in a closed or an open loop, and tell their rate and latencies as JSON.
+    Load(bench::load::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -66,7 +68,8 @@ fn main() -> ExitCode {
         Chore::Tidy => tidy::tidy(),
         Chore::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Chore::Soak => test::soak(),
-        Chore::Bench => bench::bench(),
+        Chore::Bench(arguments) => bench::bench(&arguments),
+        Chore::Load(arguments) => bench::load::load(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

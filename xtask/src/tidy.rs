@@ -15,6 +15,8 @@ const EDGES: &[(&str, &str)] = &[
     ("tollgate", "tollgate-admin"),
     ("tollgate", "tollgate-counters"),
     ("tollgate", "tollgate-domain"),
+    // A command of the program.
+    ("tollgate", "tollgate-mock"),
     ("tollgate", "tollgate-proxy"),
     ("tollgate", "tollgate-store"),
     ("tollgate", "tollgate-telemetry"),

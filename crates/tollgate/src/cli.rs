@@ -7,6 +7,7 @@ mod completions;
 mod database;
 mod explain;
 mod keys;
+mod mock;
 mod output;
 mod people;
 mod prices;
@@ -88,6 +89,8 @@ enum Command {
         #[command(subcommand)]
         command: people::AuditCommand,
     },
+    /// Play a provider that makes its answers up, to load gateways and clients with.
+    Mock(mock::Arguments),
     /// Print completions for a shell.
     ///
     /// For example: `tollgate completions bash > /etc/bash_completion.d/tollgate`
@@ -145,6 +148,7 @@ pub fn run() -> ExitCode {
         Command::Restore(arguments) => database::restore(&arguments),
         Command::User { command } => people::user(&command),
         Command::Audit { command } => people::audit(&command),
+        Command::Mock(arguments) => mock::run(&arguments),
         Command::Completions { shell } => completions::run(shell, &mut command()),
         Command::Version => output::line(concat!("tollgate ", env!("CARGO_PKG_VERSION"))),
         Command::Gateway {

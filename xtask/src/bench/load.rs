@@ -1,0 +1,368 @@
+//! `cargo xtask load`: calls in a closed loop (each connection asks again when it is answered) or in an open one (calls are due at their
+//! times, and their latency counts from then, whether or not there was a connection free to make them).
+
+use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc, thread::sleep, time::Duration};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    runtime::Builder,
+    sync::mpsc,
+    time::{Instant, timeout},
+};
+use tokio_util::task::TaskTracker;
+
+/// How long one answer may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Connections that are made at a time.
+const CONNECTING_MAX: usize = 64;
+
+/// What is asked, how often, and for how long.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Arguments {
+    /// Who is asked.
+    #[arg(long)]
+    pub(crate) address: SocketAddr,
+    /// With its path.
+    #[arg(long, default_value = "/v1/chat/completions")]
+    pub(crate) path: String,
+    /// The file that holds the body.
+    #[arg(long)]
+    pub(crate) body: PathBuf,
+    /// Sent as a bearer token.
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// Connections.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) connections: usize,
+    /// For so long.
+    #[arg(long, default_value_t = 3.0)]
+    pub(crate) seconds: f64,
+    /// Calls a second of an open loop; a closed one without.
+    #[arg(long)]
+    pub(crate) rate: Option<f64>,
+    /// Answers are streams.
+    #[arg(long)]
+    pub(crate) streams: bool,
+    /// Open a stream on each connection and hold them all for so many seconds, once each has begun.
+    #[arg(long)]
+    pub(crate) hold: Option<u64>,
+}
+
+/// Makes the load, and prints what it came to as JSON.
+pub(crate) fn load(arguments: &Arguments) -> Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let told = runtime.block_on(async {
+        match (arguments.hold, arguments.rate) {
+            (Some(seconds), _) => hold(arguments, seconds).await,
+            (None, Some(rate)) => open_loop(arguments, rate).await,
+            (None, None) => closed_loop(arguments).await,
+        }
+    })?;
+    println!("{told}");
+    Ok(())
+}
+
+fn request(arguments: &Arguments) -> Result<Vec<u8>> {
+    let body = fs::read(&arguments.body)
+        .with_context(|| format!("cannot read {}", arguments.body.display()))?;
+    let key = arguments.key.as_ref();
+    let key = key.map_or_else(String::new, |key| {
+        format!("authorization: Bearer {key}\r\n")
+    });
+    let head = format!(
+        "POST {} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n{key}content-length: {}\r\n\r\n",
+        arguments.path,
+        arguments.address,
+        body.len()
+    );
+    Ok([head.as_bytes(), &body].concat())
+}
+
+/// What calls came to.
+#[derive(Debug, Default)]
+struct Tally {
+    /// Microseconds to the last byte, one for each call.
+    whole: Vec<u64>,
+    /// And to the first byte of a stream's events.
+    first: Vec<u64>,
+    failures: u64,
+    failure: Option<String>,
+}
+
+impl Tally {
+    fn note(&mut self, due: Instant, answer: Result<Instant>) {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        match answer {
+            Ok(first) => {
+                self.whole.push(micros(due.elapsed()));
+                self.first
+                    .push(micros(first.saturating_duration_since(due)));
+            }
+            Err(error) => {
+                self.failures += 1;
+                self.failure.get_or_insert_with(|| format!("{error:#}"));
+            }
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.whole.extend(other.whole);
+        self.first.extend(other.first);
+        self.failures += other.failures;
+        self.failure = self.failure.take().or(other.failure);
+    }
+
+    fn told(mut self, seconds: f64) -> Value {
+        self.whole.sort_unstable();
+        self.first.sort_unstable();
+        let at = |sorted: &[u64], part: usize| {
+            let place = (sorted.len() * part / 1000).min(sorted.len().saturating_sub(1));
+            sorted.get(place).copied()
+        };
+        #[expect(clippy::cast_precision_loss, reason = "a rate")]
+        let rate = self.whole.len() as f64 / seconds;
+        json!({
+            "calls": self.whole.len(), "failures": self.failures, "failure": self.failure, "a_second": rate,
+            "p50_us": at(&self.whole, 500), "p99_us": at(&self.whole, 990), "p999_us": at(&self.whole, 999),
+            "first_p50_us": at(&self.first, 500), "first_p99_us": at(&self.first, 990),
+        })
+    }
+}
+
+async fn closed_loop(arguments: &Arguments) -> Result<Value> {
+    let request = Arc::new(request(arguments)?);
+    let connections = connect(arguments).await?;
+    let length = Duration::from_secs_f64(arguments.seconds);
+    let end = Instant::now() + length;
+    let tasks = TaskTracker::new();
+    let mut running = Vec::new();
+    for mut connection in connections {
+        let request = Arc::clone(&request);
+        running.push(tasks.spawn(async move {
+            let mut tally = Tally::default();
+            while Instant::now() < end {
+                let due = Instant::now();
+                let answer = connection.ask(&request).await;
+                let failed = answer.is_err();
+                tally.note(due, answer);
+                if failed && connection.again().await.is_err() {
+                    break;
+                }
+            }
+            tally
+        }));
+    }
+    let mut tally = Tally::default();
+    for task in running {
+        tally.add(task.await?);
+    }
+    Ok(tally.told(arguments.seconds))
+}
+
+async fn open_loop(arguments: &Arguments, rate: f64) -> Result<Value> {
+    ensure!(rate > 0.0, "--rate is not more than 0");
+    let request = Arc::new(request(arguments)?);
+    let connections = connect(arguments).await?;
+    let (due, whose) = mpsc::unbounded_channel::<Instant>();
+    let whose = Arc::new(tokio::sync::Mutex::new(whose));
+    // A thread of its own keeps the times: it does not wait for answers.
+    let length = Duration::from_secs_f64(arguments.seconds);
+    let pacer = std::thread::spawn(move || {
+        let begin = Instant::now();
+        let mut number = 0_u32;
+        loop {
+            let at = Duration::from_secs_f64(f64::from(number) / rate);
+            if at >= length {
+                return;
+            }
+            sleep((begin + at).saturating_duration_since(Instant::now()));
+            if due.send(begin + at).is_err() {
+                return;
+            }
+            number += 1;
+        }
+    });
+    let tasks = TaskTracker::new();
+    let mut running = Vec::new();
+    for mut connection in connections {
+        let (request, whose) = (Arc::clone(&request), Arc::clone(&whose));
+        running.push(tasks.spawn(async move {
+            let mut tally = Tally::default();
+            loop {
+                let next = whose.lock().await.recv().await;
+                let Some(due) = next else { break };
+                let answer = connection.ask(&request).await;
+                let failed = answer.is_err();
+                tally.note(due, answer);
+                if failed && connection.again().await.is_err() {
+                    break;
+                }
+            }
+            tally
+        }));
+    }
+    let mut tally = Tally::default();
+    for task in running {
+        tally.add(task.await?);
+    }
+    if pacer.join().is_err() {
+        bail!("the thread that keeps the times has panicked");
+    }
+    Ok(tally.told(arguments.seconds))
+}
+
+/// Opens a stream on each connection; says how many have begun, and holds them.
+async fn hold(arguments: &Arguments, seconds: u64) -> Result<Value> {
+    let request = request(arguments)?;
+    let mut held = Vec::new();
+    let mut failure = None;
+    for _ in 0..arguments.connections {
+        let begun = async {
+            let mut connection = Connection::to(arguments.address, true).await?;
+            connection.stream.write_all(&request).await?;
+            Ok::<_, anyhow::Error>(connection)
+        };
+        match begun.await {
+            Ok(connection) => held.push(connection),
+            Err(error) => failure = Some(format!("{error:#}")),
+        }
+    }
+    let mut begun = 0;
+    for connection in &mut held {
+        if timeout(PATIENCE, connection.begins())
+            .await
+            .is_ok_and(|begins| begins.is_ok())
+        {
+            begun += 1;
+        }
+    }
+    println!("{}", json!({"begun": begun, "failure": failure}));
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    Ok(json!({"held": held.len()}))
+}
+
+async fn connect(arguments: &Arguments) -> Result<Vec<Connection>> {
+    let mut connections = Vec::with_capacity(arguments.connections);
+    while connections.len() < arguments.connections {
+        let some = CONNECTING_MAX.min(arguments.connections - connections.len());
+        for _ in 0..some {
+            connections.push(Connection::to(arguments.address, arguments.streams).await?);
+        }
+    }
+    Ok(connections)
+}
+
+/// A connection that stays open.
+struct Connection {
+    address: SocketAddr,
+    stream: TcpStream,
+    streams: bool,
+    come: Vec<u8>,
+}
+
+impl Connection {
+    async fn to(address: SocketAddr, streams: bool) -> Result<Self> {
+        let stream = TcpStream::connect(address)
+            .await
+            .context("cannot connect")?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            address,
+            stream,
+            streams,
+            come: Vec::with_capacity(4 << 10),
+        })
+    }
+
+    /// Connects again after a failure.
+    async fn again(&mut self) -> Result<()> {
+        *self = Self::to(self.address, self.streams).await?;
+        Ok(())
+    }
+
+    /// Waits for the first event of a stream.
+    async fn begins(&mut self) -> Result<()> {
+        while !contains(&self.come, b"data:") {
+            ensure!(
+                self.stream.read_buf(&mut self.come).await? > 0,
+                "the stream ended"
+            );
+        }
+        Ok(())
+    }
+
+    /// Asks once; gives when the first byte of the body came.
+    async fn ask(&mut self, request: &[u8]) -> Result<Instant> {
+        timeout(PATIENCE, self.answered(request))
+            .await
+            .context("no answer in time")?
+    }
+
+    async fn answered(&mut self, request: &[u8]) -> Result<Instant> {
+        self.stream.write_all(request).await?;
+        self.come.clear();
+        let (mut head_length, mut length) = (0, None);
+        let mut first = None;
+        loop {
+            ensure!(
+                self.stream.read_buf(&mut self.come).await? > 0,
+                "the connection was closed"
+            );
+            if head_length == 0 {
+                let Some(head) = head(&self.come)? else {
+                    continue;
+                };
+                (head_length, length) = head;
+            }
+            if self.come.len() > head_length {
+                first.get_or_insert_with(Instant::now);
+            }
+            let is_whole = match length {
+                Some(length) => self.come.len() >= head_length + length,
+                None => self.come.ends_with(b"\r\n0\r\n\r\n"),
+            };
+            if is_whole {
+                break;
+            }
+        }
+        let is_complete = !self.streams
+            || contains(&self.come, b"[DONE]")
+            || contains(&self.come, b"message_stop");
+        ensure!(is_complete, "the stream has no end");
+        Ok(first.unwrap_or_else(Instant::now))
+    }
+}
+
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    // The end of a stream is at the end of what has come.
+    bytes
+        .windows(wanted.len())
+        .rev()
+        .any(|window| window == wanted)
+}
+
+/// The length of a head that has come, and of its body; `None` for one that comes in chunks.
+fn head(come: &[u8]) -> Result<Option<(usize, Option<usize>)>> {
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut response = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(head_length) = response.parse(come)? else {
+        return Ok(None);
+    };
+    ensure!(
+        response.code == Some(200),
+        "status {}: {}",
+        response.code.unwrap_or_default(),
+        String::from_utf8_lossy(come.get(head_length..).unwrap_or_default())
+    );
+    let length = response
+        .headers
+        .iter()
+        .find(|header| header.name.eq_ignore_ascii_case("content-length"));
+    let length = length.and_then(|header| str::from_utf8(header.value).ok()?.trim().parse().ok());
+    Ok(Some((head_length, length)))
+}

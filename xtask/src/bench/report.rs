@@ -1,0 +1,162 @@
+//! What was measured, for people and for the next run.
+
+use std::{fmt::Write as _, fs};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::{
+    servers::Kind,
+    side_by_side::{Figure, Figures, last_run},
+};
+use crate::project::root;
+
+const PAGE: &str = "docs/benchmarks.md";
+
+const HEAD: &str = "# Benchmarks
+
+Made by `cargo xtask bench`, which anybody can run; what is missing of it (nginx, haproxy) it installs. Each is a reverse proxy in front of the same mock provider (`tollgate mock`), pinned to one core
+with one worker; the mock and the load share another. Rounds take turns; figures are medians over the rounds, with the least and the most. nginx and haproxy pass bytes on; they know nothing of keys, models, tokens or
+money. *Everything off* is no keys, limits, books and log; *everything on* is keys, two limits, a budget, prices, the books on SQLite, metrics, and a log line for each call.
+
+The load is a closed loop but where it says so; an open loop counts latency from when a call was due. Where the load's own core is the narrow place, proxies look more alike than they are: a call takes some 10 microseconds
+of it. Times of a core are the kernel's, for the process that is measured.
+
+Not measured here: other AI gateways, plain REST, more than one core, callgrind's instruction counts.
+";
+
+/// Prints the figures, compares them with those of the last run, and writes the page where all was measured.
+pub(super) fn tell(figures: &Figures, busy: f64, is_whole: bool) -> Result<()> {
+    let last: Value = fs::read(last_run())
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default();
+    let mut page = HEAD.to_owned();
+    writeln!(
+        page,
+        "\n{}; {:.0} % of it were busy before the run.\n",
+        machine(),
+        busy * 100.0
+    )?;
+    for (case, by) in figures {
+        writeln!(page, "## {case}\n")?;
+        let is_memory = case.contains("open streams");
+        let base = by
+            .get(Kind::Nginx.as_str())
+            .map(|figure| median(&figure.a_second));
+        if is_memory {
+            writeln!(
+                page,
+                "| | KB each | MB in all | not begun |\n|---|--:|--:|--:|"
+            )?;
+        } else {
+            writeln!(
+                page,
+                "| | a second | against nginx | p50 | p99 | core for each | memory | failed |\n|---|--:|--:|--:|--:|--:|--:|--:|"
+            )?;
+        }
+        for kind in Kind::ALL {
+            let Some(figure) = by.get(kind.as_str()) else {
+                continue;
+            };
+            if is_memory {
+                writeln!(
+                    page,
+                    "| {} | {:.1} | {:.0} | {} |",
+                    kind.as_str(),
+                    median(&figure.a_second),
+                    median(&figure.memory),
+                    figure.failures
+                )?;
+            } else {
+                writeln!(page, "{}", row(kind, figure, base))?;
+            }
+            compare(case, kind, figure, &last);
+        }
+        page.push('\n');
+    }
+    println!("{page}");
+    if is_whole {
+        fs::write(root().join(PAGE), page.trim_end().to_owned() + "\n")?;
+        fs::write(last_run(), as_json(figures).to_string())?;
+        println!("Written into {PAGE}.");
+    }
+    Ok(())
+}
+
+fn row(kind: Kind, figure: &Figure, base: Option<f64>) -> String {
+    let rate = median(&figure.a_second);
+    let ratio = base.map_or_else(String::new, |base| format!("{:.2}", rate / base));
+    format!(
+        "| {} | {:.0} ({:.0}–{:.0}) | {ratio} | {:.0} µs | {:.0} µs | {:.1} µs | {:.0} MB | {} |",
+        kind.as_str(),
+        rate,
+        least(&figure.a_second),
+        most(&figure.a_second),
+        median(&figure.p50_us),
+        median(&figure.p99_us),
+        median(&figure.core_us),
+        median(&figure.memory),
+        figure.failures
+    )
+}
+
+/// Says where a figure is a tenth worse than in the last run.
+fn compare(case: &str, kind: Kind, figure: &Figure, last: &Value) {
+    let before = last[case][kind.as_str()].as_f64();
+    let now = median(&figure.a_second);
+    if let Some(before) = before
+        && !case.contains("open streams")
+        && now < before * 0.9
+    {
+        println!(
+            "{case}, {}: {now:.0} a second, {before:.0} the last time",
+            kind.as_str()
+        );
+    }
+}
+
+fn as_json(figures: &Figures) -> Value {
+    let mut told = json!({});
+    for (case, by) in figures {
+        for (kind, figure) in by {
+            told[case.as_str()][*kind] = json!(median(&figure.a_second));
+        }
+    }
+    told
+}
+
+/// The processor and how many cores there are.
+fn machine() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"));
+    let name = name.map_or("an unknown processor", |name| {
+        name.trim_start_matches([':', '\t', ' '])
+    });
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("Measured on {cores} cores of {name}")
+}
+
+fn sorted(values: &[f64]) -> Vec<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+}
+
+/// The middle one.
+pub(super) fn median(values: &[f64]) -> f64 {
+    sorted(values)
+        .get(values.len() / 2)
+        .copied()
+        .unwrap_or_default()
+}
+
+fn least(values: &[f64]) -> f64 {
+    sorted(values).first().copied().unwrap_or_default()
+}
+
+fn most(values: &[f64]) -> f64 {
+    sorted(values).last().copied().unwrap_or_default()
+}
