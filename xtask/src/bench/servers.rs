@@ -239,8 +239,8 @@ fn nginx(address: SocketAddr, streams: SocketAddr, mock: SocketAddr, folder: &Pa
 daemon off;
 pid {folder}/pid;
 error_log {folder}/error.log crit;
-worker_rlimit_nofile 60000;
-events {{ worker_connections 30000; }}
+
+events {{ worker_connections 18000; }}
 http {{
   access_log off;
   keepalive_requests 100000000;
@@ -266,7 +266,7 @@ http {{
 fn haproxy(address: SocketAddr, mock: SocketAddr) -> String {
     format!(
         "global
-  maxconn 30000
+  maxconn 9000
   nbthread 1
 defaults
   mode http
@@ -279,7 +279,7 @@ frontend in
   bind {address}
   default_backend mock
 backend mock
-  server mock {mock} maxconn 30000
+  server mock {mock} maxconn 9000
 "
     )
 }
@@ -293,7 +293,7 @@ routes:
   - {{name: vectors, route_type: llm/v1/embeddings, model: {{provider: mock, name: mock}}}}
 prices:
   - {{provider: mock, model: \"*\", input: 1, output: 2}}
-server: {{workers: 1, limits: {{connections: 30000}}}}
+server: {{workers: 1, limits: {{connections: 9000}}}}
 "
     )
 }
