@@ -10,7 +10,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -43,8 +43,8 @@ pub struct LogWriter {
     stop: SyncSender<()>,
 }
 
-/// How often the writer looks whether it is to stop.
-const STOP_CHECK: Duration = Duration::from_millis(100);
+/// How often the writer looks for lines and whether it is to stop. It sleeps in between, so that no call has to wake it.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub(crate) fn start(
     log: CallLog,
@@ -132,10 +132,12 @@ fn write(
                 let _flushed = out.flush();
                 ending |= stopped.try_recv().is_ok();
                 // Flushing took its time, so there may be lines again, and at the end there is no later time for them.
-                let patience = if ending { Duration::ZERO } else { STOP_CHECK };
-                match receiver.recv_timeout(patience) {
+                match receiver.try_recv() {
                     Ok(record) => record,
-                    Err(RecvTimeoutError::Timeout) if !ending => continue,
+                    Err(TryRecvError::Empty) if !ending => {
+                        thread::sleep(LOOK_EVERY);
+                        continue;
+                    }
                     Err(_) => return,
                 }
             }

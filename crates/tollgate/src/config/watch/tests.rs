@@ -1,4 +1,4 @@
-//! Real files in a folder of their own, real notifications.
+//! Real files in a folder of their own.
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
 
 use super::*;
 
-/// Longer than a poll, so that a change is noticed with or without notifications.
+/// Longer than it takes until files are read anyway.
 const NOTICED: Duration = Duration::from_secs(10);
 
 /// A folder that goes away with the test.
