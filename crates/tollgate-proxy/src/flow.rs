@@ -51,44 +51,14 @@ pub async fn serve(
     let (head, body) = request.into_parts();
     let visit = Visit::new(&picture, &head, client, now);
     let asked = visit.asked();
+    let name = match asked.what {
+        What::CallByName(name) => paths::decoded(name),
+        _ => "".into(),
+    };
+    let address = Address::of(&asked.what, &name);
     let mut response = match asked.what {
-        What::CallByModel(dialect) => {
-            serve_llm(worker, &visit, asked, Address::Body(dialect), body).await
-        }
-        What::SideCall { dialect, side } => {
-            let address = Address::Side { dialect, side };
-            serve_llm(worker, &visit, asked, address, body).await
-        }
-        What::CallByName(name) => {
-            let name = paths::decoded(name);
-            serve_llm(worker, &visit, asked, Address::Path(&name), body).await
-        }
-        What::Media { task, operation } => {
-            let address = Address::Media { task, operation };
-            serve_llm(worker, &visit, asked, address, body).await
-        }
-        What::CallAt {
-            dialect,
-            name,
-            stream,
-        } => {
-            let address = Address::Named {
-                dialect,
-                name,
-                stream,
-                errand: Errand::Answer,
-            };
-            serve_llm(worker, &visit, asked, address, body).await
-        }
-        What::CountTokens(name) => {
-            let address = Address::Named {
-                dialect: Dialect::GeminiGenerate,
-                name,
-                stream: Some(false),
-                errand: Errand::CountTokens,
-            };
-            serve_llm(worker, &visit, asked, address, body).await
-        }
+        // One place for all calls to models: what waits for them is large, and there is one of it for each place.
+        _ if let Some(address) = address => serve_llm(worker, &visit, asked, address, body).await,
         What::Realtime => serve_realtime(worker, &visit, asked).await,
         What::Health => plain(StatusCode::OK, "application/json", "{\"status\":\"OK\"}"),
         What::Ready => readiness(worker, &picture),

@@ -20,6 +20,7 @@ use tollgate_upstream::{Lane, RequestBody, Rest, with_operation};
 
 use crate::{
     estimate::Sample,
+    paths::What,
     picture::CompiledRoute,
     refusal::Refusal,
     responses::{self, Keeping, PREVIOUS},
@@ -68,6 +69,35 @@ pub(crate) enum Address<'a> {
         /// What is wanted of the model.
         errand: Errand,
     },
+}
+
+impl<'a> Address<'a> {
+    /// Of a call to a model; `None` of anything else. `name` is what a path names, decoded.
+    pub(crate) fn of(what: &What<'a>, name: &'a str) -> Option<Self> {
+        Some(match *what {
+            What::CallByModel(dialect) => Self::Body(dialect),
+            What::SideCall { dialect, side } => Self::Side { dialect, side },
+            What::CallByName(_) => Self::Path(name),
+            What::Media { task, operation } => Self::Media { task, operation },
+            What::CallAt {
+                dialect,
+                name,
+                stream,
+            } => Self::Named {
+                dialect,
+                name,
+                stream,
+                errand: Errand::Answer,
+            },
+            What::CountTokens(name) => Self::Named {
+                dialect: Dialect::GeminiGenerate,
+                name,
+                stream: Some(false),
+                errand: Errand::CountTokens,
+            },
+            _ => return None,
+        })
+    }
 }
 
 /// What is wanted of a model.
