@@ -9,6 +9,7 @@ mod side_by_side;
 use std::{
     fs,
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     process::{Child, Stdio},
     thread::sleep,
     time::Duration,
@@ -33,14 +34,21 @@ pub(crate) struct Arguments {
     /// Measure although the machine has other work.
     #[arg(long)]
     force: bool,
+    /// Measure this program side by side, such as `target/shipped/tollgate` of `cargo xtask ship`.
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
 }
+
+pub(crate) use side_by_side::train;
 
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     run(&mut command(
         "cargo",
         &["build", "--profile", "ship", "--package", "tollgate"],
     ))?;
-    side_by_side::run(arguments.force, arguments.only.as_deref())?;
+    let built = target().join("ship/tollgate");
+    let program = arguments.program.as_ref().unwrap_or(&built);
+    side_by_side::run(arguments.force, arguments.only.as_deref(), program)?;
     if arguments.only.is_some() {
         return Ok(());
     }

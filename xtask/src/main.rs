@@ -13,6 +13,7 @@ mod fuzz;
 mod prices;
 mod project;
 mod run;
+mod ship;
 mod test;
 mod tidy;
 
@@ -52,6 +53,8 @@ enum Chore {
     Soak,
     /// Measure the gateway side by side with plain proxies, its start and memory, translation and the books.
     Bench(bench::Arguments),
+    /// Build the program as it is shipped: it learns under load what it does, and is built once more with that. A quarter of an hour.
+    Ship,
     /// Make calls in a closed or an open loop, and tell their rate and latencies as JSON.
     Load(bench::load::Arguments),
 }
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Chore::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Chore::Soak => test::soak(),
         Chore::Bench(arguments) => bench::bench(&arguments),
+        Chore::Ship => ship::ship(),
         Chore::Load(arguments) => bench::load::load(&arguments),
     };
     match result {

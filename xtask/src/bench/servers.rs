@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{project::target, run::is_ready};
+use crate::run::is_ready;
 
 /// The core of what is measured, and that of the mock and the load.
 pub(super) const SERVERS_CORE: &str = "0";
@@ -124,7 +124,7 @@ impl Drop for Running {
         let _told = Command::new("kill")
             .arg(self.child.id().to_string())
             .status();
-        for _ in 0..50 {
+        for _ in 0..250 {
             if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
                 return;
             }
@@ -136,10 +136,9 @@ impl Drop for Running {
 }
 
 /// Starts the mock on the load's core.
-pub(super) fn mock(rate: u32) -> Result<Running> {
+pub(super) fn mock(rate: u32, program: &Path) -> Result<Running> {
     let address = free_address()?;
-    let program = target().join("ship/tollgate");
-    let mut command = pinned(LOADS_CORE, &program);
+    let mut command = pinned(LOADS_CORE, program);
     command.args([
         "mock",
         "--listen",
@@ -151,7 +150,12 @@ pub(super) fn mock(rate: u32) -> Result<Running> {
 }
 
 /// Starts one of those who are measured.
-pub(super) fn start(kind: Kind, mock: SocketAddr, folder: &Path) -> Result<Running> {
+pub(super) fn start(
+    kind: Kind,
+    mock: SocketAddr,
+    folder: &Path,
+    program: &Path,
+) -> Result<Running> {
     let folder = folder.join(kind.as_str().replace([' ', ','], "-"));
     fs::create_dir_all(&folder)?;
     let (address, streams) = (free_address()?, free_address()?);
@@ -180,7 +184,7 @@ pub(super) fn start(kind: Kind, mock: SocketAddr, folder: &Path) -> Result<Runni
             };
             let file = write(&folder, "tollgate.yaml", &text)?;
             let log = File::create(folder.join("log"))?;
-            let mut command = pinned(SERVERS_CORE, &target().join("ship/tollgate"));
+            let mut command = pinned(SERVERS_CORE, program);
             command
                 .args(["serve", "--listen", &address.to_string(), "--config"])
                 .arg(file)

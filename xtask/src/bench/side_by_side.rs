@@ -134,7 +134,7 @@ pub(super) struct Figure {
 pub(super) type Figures = BTreeMap<String, BTreeMap<&'static str, Figure>>;
 
 /// Measures, and writes `docs/benchmarks.md` and what the next run compares with.
-pub(super) fn run(force: bool, only: Option<&str>) -> Result<()> {
+pub(super) fn run(force: bool, only: Option<&str>, program: &Path) -> Result<()> {
     for kind in Kind::ALL {
         kind.install()?;
     }
@@ -146,15 +146,15 @@ pub(super) fn run(force: bool, only: Option<&str>) -> Result<()> {
     );
     let folder = env::temp_dir().join(format!("tollgate-bench-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
-    let measured = measure(&folder, only);
+    let measured = measure(&folder, only, program);
     // What is left behind is in the way of nobody.
     let _removed = fs::remove_dir_all(&folder);
     let figures = measured?;
     report::tell(&figures, busy, only.is_none())
 }
 
-fn measure(folder: &Path, only: Option<&str>) -> Result<Figures> {
-    let mock = servers::mock(0)?;
+fn measure(folder: &Path, only: Option<&str>, program: &Path) -> Result<Figures> {
+    let mock = servers::mock(0, program)?;
     let mut figures = Figures::new();
     let wanted = |name: &str| only.is_none_or(|word| name.contains(word));
     for case in CASES.iter().filter(|case| wanted(case.name)) {
@@ -165,7 +165,7 @@ fn measure(folder: &Path, only: Option<&str>) -> Result<Figures> {
                 if case.is_translated && !kind.is_tollgate() {
                     continue;
                 }
-                let running = servers::start(kind, mock.address, folder)?;
+                let running = servers::start(kind, mock.address, folder, program)?;
                 let figure = figures.entry(case.name.to_owned()).or_default();
                 let figure = figure.entry(kind.as_str()).or_default();
                 one(&running, kind, case, &body, None, figure)?;
@@ -173,12 +173,36 @@ fn measure(folder: &Path, only: Option<&str>) -> Result<Figures> {
         }
     }
     if wanted("latency") {
-        latencies(folder, &mock, &mut figures)?;
+        latencies(folder, &mock, &mut figures, program)?;
     }
     if wanted("open streams") {
-        open_streams(folder, &mut figures)?;
+        open_streams(folder, &mut figures, program)?;
     }
     Ok(figures)
+}
+
+/// Has a program do what it is measured doing, but nothing is measured.
+pub(crate) fn train(program: &Path) -> Result<()> {
+    let folder = env::temp_dir().join(format!("tollgate-train-{}", std::process::id()));
+    fs::create_dir_all(&folder)?;
+    let mock = servers::mock(0, program)?;
+    for kind in Kind::ALL.into_iter().filter(|kind| kind.is_tollgate()) {
+        let running = servers::start(kind, mock.address, &folder, program)?;
+        for case in &CASES {
+            let body = body(&folder, case)?;
+            let load = Load {
+                address: running.address,
+                kind,
+                case,
+                body: &body,
+                rate: None,
+            };
+            let _told = load.run(SECONDS)?;
+        }
+    }
+    // What is left behind is in the way of nobody.
+    let _removed = fs::remove_dir_all(&folder);
+    Ok(())
 }
 
 /// One measurement, warmed up.
@@ -228,7 +252,7 @@ fn quotient(micros: u64, calls: Option<u64>) -> f64 {
 }
 
 /// Latencies at half of what the whole gateway can do, the same for everybody.
-fn latencies(folder: &Path, mock: &Running, figures: &mut Figures) -> Result<()> {
+fn latencies(folder: &Path, mock: &Running, figures: &mut Figures, program: &Path) -> Result<()> {
     let case = &CASES[0];
     let body = body(folder, case)?;
     let measured = figures
@@ -243,7 +267,7 @@ fn latencies(folder: &Path, mock: &Running, figures: &mut Figures) -> Result<()>
     println!("{name}");
     for _ in 0..ROUNDS {
         for kind in Kind::ALL {
-            let running = servers::start(kind, mock.address, folder)?;
+            let running = servers::start(kind, mock.address, folder, program)?;
             let figure = figures.entry(name.clone()).or_default();
             let figure = figure.entry(kind.as_str()).or_default();
             one(&running, kind, case, &body, Some(rate), figure)?;
@@ -253,7 +277,7 @@ fn latencies(folder: &Path, mock: &Running, figures: &mut Figures) -> Result<()>
 }
 
 /// Memory of streams that are open at once.
-fn open_streams(folder: &Path, figures: &mut Figures) -> Result<()> {
+fn open_streams(folder: &Path, figures: &mut Figures, program: &Path) -> Result<()> {
     let name = format!("{OPEN_STREAMS} open streams: kilobytes each");
     println!("{name}");
     let case = Case {
@@ -263,8 +287,8 @@ fn open_streams(folder: &Path, figures: &mut Figures) -> Result<()> {
     };
     let body = body(folder, &case)?;
     for kind in Kind::ALL {
-        let mock = servers::mock(1)?;
-        let running = servers::start(kind, mock.address, folder)?;
+        let mock = servers::mock(1, program)?;
+        let running = servers::start(kind, mock.address, folder, program)?;
         let (idle, _) = running.used()?;
         let load = Load {
             address: running.streams,
