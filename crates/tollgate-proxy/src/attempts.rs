@@ -477,7 +477,10 @@ impl Run<'_> {
             if let Some(usage) = &seen.usage {
                 self.account.used(usage);
             }
+            // Vectors say nothing, and are long.
+            let says = matches!(task, Task::Chat | Task::Completions);
             if seen.usage.is_none()
+                && says
                 && let Ok(answer) = read_answer(dialect, task, &bytes)
             {
                 self.note_said(answer);
@@ -504,9 +507,6 @@ impl Run<'_> {
         }
         self.question.complete(&mut answer);
         self.note_answer(&answer);
-        if self.account.record.usage.output_total().is_none() {
-            self.note_said(answer.clone());
-        }
         let form = self.answer_form(lane, outgoing.passes);
         let keeping = self.question.keeping(outgoing.passes);
         if self.question.head.stream {
@@ -520,7 +520,12 @@ impl Run<'_> {
                 .kept(keeping);
             return Ok(Reply::Stream(Box::new(relay)));
         }
-        Ok(Reply::Whole(write_answer(&answer, &form)))
+        let written = write_answer(&answer, &form);
+        // A stream takes down itself what it says.
+        if self.account.record.usage.output_total().is_none() {
+            self.note_said(answer);
+        }
+        Ok(Reply::Whole(written))
     }
 
     /// Takes down what an answer says whose provider does not say what was used.

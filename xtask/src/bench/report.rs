@@ -13,6 +13,9 @@ use crate::project::root;
 
 const PAGE: &str = "docs/benchmarks.md";
 
+/// From here on the page is written by hand, and stays when it is made anew.
+const BY_HAND: &str = "## What stands in between";
+
 const HEAD: &str = "# Benchmarks
 
 Made by `cargo xtask bench`, which anybody can run; what is missing of it (nginx, haproxy) it installs. Each is a reverse proxy in front of the same mock provider (`tollgate mock`), pinned to one core
@@ -22,9 +25,7 @@ money. *Everything off* is no keys, limits, books and log; *everything on* is ke
 The load is a closed loop but where it says so; an open loop counts latency from when a call was due. Times of a core are the kernel's, for the process that is measured: where calls a second times the core for each come to a
 second, its core was full; where they do not, the load was the narrow place, and those who are measured look more alike than they are. The program is the one that `cargo xtask ship` builds, where it is named (`--program`).
 
-Wanted (1 KB, 64 connections): 0.7 of nginx with everything on and 0.9 with everything off; 0.8 for streams of 20 events; translated 0.7 of what passes through; 12 KB for an open stream. What stands in between, as perf sees it: half
-of a call's time is the kernel's, as with nginx; the rest is HTTP on both sides, tasks and their wake-ups, and large futures that are moved; with everything on, the books' threads (9 of 53 microseconds before
-the profile was used), the record and its append (5), the log's thread (2). Streams: each piece is handed over by a task of its own.
+Wanted (1 KB, 64 connections): 0.7 of nginx with everything on and 0.9 with everything off; 0.8 for streams of 20 events; translated 0.7 of what passes through; 12 KB for an open stream.
 
 Not measured here: other AI gateways, plain REST, more than one core, callgrind's instruction counts.
 ";
@@ -81,6 +82,9 @@ pub(super) fn tell(figures: &Figures, busy: f64, is_whole: bool) -> Result<()> {
     }
     println!("{page}");
     if is_whole {
+        let before = fs::read_to_string(root().join(PAGE)).unwrap_or_default();
+        let by_hand = before.find(BY_HAND).and_then(|at| before.get(at..));
+        let page = format!("{}\n\n{}", page.trim_end(), by_hand.unwrap_or(BY_HAND));
         fs::write(root().join(PAGE), page.trim_end().to_owned() + "\n")?;
         fs::write(last_run(), as_json(figures).to_string())?;
         println!("Written into {PAGE}.");

@@ -333,7 +333,7 @@ async fn what_a_provider_does_not_say_is_counted() {
         let call = request.json();
         match (call["stream"] == true, call["user"].as_str()) {
             // The chunk with the usage is left out.
-            (true, user) => {
+            (true, user) if user != Some("whole") => {
                 let mut events = openai_events(&["Hello", " wide", " world"]);
                 events.retain(|event| !event.contains("\"usage\":{"));
                 let ending = if user == Some("cut") {
@@ -346,7 +346,8 @@ async fn what_a_provider_does_not_say_is_counted() {
                 }
                 Reply::stream(events).ending(ending)
             }
-            (false, _) => {
+            // One that does not stream, whatever it is asked.
+            _ => {
                 let mut answer = openai_answer("Hello wide world");
                 answer.as_object_mut().expect("an object").remove("usage");
                 Reply::json(200, &answer)
@@ -359,10 +360,13 @@ async fn what_a_provider_does_not_say_is_counted() {
     translated["max_tokens"] = json!(100);
     let mut cut = chat_stream("chat");
     cut["user"] = json!("cut");
+    let mut whole = chat_stream("chat");
+    whole["user"] = json!("whole");
     for (path, call, output, is_whole) in [
         ("/v1/chat/completions", chat("chat"), 3, true),
         ("/v1/chat/completions", chat_stream("chat"), 3, true),
         ("/v1/messages", translated, 3, true),
+        ("/v1/chat/completions", whole, 3, true),
         ("/v1/chat/completions", cut, 2, false),
     ] {
         assert_eq!(gateway.post(path, &call).await.status, 200);
