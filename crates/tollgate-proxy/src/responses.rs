@@ -48,6 +48,17 @@ pub enum Errand {
     Forget(Wanted, oneshot::Sender<bool>),
 }
 
+impl Errand {
+    /// Whether nobody waits for it any more: whoever asked has run out of patience, or is gone.
+    pub fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Keep(_, reply) => reply.is_closed(),
+            Self::Find(_, reply) => reply.is_closed(),
+            Self::Forget(_, reply) => reply.is_closed(),
+        }
+    }
+}
+
 /// An answer that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {

@@ -404,7 +404,12 @@ const OPENAI_RESPONSES: &[Row] = &[
     ("prompt_cache_retention", Dropped(HINT)),
     ("reasoning", Dropped(HINT)),
     ("safety_identifier", Dropped(HINT)),
-    ("store", Dropped("the gateway keeps no stored state")),
+    (
+        "store",
+        Dropped(
+            "nothing is stored at the provider; the gateway may keep it (`store.responses_kept`)",
+        ),
+    ),
     ("stream_options", Dropped(HINT)),
     ("text", Dropped(HINT)),
     ("truncation", Dropped("the conversation is sent as it is")),

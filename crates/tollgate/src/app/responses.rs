@@ -84,10 +84,13 @@ impl Clerk {
                 }
             };
             let Some(errand) = errand else { break };
-            self.run_errand(errand).await;
+            // While the database is away, errands pile up no further than somebody waits for them.
+            if !errand.is_abandoned() {
+                self.run_errand(errand).await;
+            }
         }
         if let Some(store) = self.store {
-            store.close().await;
+            let _closed = timeout(ERRAND_TIMEOUT, store.close()).await;
         }
     }
 
