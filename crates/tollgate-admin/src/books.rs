@@ -340,16 +340,9 @@ pub(crate) async fn call(
     actor: Actor,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let call = admin.store.call(&id).await?.ok_or(Problem::NotFound)?;
-    if let Some(teams) = teams(&admin, &actor).await? {
-        let is_seen = call
-            .team
-            .as_ref()
-            .is_some_and(|of| teams.iter().any(|team| **team == **of));
-        if !is_seen {
-            return Err(Problem::NotFound);
-        }
-    }
+    let teams = teams(&admin, &actor).await?;
+    let call = admin.store.call(teams.as_deref(), &id).await?;
+    let call = call.ok_or(Problem::NotFound)?;
     let payload = admin.store.payload(&call).await?;
     let mut told = shown_call(&call);
     told["request"] = json!(payload.as_ref().map(|payload| &*payload.request));

@@ -9,7 +9,7 @@ use sqlx::{
 };
 use tollgate_domain::{ServiceTier, Usage, UsageRecord};
 
-use crate::{Store, StoreError, payloads, sums};
+use crate::{Store, StoreError, payloads, sums, usage::is_one_of};
 
 pub(crate) const COLUMNS: [&str; 31] = [
     "id",
@@ -179,17 +179,25 @@ fn bind<'q>(query: Insertion<'q>, record: &'q UsageRecord) -> Insertion<'q> {
 }
 
 impl Store {
-    /// A call by its record's own id.
+    /// A call by its record's own id, of these teams; `None` for calls of everybody.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn call(&self, id: &str) -> Result<Option<UsageRecord>, StoreError> {
+    pub async fn call(
+        &self,
+        teams: Option<&[String]>,
+        id: &str,
+    ) -> Result<Option<UsageRecord>, StoreError> {
         let columns = COLUMNS.join(", ");
-        let sql = format!("SELECT {columns} FROM usage_records WHERE id = $1");
-        let row = sqlx::query(AssertSqlSafe(sql))
-            .bind(id)
-            .fetch_optional(&self.pool)
-            .await?;
+        let mut sql = format!("SELECT {columns} FROM usage_records WHERE id = $1");
+        if let Some(teams) = teams {
+            sql += &format!(" AND {}", is_one_of("team", teams.len(), 2));
+        }
+        let mut asked = sqlx::query(AssertSqlSafe(sql)).bind(id);
+        for team in teams.into_iter().flatten() {
+            asked = asked.bind(team);
+        }
+        let row = asked.fetch_optional(&self.pool).await?;
         Ok(row.as_ref().map(read).transpose()?)
     }
 

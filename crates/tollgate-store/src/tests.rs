@@ -755,7 +755,12 @@ async fn payloads_are_found_by_their_text_and_dropped_by_the_day() {
         assert_eq!(found("cat!").await, ["00000007"]);
         assert_eq!(found("100%_s").await, ["00000007", "00000003", "00000002"]);
         assert_eq!(found("100__s").await, [""; 0]);
-        let call = store.call("00000003").await.unwrap().unwrap();
+        let ours = ["research".to_owned()];
+        let call = store.call(Some(&ours), "00000003").await;
+        let call = call.unwrap().unwrap();
+        for others in [&["other".to_owned()][..], &[]] {
+            assert_eq!(store.call(Some(others), "00000003").await.unwrap(), None);
+        }
         let payload = store.payload(&call).await.unwrap().unwrap();
         assert_eq!(
             (&*payload.request, &*payload.response),
@@ -764,7 +769,7 @@ async fn payloads_are_found_by_their_text_and_dropped_by_the_day() {
         let second_day = std::time::Duration::from_secs(20_001 * 86_400);
         assert_eq!(store.drop_payloads_before(second_day).await.unwrap(), 1);
         assert_eq!(found("cat").await, ["00000007"]);
-        let gone = store.call("00000002").await.unwrap().unwrap();
+        let gone = store.call(None, "00000002").await.unwrap().unwrap();
         assert_eq!(store.payload(&gone).await.unwrap(), None);
     }
 }
