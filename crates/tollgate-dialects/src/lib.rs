@@ -35,6 +35,7 @@ mod openai_completions;
 mod openai_embeddings;
 mod openai_media;
 mod openai_responses;
+mod replicate_predictions;
 mod vertex_embeddings;
 mod voyage_embeddings;
 mod voyage_rerank;
@@ -56,6 +57,7 @@ pub use frames::{FrameError, Frames, JsonArray};
 pub use head::{Edits, Head, HeadLimits, ModelEdit};
 pub use openai_media::{Form, FormError, glance_at_message};
 pub use openai_responses::has_others_proof;
+pub use replicate_predictions::{Job, JobState};
 pub use sse::{SseEvent, SseSplitter, SseTooLong};
 pub use translate::{
     AnswerForm, CallForm, Finish, StreamReader, StreamWriter, Written, read_answer, read_call,

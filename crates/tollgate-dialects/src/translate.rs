@@ -11,8 +11,8 @@ use crate::{
     bedrock_converse, bedrock_embeddings, cohere_chat, cohere_embeddings, cohere_rerank,
     gemini_embeddings, gemini_generate, mlflow_serving, ollama_chat, ollama_embeddings,
     ollama_generate, ollama_old_embeddings, openai_chat, openai_completions, openai_embeddings,
-    openai_media, openai_responses, vertex_embeddings, voyage_embeddings, voyage_rerank,
-    watsonx_embeddings,
+    openai_media, openai_responses, replicate_predictions, vertex_embeddings, voyage_embeddings,
+    voyage_rerank, watsonx_embeddings,
 };
 
 /// How a call is to be written.
@@ -85,6 +85,7 @@ macro_rules! in_dialect {
             Dialect::WatsonxEmbeddings => watsonx_embeddings::$function($($argument),*),
             Dialect::VoyageEmbeddings => voyage_embeddings::$function($($argument),*),
             Dialect::VoyageRerank => voyage_rerank::$function($($argument),*),
+            Dialect::ReplicatePredictions => replicate_predictions::$function($($argument),*),
             Dialect::MlflowServing => mlflow_serving::$function($($argument),*),
         }
     };
@@ -208,6 +209,9 @@ impl StreamReader {
             Dialect::OllamaChat => Some(Box::new(ollama_chat::StreamReader::default())),
             Dialect::OllamaGenerate => Some(Box::new(ollama_generate::StreamReader::default())),
             Dialect::BedrockConverse => Some(Box::new(bedrock_converse::StreamReader::default())),
+            Dialect::ReplicatePredictions => {
+                Some(Box::new(replicate_predictions::StreamReader::default()))
+            }
             Dialect::OpenaiEmbeddings
             | Dialect::OpenaiMedia
             | Dialect::GeminiEmbeddings
@@ -302,6 +306,7 @@ impl StreamWriter {
             | Dialect::WatsonxEmbeddings
             | Dialect::VoyageEmbeddings
             | Dialect::VoyageRerank
+            | Dialect::ReplicatePredictions
             | Dialect::MlflowServing => Box::new(openai_chat::StreamWriter::new(form)),
         })
     }

@@ -144,6 +144,8 @@ pub enum Dialect {
     VoyageEmbeddings,
     /// `POST /v1/rerank` of Voyage: Cohere's with other names. Spoken by providers only.
     VoyageRerank,
+    /// `POST /v1/predictions` of Replicate, for language models: a job that may have to be asked for again. Spoken by providers only.
+    ReplicatePredictions,
     /// `POST /invocations` of an MLflow scoring server: a chat body passes whole, anything else is
     /// `inputs` in and `predictions` out. Never streams.
     MlflowServing,
@@ -186,6 +188,7 @@ impl Dialect {
         Self::WatsonxEmbeddings,
         Self::VoyageEmbeddings,
         Self::VoyageRerank,
+        Self::ReplicatePredictions,
         Self::MlflowServing,
     ];
 
@@ -213,6 +216,7 @@ impl Dialect {
             Self::WatsonxEmbeddings => "watsonx_embeddings",
             Self::VoyageEmbeddings => "voyage_embeddings",
             Self::VoyageRerank => "voyage_rerank",
+            Self::ReplicatePredictions => "replicate_predictions",
             Self::MlflowServing => "mlflow_serving",
         }
     }
@@ -226,7 +230,8 @@ impl Dialect {
             | Self::GeminiGenerate
             | Self::CohereChat
             | Self::OllamaChat
-            | Self::BedrockConverse => Task::Chat,
+            | Self::BedrockConverse
+            | Self::ReplicatePredictions => Task::Chat,
             Self::OpenaiCompletions | Self::OllamaGenerate => Task::Completions,
             Self::OpenaiEmbeddings
             | Self::GeminiEmbeddings
@@ -253,6 +258,11 @@ impl Dialect {
         }
     }
 
+    /// Whether its answers are jobs, which may have to be asked for again.
+    pub const fn is_job(self) -> bool {
+        matches!(self, Self::ReplicatePredictions)
+    }
+
     /// Whether a client may speak it to the gateway.
     pub const fn is_spoken_by_clients(self) -> bool {
         !matches!(
@@ -263,6 +273,7 @@ impl Dialect {
                 | Self::WatsonxEmbeddings
                 | Self::VoyageEmbeddings
                 | Self::VoyageRerank
+                | Self::ReplicatePredictions
         )
     }
 }

@@ -4,6 +4,7 @@
 //! is told to the client in the stream.
 
 mod engaged;
+mod jobs;
 mod rules;
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
@@ -334,6 +335,7 @@ impl Run<'_> {
                 .open_socket(engaged, outgoing, request, first_token)
                 .await;
         }
+        let way = outgoing.endpoint.dialect.is_job().then(|| request.way());
         let response =
             match timeout_at(first_token, self.worker.upstream.send(request, timeouts)).await {
                 Ok(response) => response.map_err(Miss::Failed)?,
@@ -345,6 +347,11 @@ impl Run<'_> {
                 credentials::refused(lane, token, &miss);
             }
             return Err(miss);
+        }
+        if let Some(way) = way {
+            return self
+                .follow_job(engaged, outgoing, way, response, first_token)
+                .await;
         }
         if is_media && !is_json(&response.headers) {
             let content_type = response.headers.get(header::CONTENT_TYPE);
@@ -374,6 +381,16 @@ impl Run<'_> {
             whole,
         )
         .await?;
+        self.finish_whole(lane, outgoing, bytes).await
+    }
+
+    /// Reads a whole answer, and keeps it where that is asked.
+    async fn finish_whole(
+        &mut self,
+        lane: &Lane,
+        outgoing: &Outgoing,
+        bytes: Bytes,
+    ) -> Result<Reply, Miss> {
         let reply = self.read_whole(lane, outgoing, bytes)?;
         if let Some(keeping) = self.question.keeping(outgoing.passes)
             && let Reply::Whole(bytes) = &reply

@@ -80,6 +80,49 @@ pub struct UpstreamRequest {
     pub(crate) reach: Reach,
 }
 
+/// Where a request went and how: for others that follow it.
+#[derive(Clone)]
+pub struct Way {
+    /// The whole address.
+    pub uri: Uri,
+    /// All headers but `host` and `content-length`, credentials among them. No signature fits any other request.
+    pub headers: HeaderMap,
+    transport: Transport,
+    reach: Reach,
+}
+
+impl UpstreamRequest {
+    /// The way it goes.
+    pub fn way(&self) -> Way {
+        Way {
+            uri: self.uri.clone(),
+            headers: self.headers.clone(),
+            transport: self.transport.clone(),
+            reach: self.reach,
+        }
+    }
+}
+
+impl Way {
+    /// A request without a body, of the same way.
+    pub fn request(&self, method: Method, uri: Uri, headers: HeaderMap) -> UpstreamRequest {
+        UpstreamRequest {
+            method,
+            uri,
+            headers,
+            body: RequestBody::whole(Bytes::new()),
+            transport: self.transport.clone(),
+            reach: self.reach,
+        }
+    }
+}
+
+impl fmt::Debug for Way {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Way")
+    }
+}
+
 /// A provider's answer, its body still to come.
 #[derive(Debug)]
 pub struct UpstreamResponse {

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Uri, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, uri::PathAndQuery};
 use tollgate_domain::{
     Auth, Dialect, Endpoint, Issuer, Price, Prices, Provider, ProviderName, Snapshot, Target,
     TargetName, Tariff, Task, Transport,
@@ -25,6 +25,9 @@ const MODEL_PLACEHOLDER: &str = "%7Bmodel%7D";
 
 /// Where an operation's name belongs in the address of an endpoint for media.
 const OPERATION_PLACEHOLDER: &str = "%7Boperation%7D";
+
+/// Asks to wait for what takes its time (RFC 7240).
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("tollgate/", env!("CARGO_PKG_VERSION")));
@@ -400,6 +403,10 @@ impl Lane {
             if name != "anthropic-beta" || endpoint.dialect == Dialect::AnthropicMessages {
                 headers.insert(name.clone(), value.clone());
             }
+        }
+        // Jobs are waited for where they are short; their streams begin at once.
+        if endpoint.dialect.is_job() && !streams {
+            headers.insert(PREFER, HeaderValue::from_static("wait"));
         }
         UpstreamRequest {
             method: Method::POST,

@@ -22,7 +22,9 @@ mod tokens;
 
 pub use addresses::looks_public;
 pub use budget::RetryBudget;
-pub use client::{Upstream, UpstreamBody, UpstreamRequest, UpstreamResponse, UpstreamSettings};
+pub use client::{
+    Upstream, UpstreamBody, UpstreamRequest, UpstreamResponse, UpstreamSettings, Way,
+};
 pub use failure::{Failure, FailureKind};
 pub use fleet::{Fleet, Lane, RequestParts, with_operation};
 pub use health::{Admission, Busy, Change, Health};

@@ -47,6 +47,7 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
             | Dialect::BedrockEmbeddings
             | Dialect::VertexEmbeddings
             | Dialect::WatsonxEmbeddings
+            | Dialect::ReplicatePredictions
             | Dialect::MlflowServing,
             _,
         ) => &[],

@@ -205,6 +205,7 @@ impl Field {
             | Dialect::BedrockEmbeddings
             | Dialect::VertexEmbeddings
             | Dialect::WatsonxEmbeddings
+            | Dialect::ReplicatePredictions
             | Dialect::MlflowServing => None,
             Dialect::OllamaChat => self.in_ollama_chat(),
             Dialect::OllamaGenerate => self.in_ollama_generate(),

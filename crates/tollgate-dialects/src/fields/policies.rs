@@ -46,6 +46,7 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
         Dialect::BedrockEmbeddings => &[BEDROCK_EMBEDDINGS],
         Dialect::VertexEmbeddings => &[VERTEX_EMBEDDINGS],
         Dialect::WatsonxEmbeddings => &[WATSONX_EMBEDDINGS],
+        Dialect::ReplicatePredictions => &[COMPLETION, REPLICATE],
         Dialect::OpenaiMedia | Dialect::CohereRerank => &[],
     };
     let mut found: Vec<Row> = Vec::new();
@@ -73,6 +74,8 @@ pub(super) const CITED: &str = "what was cited before is still told by the text"
 const CACHING: &str = "caching is the provider's affair there";
 const ONE_TEXT: &str = "a model that takes inputs takes one text";
 const ADDRESS: &str = "the address stands for it";
+const TEXT_ONLY: &str = "there is text only";
+const NO_TOOLS: &str = "there are no tools";
 const WHOLE: &str = "answers come whole, and are told as a stream";
 
 /// What a completion asks and no chat does.
@@ -616,6 +619,66 @@ const COHERE_CHAT: &[Row] = &[
     (
         Field::ReasoningBudget,
         Dropped("is `thinking.token_budget`; models that do not reason do without"),
+    ),
+    (Field::User, Dropped(HINT)),
+    (Field::ServiceTier, Dropped(HINT)),
+];
+
+/// Of language models; each model has inputs of its own, and these are what they have in common.
+const REPLICATE: &[Row] = &[
+    (Field::Model, Mapped("`version`")),
+    (
+        Field::System,
+        Mapped("`input.system_prompt`, also from within the conversation"),
+    ),
+    (
+        Field::SystemMidway,
+        Mapped("`input.system_prompt`, also from within the conversation"),
+    ),
+    (
+        Field::Messages,
+        Mapped(
+            "`input.prompt`: what the user says where nobody else speaks, else a script of who said what",
+        ),
+    ),
+    (Field::SpeakerName, Dropped(NO_PLACE)),
+    (Field::CacheControl, Dropped(CACHING)),
+    (Field::Citations, Dropped(CITED)),
+    (Field::Refusal, Mapped("what is said")),
+    (
+        Field::Reasoning,
+        Dropped("what was thought before has no place there"),
+    ),
+    (Field::RedactedReasoning, Dropped(OTHERS_PROOF)),
+    (Field::Image, Refused(TEXT_ONLY)),
+    (Field::Audio, Refused(TEXT_ONLY)),
+    (Field::Document, Refused(TEXT_ONLY)),
+    (Field::ToolResult, Refused(NO_TOOLS)),
+    (Field::Tools, Refused(NO_TOOLS)),
+    (Field::CustomTool, Refused(NO_TOOLS)),
+    (Field::ToolChoice, Refused(NO_TOOLS)),
+    (Field::MaxTokens, Mapped("`input.max_tokens`")),
+    (Field::Temperature, Mapped("`input.temperature`")),
+    (Field::TopP, Mapped("`input.top_p`")),
+    (Field::TopK, Mapped("`input.top_k`")),
+    (Field::FrequencyPenalty, Mapped("`input.frequency_penalty`")),
+    (Field::PresencePenalty, Mapped("`input.presence_penalty`")),
+    (Field::Seed, Mapped("`input.seed`")),
+    (
+        Field::Stop,
+        Refused("is one text there, apart by commas: sequences with a comma in them are refused"),
+    ),
+    (Field::N, Refused(ONE_ANSWER)),
+    (Field::Logprobs, Refused(NO_PLACE)),
+    (Field::TopLogprobs, Refused(NO_PLACE)),
+    (Field::ResponseFormat, Refused(NO_PLACE)),
+    (
+        Field::ReasoningEffort,
+        Dropped("models reason as they do there"),
+    ),
+    (
+        Field::ReasoningBudget,
+        Dropped("models reason as they do there"),
     ),
     (Field::User, Dropped(HINT)),
     (Field::ServiceTier, Dropped(HINT)),

@@ -1,12 +1,16 @@
 //! A target at work on a call, and what its health is told of how that went.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 use tollgate_dialects::ErrorKind;
 use tollgate_telemetry::events::{TargetCooling, TargetRecovered};
 use tollgate_upstream::{Busy, Change, KeyState, Lane};
 
+use super::jobs::RunningJob;
 use crate::{gateway::Gateway, stream::Break};
 
 /// A target at work: counted among the busy, and its health settled exactly once.
@@ -18,6 +22,8 @@ pub(crate) struct Engaged {
     pub(super) started: Instant,
     /// Whether it came to an answer or a miss; else the client left first.
     pub(super) heard: bool,
+    /// What the provider works at, where its answers are jobs.
+    pub(super) job: OnceLock<RunningJob>,
     _busy: Busy,
 }
 
@@ -29,6 +35,7 @@ impl Engaged {
             gateway: Arc::clone(gateway),
             started: Instant::now(),
             heard: false,
+            job: OnceLock::new(),
             _busy: lane.health().busy_guard(),
         }
     }
@@ -57,6 +64,9 @@ impl Engaged {
     /// The answer has come to its end.
     pub(crate) fn succeeded(&self) {
         self.lane.health().succeeded(Instant::now());
+        if let Some(job) = self.job.get() {
+            job.is_over();
+        }
     }
 
     /// The stream broke after its first content.

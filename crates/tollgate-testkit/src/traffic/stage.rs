@@ -505,6 +505,7 @@ impl Stage {
             | Dialect::WatsonxEmbeddings
             | Dialect::VoyageEmbeddings
             | Dialect::VoyageRerank
+            | Dialect::ReplicatePredictions
             | Dialect::OpenaiMedia => {
                 anyhow::bail!("no client speaks it")
             }

@@ -177,6 +177,19 @@ pub const KINDS: &[Kind] = &[
         source: "https://docs.voyageai.com/reference",
         ..OPENAI_SHAPED
     },
+    // A version is a model's name as well, with or without the version's own.
+    Kind {
+        name: "replicate",
+        base_url: Some("https://api.replicate.com/v1"),
+        endpoints: &[at(
+            Task::Chat,
+            Dialect::ReplicatePredictions,
+            "/predictions",
+        )],
+        quirks: USAGE_UNASKED,
+        source: "https://replicate.com/docs/reference/http",
+        ..OPENAI_SHAPED
+    },
     Kind {
         name: "mlflow",
         aliases: &["mlflow_model_serving"],
@@ -769,10 +782,6 @@ pub const UNSPOKEN: &[UnspokenKind] = &[
     UnspokenKind {
         names: &["copilot", "github_copilot"],
         instead: "Copilot is for editors, with tokens that last half an hour; GitHub's models for programs are `type: github`",
-    },
-    UnspokenKind {
-        names: &["replicate"],
-        instead: "Replicate's predictions are jobs that are asked for again and again, which no client's language has a place for",
     },
     UnspokenKind {
         names: &["litellm", "portkey", "sap_ai_core", "typesafe"],

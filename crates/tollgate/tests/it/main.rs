@@ -24,6 +24,7 @@ mod ollama;
 mod prompts;
 mod provider_keys;
 mod realtime;
+mod replicate;
 mod responses;
 mod routing;
 mod shared_limits;
