@@ -27,6 +27,10 @@ and Cohere.
 
 Models on `vertex` whose names begin with `claude` are asked in Anthropic's language, all others in Gemini's; vectors are asked for with `predict`.
 
+`replicate` serves language models, by text: a question is the prompt, a conversation a script of who said what. A target's model is `owner/name`, or with a version
+`owner/name:version`. A job that takes longer is asked for again until it is done, a stream is listened to where the model has one, and a job is ended whose client leaves.
+Pictures, tools and models that make pictures or sound are not asked for.
+
 `watsonx` wants a `region` (or a `base_url`), an `api_key` of IBM Cloud's, which is exchanged for tokens
 ([configuration](configuration.md#credentials-that-expire)), and `params: {project_id: ...}` or `{space_id: ...}`. Another `version` than the one that is sent is
 `query: {version: ...}`. A token that is there already is sent with `auth: bearer`.
