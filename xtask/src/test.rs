@@ -130,6 +130,10 @@ pub(crate) fn traffic(arguments: &TrafficArguments) -> Result<()> {
 
 fn print(counts: &Counts) -> Result<()> {
     println!("{counts}");
+    nothing_failed(counts)
+}
+
+fn nothing_failed(counts: &Counts) -> Result<()> {
     if counts.failed() > 0 {
         bail!("{} replays failed", counts.failed());
     }
@@ -138,7 +142,9 @@ fn print(counts: &Counts) -> Result<()> {
 
 /// Replays recorded traffic, and writes the counts into the documentation.
 pub(crate) fn docs(arguments: &TrafficArguments) -> Result<()> {
-    docs::write(&replay_chosen(arguments)?.to_string())
+    let counts = replay_chosen(arguments)?;
+    docs::write(&counts.to_string())?;
+    nothing_failed(&counts)
 }
 
 /// Replays recorded traffic, and checks what the gateway says against the providers' published schemas, which are beside it.

@@ -92,20 +92,25 @@ impl Account {
         };
         let usage = &mut self.record.usage;
         let was_answered = self.record.outcome == Outcome::Answered || !self.said.is_empty();
-        let is_told = usage.output_total().is_some() && usage.input_total().is_some();
+        let (input, output) = (usage.input_total(), usage.output_total());
+        // What a provider says of a whole answer stands: Ollama leaves out a prompt that it had read before.
+        let is_told = match self.record.outcome {
+            Outcome::Answered => input.is_some() || output.is_some(),
+            _ => input.is_some() && output.is_some(),
+        };
         let is_embedding = self.record.task == Some(Task::Embeddings);
         if self.record.target.is_none()
             || !was_answered
             || is_told
-            || is_embedding && usage.input_total().is_some()
+            || is_embedding && input.is_some()
         {
             return;
         }
-        if usage.input_total().is_none() {
+        if input.is_none() {
             usage.input = Some(sample.tokens());
             usage.is_estimated = true;
         }
-        if usage.output_total().is_none() && !is_embedding {
+        if output.is_none() && !is_embedding {
             usage.output = Some(estimate::tokens(&self.said));
             usage.is_estimated = true;
         }

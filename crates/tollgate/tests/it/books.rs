@@ -327,6 +327,27 @@ async fn a_clean_end_leaves_an_empty_journal() {
     assert_eq!(calls(&rows), 1);
 }
 
+/// A part that a provider leaves out of what it says of a whole answer is nothing that it counts: Ollama does so with a prompt that it had read
+/// before.
+#[tokio::test]
+async fn what_a_provider_says_in_part_stands() {
+    let provider = ScriptedProvider::start(|_| {
+        let mut answer = openai_answer("Hello");
+        answer["usage"] = json!({"completion_tokens": 7});
+        Reply::json(200, &answer)
+    })
+    .await;
+    let gateway = gateway(CONFIGURATION, &[("OPENAI", &provider)]).await;
+    for path in ["/v1/chat/completions", "/v1/messages"] {
+        let mut call = chat("chat");
+        call["max_tokens"] = json!(100);
+        assert_eq!(gateway.post(path, &call).await.status, 200);
+    }
+    for call in gateway.wait_for_calls(2).await {
+        assert_eq!(call["usage"], json!({"output": 7}), "{call:#}");
+    }
+}
+
 #[tokio::test]
 async fn what_a_provider_does_not_say_is_counted() {
     let provider = ScriptedProvider::start(|request| {
