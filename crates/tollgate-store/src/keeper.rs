@@ -7,6 +7,7 @@ use std::{
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use tollgate_domain::UsageRecord;
@@ -16,6 +17,13 @@ use crate::{Store, StoreError};
 
 /// Bytes of a journal's file that are read at a time.
 const READ_BYTES_MAX: u64 = 1 << 20;
+
+/// While no more bytes than this wait in a file, they are entered few records at a time with a pause between, so that who serves calls on the same core
+/// does not wait for long.
+const CALM_BYTES_MAX: u64 = 1 << 20;
+const CALM_RECORDS: usize = 50;
+const CALM_READ_BYTES: u64 = 32 << 10;
+const CALM_PAUSE: Duration = Duration::from_millis(1);
 
 /// Reads journals and keeps the books.
 #[derive(Debug)]
@@ -168,9 +176,20 @@ impl Keeper {
         round: &mut Round,
     ) -> Result<(), StoreError> {
         let mut file = File::open(path).map_err(StoreError::Journal)?;
+        let length = file.metadata().map_err(StoreError::Journal)?.len();
         loop {
             let from = self.read.get(path).copied().unwrap_or_default();
-            let lines = read_lines(&mut file, from).map_err(StoreError::Journal)?;
+            let is_calm = is_own && length.saturating_sub(from) <= CALM_BYTES_MAX;
+            let mut lines = Vec::new();
+            if is_calm {
+                lines =
+                    read_lines(&mut file, from, CALM_READ_BYTES).map_err(StoreError::Journal)?;
+                lines.truncate(first_lines(&lines, CALM_RECORDS));
+            }
+            // A record with what was asked and answered may be longer.
+            if lines.is_empty() {
+                lines = read_lines(&mut file, from, READ_BYTES_MAX).map_err(StoreError::Journal)?;
+            }
             if lines.is_empty() {
                 return Ok(());
             }
@@ -195,18 +214,27 @@ impl Keeper {
             if is_own {
                 self.state.bytes_entered(length);
             }
+            if is_calm {
+                tokio::time::sleep(CALM_PAUSE).await;
+            }
         }
     }
 }
 
 /// Whole lines of a file from a place on. A last line that has no end is left: its process died over it, or is writing it.
-fn read_lines(file: &mut File, from: u64) -> io::Result<Vec<u8>> {
+fn read_lines(file: &mut File, from: u64, bytes_max: u64) -> io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(from))?;
     let mut bytes = Vec::new();
-    file.take(READ_BYTES_MAX).read_to_end(&mut bytes)?;
+    file.take(bytes_max).read_to_end(&mut bytes)?;
     let end = bytes.iter().rposition(|byte| *byte == b'\n');
     bytes.truncate(end.map_or(0, |end| end + 1));
     Ok(bytes)
+}
+
+/// How many bytes the first lines have, so many at most.
+fn first_lines(lines: &[u8], count: usize) -> usize {
+    let mut ends = lines.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+    ends.nth(count - 1).map_or(lines.len(), |(end, _)| end + 1)
 }
 
 fn folders(root: &Path) -> io::Result<Vec<PathBuf>> {

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use crate::CallRecord;
+use crate::{CallRecord, give_way};
 
 /// How call lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,10 @@ pub(crate) fn start(
     let (sender, receiver) = sync_channel(queue_max);
     let thread = thread::Builder::new()
         .name("call-log".to_owned())
-        .spawn(move || write(log, &receiver, &stopped, out));
+        .spawn(move || {
+            give_way();
+            write(log, &receiver, &stopped, out);
+        });
     let writer = LogWriter {
         thread: thread.ok(),
         stop,

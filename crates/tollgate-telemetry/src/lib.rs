@@ -4,6 +4,7 @@
 //! the worker's own shard, and formatting and writing happen on a thread of their own, behind a bounded queue. Nothing here
 //! ever waits in the way of a request. What happens apart from calls is in [`events`].
 
+mod background;
 mod call;
 mod call_log;
 mod counts;
@@ -22,6 +23,7 @@ use std::{
 
 use tollgate_domain::TargetName;
 
+pub use background::give_way;
 pub use call::{AttemptOutcome, AttemptRecord, CallContent, CallRecord, Outcome, Params};
 pub use call_log::{CallLog, LogWriter};
 pub use counts::CountsState;

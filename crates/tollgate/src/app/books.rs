@@ -10,13 +10,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use tokio::{runtime::Runtime, time::timeout};
 use tollgate_counters::SharedCounts;
 use tollgate_domain::{Allowance, Quantity, Snapshot, Then};
 use tollgate_store::{Keeper, Store, StoreError};
 use tollgate_telemetry::{
     events::{BooksBehind, BooksInOrder, BooksOff, JournalUnreadable},
+    give_way,
     journal::Journal,
 };
 
@@ -112,7 +113,15 @@ impl Books {
         let journal = Arc::new(journal);
         let runtime = current_thread()?;
         let opened = within(OPENING_TIMEOUT, Store::open(settings.url.expose()));
-        let opened = runtime.block_on(opened);
+        // The database has a thread of its own where it is a file, which is as the one that opens it.
+        let opened = thread::scope(|scope| {
+            let opening = scope.spawn(|| {
+                give_way();
+                runtime.block_on(opened)
+            });
+            opening.join()
+        })
+        .map_err(|_| anyhow!("the database's opening has panicked"))?;
         let mut keeper = None;
         let mut spent = None;
         let mut stored = Stored::Unknown;
@@ -175,7 +184,10 @@ impl Books {
             };
             let thread = thread::Builder::new()
                 .name("books".to_owned())
-                .spawn(move || runtime.block_on(keeping.run(keeper, &composer, known)))?;
+                .spawn(move || {
+                    give_way();
+                    runtime.block_on(keeping.run(keeper, &composer, known));
+                })?;
             self.thread = Some(thread);
         }
         Ok(())
