@@ -46,6 +46,8 @@ pub(crate) struct UsageAsked {
     team: Option<String>,
     /// Of this end user only.
     user: Option<String>,
+    /// With this tag only.
+    tag: Option<String>,
     /// Of this route only.
     route: Option<String>,
     /// Of this provider only.
@@ -77,6 +79,8 @@ pub(crate) struct CallsAsked {
     team: Option<String>,
     /// Of this end user only.
     user: Option<String>,
+    /// With this tag only.
+    tag: Option<String>,
     /// Of this route only.
     route: Option<String>,
     /// Of this provider only.
@@ -155,7 +159,7 @@ async fn teams(admin: &Admin, actor: &Actor) -> Result<Option<Vec<String>>, Prob
     }
 }
 
-fn conditions(given: [(Dimension, &Option<String>); 7]) -> Vec<(Dimension, String)> {
+fn conditions(given: [(Dimension, &Option<String>); 8]) -> Vec<(Dimension, String)> {
     let given = given.into_iter();
     given
         .filter_map(|(dimension, value)| Some((dimension, value.clone()?)))
@@ -184,6 +188,7 @@ pub(crate) async fn usage(
             (Dimension::Key, &asked.key),
             (Dimension::Team, &asked.team),
             (Dimension::User, &asked.user),
+            (Dimension::Tag, &asked.tag),
             (Dimension::Route, &asked.route),
             (Dimension::Provider, &asked.provider),
             (Dimension::Model, &asked.model),
@@ -301,6 +306,7 @@ pub(crate) async fn calls(
             (Dimension::Key, &asked.key),
             (Dimension::Team, &asked.team),
             (Dimension::User, &asked.user),
+            (Dimension::Tag, &asked.tag),
             (Dimension::Route, &asked.route),
             (Dimension::Provider, &asked.provider),
             (Dimension::Model, &asked.model),
@@ -383,12 +389,17 @@ fn paged_file(kind: &'static str, file: impl IntoResponse, next: Option<String>)
 
 /// Comma-separated values (RFC 4180) with a head.
 fn as_csv(rows: &[Value]) -> String {
+    let quoted = |text: &str| match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    };
     let field = |value: &Value| match value {
         Value::Null => String::new(),
-        Value::String(text) if text.contains([',', '"', '\n', '\r']) => {
-            format!("\"{}\"", text.replace('"', "\"\""))
+        Value::String(text) => quoted(text),
+        Value::Array(texts) => {
+            let texts: Vec<&str> = texts.iter().filter_map(Value::as_str).collect();
+            quoted(&texts.join(","))
         }
-        Value::String(text) => text.clone(),
         other => other.to_string(),
     };
     let line = |fields: Vec<String>| fields.join(",") + "\r\n";
@@ -421,6 +432,7 @@ fn shown_call(call: &UsageRecord) -> Value {
         "key": call.key,
         "team": call.team,
         "user": call.user,
+        "tags": call.tags,
         "route": call.route,
         "task": call.task,
         "provider": call.provider,

@@ -63,6 +63,9 @@ pub struct UsageRecord {
     pub streamed: bool,
     /// From the request's head to the answer's last byte, in milliseconds.
     pub duration_ms: u64,
+    /// What it is tagged with, by its caller and at the target that was asked; each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Arc<str>>,
     /// The name under which counts that several gateways share hold what was reserved. It goes no further than the journal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Arc<str>>,

@@ -28,6 +28,8 @@ pub(crate) struct Account {
     permit: Option<Permit>,
     /// How much the call asks for.
     asked: Asked,
+    /// What the caller tags the call with.
+    pub(crate) tags: Vec<Arc<str>>,
     /// What is counted where the provider does not say what was used: the call, and what the answer says.
     sample: Option<Sample>,
     said: String,
@@ -48,6 +50,7 @@ impl Account {
             price: None,
             permit: None,
             asked: Asked::default(),
+            tags: Vec::new(),
             sample: None,
             said: String::new(),
             payloads: None,
@@ -57,6 +60,12 @@ impl Account {
             _streaming: None,
             open: true,
         }
+    }
+
+    /// Notes what the caller tags the call with.
+    pub(crate) fn tagged(&mut self, tags: Vec<Arc<str>>) {
+        self.record.tags.clone_from(&tags);
+        self.tags = tags;
     }
 
     /// When the call came.

@@ -252,7 +252,13 @@ impl Run<'_> {
         let begun = self.account.started().elapsed();
         let record = &mut self.account.record;
         record.target = Some(lane.name().clone());
-        record.tags = self.question.route().tags(lane.name()).to_vec();
+        record.tags.clone_from(&self.account.tags);
+        let own = self.question.route().tags(lane.name()).iter();
+        for tag in own {
+            if !record.tags.contains(tag) {
+                record.tags.push(Arc::clone(tag));
+            }
+        }
         record.provider_kind = Some(Arc::clone(&lane.provider().kind));
         record.model = Some(Arc::clone(lane.model()));
         record.attempts.push(AttemptRecord {

@@ -157,6 +157,7 @@ async fn realtime_story(
     let picture = visit.picture;
     let limits = &picture.snapshot.limits;
     visit.check_url()?;
+    account.tagged(visit.tags()?); // what they call it
     let handshake = Handshake::read(visit.headers)?; // whether they want a talk
     let headers = realtime::with_key(visit.headers);
     let caller = keys::identify(worker, picture, &headers, None, visit.from(), visit.now).await?; // who is asking
@@ -233,6 +234,7 @@ async fn call_story(
     let picture = visit.picture;
     let limits = &picture.snapshot.limits;
     visit.check_url()?;
+    account.tagged(visit.tags()?); // what they call it
     let caller = visit.caller(worker, shape).await?; // who is asking
     note_caller(account, &caller);
 

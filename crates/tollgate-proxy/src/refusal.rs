@@ -7,7 +7,11 @@ use http::{HeaderValue, Response, StatusCode, header};
 use tollgate_dialects::{ErrorKind, ErrorReport, ProviderError, ReadError, write_error};
 use tollgate_domain::ErrorShape;
 
-use crate::{admission::Shortage, reply::ReplyBody};
+use crate::{
+    admission::Shortage,
+    reply::ReplyBody,
+    visit::{TAG_BYTES_MAX, TAGS_MAX},
+};
 
 /// Why a call is not answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +22,8 @@ pub(crate) enum Refusal {
     WrongMethod { wanted: &'static str },
     /// The URL is too long.
     UrlTooLong { bytes_max: usize },
+    /// What the call is tagged with cannot be taken.
+    TagsInvalid,
     /// No key was sent.
     KeyMissing,
     /// The key is not one of ours.
@@ -136,6 +142,8 @@ impl Refusal {
                  /v1/models and /gateway/{{route}}/invocations").into()),
             Self::WrongMethod { wanted } => told(405, Kind::InvalidRequest, "method_not_allowed", format!("this path wants {wanted}").into()),
             Self::UrlTooLong { bytes_max } => told(414, Kind::InvalidRequest, "url_too_long", format!("the URL is longer than {bytes_max} bytes").into()),
+            Self::TagsInvalid => told(400, Kind::InvalidRequest, "tags_invalid",
+                format!("`x-tollgate-tags` takes up to {TAGS_MAX} tags, apart by commas, each of up to {TAG_BYTES_MAX} printable ASCII characters").into()),
             Self::KeyMissing => told(401, Kind::Authentication, "key_missing",
                 "no key was sent; send your gateway key as `Authorization: Bearer KEY`, `x-api-key` or `api-key`".into()),
             Self::KeyUnknown => told(401, Kind::Authentication, "invalid_api_key",

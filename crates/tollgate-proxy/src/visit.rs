@@ -24,8 +24,13 @@ use crate::{
 };
 
 /// Names a request, for its client and for the log.
+/// Tags of a caller's at most, and bytes of each.
+pub(crate) const TAGS_MAX: usize = 16;
+pub(crate) const TAG_BYTES_MAX: usize = 64;
+
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const TAGS: HeaderName = HeaderName::from_static("x-tollgate-tags");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
@@ -83,6 +88,26 @@ impl<'a> Visit<'a> {
     /// A parameter of the query.
     pub(crate) fn parameter(&self, name: &str) -> Option<Cow<'_, str>> {
         keys::parameter(self.query?, name)
+    }
+
+    /// What the caller tags the call with: `x-tollgate-tags`, apart by commas.
+    ///
+    /// # Errors
+    /// When there are too many, or one is too long or no plain text.
+    pub(crate) fn tags(&self) -> Result<Vec<Arc<str>>, Refusal> {
+        let mut tags: Vec<Arc<str>> = Vec::new();
+        for line in self.headers.get_all(TAGS) {
+            let line = line.to_str().map_err(|_| Refusal::TagsInvalid)?;
+            for tag in line.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
+                if tag.len() > TAG_BYTES_MAX || tags.len() >= TAGS_MAX {
+                    return Err(Refusal::TagsInvalid);
+                }
+                if tags.iter().all(|known| **known != *tag) {
+                    tags.push(tag.into());
+                }
+            }
+        }
+        Ok(tags)
     }
 
     pub(crate) fn check_url(&self) -> Result<(), Refusal> {

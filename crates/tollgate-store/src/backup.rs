@@ -63,6 +63,7 @@ const TABLES: [Table; 7] = [
             "#streamed",
             "#duration_ms",
             "#estimated",
+            "tags",
         ],
     },
     Table {
@@ -307,7 +308,7 @@ impl Store {
         sqlx::query("UPDATE changes SET number = number + 1 WHERE what <> 'audit'")
             .execute(&mut *transaction)
             .await?;
-        sums::make_anew(&mut transaction).await?;
+        sums::make_anew(&mut transaction, self.is_file).await?;
         transaction.commit().await?;
         Ok(rows)
     }

@@ -75,31 +75,43 @@ enum Value {
 }
 
 impl CallsQuery {
-    /// Conditions, each with the value that it is about.
-    fn conditions(&self) -> Vec<(String, Value)> {
+    /// Conditions, each with the value that it is about, for which a `?` stands.
+    fn conditions(&self, is_file: bool) -> Vec<(String, Value)> {
         let number = |number: u64| Value::Number(i64::try_from(number).unwrap_or(i64::MAX));
         let text = |text: &String| Value::Text(text.clone());
         let mut conditions: Vec<(String, Option<Value>)> = vec![
             (
-                "request_id =".to_owned(),
+                "request_id = ?".to_owned(),
                 self.request_id.as_ref().map(text),
             ),
             (
-                "status =".to_owned(),
+                "status = ?".to_owned(),
                 self.status.map(|status| number(status.into())),
             ),
             (
-                "error_code =".to_owned(),
+                "error_code = ?".to_owned(),
                 self.error_code.as_ref().map(text),
             ),
-            ("cost_picodollars >=".to_owned(), self.cost_from.map(number)),
             (
-                "duration_ms >=".to_owned(),
+                "cost_picodollars >= ?".to_owned(),
+                self.cost_from.map(number),
+            ),
+            (
+                "duration_ms >= ?".to_owned(),
                 self.duration_from_ms.map(number),
             ),
         ];
         let of = self.of.iter().map(|(dimension, value)| {
-            (format!("{} =", dimension.record_value()), Some(text(value)))
+            let condition = match dimension {
+                Dimension::Tag if is_file => {
+                    "? IN (SELECT tag.value FROM json_each(usage_records.tags) AS tag)".to_owned()
+                }
+                Dimension::Tag => {
+                    "? IN (SELECT json_array_elements_text(usage_records.tags::json))".to_owned()
+                }
+                dimension => format!("{} = ?", dimension.plain_value(Source::Records)),
+            };
+            (condition, Some(text(value)))
         });
         conditions.extend(of);
         let given = conditions.into_iter();
@@ -114,7 +126,21 @@ impl CallsQuery {
     fn is_told_by_sums(&self) -> bool {
         let mut of = self.of.iter();
         self.request_id.is_none()
-            && (self.teams.is_some() || of.any(|(dimension, _)| is_summed(*dimension)))
+            && (self.teams.is_some()
+                || of.any(|(dimension, _)| is_summed(*dimension, self.hours())))
+    }
+
+    /// The sums by the hour that tell most of what is asked for apart.
+    fn hours(&self) -> Source {
+        let asks_tag = self
+            .of
+            .iter()
+            .any(|(dimension, _)| *dimension == Dimension::Tag);
+        if asks_tag {
+            Source::TagHours
+        } else {
+            Source::Hours
+        }
     }
 
     /// The span that is asked for, in milliseconds since 1970-01-01 UTC.
@@ -136,9 +162,13 @@ fn escaped(text: &str) -> String {
         .replace('_', "!_")
 }
 
-/// Whether sums by the hour and by the day tell it apart.
-fn is_summed(dimension: Dimension) -> bool {
-    dimension.span_ms().is_none() && dimension != Dimension::User
+/// Whether sums tell it apart.
+fn is_summed(dimension: Dimension, sums: Source) -> bool {
+    match dimension {
+        Dimension::User => false,
+        Dimension::Tag => sums == Source::TagHours,
+        dimension => dimension.span_ms().is_none(),
+    }
 }
 
 impl Store {
@@ -156,10 +186,10 @@ impl Store {
         }
         // Day by day, only into hours that have such calls: one among millions is found without a look at all of them.
         let mut calls = Vec::new();
-        for day in self.spans(query, Source::Days, &span).await? {
+        for day in self.days(query, &span).await? {
             let day = day * DAY_MS..(day + 1) * DAY_MS;
             let day = day.start.max(span.start)..day.end.min(span.end);
-            let hours = self.spans(query, Source::Hours, &day).await?;
+            let hours = self.spans(query, query.hours(), &day).await?;
             let hours: Vec<Range<i64>> = hours
                 .into_iter()
                 .map(|hour| (hour * HOUR_MS).max(day.start)..((hour + 1) * HOUR_MS).min(day.end))
@@ -195,6 +225,19 @@ impl Store {
         Ok(calls)
     }
 
+    /// The days of a span that have such calls as far as sums tell, the newest first.
+    async fn days(&self, query: &CallsQuery, span: &Range<i64>) -> Result<Vec<i64>, StoreError> {
+        match query.hours() {
+            Source::Hours => self.spans(query, Source::Days, span).await,
+            hours => {
+                let hours = self.spans(query, hours, span).await?;
+                let mut days: Vec<i64> = hours.iter().map(|hour| hour * HOUR_MS / DAY_MS).collect();
+                days.dedup();
+                Ok(days)
+            }
+        }
+    }
+
     /// The hours, or days, of a span that have such calls as far as sums tell, the newest first.
     async fn spans(
         &self,
@@ -212,10 +255,10 @@ impl Store {
         let summed = query
             .of
             .iter()
-            .filter(|(dimension, _)| is_summed(*dimension));
+            .filter(|(dimension, _)| is_summed(*dimension, source));
         let summed: Vec<_> = summed.collect();
         for (place, (dimension, _)) in (1..).zip(&summed) {
-            sql += &format!(" AND {} = ${place}", dimension.record_value());
+            sql += &format!(" AND {} = ${place}", dimension.plain_value(source));
         }
         if let Some(teams) = &query.teams {
             sql += &format!(" AND {}", is_one_of("team", teams.len(), summed.len() + 1));
@@ -241,7 +284,7 @@ impl Store {
         if spans.is_empty() || most == 0 {
             return Ok(Vec::new());
         }
-        let conditions = query.conditions();
+        let conditions = query.conditions(self.is_file);
         let times = spans
             .iter()
             .map(|span| format!("at_ms >= {} AND at_ms < {}", span.start, span.end));
@@ -252,7 +295,7 @@ impl Store {
             times.join(" OR ")
         );
         for (place, (condition, _)) in (1..).zip(&conditions) {
-            sql += &format!(" AND {condition} ${place}");
+            sql += &format!(" AND {}", condition.replace('?', &format!("${place}")));
         }
         let mut places = conditions.len();
         if let Some(teams) = &query.teams {

@@ -11,7 +11,7 @@ use tollgate_domain::{ServiceTier, Usage, UsageRecord};
 
 use crate::{Store, StoreError, payloads, sums, usage::is_one_of};
 
-pub(crate) const COLUMNS: [&str; 31] = [
+pub(crate) const COLUMNS: [&str; 32] = [
     "id",
     "at_ms",
     "request_id",
@@ -43,6 +43,7 @@ pub(crate) const COLUMNS: [&str; 31] = [
     "streamed",
     "duration_ms",
     "estimated",
+    "tags",
 ];
 
 /// Records that are entered by one statement: each statement is a way to the database and back.
@@ -176,6 +177,16 @@ fn bind<'q>(query: Insertion<'q>, record: &'q UsageRecord) -> Insertion<'q> {
         .bind(i64::from(record.streamed))
         .bind(count(record.duration_ms))
         .bind(i64::from(usage.is_estimated))
+        .bind(written_tags(&record.tags))
+}
+
+/// Tags as a JSON list; nothing for none.
+fn written_tags(tags: &[Arc<str>]) -> Option<String> {
+    if tags.is_empty() {
+        return None;
+    }
+    let tags: Vec<Cow<'_, str>> = tags.iter().map(|tag| clean(tag)).collect();
+    serde_json::to_string(&tags).ok()
 }
 
 impl Store {
@@ -266,6 +277,9 @@ pub(crate) fn read(row: &AnyRow) -> Result<UsageRecord, sqlx::Error> {
         attempts: small("attempts")?,
         streamed: small("streamed")? == 1,
         duration_ms: number("duration_ms")?.unwrap_or_default(),
+        tags: text("tags")?
+            .and_then(|tags| serde_json::from_str(&tags).ok())
+            .unwrap_or_default(),
         hold: None,
         payload: None,
     })

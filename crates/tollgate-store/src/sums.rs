@@ -54,10 +54,12 @@ pub(crate) enum Source {
     Hours,
     /// By end users, too.
     UserHours,
+    /// By tags, too: a call is in the sum of each of its own.
+    TagHours,
     Records,
 }
 
-/// What a sum is of: the hour or day since 1970, the dimensions, and the end user where those are told apart.
+/// What a sum is of: the hour or day since 1970, the dimensions, and the end user or the tag where those are told apart.
 type Of<'a> = (i64, [Cow<'a, str>; 6], Option<Cow<'a, str>>);
 
 /// A sum, in the order of [`MEASURES`].
@@ -66,13 +68,14 @@ type Sum = [u64; MEASURES.len()];
 // === impl Source ===
 
 impl Source {
-    const SUMS: [Self; 3] = [Self::Days, Self::Hours, Self::UserHours];
+    const SUMS: [Self; 4] = [Self::Days, Self::Hours, Self::UserHours, Self::TagHours];
 
     pub(crate) const fn table(self) -> &'static str {
         match self {
             Self::Days => "usage_days",
             Self::Hours => "usage_hours",
             Self::UserHours => "usage_user_hours",
+            Self::TagHours => "usage_tag_hours",
             Self::Records => "usage_records",
         }
     }
@@ -81,7 +84,7 @@ impl Source {
     pub(crate) const fn span_ms(self) -> i64 {
         match self {
             Self::Days => DAY_MS,
-            Self::Hours | Self::UserHours => HOUR_MS,
+            Self::Hours | Self::UserHours | Self::TagHours => HOUR_MS,
             Self::Records => 1,
         }
     }
@@ -90,14 +93,18 @@ impl Source {
     pub(crate) const fn measures(self) -> [&'static str; MEASURES.len()] {
         match self {
             Self::Records => RECORD_MEASURES,
-            Self::Days | Self::Hours | Self::UserHours => MEASURES,
+            Self::Days | Self::Hours | Self::UserHours | Self::TagHours => MEASURES,
         }
     }
 
     fn columns(self) -> Vec<&'static str> {
         let mut columns = vec!["span"];
         columns.extend(DIMENSIONS);
-        columns.extend((self == Self::UserHours).then_some("end_user"));
+        match self {
+            Self::UserHours => columns.push("end_user"),
+            Self::TagHours => columns.push("tag"),
+            Self::Days | Self::Hours | Self::Records => {}
+        }
         columns
     }
 }
@@ -133,6 +140,13 @@ pub(crate) async fn add(
 ) -> Result<(), sqlx::Error> {
     let finest = records.iter().map(|record| (of(record), measures(record)));
     let finest = sum_up(finest);
+    let tagged = records.iter().flat_map(|record| {
+        let (span, dimensions, _) = of(record);
+        let sum = measures(record);
+        let tags = record.tags.iter();
+        tags.map(move |tag| ((span, dimensions.clone(), Some(clean(tag))), sum))
+    });
+    let tagged = sum_up(tagged);
     let hours = sum_up(finest.iter().map(|((span, dimensions, _), sum)| {
         let of = (*span, dimensions.clone(), None);
         (of, *sum)
@@ -145,6 +159,7 @@ pub(crate) async fn add(
         (Source::Days, days),
         (Source::Hours, hours),
         (Source::UserHours, finest),
+        (Source::TagHours, tagged),
     ] {
         let sums: Vec<_> = sums.into_iter().collect();
         // Made of words of this file alone, and of two lengths, so that the database need not read them anew.
@@ -223,8 +238,8 @@ fn addition(source: Source, rows: usize, is_file: bool) -> String {
 type Addition<'q> = Query<'q, Any, AnyArguments>;
 
 fn bind<'q>(query: Addition<'q>, of: &'q Of<'_>, sum: &Sum) -> Addition<'q> {
-    let (span, dimensions, user) = of;
-    let texts = dimensions.iter().chain(user);
+    let (span, dimensions, finer) = of;
+    let texts = dimensions.iter().chain(finer);
     let query = texts.fold(query.bind(*span), |query, text| query.bind(&**text));
     sum.iter()
         .fold(query, |query, number| query.bind(count(*number)))
@@ -237,16 +252,19 @@ impl Store {
     /// When the database fails; then the sums are as they were.
     pub async fn make_sums_anew(&self) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin().await?;
-        make_anew(&mut transaction).await?;
+        make_anew(&mut transaction, self.is_file).await?;
         transaction.commit().await?;
         Ok(())
     }
 }
 
-pub(crate) async fn make_anew(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+pub(crate) async fn make_anew(
+    connection: &mut AnyConnection,
+    is_file: bool,
+) -> Result<(), sqlx::Error> {
     for source in Source::SUMS {
         let table = source.table();
-        for sql in [format!("DELETE FROM {table}"), summing(source)] {
+        for sql in [format!("DELETE FROM {table}"), summing(source, is_file)] {
             // Made of words of this file alone.
             sqlx::query(AssertSqlSafe(sql))
                 .execute(&mut *connection)
@@ -256,11 +274,21 @@ pub(crate) async fn make_anew(connection: &mut AnyConnection) -> Result<(), sqlx
     Ok(())
 }
 
+/// The records, each once for each of its tags, as `tag.value`.
+pub(crate) const fn tagged_records(is_file: bool) -> &'static str {
+    if is_file {
+        "usage_records, json_each(usage_records.tags) AS tag"
+    } else {
+        "usage_records CROSS JOIN LATERAL json_array_elements_text(usage_records.tags::json) AS tag(value)"
+    }
+}
+
 /// The statement that makes all sums of a table.
-fn summing(source: Source) -> String {
+fn summing(source: Source, is_file: bool) -> String {
     let of = source.columns();
     let told = of.iter().map(|column| match *column {
         "span" => format!("at_ms / {}", source.span_ms()),
+        "tag" => "tag.value".to_owned(),
         column => format!("COALESCE({column}, '')"),
     });
     let told: Vec<String> = told.collect();
@@ -268,8 +296,12 @@ fn summing(source: Source) -> String {
         .measures()
         .map(|measure| format!("CAST(COALESCE(SUM({measure}), 0) AS BIGINT)"));
     let places: Vec<String> = (1..=of.len()).map(|place| place.to_string()).collect();
+    let records = match source {
+        Source::TagHours => tagged_records(is_file),
+        Source::Days | Source::Hours | Source::UserHours | Source::Records => "usage_records",
+    };
     format!(
-        "INSERT INTO {} ({}, {}) SELECT {}, {} FROM usage_records GROUP BY {}",
+        "INSERT INTO {} ({}, {}) SELECT {}, {} FROM {records} GROUP BY {}",
         source.table(),
         of.join(", "),
         MEASURES.join(", "),

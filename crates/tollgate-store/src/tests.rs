@@ -79,6 +79,11 @@ fn record(number: u64) -> UsageRecord {
         attempts: 1,
         streamed: number % 2 == 1,
         duration_ms: 7,
+        tags: match number % 6 {
+            0 => vec!["canary".into(), "it's, a \"tag\"".into()],
+            3 => vec!["canary".into()],
+            _ => Vec::new(),
+        },
         hold: Some(format!("hold-{number}").into()),
         payload: None,
     }
@@ -150,6 +155,15 @@ async fn usage_is_told_apart() {
         };
         assert_eq!(store.usage(&query).await.unwrap()[0].calls, 10);
         let query = UsageQuery {
+            by: vec![Dimension::Tag],
+            ..UsageQuery::default()
+        };
+        let rows = store.usage(&query).await.unwrap().into_iter();
+        let mut by_tag: Vec<_> = rows.map(|row| (row.of[0].clone(), row.calls)).collect();
+        by_tag.sort();
+        let tag = |tag: &str| Some(tag.to_owned());
+        assert_eq!(by_tag, [(tag("canary"), 10), (tag("it's, a \"tag\""), 5)]);
+        let query = UsageQuery {
             of: vec![(Dimension::Route, "elsewhere".to_owned())],
             ..UsageQuery::default()
         };
@@ -194,6 +208,20 @@ async fn sums_say_what_the_records_say() {
                     vec![Dimension::User, Dimension::Day],
                     vec![Dimension::Minute],
                 ] {
+                    let tagged = UsageQuery {
+                        since_ms: Some(since),
+                        until_ms: Some(until),
+                        of: vec![(Dimension::Tag, "canary".to_owned())],
+                        by: by.clone(),
+                        ..UsageQuery::default()
+                    };
+                    let tagged = store.usage(&tagged).await.unwrap();
+                    let tagged: u64 = tagged.iter().map(|row| row.calls).sum();
+                    let known = records
+                        .iter()
+                        .filter(|record| (since..until).contains(&record.at_ms))
+                        .filter(|record| !record.tags.is_empty());
+                    assert_eq!(tagged, known.count() as u64, "tagged, by {by:?}");
                     let query = UsageQuery {
                         since_ms: Some(since),
                         until_ms: Some(until),
@@ -584,6 +612,19 @@ async fn calls_are_found_by_what_is_known_of_them() {
             ..all.clone()
         };
         assert_eq!(found(key).await.len(), 33);
+        for (tag, count) in [("canary", 34), ("it's, a \"tag\"", 17), ("none", 0)] {
+            let tagged = CallsQuery {
+                of: vec![(Dimension::Tag, tag.to_owned())],
+                ..all.clone()
+            };
+            assert_eq!(found(tagged.clone()).await.len(), count);
+            let one_of_them = CallsQuery {
+                status: Some(200),
+                most: 1,
+                ..tagged
+            };
+            assert_eq!(found(one_of_them).await.len(), count.min(1));
+        }
         let dear = CallsQuery {
             cost_from: Some(1_234_567),
             teams: Some(vec!["research".to_owned(), "x".to_owned()]),

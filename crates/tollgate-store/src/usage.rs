@@ -7,7 +7,7 @@ use tollgate_domain::Picodollars;
 
 use crate::{
     Store, StoreError,
-    sums::{DAY_MS, HOUR_MS, MEASURES, MILLION, Source, split},
+    sums::{DAY_MS, HOUR_MS, MEASURES, MILLION, Source, split, tagged_records},
 };
 
 /// By what usage is told apart.
@@ -25,6 +25,8 @@ pub enum Dimension {
     Team,
     /// The end user.
     User,
+    /// The tag; a call has any number of them, and is in the sum of each.
+    Tag,
     /// The route.
     Route,
     /// The provider.
@@ -73,13 +75,14 @@ pub struct UsageRow {
 
 impl Dimension {
     /// All.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Minute,
         Self::Hour,
         Self::Day,
         Self::Key,
         Self::Team,
         Self::User,
+        Self::Tag,
         Self::Route,
         Self::Provider,
         Self::Model,
@@ -95,6 +98,7 @@ impl Dimension {
             Self::Key => "key",
             Self::Team => "team",
             Self::User => "user",
+            Self::Tag => "tag",
             Self::Route => "route",
             Self::Provider => "provider",
             Self::Model => "model",
@@ -112,8 +116,10 @@ impl Dimension {
         }
     }
 
-    const fn column(self) -> &'static str {
+    const fn column(self, source: Source) -> &'static str {
         match self {
+            Self::Tag if matches!(source, Source::Records) => "tag.value",
+            Self::Tag => "tag",
             Self::Minute | Self::Hour | Self::Day => "span",
             Self::Key => "key_name",
             Self::Team => "team",
@@ -125,11 +131,11 @@ impl Dimension {
         }
     }
 
-    /// Its value in a record.
-    pub(crate) fn record_value(self) -> String {
+    /// Its value in a row of a source, as it stands there.
+    pub(crate) fn plain_value(self, source: Source) -> String {
         match self.span_ms() {
-            Some(_) => self.value(Source::Records),
-            None => self.column().to_owned(),
+            Some(_) => self.value(source),
+            None => self.column(source).to_owned(),
         }
     }
 
@@ -138,23 +144,28 @@ impl Dimension {
         match (self.span_ms(), source) {
             (Some(span), Source::Records) => format!("CAST(at_ms / {span} AS TEXT)"),
             (Some(span), sums) => format!("CAST(span / {} AS TEXT)", span / sums.span_ms()),
-            (None, _) => format!("NULLIF({}, '')", self.column()),
+            (None, source) => format!("NULLIF({}, '')", self.column(source)),
         }
     }
 }
 
 impl UsageQuery {
+    /// Whether it is about a dimension.
+    fn tells(&self, dimension: Dimension) -> bool {
+        let of = self.of.iter().map(|(of, _)| of);
+        self.by.iter().chain(of).any(|asked| *asked == dimension)
+    }
+
     /// The sources that tell apart what is asked for, the coarsest first.
     fn levels(&self) -> &'static [Source] {
-        let tells = |dimension| {
-            let of = self.of.iter().map(|(of, _)| of);
-            self.by.iter().chain(of).any(|asked| *asked == dimension)
-        };
-        if tells(Dimension::Minute) {
+        let (user, tag) = (self.tells(Dimension::User), self.tells(Dimension::Tag));
+        if self.tells(Dimension::Minute) || user && tag {
             &[]
-        } else if tells(Dimension::User) {
+        } else if user {
             &[Source::UserHours]
-        } else if tells(Dimension::Hour) {
+        } else if tag {
+            &[Source::TagHours]
+        } else if self.tells(Dimension::Hour) {
             &[Source::Hours]
         } else {
             &[Source::Days, Source::Hours]
@@ -162,16 +173,16 @@ impl UsageQuery {
     }
 
     /// The statement that asks for it: sums over rows of all sources that have a part of the span.
-    fn statement(&self) -> String {
+    fn statement(&self, is_file: bool) -> String {
         let since = self.since_ms.unwrap_or_default().max(0);
         let until = self.until_ms.unwrap_or(i64::MAX);
         let mut parts: Vec<String> = split(since, until, self.levels())
             .into_iter()
-            .map(|(source, range)| self.part(source, &range))
+            .map(|(source, range)| self.part(source, &range, is_file))
             .collect();
         if parts.is_empty() {
             // A span without length; the database is asked all the same, which tells whether it is there.
-            parts.push(self.part(Source::Records, &(0..0)));
+            parts.push(self.part(Source::Records, &(0..0), is_file));
         }
         let places = 1..=self.by.len();
         let places: Vec<String> = places.map(|place| place.to_string()).collect();
@@ -189,7 +200,7 @@ impl UsageQuery {
         sql
     }
 
-    fn part(&self, source: Source, range: &Range<i64>) -> String {
+    fn part(&self, source: Source, range: &Range<i64>, is_file: bool) -> String {
         let by = self.by.iter().enumerate();
         let by = by.map(|(place, by)| format!("{} AS by_{place}, ", by.value(source)));
         let measures = source.measures().into_iter().zip(MEASURES);
@@ -199,11 +210,14 @@ impl UsageQuery {
         } else {
             "span"
         };
+        let table = match source {
+            Source::Records if self.tells(Dimension::Tag) => tagged_records(is_file),
+            source => source.table(),
+        };
         let mut sql = format!(
-            "SELECT {}{} FROM {} WHERE {time} >= {} AND {time} < {}",
+            "SELECT {}{} FROM {table} WHERE {time} >= {} AND {time} < {}",
             by.collect::<String>(),
             measures.collect::<Vec<_>>().join(", "),
-            source.table(),
             range.start,
             range.end
         );
@@ -211,10 +225,7 @@ impl UsageQuery {
             sql += " AND outcome <> 'refused'";
         }
         for (place, (dimension, _)) in self.of.iter().enumerate() {
-            let value = match dimension.span_ms() {
-                Some(_) => dimension.value(source),
-                None => dimension.column().to_owned(),
-            };
+            let value = dimension.plain_value(source);
             sql += &format!(" AND {value} = ${}", place + 1);
         }
         if let Some(teams) = &self.teams {
@@ -242,7 +253,7 @@ impl Store {
     /// When the database fails.
     pub async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageRow>, StoreError> {
         // Made of words of this file alone.
-        let mut asked = sqlx::query(AssertSqlSafe(query.statement()));
+        let mut asked = sqlx::query(AssertSqlSafe(query.statement(self.is_file)));
         for (_, value) in &query.of {
             asked = asked.bind(value);
         }

@@ -123,6 +123,7 @@ impl CallRecord {
             attempts: u32::try_from(self.attempts.len()).unwrap_or(u32::MAX),
             streamed: self.streamed,
             duration_ms: milliseconds(self.duration),
+            tags: self.tags.clone(),
             hold: self.hold.clone(),
             payload: self.payload.as_ref().map(|content| Payload {
                 request: content.request.as_str().into(),

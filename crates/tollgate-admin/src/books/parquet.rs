@@ -24,6 +24,7 @@ message calls {
   optional binary key (UTF8);
   optional binary team (UTF8);
   optional binary user (UTF8);
+  optional binary tags (UTF8);
   optional binary route (UTF8);
   optional binary task (UTF8);
   optional binary provider (UTF8);
@@ -72,6 +73,7 @@ fn columns(
     group.options(calls, |call| call.key.as_deref())?;
     group.options(calls, |call| call.team.as_deref())?;
     group.options(calls, |call| call.user.as_deref())?;
+    group.column::<ByteArrayType>(calls.iter().map(listed_tags), false)?;
     group.options(calls, |call| call.route.as_deref())?;
     group.options(calls, |call| call.task.as_deref())?;
     group.options(calls, |call| call.provider.as_deref())?;
@@ -91,6 +93,12 @@ fn columns(
     group.answers(calls, |call| call.streamed)?;
     group.numbers(calls, true, |call| Some(number(call.duration_ms)))?;
     group.0.close().map(|_| ())
+}
+
+/// A call's tags, apart by commas; nothing for none.
+fn listed_tags(call: &UsageRecord) -> Option<ByteArray> {
+    let tags: Vec<&str> = call.tags.iter().map(|tag| &**tag).collect();
+    (!tags.is_empty()).then(|| tags.join(",").as_str().into())
 }
 
 /// Columns, one after the other.

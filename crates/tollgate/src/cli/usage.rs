@@ -44,6 +44,9 @@ pub(super) struct Arguments {
     /// Of this team only.
     #[arg(long, value_name = "NAME")]
     team: Option<String>,
+    /// With this tag only.
+    #[arg(long)]
+    tag: Option<String>,
     /// Of this route only.
     #[arg(long, value_name = "NAME")]
     route: Option<String>,
@@ -78,6 +81,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
             (Dimension::Key, &arguments.key),
             (Dimension::Team, &arguments.team),
             (Dimension::Route, &arguments.route),
+            (Dimension::Tag, &arguments.tag),
         ]
         .into_iter()
         .filter_map(|(dimension, value)| Some((dimension, value.clone()?)))

@@ -411,3 +411,71 @@ async fn what_a_provider_does_not_say_is_counted() {
         );
     }
 }
+
+/// Those of the caller's and those of the target that was asked.
+#[tokio::test]
+async fn what_calls_are_tagged_with_is_summed_up() {
+    let provider = ScriptedProvider::start(|request| {
+        if request.json()["model"] == "broken" {
+            Reply::json(500, &json!({"error": {"message": "broken"}}))
+        } else {
+            Reply::json(200, &openai_answer("Hello"))
+        }
+    })
+    .await;
+    let configuration = CONFIGURATION.to_owned()
+        + "  - {name: tagged, retries: {per_target: 0}, model: {strategy: {type: ordered, models: [{provider: openai, name: broken, tags: [old]}, {provider: openai, name: gpt-4o, tags: [canary, eu]}]}}}\n";
+    let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
+    let ask = async |route: &str, tags: &str| {
+        let headers = [("x-tollgate-tags", tags)];
+        gateway
+            .post_with("/v1/chat/completions", &chat(route), &headers)
+            .await
+    };
+    for (route, tags) in [
+        ("tagged", "search, canary"),
+        ("chat", "search,search, "),
+        ("chat", ""),
+    ] {
+        assert_eq!(ask(route, tags).await.status, 200);
+    }
+    let many: Vec<String> = (0..17).map(|number| format!("a{number}")).collect();
+    for tags in [many.join(","), "a".repeat(65), "schön".to_owned()] {
+        let refused = ask("chat", &tags).await;
+        assert_eq!(refused.status, 400, "{tags}");
+        assert_eq!(refused.json()["error"]["code"], "tags_invalid");
+    }
+    assert_eq!(
+        provider.received()[0].header("x-tollgate-tags"),
+        None,
+        "it is nobody else's affair"
+    );
+    let calls = gateway.wait_for_calls(3).await;
+    assert_eq!(calls[0]["tags"], json!(["search", "canary", "eu"]));
+    assert_eq!(calls[1]["tags"], json!(["search"]));
+    let told = books(&gateway, &["--by", "tag"], |rows| {
+        rows.as_array().is_some_and(|rows| rows.len() == 3)
+    })
+    .await;
+    let mut by_tag: Vec<(String, u64)> = told
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|row| {
+            let tag = row["tag"].as_str().unwrap_or_default();
+            (tag.to_owned(), row["calls"].as_u64().unwrap_or_default())
+        })
+        .collect();
+    by_tag.sort();
+    let row = |tag: &str, calls| (tag.to_owned(), calls);
+    assert_eq!(
+        by_tag,
+        [row("canary", 1), row("eu", 1), row("search", 2)],
+        "{told:#}"
+    );
+    let searched = books(&gateway, &["--tag", "search", "--by", "route"], |rows| {
+        rows.as_array().is_some_and(|rows| rows.len() == 2)
+    })
+    .await;
+    assert_eq!(searched[0]["calls"], 1, "{searched:#}");
+}
