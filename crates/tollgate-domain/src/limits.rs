@@ -29,6 +29,8 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// Time for the calls in flight to finish after SIGTERM.
     pub drain_timeout: Duration,
+    /// A worker that comes this much too late to what is due refuses some calls with 503; zero: it never does.
+    pub late_max: Duration,
     /// Networks of proxies before the gateway, whose word for the client's address is taken (`X-Forwarded-For`).
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -57,6 +59,7 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(120),
             drain_timeout: Duration::from_secs(30),
+            late_max: Duration::from_millis(200),
             trusted_proxies: Vec::new(),
         }
     }

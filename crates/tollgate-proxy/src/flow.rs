@@ -157,6 +157,7 @@ async fn realtime_story(
     let picture = visit.picture;
     let limits = &picture.snapshot.limits;
     visit.check_url()?;
+    check_pulse(worker)?; // whether we keep up
     account.tagged(visit.tags()?); // what they call it
     let handshake = Handshake::read(visit.headers)?; // whether they want a talk
     let headers = realtime::with_key(visit.headers);
@@ -234,6 +235,7 @@ async fn call_story(
     let picture = visit.picture;
     let limits = &picture.snapshot.limits;
     visit.check_url()?;
+    check_pulse(worker)?; // whether we keep up
     account.tagged(visit.tags()?); // what they call it
     let caller = visit.caller(worker, shape).await?; // who is asking
     note_caller(account, &caller);
@@ -315,6 +317,15 @@ async fn enter(
     let permit = admission::enter(counters, worker.sharing.as_ref(), &entry, plan).await?;
     account.permitted(permit);
     Ok(())
+}
+
+/// Refuses some calls while the worker does not keep up.
+fn check_pulse(worker: &Worker) -> Result<(), Refusal> {
+    if worker.pulse.refuses() {
+        Err(Refusal::Behind)
+    } else {
+        Ok(())
+    }
 }
 
 /// Nothing is spent that cannot be written down, unless the operator says otherwise.

@@ -14,6 +14,7 @@ use tollgate_upstream::Upstream;
 use crate::{
     admission::{Counters, SharingLine},
     picture::Picture,
+    pulse::Pulse,
     responses::Responses,
 };
 
@@ -61,6 +62,8 @@ pub struct Worker {
     pub sharing: Option<SharingLine>,
     /// The way to whoever keeps answers that others go on from, where somebody does.
     pub responses: Option<Responses>,
+    /// Whether the worker keeps up.
+    pub pulse: Arc<Pulse>,
 }
 
 impl Gateway {

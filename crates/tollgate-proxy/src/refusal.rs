@@ -22,6 +22,8 @@ pub(crate) enum Refusal {
     WrongMethod { wanted: &'static str },
     /// The URL is too long.
     UrlTooLong { bytes_max: usize },
+    /// The gateway has more to do than it can.
+    Behind,
     /// What the call is tagged with cannot be taken.
     TagsInvalid,
     /// No key was sent.
@@ -142,6 +144,8 @@ impl Refusal {
                  /v1/models and /gateway/{{route}}/invocations").into()),
             Self::WrongMethod { wanted } => told(405, Kind::InvalidRequest, "method_not_allowed", format!("this path wants {wanted}").into()),
             Self::UrlTooLong { bytes_max } => told(414, Kind::InvalidRequest, "url_too_long", format!("the URL is longer than {bytes_max} bytes").into()),
+            Self::Behind => told(503, Kind::Overloaded, "gateway_overloaded",
+                "the gateway has more to do than it can at the moment; try again".into()),
             Self::TagsInvalid => told(400, Kind::InvalidRequest, "tags_invalid",
                 format!("`x-tollgate-tags` takes up to {TAGS_MAX} tags, apart by commas, each of up to {TAG_BYTES_MAX} printable ASCII characters").into()),
             Self::KeyMissing => told(401, Kind::Authentication, "key_missing",
@@ -254,7 +258,7 @@ impl Refusal {
             Self::Provider(error) => error.retry_after,
             Self::RateLimited { retry_after } => Some(*retry_after),
             Self::AllowanceReached(short) => Some(short.wait),
-            Self::CountersAway | Self::ResponsesAway => Some(Duration::from_secs(1)),
+            Self::Behind | Self::CountersAway | Self::ResponsesAway => Some(Duration::from_secs(1)),
             _ => None,
         }
     }

@@ -30,7 +30,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_domain::Limits;
 use tollgate_proxy::{
-    Bookless, Exposure, Gateway, Picture, ReplyBody, Responses, Sharing, Worker, flow, server,
+    Bookless, Exposure, Gateway, Picture, Pulse, ReplyBody, Responses, Sharing, Worker, flow,
+    server,
 };
 use tollgate_telemetry::{
     CallLog, Telemetry, TelemetrySettings,
@@ -382,6 +383,7 @@ impl Crew {
             let tracker = TaskTracker::new();
             let upstream = Arc::new(Upstream::new(UpstreamSettings::default(), tracker.clone()));
             let witness = gateway.telemetry().witness(index);
+            let pulse = Arc::new(Pulse::default());
             let sharing = match sharing {
                 Some(sharing) => {
                     let (line, settler) = sharing.line()?;
@@ -396,8 +398,14 @@ impl Crew {
                 witness,
                 sharing,
                 responses,
+                pulse: Arc::clone(&pulse),
             }));
-            server::serve_worker(listener, handler, limits, connections, shutdown).await?;
+            let late_max = limits.late_max;
+            let serving = server::serve_worker(listener, handler, limits, connections, shutdown);
+            tokio::select! {
+                served = serving => served?,
+                () = pulse.beat(late_max) => {}
+            }
             upstream.close_idle();
             tracker.close();
             // Connections that a provider does not let go of are closed with the runtime.

@@ -263,6 +263,7 @@ fn limits(written: &written::Limits, trusted_proxies: Vec<IpNet>) -> Limits {
         body_timeout: wait(written.body_timeout, default.body_timeout),
         write_timeout: wait(written.write_timeout, default.write_timeout),
         drain_timeout: wait(written.drain_timeout, default.drain_timeout),
+        late_max: wait(written.late, default.late_max),
         trusted_proxies,
     }
 }

@@ -4,8 +4,11 @@ use std::{io::Write, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
-use tokio::time::{sleep, timeout};
-use tollgate_testkit::{Ending, Reply, ScriptedProvider};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+use tollgate_testkit::{Ending, Reply, ScriptedProvider, client};
 
 use crate::stage::{
     TWO_PROVIDERS, anthropic_answer, anthropic_events, chat, chat_stream, gateway, nobody,
@@ -425,4 +428,69 @@ async fn a_probe_whose_client_leaves_makes_room_for_the_next() {
     assert!(openai.wait_for_disconnect().await);
     let answer = gateway.post("/v1/chat/completions", &call).await;
     assert_eq!(answer.header("x-tollgate-target"), "openai/gpt");
+}
+
+/// Far more calls than it can do at once: some are refused without delay, the others answered, and afterwards all are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_does_not_keep_up_refuses_some_calls() {
+    let provider = ScriptedProvider::always(Reply::json(200, &anthropic_answer("Salve"))).await;
+    let configuration = format!(
+        "server: {{workers: 1, limits: {{late: 20ms}}}}\nstore: {{url: none}}\n{TWO_PROVIDERS}"
+    );
+    let gateway = gateway(
+        &configuration,
+        &[("OPENAI", &nobody().await), ("ANTHROPIC", &provider)],
+    )
+    .await;
+    // Long, and to be translated.
+    let mut call = chat("claude");
+    call["messages"] = (0..3000)
+        .map(|number| {
+            let role = if number % 2 == 0 { "user" } else { "assistant" };
+            json!({"role": role, "content": "word ".repeat(10)})
+        })
+        .chain([json!({"role": "user", "content": "Hi"})])
+        .collect();
+    let body = call.to_string().into_bytes();
+    let address = gateway.address();
+    let until = Instant::now() + Duration::from_secs(4);
+    let mut callers = JoinSet::new();
+    for _ in 0..40 {
+        let body = body.clone();
+        callers.spawn(async move {
+            let (mut answered, mut refused) = (0, 0);
+            while Instant::now() < until {
+                let sent = client::post(address, "/v1/chat/completions", &[], body.clone());
+                let Ok(answer) = sent.await else {
+                    continue;
+                };
+                match answer.status {
+                    200 => answered += 1,
+                    503 => {
+                        assert_eq!(answer.json()["error"]["code"], "gateway_overloaded");
+                        assert_eq!(answer.header("retry-after"), "1");
+                        refused += 1;
+                    }
+                    status => panic!("{status}: {}", answer.text()),
+                }
+            }
+            (answered, refused)
+        });
+    }
+    let (mut answered, mut refused) = (0, 0);
+    while let Some(counts) = callers.join_next().await {
+        let counts = counts.expect("no panic");
+        answered += counts.0;
+        refused += counts.1;
+    }
+    assert!(
+        answered > 10 && refused > 10,
+        "{answered} answered, {refused} refused"
+    );
+    sleep(Duration::from_millis(1500)).await;
+    for _ in 0..20 {
+        let answer = gateway.post("/v1/chat/completions", &chat("claude")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    println!("{answered} answered, {refused} refused");
 }
