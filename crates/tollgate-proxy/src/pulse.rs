@@ -15,10 +15,10 @@ const BEAT_EVERY: Duration = Duration::from_millis(50);
 const LATE_IN_A_ROW: u32 = 4;
 
 /// Of a thousand calls so many more are refused after each beat that comes too late then, and so many fewer after one that does not; and so many at
-/// most: some get through, whatever happens.
+/// most: to refuse costs a third of what an answer costs, so that to refuse most of what comes would leave less for answers.
 const MORE: u32 = 100;
 const FEWER: u32 = 50;
-const REFUSED_MAX: u32 = 900;
+const REFUSED_MAX: u32 = 500;
 
 /// A worker's pulse.
 #[derive(Debug, Default)]
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn few_late_beats_are_nothing_and_many_let_few_in() {
+    fn few_late_beats_are_nothing_and_many_let_half_of_it_in() {
         let pulse = Pulse::default();
         assert_eq!(refused_of_a_thousand(&pulse), 0);
         (1..LATE_IN_A_ROW).for_each(|_| pulse.note(true));
@@ -86,8 +86,8 @@ mod tests {
         (0..2).for_each(|_| pulse.note(false));
         assert_eq!(refused_of_a_thousand(&pulse), 0);
         (0..100).for_each(|_| pulse.note(true));
-        assert!((800..1000).contains(&refused_of_a_thousand(&pulse)));
-        (0..18).for_each(|_| pulse.note(false));
+        assert!((400..600).contains(&refused_of_a_thousand(&pulse)));
+        (0..10).for_each(|_| pulse.note(false));
         assert_eq!(refused_of_a_thousand(&pulse), 0);
     }
 

@@ -26,6 +26,7 @@ use http::{Request, Response};
 use tokio::{
     runtime::{Builder, Runtime as TokioRuntime},
     signal::unix::{SignalKind, signal},
+    task::JoinSet,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_domain::Limits;
@@ -400,12 +401,12 @@ impl Crew {
                 responses,
                 pulse: Arc::clone(&pulse),
             }));
+            // A task of its own, which stands in the same queue as those of connections. It ends with this one.
+            let mut beating = JoinSet::new();
             let late_max = limits.late_max;
-            let serving = server::serve_worker(listener, handler, limits, connections, shutdown);
-            tokio::select! {
-                served = serving => served?,
-                () = pulse.beat(late_max) => {}
-            }
+            beating.spawn(async move { pulse.beat(late_max).await });
+            server::serve_worker(listener, handler, limits, connections, shutdown).await?;
+            drop(beating);
             upstream.close_idle();
             tracker.close();
             // Connections that a provider does not let go of are closed with the runtime.
