@@ -59,7 +59,7 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(120),
             drain_timeout: Duration::from_secs(30),
-            late_max: Duration::from_millis(200),
+            late_max: Duration::from_secs(1),
             trusted_proxies: Vec::new(),
         }
     }
