@@ -2,16 +2,20 @@
 //! share with it are here as well.
 
 mod accent;
+mod answer;
 mod read;
 mod sources;
 mod stream;
 mod wire;
 mod write;
 
+pub(crate) use answer::{
+    finish_word, loose_text, read_answer, read_answer_with, read_choice_frame, tool_call_id,
+    write_answer, write_frame,
+};
 pub(crate) use read::{
-    REASONING_FIELDS, loose_text, read_answer, read_answer_with, read_arguments, read_call,
-    read_choice_frame, read_reasoning_effort, read_stream_options, read_tool, read_url,
-    tool_call_id,
+    REASONING_FIELDS, read_arguments, read_call, read_reasoning_effort, read_stream_options,
+    read_tool, read_url,
 };
 pub(crate) use stream::{Frame, StreamReader, StreamWriter};
 pub(crate) use wire::{
@@ -19,8 +23,8 @@ pub(crate) use wire::{
     stop_reason, text_of,
 };
 pub(crate) use write::{
-    data_url, effort_for_budget, effort_word, finish_word, to_bytes, to_map, write_answer,
-    write_call, write_call_in, write_frame, write_stream_options,
+    data_url, effort_for_budget, effort_word, to_bytes, to_map, write_call, write_call_in,
+    write_stream_options,
 };
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
-//! OpenAI's text completions: `POST /v1/completions`. Their calls can also be put to a chat model ([`to_chat`]); the reverse
+//! OpenAI's text completions: `POST /v1/completions`. Their calls can also be put to a chat model ([`as_chat`]); the reverse
 //! is not possible.
 
 mod stream;
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -161,11 +163,26 @@ fn write_gaps(call: &CompletionCall, gaps: &mut Gaps) {
     }
 }
 
+/// A call as one of a chat: a completion is put to a chat model.
+///
+/// # Errors
+/// When it is neither, or as [`to_chat`].
+pub(crate) fn as_chat<'a>(
+    call: &'a Call,
+    gaps: &mut Gaps,
+) -> Result<Cow<'a, ChatCall>, Unsupported> {
+    match call {
+        Call::Chat(call) => Ok(Cow::Borrowed(call)),
+        Call::Completion(call) => to_chat(call, gaps).map(Cow::Owned),
+        other => Err(Unsupported::call(other)),
+    }
+}
+
 /// Puts a completion to a chat model: the prompt is what the user says.
 ///
 /// # Errors
 /// When there is more than one prompt, or the prompt is tokens: a chat has nothing that could stand for that.
-pub(crate) fn to_chat(call: &CompletionCall, gaps: &mut Gaps) -> Result<ChatCall, Unsupported> {
+fn to_chat(call: &CompletionCall, gaps: &mut Gaps) -> Result<ChatCall, Unsupported> {
     let prompt = match &call.prompt {
         PromptInput::Text(text) => text,
         PromptInput::Texts(texts) if texts.len() == 1 => &texts[0],

@@ -2,11 +2,17 @@
 //! once, so that those that are let in are answered in time.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
 
 /// From one beat to when the next is due.
 const BEAT_EVERY: Duration = Duration::from_millis(50);
@@ -30,11 +36,19 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// Beats for as long as it is polled. A beat that comes later than `late_max` is too late; zero stands for any time.
-    pub async fn beat(&self, late_max: Duration) {
-        if late_max.is_zero() {
-            return std::future::pending().await;
+    /// The pulse of the worker whose runtime this is. A beat that comes later than `late_max` is too late; where that is zero, it does not
+    /// beat. It does so until the set is dropped, as a task that stands in the same queue as those of connections.
+    pub fn start(late_max: Duration) -> (Arc<Self>, JoinSet<()>) {
+        let pulse = Arc::new(Self::default());
+        let mut beating = JoinSet::new();
+        if !late_max.is_zero() {
+            let pulse = Arc::clone(&pulse);
+            beating.spawn(async move { pulse.beat(late_max).await });
         }
+        (pulse, beating)
+    }
+
+    async fn beat(&self, late_max: Duration) {
         loop {
             let due = Instant::now() + BEAT_EVERY;
             sleep_until(due).await;
@@ -91,21 +105,32 @@ mod tests {
         assert_eq!(refused_of_a_thousand(&pulse), 0);
     }
 
+    /// No single task holds the others up for long; it is their number.
     #[tokio::test]
-    async fn a_worker_that_is_held_up_beats_late() {
-        let pulse = Pulse::default();
-        let beating = pulse.beat(Duration::from_millis(100));
-        let busy = async {
-            for _ in 0..LATE_IN_A_ROW + 3 {
-                // Holds up everything else.
-                std::thread::sleep(Duration::from_millis(250));
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        tokio::select! {
-            () = beating => {}
-            () = busy => {}
+    async fn a_long_queue_makes_it_beat_late() {
+        let (pulse, _beating) = Pulse::start(Duration::from_millis(100));
+        let until = Instant::now() + Duration::from_secs(3);
+        let mut busy = JoinSet::new();
+        for _ in 0..1000 {
+            busy.spawn(async move {
+                while Instant::now() < until {
+                    let done = Instant::now() + Duration::from_micros(300);
+                    while Instant::now() < done {
+                        std::hint::spin_loop();
+                    }
+                    tokio::task::yield_now().await;
+                }
+            });
         }
+        while busy.join_next().await.is_some() {}
         assert!(refused_of_a_thousand(&pulse) > 50);
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert_eq!(refused_of_a_thousand(&pulse), 0);
+    }
+
+    #[tokio::test]
+    async fn one_that_nobody_wants_refuses_nothing() {
+        let (pulse, beating) = Pulse::start(Duration::ZERO);
+        assert!(beating.is_empty() && !pulse.refuses());
     }
 }

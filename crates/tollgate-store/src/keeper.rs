@@ -176,10 +176,14 @@ impl Keeper {
         round: &mut Round,
     ) -> Result<(), StoreError> {
         let mut file = File::open(path).map_err(StoreError::Journal)?;
-        let length = file.metadata().map_err(StoreError::Journal)?.len();
+        // What is written meanwhile is another round's: a round comes to an end however much is written.
+        let end = file.metadata().map_err(StoreError::Journal)?.len();
         loop {
             let from = self.read.get(path).copied().unwrap_or_default();
-            let is_calm = is_own && length.saturating_sub(from) <= CALM_BYTES_MAX;
+            if from >= end {
+                return Ok(());
+            }
+            let is_calm = is_own && end - from <= CALM_BYTES_MAX;
             let mut lines = Vec::new();
             if is_calm {
                 lines =

@@ -1,6 +1,15 @@
 //! The same questions, put to both databases.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use tollgate_domain::{Payload, Picodollars, ServiceTier, Usage, UsageRecord};
 use tollgate_telemetry::journal::Journal;
@@ -323,6 +332,49 @@ async fn journals_are_entered_and_removed_whoever_wrote_them() {
         );
         keeper.finish().await;
         assert!(!root.join("own").exists());
+    }
+}
+
+/// Whoever writes faster than can be entered would hold up all else that is done between rounds.
+#[tokio::test]
+async fn a_round_ends_however_much_is_written_meanwhile() {
+    for database in Database::all("endless") {
+        let root = database.folder.join("journal");
+        let own = Journal::open(&root, "own", 1 << 30).unwrap();
+        let pen = own.pen(0);
+        (0..120).for_each(|number| pen.write(&record(number)));
+        let store = Store::open(&database.url).await.unwrap();
+        let state = Arc::clone(own.state());
+        let mut keeper = Keeper::new(store, root, own.folder().to_owned(), state);
+        let writes = Arc::new(AtomicBool::new(true));
+        let goes_on = Arc::clone(&writes);
+        let writer = thread::spawn(move || {
+            let mut number = 120;
+            loop {
+                // In bursts, so that it is ahead wherever this runs, and its file stays the same.
+                (0..200).for_each(|more| pen.write(&record(number + more)));
+                number += 200;
+                thread::sleep(Duration::from_millis(20));
+                if number > 8_000 || !goes_on.load(Ordering::Relaxed) {
+                    return number;
+                }
+            }
+        });
+        let round = keeper.round().await.unwrap();
+        writes.store(false, Ordering::Relaxed);
+        let written = writer.join().unwrap();
+        assert!(
+            (120..written).contains(&round.entered),
+            "{} of {written}",
+            round.entered
+        );
+        let mut entered = round.entered;
+        while entered < written {
+            let more = keeper.round().await.unwrap().entered;
+            assert!(more > 0, "{entered} of {written}");
+            entered += more;
+        }
+        keeper.finish().await;
     }
 }
 

@@ -26,7 +26,6 @@ use http::{Request, Response};
 use tokio::{
     runtime::{Builder, Runtime as TokioRuntime},
     signal::unix::{SignalKind, signal},
-    task::JoinSet,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_domain::Limits;
@@ -384,7 +383,7 @@ impl Crew {
             let tracker = TaskTracker::new();
             let upstream = Arc::new(Upstream::new(UpstreamSettings::default(), tracker.clone()));
             let witness = gateway.telemetry().witness(index);
-            let pulse = Arc::new(Pulse::default());
+            let (pulse, _beating) = Pulse::start(limits.late_max);
             let sharing = match sharing {
                 Some(sharing) => {
                     let (line, settler) = sharing.line()?;
@@ -399,14 +398,9 @@ impl Crew {
                 witness,
                 sharing,
                 responses,
-                pulse: Arc::clone(&pulse),
+                pulse,
             }));
-            // A task of its own, which stands in the same queue as those of connections. It ends with this one.
-            let mut beating = JoinSet::new();
-            let late_max = limits.late_max;
-            beating.spawn(async move { pulse.beat(late_max).await });
             server::serve_worker(listener, handler, limits, connections, shutdown).await?;
-            drop(beating);
             upstream.close_idle();
             tracker.close();
             // Connections that a provider does not let go of are closed with the runtime.

@@ -4,8 +4,6 @@
 
 mod messages;
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value, json};
 use tollgate_domain::Dialect;
 
@@ -23,11 +21,7 @@ pub(crate) const JSON_INSTRUCTION: &str = "Answer with one JSON object and nothi
 pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupported> {
     let from = call.dialect();
     let mut gaps = Gaps::new(from, Dialect::AnthropicMessages);
-    let call = match call {
-        Call::Chat(call) => Cow::Borrowed(&**call),
-        Call::Completion(call) => Cow::Owned(openai_completions::to_chat(call, &mut gaps)?),
-        other => return Err(Unsupported::call(other)),
-    };
+    let call = openai_completions::as_chat(call, &mut gaps)?;
     let body = CallWriter {
         call: &call,
         own: from == Dialect::AnthropicMessages,

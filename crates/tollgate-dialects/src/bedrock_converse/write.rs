@@ -5,7 +5,7 @@
 mod blocks;
 mod messages;
 
-use std::{borrow::Cow, collections::HashSet};
+use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 use tollgate_domain::Dialect;
@@ -28,11 +28,7 @@ const ADDITIONAL: &str = "additionalModelRequestFields";
 pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupported> {
     let from = call.dialect();
     let mut gaps = Gaps::new(from, Dialect::BedrockConverse);
-    let call = match call {
-        Call::Chat(call) => Cow::Borrowed(&**call),
-        Call::Completion(call) => Cow::Owned(openai_completions::to_chat(call, &mut gaps)?),
-        other => return Err(Unsupported::call(other)),
-    };
+    let call = openai_completions::as_chat(call, &mut gaps)?;
     let body = CallWriter {
         call: &call,
         own: from == Dialect::BedrockConverse,

@@ -4,8 +4,6 @@
 
 mod messages;
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value, json};
 use tollgate_domain::Dialect;
 
@@ -30,11 +28,7 @@ const STOPS_MAX: usize = 5;
 pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupported> {
     let from = call.dialect();
     let mut gaps = Gaps::new(from, Dialect::CohereChat);
-    let call = match call {
-        Call::Chat(call) => Cow::Borrowed(&**call),
-        Call::Completion(call) => Cow::Owned(openai_completions::to_chat(call, &mut gaps)?),
-        other => return Err(Unsupported::call(other)),
-    };
+    let call = openai_completions::as_chat(call, &mut gaps)?;
     let body = CallWriter {
         call: &call,
         own: from == Dialect::CohereChat,

@@ -2,7 +2,7 @@
 //!
 //! What a call of another dialect holds and this one cannot say is told to [`Gaps`].
 
-use std::{borrow::Cow, collections::HashMap};
+use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 use tollgate_domain::Dialect;
@@ -28,11 +28,7 @@ const ONLY_COMPLETIONS: [&str; 6] = ["raw", "template", "context", "width", "hei
 pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupported> {
     let from = call.dialect();
     let mut gaps = Gaps::new(from, Dialect::OllamaChat);
-    let call = match call {
-        Call::Chat(call) => Cow::Borrowed(&**call),
-        Call::Completion(call) => Cow::Owned(openai_completions::to_chat(call, &mut gaps)?),
-        other => return Err(Unsupported::call(other)),
-    };
+    let call = openai_completions::as_chat(call, &mut gaps)?;
     let mut extra = call.extra.fields.clone();
     if from == Dialect::OllamaGenerate {
         extra.retain(|name, _| {

@@ -1,25 +1,19 @@
-//! From OpenAI's shapes into ours: calls and whole answers.
+//! From OpenAI's shapes into ours: calls.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tollgate_domain::Dialect;
 
-use super::{
-    sources::{SOURCES, citations_of, cite},
-    wire::{ReasoningDetail, Text, WireUsage, is_failure, seconds, short, stop_reason},
-};
+use super::wire::ReasoningDetail;
 use crate::{
-    Answer, AnswerChoice, Call, ChatAnswer, ChatCall, Extra, MediaSource, Message, Part, PartKind,
-    ReadError, Reasoning, ReasoningEffort, ResponseFormat, Role, Stop, Tool, ToolChoice, ToolKind,
-    json::Fields,
+    Call, ChatCall, Extra, MediaSource, Message, Part, PartKind, ReadError, Reasoning,
+    ReasoningEffort, ResponseFormat, Role, Tool, ToolChoice, ToolKind, json::Fields,
 };
 
 /// Names under which providers give reasoning, in the order in which they are believed. They are read into parts, and
 /// kept among the message's extra fields as well, so that they go back to this dialect as they came.
 pub(crate) const REASONING_FIELDS: [&str; 3] =
     ["reasoning_details", "reasoning_content", "reasoning"];
-
-// === calls ===
 
 /// Reads a client's call.
 pub(crate) fn read_call(body: &[u8]) -> Result<Call, ReadError> {
@@ -286,7 +280,7 @@ pub(crate) fn read_url(url: String) -> MediaSource {
 }
 
 /// Reasoning under the first name that has some.
-fn read_reasoning(fields: &Fields) -> Vec<Part> {
+pub(super) fn read_reasoning(fields: &Fields) -> Vec<Part> {
     for name in REASONING_FIELDS {
         let parts = match fields.peek(name) {
             Some(Value::String(text)) if !text.is_empty() => {
@@ -326,7 +320,7 @@ fn read_reasoning_detail(value: &Value) -> Option<Part> {
     Some(Part::new(kind))
 }
 
-fn read_refusal(fields: &mut Fields, content: &mut Vec<Part>) -> Result<(), ReadError> {
+pub(super) fn read_refusal(fields: &mut Fields, content: &mut Vec<Part>) -> Result<(), ReadError> {
     if let Some(text) = fields.text("refusal")?.filter(|text| !text.is_empty()) {
         content.push(Part::new(PartKind::Refusal { text }));
     }
@@ -334,7 +328,10 @@ fn read_refusal(fields: &mut Fields, content: &mut Vec<Part>) -> Result<(), Read
 }
 
 /// Takes `tool_calls`. Those of unknown kinds stay where they are.
-fn read_tool_calls(fields: &mut Fields, content: &mut Vec<Part>) -> Result<(), ReadError> {
+pub(super) fn read_tool_calls(
+    fields: &mut Fields,
+    content: &mut Vec<Part>,
+) -> Result<(), ReadError> {
     let path = fields.path("tool_calls");
     let mut foreign = Vec::new();
     for (index, value) in fields.list("tool_calls")?.into_iter().enumerate() {
@@ -376,7 +373,7 @@ fn read_tool_call(path: String, value: Value) -> Result<Part, ReadError> {
     })
 }
 
-fn read_function_call(mut fields: Fields, id: String) -> Result<Part, ReadError> {
+pub(super) fn read_function_call(mut fields: Fields, id: String) -> Result<Part, ReadError> {
     let name = fields.required_text("name")?;
     let arguments = read_arguments(fields.any("arguments"));
     Ok(Part::new(PartKind::ToolCall {
@@ -540,172 +537,5 @@ pub(crate) fn read_reasoning_effort(word: String) -> Reasoning {
     Reasoning {
         effort: Some(effort),
         ..Reasoning::default()
-    }
-}
-
-// === answers ===
-
-/// Reads a provider's whole answer.
-pub(crate) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> {
-    let mut answer = read_answer_with(body, Dialect::OpenaiChat, read_choice)?;
-    name_tool_calls(&mut answer);
-    let sources = SOURCES
-        .iter()
-        .find_map(|name| answer.extra.fields.get(*name));
-    if let (Some(sources), Some(choice)) = (sources, answer.choices.first_mut()) {
-        cite(&mut choice.content, citations_of(sources));
-    }
-    Ok(Answer::Chat(Box::new(answer)))
-}
-
-/// Gives an id to tool calls that have none: other dialects cannot do without.
-fn name_tool_calls(answer: &mut ChatAnswer) {
-    for choice in &mut answer.choices {
-        for (number, part) in choice.content.iter_mut().enumerate() {
-            if let PartKind::ToolCall { id, .. } = &mut part.kind
-                && id.is_empty()
-            {
-                *id = tool_call_id(&answer.id, choice.index, number);
-            }
-        }
-    }
-}
-
-/// An id for a tool call to which the provider gave none: the same for the same answer, another for every other.
-pub(crate) fn tool_call_id(answer_id: &str, choice: u32, part: usize) -> String {
-    format!("call_{}_{choice}_{part}", short(answer_id))
-}
-
-/// Reads an answer of chat or of text completions, which differ in their choices only.
-pub(crate) fn read_answer_with(
-    body: &[u8],
-    dialect: Dialect,
-    read_choice: impl Fn(Fields) -> Result<AnswerChoice, ReadError>,
-) -> Result<ChatAnswer, ReadError> {
-    let mut fields = Fields::of_body(body)?;
-    if let Some(error) = fields.peek("error") {
-        let message = error
-            .get("message")
-            .and_then(Value::as_str)
-            .unwrap_or("the provider reports an error");
-        return Err(fields.error("error", message));
-    }
-    if !fields.peek("choices").is_some_and(Value::is_array) {
-        return Err(fields.error("choices", "is missing; it must be a list of choices"));
-    }
-    let choices = fields.list("choices")?.into_iter().enumerate();
-    let choices =
-        choices.map(|(index, value)| read_choice(Fields::of(format!("choices[{index}]"), value)?));
-    let choices = choices.collect::<Result<_, _>>()?;
-    drop(fields.any("object"));
-    let service_tier = fields
-        .any("service_tier")
-        .and_then(|tier| tier.as_str().map(str::to_owned));
-    Ok(ChatAnswer {
-        choices,
-        id: loose_text(&mut fields, "id"),
-        model: loose_text(&mut fields, "model"),
-        created: fields.any("created").as_ref().and_then(seconds),
-        usage: fields.any("usage").and_then(|usage| {
-            serde_json::from_value::<WireUsage>(usage)
-                .ok()?
-                .into_usage()
-                .map(|usage| usage.in_tier(service_tier.as_deref()))
-        }),
-        service_tier,
-        extra: Extra {
-            dialect,
-            fields: fields.rest(),
-        },
-    })
-}
-
-/// A text; empty for anything else. An answer is not refused for a strange id.
-pub(crate) fn loose_text(fields: &mut Fields, name: &str) -> String {
-    match fields.any(name) {
-        Some(Value::String(text)) => text,
-        _ => String::new(),
-    }
-}
-
-fn read_choice(mut fields: Fields) -> Result<AnswerChoice, ReadError> {
-    let mut message = Fields::of(
-        fields.path("message"),
-        fields.any("message").unwrap_or_default(),
-    )?;
-    drop(message.any("role"));
-    let mut content = read_reasoning(&message);
-    match message.any("content") {
-        None => {}
-        Some(Value::String(text)) if text.is_empty() => {}
-        Some(Value::String(text)) => content.push(Part::text(text)),
-        Some(Value::Array(parts)) => content.extend(parts.into_iter().filter_map(read_answer_part)),
-        // Some providers give structured output as the object that it is.
-        Some(structured) => content.push(Part::text(structured.to_string())),
-    }
-    read_refusal(&mut message, &mut content)?;
-    read_tool_calls(&mut message, &mut content)?;
-    if let Some(call) = message.any("function_call") {
-        content.push(read_function_call(
-            Fields::of(message.path("function_call"), call)?,
-            String::new(),
-        )?);
-    }
-    // They go back to this dialect as they came.
-    if let Some(annotations) = message.peek("annotations") {
-        cite(&mut content, citations_of(annotations));
-    }
-    let mut choice = read_choice_frame(&mut fields)?;
-    choice.content = content;
-    let message = message.rest();
-    if !message.is_empty() {
-        fields.leave("message", Value::Object(message));
-    }
-    choice.extra = fields.rest();
-    Ok(choice)
-}
-
-/// What choices of chat and of text completions share.
-pub(crate) fn read_choice_frame(fields: &mut Fields) -> Result<AnswerChoice, ReadError> {
-    let index = fields
-        .count("index")?
-        .and_then(|index| u32::try_from(index).ok())
-        .unwrap_or(0);
-    if let Some(error) = fields.peek("error") {
-        let message = error["message"].as_str();
-        return Err(fields.error("error", message.unwrap_or("the provider reports an error")));
-    }
-    let word = fields.any("finish_reason");
-    let failed = |word: &str| is_failure(&Text(word.into()));
-    if word.as_ref().and_then(Value::as_str).is_some_and(failed) {
-        return Err(fields.error("finish_reason", "says that the provider failed"));
-    }
-    let reason = word.as_ref().and_then(Value::as_str).and_then(stop_reason);
-    Ok(AnswerChoice {
-        index,
-        content: Vec::new(),
-        stop: reason.map(Stop::new),
-        logprobs: fields.any("logprobs"),
-        extra: Map::new(),
-    })
-}
-
-/// A member of an answer's `content` list: text, Mistral's thinking, or the reasoning of Databricks.
-fn read_answer_part(value: Value) -> Option<Part> {
-    let thinking = value.get("thinking").or(value.get("summary"));
-    if let Some(Value::Array(thinking)) = thinking {
-        let text = |name: &'static str| {
-            let parts = thinking.iter();
-            parts.filter_map(move |part| part.get(name)?.as_str())
-        };
-        return Some(Part::new(PartKind::Reasoning {
-            text: text("text").collect(),
-            signature: text("signature").next().map(str::to_owned),
-        }));
-    }
-    match value.get("text").and_then(Value::as_str) {
-        Some("") => None,
-        Some(text) => Some(Part::text(text)),
-        None => Some(Part::new(PartKind::Foreign { value })),
     }
 }

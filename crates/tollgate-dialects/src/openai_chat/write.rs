@@ -1,8 +1,6 @@
-//! From our shapes into OpenAI's: calls and whole answers.
+//! From our shapes into OpenAI's: calls.
 //!
 //! What a call of another dialect holds and this one cannot say is told to [`Gaps`].
-
-use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -10,21 +8,17 @@ use tollgate_domain::{Accent, Dialect, Otherwise, ReasoningBack, StreamUsage};
 
 use super::{
     accent,
+    answer::{Said, some, tool_call},
     read::REASONING_FIELDS,
-    wire::{finish_reason, write_usage},
 };
 use crate::{
-    Answer, AnswerChoice, AnswerForm, Call, CallForm, ChatAnswer, ChatCall, Field, Gaps,
-    MediaSource, Message, Part, PartKind, Reasoning, ReasoningEffort, ResponseFormat, Role,
-    StopReason, Tool, ToolChoice, ToolKind, Unsupported, Written, cohere_rerank,
+    Call, CallForm, ChatCall, Field, Gaps, MediaSource, Message, Part, PartKind, Reasoning,
+    ReasoningEffort, ResponseFormat, Role, Tool, ToolChoice, ToolKind, Unsupported, Written,
     fields::Place,
-    gemini_generate::geminis_signature,
     json::put,
-    openai_completions, openai_embeddings,
+    openai_completions,
     openai_responses::{chat_custom_format, chat_tool_choice},
 };
-
-// === calls ===
 
 /// Writes a call for a provider.
 pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupported> {
@@ -39,11 +33,7 @@ pub(crate) fn write_call_in(
 ) -> Result<Written, Unsupported> {
     let from = call.dialect();
     let mut gaps = Gaps::new(from, Dialect::OpenaiChat);
-    let call = match call {
-        Call::Chat(call) => Cow::Borrowed(&**call),
-        Call::Completion(call) => Cow::Owned(openai_completions::to_chat(call, &mut gaps)?),
-        other => return Err(Unsupported::call(other)),
-    };
+    let call = openai_completions::as_chat(call, &mut gaps)?;
     // Chat and text completions have their other fields in common.
     let own = matches!(from, Dialect::OpenaiChat | Dialect::OpenaiCompletions);
     let mut body = CallWriter {
@@ -601,261 +591,4 @@ pub(crate) fn to_map(value: Value) -> Map<String, Value> {
 
 pub(crate) fn to_bytes(value: &Value) -> Bytes {
     Bytes::from(value.to_string())
-}
-
-// === answers ===
-
-/// Writes a whole answer for a client.
-pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
-    match answer {
-        Answer::Chat(answer) => {
-            let own = answer.extra.dialect == Dialect::OpenaiChat;
-            to_bytes(&write_frame(
-                answer,
-                form,
-                "chat.completion",
-                own,
-                |choice| write_choice(choice, own),
-            ))
-        }
-        Answer::Embedding(_) => openai_embeddings::write_answer(answer, form),
-        Answer::Rerank(_) => cohere_rerank::write_answer(answer, form),
-        Answer::Predict(value) => to_bytes(value),
-    }
-}
-
-/// Writes an answer of chat or of text completions, which differ in their choices only. `own`: it came in the dialect in
-/// which it is written.
-pub(crate) fn write_frame(
-    answer: &ChatAnswer,
-    form: &AnswerForm<'_>,
-    object: &str,
-    own: bool,
-    write_choice: impl Fn(&AnswerChoice) -> Value,
-) -> Value {
-    let or = |text: &str, otherwise: &str| {
-        if text.is_empty() {
-            otherwise.to_owned()
-        } else {
-            text.to_owned()
-        }
-    };
-    let mut written = Map::new();
-    put(&mut written, "id", Some(or(&answer.id, form.fallback_id)));
-    put(&mut written, "object", Some(object));
-    put(
-        &mut written,
-        "created",
-        Some(answer.created.unwrap_or(form.created)),
-    );
-    put(
-        &mut written,
-        "model",
-        Some(or(&answer.model, form.fallback_model)),
-    );
-    put(
-        &mut written,
-        "choices",
-        Some(answer.choices.iter().map(write_choice).collect::<Vec<_>>()),
-    );
-    put(
-        &mut written,
-        "usage",
-        answer.usage.as_ref().map(write_usage),
-    );
-    if own {
-        put(&mut written, "service_tier", answer.service_tier.clone());
-        written.extend(answer.extra.fields.clone());
-    }
-    Value::Object(written)
-}
-
-fn write_choice(choice: &AnswerChoice, own: bool) -> Value {
-    let mut extra = if own {
-        choice.extra.clone()
-    } else {
-        Map::new()
-    };
-    let message_extra = to_map(extra.remove("message").unwrap_or_default());
-    let mut written = Map::new();
-    put(&mut written, "index", Some(choice.index));
-    put(
-        &mut written,
-        "message",
-        Some(write_message(choice, message_extra, own)),
-    );
-    let logprobs = choice.logprobs.as_ref().map(whole_logprobs);
-    written.insert("logprobs".to_owned(), logprobs.unwrap_or_default());
-    put(
-        &mut written,
-        "finish_reason",
-        Some(finish_word(choice, own)),
-    );
-    written.extend(extra);
-    Value::Object(written)
-}
-
-/// Log-probabilities with both of their lists; what another dialect says of them has one.
-pub(super) fn whole_logprobs(logprobs: &Value) -> Value {
-    let mut logprobs = logprobs.clone();
-    if let Value::Object(lists) = &mut logprobs {
-        for name in ["content", "refusal"] {
-            lists.entry(name).or_insert(Value::Null);
-        }
-    }
-    logprobs
-}
-
-/// The finish reason. Clients insist on one, so that where the provider gave none it follows from the content.
-pub(crate) fn finish_word(choice: &AnswerChoice, own: bool) -> String {
-    let asks_for_tool = choice
-        .content
-        .iter()
-        .any(|part| matches!(part.kind, PartKind::ToolCall { .. }));
-    match choice.stop.as_ref().map(|stop| &stop.reason) {
-        Some(StopReason::Other(word)) if own => word.clone(),
-        Some(reason) => finish_reason(reason).to_owned(),
-        None => if asks_for_tool { "tool_calls" } else { "stop" }.to_owned(),
-    }
-}
-
-fn write_message(choice: &AnswerChoice, mut extra: Map<String, Value>, own: bool) -> Value {
-    let mut said = Said::default();
-    for part in &choice.content {
-        said.add(part, own);
-    }
-    let mut message =
-        to_map(json!({"role": "assistant", "content": said.text, "refusal": said.refusal}));
-    let reasoning_as_it_came = REASONING_FIELDS
-        .iter()
-        .any(|name| extra.contains_key(*name));
-    if !reasoning_as_it_came {
-        put(&mut message, "reasoning_content", said.reasoning);
-        put(
-            &mut message,
-            "reasoning_details",
-            some(said.reasoning_details),
-        );
-    }
-    if let Some(Value::Array(foreign)) = extra.remove("tool_calls") {
-        said.tool_calls.extend(foreign);
-    }
-    put(&mut message, "tool_calls", some(said.tool_calls));
-    put(&mut message, "annotations", some(said.annotations));
-    message.extend(extra);
-    Value::Object(message)
-}
-
-/// The parts of an answer, sorted into the fields of a message.
-#[derive(Default)]
-struct Said {
-    text: Option<String>,
-    /// Of the text, in characters.
-    length: usize,
-    refusal: Option<String>,
-    reasoning: Option<String>,
-    reasoning_details: Vec<Value>,
-    tool_calls: Vec<Value>,
-    annotations: Vec<Value>,
-    /// Gemini's proof of what comes next.
-    signature: Option<String>,
-}
-
-impl Said {
-    fn add(&mut self, part: &Part, own: bool) {
-        match &part.kind {
-            PartKind::Text { text, citations } => {
-                let start = self.length;
-                self.length += text.chars().count();
-                let annotations = citations
-                    .iter()
-                    .filter_map(|citation| annotation(citation, start, self.length));
-                self.annotations.extend(annotations);
-                self.text.get_or_insert_default().push_str(text);
-            }
-            PartKind::Refusal { text } => self.refusal.get_or_insert_default().push_str(text),
-            PartKind::Reasoning { text, signature } => {
-                if !text.is_empty() {
-                    self.reasoning.get_or_insert_default().push_str(text);
-                }
-                let index = self.reasoning_details.len();
-                let mut detail =
-                    to_map(json!({"type": "reasoning.text", "text": text, "index": index}));
-                put(&mut detail, "signature", signature.clone());
-                self.reasoning_details.push(Value::Object(detail));
-            }
-            PartKind::RedactedReasoning { data } => {
-                self.signature = geminis_signature(data).map(str::to_owned);
-                let index = self.reasoning_details.len();
-                self.reasoning_details
-                    .push(json!({"type": "reasoning.encrypted", "data": data, "index": index}));
-            }
-            PartKind::ToolCall {
-                id,
-                name,
-                arguments,
-                kind,
-            } => {
-                let mut call = tool_call(id, name, arguments, *kind);
-                let signature = self.signature.take();
-                put(&mut call, "extra_content", signature.map(extra_content));
-                if own {
-                    call.extend(part.extra.clone());
-                }
-                self.tool_calls.push(Value::Object(call));
-            }
-            // Nothing in this dialect's answers is like it.
-            PartKind::Image { .. }
-            | PartKind::Audio { .. }
-            | PartKind::Document { .. }
-            | PartKind::ToolResult { .. }
-            | PartKind::Foreign { .. } => {}
-        }
-    }
-}
-
-fn tool_call(id: &str, name: &str, arguments: &str, kind: ToolKind) -> Map<String, Value> {
-    to_map(match kind {
-        ToolKind::Custom => {
-            json!({"id": id, "type": "custom", "custom": {"name": name, "input": arguments}})
-        }
-        ToolKind::Function | ToolKind::Foreign => {
-            json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}})
-        }
-    })
-}
-
-/// A proof of Gemini's that a tool call has to bring back, where Google's own OpenAI-compatible address has it
-/// (<https://ai.google.dev/gemini-api/docs/openai>, read 2026-11).
-pub(super) fn extra_content(signature: impl Into<Value>) -> Value {
-    json!({"google": {"thought_signature": signature.into()}})
-}
-
-/// A list that has something in it.
-fn some(list: Vec<Value>) -> Option<Vec<Value>> {
-    (!list.is_empty()).then_some(list)
-}
-
-/// An Anthropic citation as OpenAI's `url_citation` of the text from `start` to `end`, in characters, or of the range within it that
-/// the citation names; `None` where it has no address, as those of documents.
-pub(super) fn annotation(citation: &Value, start: usize, end: usize) -> Option<Value> {
-    // Search results are known by their source, which may be an address.
-    let source = || {
-        let source = citation.get("source")?.as_str()?;
-        source.starts_with("http").then_some(source)
-    };
-    let url = citation.get("url").and_then(Value::as_str);
-    let url = url.or_else(source)?;
-    let title = citation.get("title").and_then(Value::as_str).unwrap_or(url);
-    // Gemini tells which characters of the text are meant.
-    let at = |name: &str| {
-        let at = usize::try_from(citation.get(name)?.as_u64()?).ok()?;
-        Some(start.saturating_add(at).min(end))
-    };
-    let (start, end) = at("start_index")
-        .zip(at("end_index"))
-        .unwrap_or((start, end));
-    Some(
-        json!({"type": "url_citation", "url_citation": {"url": url, "title": title, "start_index": start, "end_index": end}}),
-    )
 }

@@ -1,6 +1,6 @@
 //! From our shapes into Replicate's: calls. There is one text and no roles; a conversation is written as a script.
 
-use std::{borrow::Cow, fmt::Write};
+use std::fmt::Write;
 
 use serde_json::{Map, Value};
 use tollgate_domain::Dialect;
@@ -17,11 +17,7 @@ use crate::{
 pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupported> {
     let from = call.dialect();
     let mut gaps = Gaps::new(from, Dialect::ReplicatePredictions);
-    let call = match call {
-        Call::Chat(call) => Cow::Borrowed(&**call),
-        Call::Completion(call) => Cow::Owned(openai_completions::to_chat(call, &mut gaps)?),
-        other => return Err(Unsupported::call(other)),
-    };
+    let call = openai_completions::as_chat(call, &mut gaps)?;
     let body = CallWriter {
         call: &call,
         own: from == Dialect::ReplicatePredictions,

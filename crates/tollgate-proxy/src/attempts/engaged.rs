@@ -65,7 +65,7 @@ impl Engaged {
     pub(crate) fn succeeded(&self) {
         self.lane.health().succeeded(Instant::now());
         if let Some(job) = self.job.get() {
-            job.is_over();
+            job.finish();
         }
     }
 

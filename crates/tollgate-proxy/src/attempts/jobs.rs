@@ -11,7 +11,10 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep_until, timeout, timeout_at},
+};
 use tollgate_dialects::{Job, JobState};
 use tollgate_domain::Timeouts;
 use tollgate_upstream::{Upstream, UpstreamRequest, UpstreamResponse, Way};
@@ -38,7 +41,7 @@ pub(super) struct RunningJob {
     headers: HeaderMap,
     /// As the request went that began it.
     way: Way,
-    is_over: AtomicBool,
+    is_finished: AtomicBool,
 }
 
 impl RunningJob {
@@ -65,13 +68,13 @@ impl RunningJob {
             uri: below(&way.uri, id)?,
             headers,
             way,
-            is_over: AtomicBool::new(false),
+            is_finished: AtomicBool::new(false),
         })
     }
 
-    /// Nobody has to end it any more.
-    pub(super) fn is_over(&self) {
-        self.is_over.store(true, Ordering::Relaxed);
+    /// Notes that it is over: nobody has to end it any more.
+    pub(super) fn finish(&self) {
+        self.is_finished.store(true, Ordering::Relaxed);
     }
 
     /// Asks how far it has come.
@@ -120,10 +123,11 @@ impl RunningJob {
 
 impl Drop for RunningJob {
     fn drop(&mut self) {
-        if *self.is_over.get_mut() {
+        if *self.is_finished.get_mut() {
             return;
         }
-        let Ok(uri) = below(&self.uri, "cancel") else {
+        // Where the workers themselves have ended, there is nobody left to do it.
+        let (Ok(uri), Ok(_)) = (below(&self.uri, "cancel"), Handle::try_current()) else {
             return;
         };
         let request = self.way.request(Method::POST, uri, self.headers.clone());
@@ -168,7 +172,7 @@ impl Run<'_> {
             match job.state {
                 JobState::Done => break,
                 JobState::Failed(error) => {
-                    running.is_over();
+                    running.finish();
                     return Err(Miss::Said(error));
                 }
                 JobState::Running => {}
@@ -193,7 +197,7 @@ impl Run<'_> {
             bytes = self.job_in(told, timeouts, whole).await?;
             job = read(&bytes)?;
         }
-        running.is_over();
+        running.finish();
         self.finish_whole(&engaged.lane, outgoing, bytes).await
     }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json, value::RawValue};
 
 use super::super::{
-    read::tool_call_id,
+    answer::tool_call_id,
     sources::citations_of,
     wire::{
         Choice, ContentPart, Delta as WireDelta, FunctionPiece, Identity, ReasoningDetail, Told,

@@ -7,8 +7,8 @@ use serde_json::Value;
 use tollgate_domain::{ErrorShape, Usage};
 
 use super::super::{
+    answer::{annotation, extra_content, whole_logprobs},
     wire::{ReasoningDetail, finish_reason, short, write_usage},
-    write::{annotation, extra_content, whole_logprobs},
 };
 use crate::{
     AnswerForm, Delta, ErrorReport, PartStart, ProviderError, StreamEvent, ToolKind,
