@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
@@ -15,7 +15,7 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::{net::TcpSocket, time::sleep};
 
 use crate::client::{self, Answer};
 
@@ -26,6 +26,8 @@ pub struct TestGateway {
     program: PathBuf,
     environment: Vec<(String, String)>,
     address: SocketAddr,
+    /// Nobody else gets the port while this is there: the program's listeners share it, and another program's would share it with them.
+    _port: TcpSocket,
     folder: PathBuf,
     output: Arc<Mutex<String>>,
 }
@@ -53,9 +55,8 @@ impl TestGateway {
         fs::create_dir_all(&folder).expect("a folder can be made");
         let file = folder.join("tollgate.yaml");
         fs::write(&file, configuration).expect("the configuration can be written");
-        let address = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("loopback has a free port");
+        let port = reserve_port();
+        let address = port.local_addr().expect("it is bound");
         let output = Arc::<Mutex<String>>::default();
         let environment: Vec<(String, String)> = environment
             .iter()
@@ -66,6 +67,7 @@ impl TestGateway {
             program: program.to_owned(),
             environment,
             address,
+            _port: port,
             folder,
             output,
         };
@@ -219,6 +221,16 @@ impl Drop for TestGateway {
         let _reaped = self.child.wait();
         let _removed = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// A free port of loopback's, bound and not listened at.
+fn reserve_port() -> TcpSocket {
+    let socket = TcpSocket::new_v4().expect("a socket can be made");
+    socket.set_reuseport(true).expect("a port can be shared");
+    socket
+        .bind((Ipv4Addr::LOCALHOST, 0).into())
+        .expect("loopback has a free port");
+    socket
 }
 
 fn spawn(
