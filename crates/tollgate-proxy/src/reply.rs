@@ -126,7 +126,7 @@ impl ReplyBody {
         timeouts: &Timeouts,
     ) -> Self {
         let patience = Patience::new(&engaged, timeouts);
-        Self(Kind::Stream(Box::new(StreamReply {
+        let mut stream = StreamReply {
             relay,
             account,
             engaged: Some(engaged),
@@ -134,7 +134,12 @@ impl ReplyBody {
             ending: None,
             yields: 0,
             over: false,
-        })))
+        };
+        // A short answer may have come with its first content, end and all.
+        if stream.relay.is_complete() {
+            stream.complete();
+        }
+        Self(Kind::Stream(Box::new(stream)))
     }
 }
 

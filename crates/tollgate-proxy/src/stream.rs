@@ -234,6 +234,11 @@ impl Relay {
         self.out.take()
     }
 
+    /// Whether the answer's end mark has come.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.phase == Phase::Trailing
+    }
+
     /// How many bytes wait to be sent.
     pub(crate) fn waiting(&self) -> usize {
         self.out.len()

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::sleep};
 use tollgate_testkit::{Ending, Reply, ScriptedProvider, TestGateway, client, postgres::Postgres};
 
-use crate::stage::{chat, chat_stream, gateway, openai_answer, openai_events, program};
+use crate::stage::{
+    TWO_PROVIDERS, anthropic_events, chat, chat_stream, gateway, openai_answer, openai_events,
+    program,
+};
 
 const CONFIGURATION: &str = r#"
 providers:
@@ -409,6 +412,33 @@ async fn what_a_provider_does_not_say_is_counted() {
             cost,
             "{line:#}"
         );
+    }
+}
+
+/// A short stream, or one that somebody on the way has gathered, is as much an answer as one that comes in pieces.
+#[tokio::test]
+async fn a_stream_that_comes_at_once_was_answered() {
+    let openai = openai_events(&["Hello", " world"]).concat();
+    let anthropic = anthropic_events(&["Salve"]).concat();
+    let at_once = |text: String| Reply::body(200, "text/event-stream", text);
+    let openai = ScriptedProvider::always(at_once(openai)).await;
+    let anthropic = ScriptedProvider::always(at_once(anthropic)).await;
+    let gateway = gateway(
+        TWO_PROVIDERS,
+        &[("OPENAI", &openai), ("ANTHROPIC", &anthropic)],
+    )
+    .await;
+    for route in ["gpt", "claude"] {
+        for path in ["/v1/chat/completions", "/v1/messages"] {
+            let mut call = chat_stream(route);
+            call["max_tokens"] = json!(100);
+            assert_eq!(gateway.post(path, &call).await.status, 200);
+        }
+    }
+    for call in gateway.wait_for_calls(4).await {
+        assert_eq!(call["outcome"], "answered", "{call:#}");
+        assert!(call["usage"]["output"].is_u64(), "{call:#}");
+        assert_eq!(call["attempts"][0]["outcome"], "answered", "{call:#}");
     }
 }
 

@@ -133,13 +133,16 @@ async fn where_a_job_does_not_stream_its_answer_is_told_as_a_stream() {
     );
 }
 
-async fn streaming(events: &'static [&'static str]) -> ScriptedProvider {
+async fn streaming(events: &'static [&'static str], paced: bool) -> ScriptedProvider {
     use std::sync::{Arc, OnceLock};
     let url = Arc::new(OnceLock::<String>::new());
     let own = Arc::clone(&url);
     let provider = ScriptedProvider::start(move |request: &Received| {
         if request.path == "/v1/streams/a" {
-            return Reply::stream(events.iter().copied()).paced(Duration::from_millis(5));
+            return match paced {
+                true => Reply::stream(events.iter().copied()).paced(Duration::from_millis(5)),
+                false => Reply::body(200, "text/event-stream", events.concat()),
+            };
         }
         let stream = format!("{}/v1/streams/a", own.get().map_or("", String::as_str));
         Reply::json(201, &job("starting", json!({"urls": {"stream": stream}})))
@@ -151,46 +154,50 @@ async fn streaming(events: &'static [&'static str]) -> ScriptedProvider {
 
 #[tokio::test]
 async fn a_job_that_streams_is_listened_to() {
-    let provider = streaming(&[
-        "event: output\nid: 1:0\ndata: Hel\n\n",
-        "event: output\nid: 2:0\ndata: lo\n\n",
-        "event: done\nid: 3:0\ndata: {}\n\n",
-    ])
-    .await;
-    let gateway = stage(&provider).await;
-    let heard = gateway
-        .post("/v1/chat/completions", &chat_stream("llama"))
-        .await;
-    let events = heard.events();
-    let said: String = events
-        .iter()
-        .filter_map(|event| serde_json::from_str::<Value>(event).ok())
-        .filter_map(|event| {
-            let text = event["choices"][0]["delta"]["content"].as_str();
-            text.map(str::to_owned)
-        })
-        .collect();
-    assert_eq!(said, "Hello");
-    assert_eq!(events.last().map(String::as_str), Some("[DONE]"));
-    let received = provider.received();
-    assert_eq!(received[0].json()["stream"], true);
-    assert_eq!(received[0].header("prefer"), None);
-    assert_eq!(received[1].header("accept"), Some("text/event-stream"));
-    let call = &gateway.wait_for_calls(1).await[0];
-    assert_eq!(call["outcome"], "answered", "{call}");
-    // A stream counts nothing, so that the gateway does.
-    assert_eq!(call["usage"]["is_estimated"], true, "{call}");
-    // It is over, and nobody has to end it.
-    assert_eq!(provider.received().len(), 2);
+    // Piece by piece, and all at once.
+    for paced in [true, false] {
+        let events = &[
+            "event: output\nid: 1:0\ndata: Hel\n\n",
+            "event: output\nid: 2:0\ndata: lo\n\n",
+            "event: done\nid: 3:0\ndata: {}\n\n",
+        ];
+        let provider = streaming(events, paced).await;
+        let gateway = stage(&provider).await;
+        let heard = gateway
+            .post("/v1/chat/completions", &chat_stream("llama"))
+            .await;
+        let events = heard.events();
+        let said: String = events
+            .iter()
+            .filter_map(|event| serde_json::from_str::<Value>(event).ok())
+            .filter_map(|event| {
+                let text = event["choices"][0]["delta"]["content"].as_str();
+                text.map(str::to_owned)
+            })
+            .collect();
+        assert_eq!(said, "Hello");
+        assert_eq!(events.last().map(String::as_str), Some("[DONE]"));
+        let received = provider.received();
+        assert_eq!(received[0].json()["stream"], true);
+        assert_eq!(received[0].header("prefer"), None);
+        assert_eq!(received[1].header("accept"), Some("text/event-stream"));
+        let call = &gateway.wait_for_calls(1).await[0];
+        assert_eq!(call["outcome"], "answered", "{call}");
+        // A stream counts nothing, so that the gateway does.
+        assert_eq!(call["usage"]["is_estimated"], true, "{call}");
+        // It is over, and nobody has to end it.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(asked(&provider).len(), 2, "{:?}", asked(&provider));
+    }
 }
 
 #[tokio::test]
 async fn a_stream_that_breaks_and_a_job_that_fails_are_told() {
-    let provider = streaming(&[
+    let events = &[
         "event: output\ndata: Hel\n\n",
         "event: error\ndata: {\"detail\": \"out of memory\"}\n\n",
-    ])
-    .await;
+    ];
+    let provider = streaming(events, true).await;
     let gateway = stage(&provider).await;
     let heard = gateway
         .post("/v1/chat/completions", &chat_stream("llama"))
