@@ -520,14 +520,15 @@ impl Stage {
         .await
     }
 
-    /// The log's lines of calls that were answered, by recording.
+    /// The log's lines of calls that were answered, by recording; and of those whose client is said to have left, as none does.
     pub(super) async fn calls(&self) -> BTreeMap<usize, Vec<Value>> {
         // The log is written behind.
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         let mut calls = BTreeMap::<usize, Vec<Value>>::new();
         for line in self.gateway.calls() {
             let index = line["traceparent"].as_str().and_then(index_in);
-            if let (Some(index), true) = (index, line["outcome"] == "answered") {
+            let is_whole = line["outcome"] == "answered" || line["outcome"] == "client_gone";
+            if let (Some(index), true) = (index, is_whole) {
                 calls.entry(index).or_default().push(line);
             }
         }
