@@ -3,7 +3,7 @@
 -- something was used: its key, when that may be forgotten (milliseconds since 1970), the amount, and where all that was used is found (what
 -- the keys of all parts of the time begin with, the first part's beginning, from one to the next, how many).
 -- Gives what was used of each with that; nothing where it was settled before.
--- A hold is settled once. Where it is gone with the epoch, nothing was given back for it, and what it used counts all the same.
+-- An empty epoch is of one who does not know whether it was taken. A hold is settled once. Where it is gone with the epoch, nothing was given back for it, and what it used counts all the same.
 local p, node, hold = KEYS[1], ARGV[1], ARGV[2]
 if hold ~= '' then
   local held = redis.call('HGET', p .. ':holds:' .. node, hold)
@@ -16,6 +16,9 @@ if hold ~= '' then
         redis.call('DEL', key)
       end
     end
+  elseif ARGV[3] == '' then
+    -- Whoever gave up without an answer: what was asked may come after this, on another connection, and must not be taken then.
+    redis.call('SET', p .. ':gone:' .. hold, '', 'PX', 600000)
   elseif (redis.call('GET', p .. ':epoch') or '') == ARGV[3] then
     return {}
   end

@@ -1,7 +1,7 @@
 -- Takes what a call asks of every allowance, or nothing of any.
 -- KEYS[1] the prefix; ARGV: node, hold, then for each: identity, subject's key, where what was used is found (what the keys of all parts of
 -- the time begin with, the first part's beginning, from one to the next, how many), amount, most ('' where nobody is refused).
--- Gives {'taken', epoch, used, reserved, ...}, {'short', place, used, reserved} or {'unknown', place}.
+-- Gives {'taken', epoch, used, reserved, ...}, {'short', place, used, reserved} or {'unknown', place}; nothing is taken by who has given it back.
 local p, node, hold = KEYS[1], ARGV[1], ARGV[2]
 local function sum(stem, first, step, count)
   if count == '1' then
@@ -16,6 +16,10 @@ local function sum(stem, first, step, count)
     used = used + (tonumber(part) or 0)
   end
   return string.format('%.0f', used)
+end
+-- Whoever asked has given up, and what was said after it came first.
+if redis.call('EXISTS', p .. ':gone:' .. hold) == 1 then
+  return {'unknown', 0}
 end
 local told, held = {'taken', redis.call('GET', p .. ':epoch') or ''}, {}
 for at = 3, #ARGV, 8 do

@@ -154,24 +154,26 @@ impl SharingLine {
         now: Duration,
     ) -> Result<Permit, Denial> {
         let name = Uuid::now_v7().simple().to_string();
+        let taking = Taking {
+            line: self,
+            name: Some(name.clone()),
+        };
         let (epoch, counts, room) = match self.take(&name, asks, now).await {
             Some(Taken::Whole { epoch, counts }) => (epoch, counts, Room::Unbounded),
             Some(Taken::Short { place, count }) => {
+                taking.settle();
                 return Err(short(asks, place, count, now));
             }
             Some(Taken::Unknown) | None => {
                 let room = match self.sharing.when_away {
-                    WhenAway::Refuse => {
-                        // It may have been taken all the same.
-                        self.give_back(name);
-                        return Err(Denial::whole(Refusal::CountersAway));
-                    }
+                    WhenAway::Refuse => return Err(Denial::whole(Refusal::CountersAway)),
                     WhenAway::Answer => Room::Unbounded,
                     WhenAway::Share(share) => Room::Share(share),
                 };
                 (String::new(), Vec::new(), room)
             }
         };
+        taking.settle();
         let hold = SharedHold { name, epoch };
         match own.take(asks, room, now) {
             Ok(holds) => Ok(Permit {
@@ -246,6 +248,28 @@ impl SharingLine {
                 at: Duration::ZERO,
             },
         );
+    }
+}
+
+/// A call that asks, and may be given up before the answer: it may have been taken all the same, and is given back.
+struct Taking<'a> {
+    line: &'a SharingLine,
+    /// What it is called; nothing once it is known what became of it.
+    name: Option<String>,
+}
+
+impl Taking<'_> {
+    /// Notes that it is known what became of it.
+    fn settle(mut self) {
+        self.name = None;
+    }
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        if let Some(name) = self.name.take() {
+            self.line.give_back(name);
+        }
     }
 }
 

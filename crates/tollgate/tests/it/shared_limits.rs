@@ -82,7 +82,7 @@ async fn rush(addresses: Vec<SocketAddr>, callers: usize) -> usize {
                     Some(answer) if answer.status == 200 => return 1,
                     Some(answer) if answer.status == 429 => {
                         let told = answer.text();
-                        if told.contains(" 0 are reserved") || told.contains(" $0 are reserved") {
+                        if says_nothing_is_reserved(&told) {
                             return 0;
                         }
                     }
@@ -192,14 +192,17 @@ async fn told_when_nothing_is_reserved(gateway: &TestGateway) -> String {
     for _ in 0..200 {
         if let Some(refused) = ask(gateway.address()).await {
             told = refused.text().to_string();
-            let is_done = told.contains(" 0 are reserved") || told.contains(" $0 are reserved");
-            if refused.status == 429 && is_done {
+            if refused.status == 429 && says_nothing_is_reserved(&told) {
                 break;
             }
         }
         sleep(Duration::from_millis(100)).await;
     }
     told
+}
+
+fn says_nothing_is_reserved(told: &str) -> bool {
+    told.contains(" 0 are reserved") || told.contains(" $0 are reserved")
 }
 
 /// What the books of a site say once all is entered: calls that a provider was asked for, and what they cost in millionths of a dollar.
@@ -235,7 +238,7 @@ async fn a_thousand_callers_overrun_nothing_of_three_gateways() {
     let gateways = site.gateways(FIVE_HUNDRED, PATIENT).await;
     let answered = rush(addresses(&gateways), 1000).await;
     let told = told_when_nothing_is_reserved(&gateways[0]).await;
-    assert!(told.contains("reserved"), "{told}");
+    assert!(says_nothing_is_reserved(&told), "{told}");
     let (calls, cost) = spent_in_the_books(&gateways[0]).await;
     println!("{answered} answered, {calls} in the books, {cost} millionths of a dollar: {told}");
     assert_eq!(calls, answered as u64);
@@ -289,12 +292,40 @@ async fn whatever_happens_a_thousand_callers_overrun_nothing() {
         answered += some.unwrap();
     }
     let told = told_when_nothing_is_reserved(&gateways[0]).await;
-    assert!(told.contains("reserved"), "{told}");
+    assert!(says_nothing_is_reserved(&told), "{told}");
     let (calls, cost) = spent_in_the_books(&gateways[0]).await;
     println!("{answered} answered, {calls} in the books, {cost} millionths of a dollar: {told}");
     // Those whose client had left are in the books, and those that a gateway died over before they were are not.
     assert!(cost >= answered as u64 * 95, "{cost} for {answered}");
     assert!(cost <= 47_500, "{cost}");
+}
+
+/// Clients that leave while the counts are asked: whatever comes first, what they asked for or that it is given back.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_before_the_counts_answer_holds_nothing() {
+    let site = Site::new().await;
+    let gateway = site
+        .gateway("limits:\n  - {name: one, concurrent: 20}", PATIENT)
+        .await;
+    let address = gateway.address();
+    assert_eq!(ask(address).await.unwrap().status, 200);
+    for _ in 0..3 {
+        site.redis.pause();
+        let mut leaving = JoinSet::new();
+        for _ in 0..20 {
+            leaving.spawn(tokio::time::timeout(
+                Duration::from_millis(200),
+                ask(address),
+            ));
+        }
+        while let Some(left) = leaving.join_next().await {
+            assert!(left.unwrap().is_err(), "nobody is answered");
+        }
+        site.redis.go_on();
+        sleep(Duration::from_millis(500)).await;
+    }
+    let answer = ask(address).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]
