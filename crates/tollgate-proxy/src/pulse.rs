@@ -17,8 +17,12 @@ use tokio::{
 /// From one beat to when the next is due.
 const BEAT_EVERY: Duration = Duration::from_millis(50);
 
-/// So many beats in a row have to come too late before calls are refused: a worker may be held up now and then.
+/// So many times too late it has to be before calls are refused, in beats in a row: a worker may be held up now and then. Where the queue is long there are few
+/// beats, each of which is many times too late.
 const LATE_IN_A_ROW: u32 = 4;
+
+/// A beat counts for so many at most where it comes to how fast more calls are refused.
+const STEPS_MAX: u32 = 3;
 
 /// Of a thousand calls so many more are refused after each beat that comes too late then, and so many fewer after one that does not; and so many at
 /// most: to refuse costs a third of what an answer costs, so that to refuse most of what comes would leave less for answers.
@@ -29,7 +33,7 @@ const REFUSED_MAX: u32 = 500;
 /// A worker's pulse.
 #[derive(Debug, Default)]
 pub struct Pulse {
-    /// Beats that came too late, in a row.
+    /// How many times too late it was in the last beats, all of which were.
     late: AtomicU32,
     /// Of a thousand calls so many are refused.
     refused: AtomicU32,
@@ -52,21 +56,23 @@ impl Pulse {
         loop {
             let due = Instant::now() + BEAT_EVERY;
             sleep_until(due).await;
-            self.note(due.elapsed() > late_max);
+            let times = due.elapsed().as_nanos() / late_max.as_nanos();
+            self.note(u32::try_from(times).unwrap_or(u32::MAX));
         }
     }
 
-    fn note(&self, is_late: bool) {
+    /// Takes down a beat that came so many times too late.
+    fn note(&self, times: u32) {
         // One task writes.
-        let late = match is_late {
-            true => self.late.load(Ordering::Relaxed).saturating_add(1),
-            false => 0,
+        let late = match times {
+            0 => 0,
+            times => self.late.load(Ordering::Relaxed).saturating_add(times),
         };
         let refused = self.refused.load(Ordering::Relaxed);
         let refused = match late {
             0 => refused.saturating_sub(FEWER),
             1..LATE_IN_A_ROW => refused,
-            LATE_IN_A_ROW.. => (refused + MORE).min(REFUSED_MAX),
+            LATE_IN_A_ROW.. => (refused + MORE * times.min(STEPS_MAX)).min(REFUSED_MAX),
         };
         self.late.store(late, Ordering::Relaxed);
         self.refused.store(refused, Ordering::Relaxed);
@@ -93,16 +99,26 @@ mod tests {
     fn few_late_beats_are_nothing_and_many_let_half_of_it_in() {
         let pulse = Pulse::default();
         assert_eq!(refused_of_a_thousand(&pulse), 0);
-        (1..LATE_IN_A_ROW).for_each(|_| pulse.note(true));
+        (1..LATE_IN_A_ROW).for_each(|_| pulse.note(1));
         assert_eq!(refused_of_a_thousand(&pulse), 0);
-        pulse.note(true);
+        pulse.note(1);
         assert!((40..200).contains(&refused_of_a_thousand(&pulse)));
-        (0..2).for_each(|_| pulse.note(false));
+        (0..2).for_each(|_| pulse.note(0));
         assert_eq!(refused_of_a_thousand(&pulse), 0);
-        (0..100).for_each(|_| pulse.note(true));
+        (0..100).for_each(|_| pulse.note(1));
         assert!((400..600).contains(&refused_of_a_thousand(&pulse)));
-        (0..10).for_each(|_| pulse.note(false));
+        (0..10).for_each(|_| pulse.note(0));
         assert_eq!(refused_of_a_thousand(&pulse), 0);
+    }
+
+    /// Where what is queued takes long there are few beats.
+    #[test]
+    fn one_beat_that_is_very_late_is_as_many() {
+        let pulse = Pulse::default();
+        pulse.note(LATE_IN_A_ROW - 1);
+        assert_eq!(refused_of_a_thousand(&pulse), 0);
+        pulse.note(100);
+        assert!((200..400).contains(&refused_of_a_thousand(&pulse)));
     }
 
     /// No single task holds the others up for long; it is their number.
