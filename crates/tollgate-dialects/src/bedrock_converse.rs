@@ -16,7 +16,7 @@ mod write;
 pub(crate) use crate::openai_chat::write_answer;
 pub(crate) use answer::read_answer;
 pub(crate) use read::read_call;
-pub(crate) use stream::StreamReader;
+pub(crate) use stream::{StreamReader, read_exception};
 pub(crate) use write::write_call;
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod array;
 pub(crate) mod aws;
+mod chunks;
 mod lines;
 
 use bytes::Bytes;
@@ -10,9 +11,11 @@ use tollgate_domain::Framing;
 
 use crate::{SseEvent, SseSplitter, SseTooLong};
 use aws::AwsSplitter;
+use chunks::ChunkSplitter;
 use lines::LineSplitter;
 
 pub use array::JsonArray;
+
 /// Why no more events can be found in a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FrameError {
@@ -33,6 +36,7 @@ enum Splitter {
     Sse(SseSplitter),
     Lines(LineSplitter),
     Aws(AwsSplitter),
+    Chunks(ChunkSplitter),
 }
 
 impl Frames {
@@ -43,6 +47,7 @@ impl Frames {
             Framing::Sse | Framing::JsonArray => Splitter::Sse(SseSplitter::new(event_bytes_max)),
             Framing::JsonLines => Splitter::Lines(LineSplitter::new(event_bytes_max)),
             Framing::AwsFrames => Splitter::Aws(AwsSplitter::new(event_bytes_max)),
+            Framing::AwsChunks => Splitter::Chunks(ChunkSplitter::new(event_bytes_max)),
         })
     }
 
@@ -52,6 +57,7 @@ impl Frames {
             Splitter::Sse(splitter) => splitter.push(chunk),
             Splitter::Lines(splitter) => splitter.push(&chunk),
             Splitter::Aws(splitter) => splitter.push(&chunk),
+            Splitter::Chunks(splitter) => splitter.push(&chunk),
         }
     }
 
@@ -65,6 +71,7 @@ impl Frames {
             Splitter::Sse(splitter) => Ok(splitter.next()?),
             Splitter::Lines(splitter) => Ok(splitter.next()?),
             Splitter::Aws(splitter) => splitter.next(),
+            Splitter::Chunks(splitter) => splitter.next(),
         }
     }
 
@@ -77,6 +84,7 @@ impl Frames {
             }),
             Splitter::Lines(splitter) => splitter.finish(),
             Splitter::Aws(splitter) => splitter.finish(),
+            Splitter::Chunks(splitter) => splitter.finish(),
         }
     }
 }

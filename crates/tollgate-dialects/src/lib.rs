@@ -45,6 +45,7 @@ pub use answer::{
     Answer, AnswerChoice, ChatAnswer, Delta, EmbeddingAnswer, PartStart, RerankAnswer,
     RerankResult, Stop, StopReason, StreamEvent, Vector,
 };
+pub use anthropic_messages::{enclose_call, enclose_count, read_count};
 pub use call::{
     Call, ChatCall, CompletionCall, EmbeddingCall, EmbeddingInput, Extra, MediaSource, Message,
     Part, PartKind, PromptInput, Reasoning, ReasoningEffort, RerankCall, ResponseFormat, Role,

@@ -162,6 +162,8 @@ pub enum Framing {
     JsonArray,
     /// Binary frames with checksums (`application/vnd.amazon.eventstream`).
     AwsFrames,
+    /// The same, and each holds an event of Anthropic's in base64. A provider's [`crate::Envelope`] says so, no dialect.
+    AwsChunks,
 }
 
 impl Dialect {

@@ -50,8 +50,8 @@ pub use prices::{
     lines_of_map,
 };
 pub use providers::{
-    Auth, BodyModel, ChatInput, Endpoint, Provider, ProviderKey, Quirks, StreamEnd, StreamUsage,
-    Timeouts, Transport, VectorBytes, for_model, serving,
+    Auth, BodyModel, ChatInput, Endpoint, Envelope, Models, Provider, ProviderKey, Quirks,
+    StreamEnd, StreamUsage, Timeouts, Transport, VectorBytes, for_model, serving,
 };
 pub use routes::{Choice, Prompt, PromptMessage, Retries, Route, Sticky, Strategy, Target};
 pub use secret::Secret;

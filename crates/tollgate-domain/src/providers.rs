@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, Uri};
 
-use crate::{Accent, Dialect, Issuer, ProviderName, Secret, Task};
+use crate::{Accent, Dialect, Framing, Issuer, ProviderName, Secret, Task};
 
 /// One configured provider.
 #[derive(Clone, Debug)]
@@ -98,12 +98,35 @@ pub struct Endpoint {
     pub uri: Uri,
     /// The address for streams, where it is another.
     pub stream_uri: Option<Uri>,
-    /// How the names of its models begin; empty where it is for all that no other endpoint is for.
-    pub models: &'static str,
+    /// For which models it is.
+    pub models: Models,
     /// Texts that its bodies have to hold, by field.
     pub fields: &'static [(&'static str, &'static str)],
     /// What its bodies call the model.
     pub model: BodyModel,
+    /// What its bodies and streams are put into.
+    pub envelope: Envelope,
+}
+
+/// For which models an endpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Models {
+    /// For all that no other endpoint of its task has to itself.
+    Others,
+    /// For those whose names begin so, which it has to itself.
+    Beginning(&'static str),
+    /// For those whose names hold this, which other endpoints are for as well.
+    Holding(&'static str),
+}
+
+/// What a dialect's bodies and streams are put into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Envelope {
+    /// Nothing: they are as the dialect has them.
+    Plain,
+    /// `InvokeModel` of AWS Bedrock with Anthropic's messages: the address says whether to stream, beta features are in the body,
+    /// events are in binary frames, and tokens are counted at an address of Bedrock's own.
+    Invocation,
 }
 
 /// What a body calls the model.
@@ -118,6 +141,14 @@ pub enum BodyModel {
 }
 
 impl Endpoint {
+    /// How its streams are cut into events.
+    pub const fn framing(&self) -> Framing {
+        match self.envelope {
+            Envelope::Plain => self.dialect.framing(),
+            Envelope::Invocation => Framing::AwsChunks,
+        }
+    }
+
     /// What a body calls the model that a target names.
     pub fn model_in_body<'a>(&'a self, asked: &'a str) -> Option<&'a str> {
         match &self.model {
@@ -133,16 +164,17 @@ pub fn for_model<'a>(
     endpoints: &'a [Endpoint],
     model: &'a str,
 ) -> impl Iterator<Item = &'a Endpoint> {
-    let is_special = move |endpoint: &Endpoint| {
-        !endpoint.models.is_empty() && model.starts_with(endpoint.models)
-    };
-    endpoints.iter().filter(move |endpoint| {
-        let is_anothers = || {
-            let mut others = endpoints.iter();
-            others.any(|other| other.task == endpoint.task && is_special(other))
-        };
-        is_special(endpoint) || endpoint.models.is_empty() && !is_anothers()
-    })
+    let has_to_itself = move |endpoint: &Endpoint| matches!(endpoint.models, Models::Beginning(begin) if model.starts_with(begin));
+    endpoints
+        .iter()
+        .filter(move |endpoint| match endpoint.models {
+            Models::Beginning(_) => has_to_itself(endpoint),
+            Models::Holding(part) => model.contains(part),
+            Models::Others => {
+                let mut others = endpoints.iter();
+                !others.any(|other| other.task == endpoint.task && has_to_itself(other))
+            }
+        })
 }
 
 /// One of a provider's keys.
@@ -283,11 +315,17 @@ mod tests {
             models,
             fields: &[],
             model: BodyModel::Asked,
+            envelope: Envelope::Plain,
         };
         let endpoints = [
-            endpoint(Task::Chat, Dialect::GeminiGenerate, ""),
-            endpoint(Task::Chat, Dialect::AnthropicMessages, "claude"),
-            endpoint(Task::Embeddings, Dialect::GeminiEmbeddings, ""),
+            endpoint(Task::Chat, Dialect::GeminiGenerate, Models::Others),
+            endpoint(
+                Task::Chat,
+                Dialect::AnthropicMessages,
+                Models::Beginning("claude"),
+            ),
+            endpoint(Task::Chat, Dialect::OpenaiResponses, Models::Holding("pro")),
+            endpoint(Task::Embeddings, Dialect::GeminiEmbeddings, Models::Others),
         ];
         let spoken = |model| -> Vec<Dialect> {
             for_model(&endpoints, model)
@@ -300,7 +338,11 @@ mod tests {
         );
         assert_eq!(
             spoken("gemini-3-pro"),
-            [Dialect::GeminiGenerate, Dialect::GeminiEmbeddings]
+            [
+                Dialect::GeminiGenerate,
+                Dialect::OpenaiResponses,
+                Dialect::GeminiEmbeddings
+            ]
         );
     }
 }

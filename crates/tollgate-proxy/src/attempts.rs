@@ -14,10 +14,10 @@ use http::{HeaderMap, HeaderValue, header};
 use hyper::upgrade::Upgraded;
 use tokio::time::{Instant, sleep, timeout_at};
 use tollgate_dialects::{
-    Answer, AnswerForm, ErrorKind, PartStart, StreamEvent, glance, read_answer, read_error,
-    stream_of, write_answer,
+    Answer, AnswerForm, ErrorKind, Frames, PartStart, StreamEvent, glance, read_answer, read_count,
+    read_error, stream_of, write_answer,
 };
-use tollgate_domain::{Dialect, Framing, Limits, Task, VectorBytes};
+use tollgate_domain::{Dialect, Envelope, Framing, Limits, Task, VectorBytes};
 use tollgate_telemetry::{AttemptOutcome, AttemptRecord};
 use tollgate_upstream::{
     Admission, KeyState, Lane, NoKey, RequestParts, UpstreamBody, UpstreamRequest, UpstreamResponse,
@@ -141,7 +141,8 @@ impl Run<'_> {
             });
             return Ok(None);
         }
-        let outgoing = match self.question.write_for(lane, self.limits) {
+        let question = self.question;
+        let outgoing = match question.write_for(lane, self.forwarded, self.limits) {
             Ok(outgoing) => outgoing,
             Err(
                 refusal @ (Refusal::Unsupported { .. }
@@ -441,21 +442,19 @@ impl Run<'_> {
         let lane = &engaged.lane;
         let form = self.answer_form(lane, outgoing.passes);
         let provider = lane.provider();
-        let (dialect, end, event_bytes_max) = (
-            outgoing.endpoint.dialect,
-            provider.quirks.stream_end,
-            self.limits.event_bytes_max,
-        );
+        let endpoint = &outgoing.endpoint;
+        let splitter = Frames::new(endpoint.framing(), self.limits.event_bytes_max);
+        let (dialect, end) = (endpoint.dialect, provider.quirks.stream_end);
         let mut relay = match outgoing.passes {
             Passes::Through => Relay::through(
                 body,
+                splitter,
                 dialect,
                 end,
                 &form,
                 !self.question.head.include_usage,
-                event_bytes_max,
             ),
-            Passes::Translated => Relay::translated(body, dialect, end, &form, event_bytes_max),
+            Passes::Translated => Relay::translated(body, splitter, dialect, end, &form),
         }
         .framed(self.question.framing)
         .kept(self.question.keeping(outgoing.passes));
@@ -489,6 +488,12 @@ impl Run<'_> {
         // A score is never streamed, whatever its body asks for.
         if task == Task::Predict || self.question.errand == Errand::CountTokens {
             return Ok(Reply::Whole(bytes));
+        }
+        // Nothing but a count is asked about a call in an envelope.
+        if outgoing.endpoint.envelope == Envelope::Invocation && self.question.is_aside() {
+            return read_count(&bytes)
+                .map(Reply::Whole)
+                .map_err(|error| Miss::Unreadable(error.to_string()));
         }
         let is_media = dialect == Dialect::OpenaiMedia;
         if outgoing.passes == Passes::Through && (is_media || !self.question.head.stream) {
@@ -736,7 +741,7 @@ async fn collect(
 
 /// Whether a body holds events although it is called JSON: some servers forget to say so.
 async fn is_events(body: &mut UpstreamBody, outgoing: &Outgoing) -> Result<bool, Miss> {
-    if outgoing.endpoint.dialect.framing() != Framing::Sse {
+    if outgoing.endpoint.framing() != Framing::Sse {
         return Ok(false);
     }
     let first = body.peek().await.map_err(Miss::Failed)?;

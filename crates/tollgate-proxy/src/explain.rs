@@ -119,7 +119,8 @@ fn route_of(compiled: &CompiledRoute) -> Value {
 }
 
 fn target(question: &Question, lane: &Lane, limits: &tollgate_domain::Limits) -> Value {
-    let outgoing = match question.write_for(lane, limits) {
+    let forwarded = HeaderMap::new();
+    let outgoing = match question.write_for(lane, &forwarded, limits) {
         Ok(outgoing) => outgoing,
         Err(refusal) => {
             return json!({"target": lane.name().as_str(), "refused": refused(&refusal)});
@@ -128,7 +129,7 @@ fn target(question: &Question, lane: &Lane, limits: &tollgate_domain::Limits) ->
     if let Some(text) = lane.unresolved() {
         return json!({"target": lane.name().as_str(), "refused": refused(&Refusal::Unresolved { text: text.to_string() })});
     }
-    let request = lane.masked_request(&outgoing.endpoint, outgoing.streams, &HeaderMap::new());
+    let request = lane.masked_request(&outgoing.endpoint, outgoing.streams, &forwarded);
     let headers: serde_json::Map<String, Value> = request
         .headers
         .iter()

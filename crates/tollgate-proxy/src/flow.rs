@@ -511,7 +511,9 @@ fn reply(
                 HeaderValue::from_static(match framing {
                     Framing::JsonArray => "application/json",
                     Framing::JsonLines => "application/x-ndjson",
-                    Framing::Sse | Framing::AwsFrames => "text/event-stream; charset=utf-8",
+                    Framing::Sse | Framing::AwsFrames | Framing::AwsChunks => {
+                        "text/event-stream; charset=utf-8"
+                    }
                 }),
             )
         }

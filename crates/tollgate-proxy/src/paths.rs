@@ -86,6 +86,9 @@ pub(crate) enum What<'a> {
     Unknown,
 }
 
+/// What comes after the path of Anthropic's messages where their tokens are to be counted.
+pub(crate) const COUNTING: &str = "/count_tokens";
+
 /// Paths that are written out, with the method they want.
 const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
     use ErrorShape::{Anthropic, Cohere, Mlflow, Ollama, Openai};
@@ -103,7 +106,7 @@ const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
     };
     const COUNT_TOKENS: What<'static> = SideCall {
         dialect: Dialect::AnthropicMessages,
-        side: "/count_tokens",
+        side: COUNTING,
     };
     &[
         (

@@ -6,25 +6,26 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Uri;
+use http::{HeaderMap, Uri};
 use serde_json::{Map, Value};
 use tollgate_dialects::{
-    Answer, Call, CallForm, Edits, Form, Head, HeadLimits, ModelEdit, ReadError, give_back,
-    has_others_proof, read_call, write_call, write_call_in,
+    Answer, Call, CallForm, Edits, Form, Head, HeadLimits, ModelEdit, ReadError, enclose_call,
+    enclose_count, give_back, has_others_proof, read_call, write_call, write_call_in,
 };
 use tollgate_domain::{
-    BodyModel, ChatInput, Dialect, Documents, Endpoint, Framing, Limits, Provider, StreamUsage,
-    Task,
+    BodyModel, ChatInput, Dialect, Documents, Endpoint, Envelope, Framing, Limits, Provider,
+    StreamUsage, Task,
 };
 use tollgate_upstream::{Lane, RequestBody, Rest, with_operation};
 
 use crate::{
     estimate::Sample,
-    paths::What,
+    paths::{COUNTING, What},
     picture::CompiledRoute,
     refusal::Refusal,
     responses::{self, Keeping, PREVIOUS},
     upload::Upload,
+    visit::ANTHROPIC_BETA,
 };
 
 /// Fields that mean the same in every client's dialect: defaults for them are set before a translation, all others after it, in the
@@ -327,11 +328,34 @@ impl Question {
         Ok(())
     }
 
-    /// Writes the call for one target.
+    /// Writes the call for one target. `forwarded` are the caller's headers that may go along.
     ///
     /// # Errors
     /// When the target cannot be asked this, or the body is not what the client's dialect wants.
-    pub(crate) fn write_for(&self, lane: &Lane, limits: &Limits) -> Result<Outgoing, Refusal> {
+    pub(crate) fn write_for(
+        &self,
+        lane: &Lane,
+        forwarded: &HeaderMap,
+        limits: &Limits,
+    ) -> Result<Outgoing, Refusal> {
+        let outgoing = self.write_plain(lane, limits)?;
+        if outgoing.endpoint.envelope == Envelope::Plain {
+            return Ok(outgoing);
+        }
+        let betas = forwarded.get(ANTHROPIC_BETA);
+        let betas = betas.and_then(|value| value.to_str().ok());
+        let head = scan(outgoing.endpoint.dialect, &outgoing.body, limits)?;
+        let body = enclose_call(&head, &outgoing.body, betas.unwrap_or_default());
+        let body = if self.is_aside() {
+            enclose_count(&body)
+        } else {
+            body
+        };
+        Ok(Outgoing { body, ..outgoing })
+    }
+
+    /// Writes the call without an envelope.
+    fn write_plain(&self, lane: &Lane, limits: &Limits) -> Result<Outgoing, Refusal> {
         if self.errand == Errand::CountTokens {
             return self.write_count_for(lane);
         }
@@ -372,7 +396,10 @@ impl Question {
             dialect: endpoint.dialect,
             model: match endpoint.dialect {
                 // What is written depends on the model, whether the body names it or not.
-                Dialect::AnthropicMessages | Dialect::GeminiGenerate => Some(lane.model()),
+                Dialect::AnthropicMessages
+                | Dialect::GeminiGenerate
+                | Dialect::BedrockConverse
+                | Dialect::BedrockEmbeddings => Some(lane.model()),
                 _ => model,
             },
             stream_usage: provider.quirks.stream_usage,
@@ -442,6 +469,7 @@ impl Question {
         let (head, body, dropped) = self.own_body(model, limits)?;
         let named = model_name(lane);
         let fields = texts(endpoint.fields);
+        let countable = self.countable(&endpoint);
         let edits = Edits {
             model: match (model, endpoint.dialect) {
                 (_, Dialect::MlflowServing) => ModelEdit::Keep,
@@ -454,8 +482,8 @@ impl Question {
                 (None, _) => ModelEdit::Remove,
             },
             // What is asked about a call has no place for how to answer it.
-            defaults: if self.side.is_some() {
-                &[]
+            defaults: if self.is_aside() {
+                &[&countable]
             } else {
                 &[&self.route.route.params, &provider.params, &fields]
             },
@@ -470,6 +498,23 @@ impl Question {
             streams: self.head.stream && is_streamable,
             endpoint: for_body(endpoint, &self.head),
         })
+    }
+
+    /// What a call has to hold that something is asked about: nothing, but in an envelope it has to be one that could be answered, with
+    /// room for more than thoughts.
+    fn countable(&self, endpoint: &Endpoint) -> Map<String, Value> {
+        if !self.is_aside() || endpoint.envelope == Envelope::Plain {
+            return Map::new();
+        }
+        let thinking = self.head.field("thinking");
+        let thinking = thinking
+            .and_then(|range| serde_json::from_slice::<Value>(&self.body[range]).ok())
+            .unwrap_or_default();
+        let room = thinking["budget_tokens"].as_u64().unwrap_or(0);
+        let mut countable = texts(endpoint.fields);
+        let max_tokens = Value::from(room.saturating_add(1));
+        countable.insert("max_tokens".to_owned(), max_tokens);
+        countable
     }
 
     /// A call for pictures, speech and the like, which has one dialect only.
@@ -665,12 +710,23 @@ fn spelt(
 /// The endpoint at which something about a call is asked.
 fn aside(endpoint: Endpoint, side: &str) -> Option<Endpoint> {
     let mut parts = endpoint.uri.clone().into_parts();
-    let path = format!("{}{side}", endpoint.uri.path());
+    let path = match endpoint.envelope {
+        Envelope::Plain => format!("{}{side}", endpoint.uri.path()),
+        Envelope::Invocation if side == COUNTING => {
+            let model = endpoint.uri.path().strip_suffix("/invoke")?;
+            format!("{model}/count-tokens")
+        }
+        Envelope::Invocation => return None,
+    };
     let query = endpoint.uri.query();
     let extended = query.map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
     parts.path_and_query = Some(extended.parse().ok()?);
     let uri = Uri::from_parts(parts).ok()?;
-    Some(Endpoint { uri, ..endpoint })
+    Some(Endpoint {
+        uri,
+        stream_uri: None,
+        ..endpoint
+    })
 }
 
 /// What a task's own client speaks where the path does not say: MLflow's invocations.

@@ -129,11 +129,11 @@ impl Relay {
     /// For a stream in the client's own dialect. `hides_usage`: the gateway asked for usage where the client had not.
     pub(crate) fn through(
         body: UpstreamBody,
+        splitter: Frames,
         dialect: Dialect,
         end: StreamEnd,
         form: &AnswerForm<'_>,
         hides_usage: bool,
-        event_bytes_max: usize,
     ) -> Self {
         let mode = Mode::Through {
             watch: Watch::new(dialect, end),
@@ -144,35 +144,23 @@ impl Relay {
             }),
             hides_usage,
         };
-        Self::new(
-            Source::Wire {
-                body,
-                splitter: Frames::new(dialect.framing(), event_bytes_max),
-            },
-            mode,
-        )
+        Self::new(Source::Wire { body, splitter }, mode)
     }
 
     /// For a stream in another dialect than the client's.
     pub(crate) fn translated(
         body: UpstreamBody,
+        splitter: Frames,
         dialect: Dialect,
         end: StreamEnd,
         form: &AnswerForm<'_>,
-        event_bytes_max: usize,
     ) -> Self {
         let mode = Mode::Translated {
             reader: StreamReader::new(dialect, end),
             writer: StreamWriter::new(form),
             events: Vec::new(),
         };
-        Self::new(
-            Source::Wire {
-                body,
-                splitter: Frames::new(dialect.framing(), event_bytes_max),
-            },
-            mode,
-        )
+        Self::new(Source::Wire { body, splitter }, mode)
     }
 
     /// For a whole answer that is told as a stream.

@@ -203,7 +203,7 @@ fn same_answer(part: &Part, answer: &Answer) -> Result<(), String> {
             answer.text()
         ));
     }
-    let said = recording.response_bytes();
+    let said = part.said();
     if !part.is_answered_by_stream() {
         if part.asks_for_stream() && part.dialect != Dialect::MlflowServing {
             return gist::of_answer(part.dialect, false, &said).and_then(|said| {
@@ -280,7 +280,12 @@ fn same_error(part: &Part, answer: &Answer) -> Result<(), String> {
 /// Replays a call as a client of the other chat dialect would have made it.
 async fn other_dialect(stage: &Stage, index: usize, part: &Part, other: Dialect) -> Verdict {
     let recording = &part.recording;
-    let recorded = recording.request_body.to_string();
+    // What a hosted Claude is told of its envelope is no part of the call.
+    let bare = |body: &Value| match part.dialect {
+        Dialect::AnthropicMessages => without(body, &["anthropic_version"]),
+        _ => body.clone(),
+    };
+    let recorded = bare(&recording.request_body).to_string();
     let Ok(mut call) = read_call(part.dialect, recorded.as_bytes()) else {
         return Verdict::Impossible;
     };
@@ -322,7 +327,7 @@ async fn other_dialect(stage: &Stage, index: usize, part: &Part, other: Dialect)
             .filter(|name| !name.is_empty())
             .map(str::to_owned),
     );
-    let lost = match lost_in_call(part.dialect, other, &recorded, &received, &named) {
+    let lost = match lost_in_call(part.dialect, other, &recorded, &bare(&received), &named) {
         Ok(lost) => lost,
         Err(problem) => return Verdict::Failed(problem),
     };
@@ -393,7 +398,7 @@ fn answer_in_other(part: &Part, other: Dialect, answer: &Answer) -> Result<(), S
         };
     }
     let streamed = part.asks_for_stream();
-    let body = recording.response_bytes();
+    let body = part.said();
     let said = if part.has_vectors_of_integers() {
         gist::of_integers(&body)
     } else {

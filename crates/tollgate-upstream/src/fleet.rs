@@ -5,8 +5,8 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, uri::PathAndQuery};
 use tollgate_domain::{
-    Auth, Dialect, Endpoint, Issuer, Price, Prices, Provider, ProviderName, Snapshot, Target,
-    TargetName, Tariff, Task, Transport,
+    Auth, Dialect, Endpoint, Envelope, Issuer, Price, Prices, Provider, ProviderName, Snapshot,
+    Target, TargetName, Tariff, Task, Transport,
 };
 
 use crate::{
@@ -399,8 +399,10 @@ impl Lane {
         } = parts;
         let mut headers = self.state.headers.clone();
         for (name, value) in forwarded {
-            // Another language's features mean nothing here.
-            if name != "anthropic-beta" || endpoint.dialect == Dialect::AnthropicMessages {
+            // Another language's features mean nothing here, and in an envelope they are in the body.
+            let takes_features = endpoint.dialect == Dialect::AnthropicMessages
+                && endpoint.envelope == Envelope::Plain;
+            if name != "anthropic-beta" || takes_features {
                 headers.insert(name.clone(), value.clone());
             }
         }

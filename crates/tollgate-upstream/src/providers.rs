@@ -12,11 +12,11 @@ mod kinds;
 mod page;
 mod rows;
 
-use tollgate_domain::{Dialect, Quirks, Task};
+use tollgate_domain::{Dialect, Envelope, Models, Quirks, Task};
 
 pub use kinds::{
-    AZURE_DEPLOYMENTS, CUSTOM_ANTHROPIC, CUSTOM_COHERE, CUSTOM_GEMINI, CUSTOM_OLLAMA,
-    CUSTOM_RESPONSES, KINDS, UNSPOKEN,
+    AZURE_DEPLOYMENTS, BEDROCK_CONVERSE, BEDROCK_INVOCATIONS, CUSTOM_ANTHROPIC, CUSTOM_COHERE,
+    CUSTOM_GEMINI, CUSTOM_OLLAMA, CUSTOM_RESPONSES, KINDS, UNSPOKEN,
 };
 pub use page::page;
 
@@ -92,12 +92,14 @@ pub struct KindEndpoint {
     pub path: &'static str,
     /// The path for streams, where it is another.
     pub stream_path: Option<&'static str>,
-    /// How the names of its models begin; empty where it is for all that no other endpoint is for.
-    pub models: &'static str,
+    /// For which models it is.
+    pub models: Models,
     /// Texts that its bodies have to hold, by field.
     pub fields: &'static [(&'static str, &'static str)],
     /// Whether its bodies name the model although those of the kind's other endpoints do not.
     pub names_model: bool,
+    /// What its bodies and streams are put into.
+    pub envelope: Envelope,
 }
 
 /// A kind that configurations name but whose language is not spoken yet.
@@ -198,6 +200,8 @@ mod tests {
     fn every_row_is_whole() {
         let others = [
             &AZURE_DEPLOYMENTS,
+            &BEDROCK_CONVERSE,
+            &BEDROCK_INVOCATIONS,
             &CUSTOM_ANTHROPIC,
             &CUSTOM_GEMINI,
             &CUSTOM_OLLAMA,

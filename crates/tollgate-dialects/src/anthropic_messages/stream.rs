@@ -4,4 +4,4 @@ mod read;
 mod write;
 
 pub(crate) use read::StreamReader;
-pub(crate) use write::StreamWriter;
+pub(crate) use write::{StreamWriter, error_body};

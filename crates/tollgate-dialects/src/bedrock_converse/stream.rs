@@ -205,7 +205,7 @@ impl StreamReader {
 
 /// What the provider throws inside a stream
 /// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html>, read 2026-11).
-fn read_exception(thrown: &[u8], data: &[u8]) -> ProviderError {
+pub(crate) fn read_exception(thrown: &[u8], data: &[u8]) -> ProviderError {
     let thrown = String::from_utf8_lossy(thrown);
     let body: Value = serde_json::from_slice(data).unwrap_or_default();
     let kind = match &*thrown {

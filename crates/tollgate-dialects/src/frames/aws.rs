@@ -204,7 +204,8 @@ pub(crate) mod tests {
         frame
     }
 
-    fn event(name: &str, payload: &str) -> Vec<u8> {
+    /// A frame that is an event.
+    pub(crate) fn event(name: &str, payload: &str) -> Vec<u8> {
         let headers = [
             (":event-type", name),
             (":content-type", "application/json"),

@@ -23,7 +23,7 @@ pub(super) fn of(part: &Part) -> Option<u64> {
     if recording.status >= 400 {
         return None;
     }
-    let body = recording.response_bytes();
+    let body = part.said();
     let told: Vec<Value> =
         if part.is_answered_by_stream() && part.dialect.framing() == Framing::AwsFrames {
             recording.response_events.clone()

@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tollgate_dialects::{ErrorKind, read_error};
 use tollgate_domain::{Dialect, Task};
@@ -50,7 +51,8 @@ impl Plain {
         let (dialect, task, path) = address_of(recording)?;
         let body = match recording.request_body_kind.as_str() {
             "json" if recording.request_body.is_object() => {
-                Body::Json(recording.request_body.clone())
+                let enclosed = enclosed(&recording.request_body);
+                Body::Json(enclosed.unwrap_or_else(|| recording.request_body.clone()))
             }
             "multipart" | "multipart-base64" => {
                 let content_type = recording.request_headers.get("content-type")?.as_str()?;
@@ -79,6 +81,7 @@ impl Plain {
     /// The kind of provider that plays it.
     fn kind(&self) -> &'static str {
         match (self.recording.provider.as_str(), self.dialect, self.task) {
+            ("bedrock", Dialect::AnthropicMessages, _) => "bedrock",
             ("openai", ..) | (_, Dialect::OpenaiResponses, _) => "openai",
             (_, Dialect::AnthropicMessages, _) => "anthropic",
             ("vertex", Dialect::GeminiGenerate, _) => "vertex",
@@ -157,6 +160,13 @@ impl Plain {
             }
             bare
         };
+        if self.kind() == "bedrock" {
+            let received = enclosed(&bare(received)).unwrap_or_default();
+            return match difference(&received, &without(&bare(&sent), &["model"])) {
+                Some(difference) => Err(format!("the request changed {difference}")),
+                None => Ok(()),
+            };
+        }
         match difference(&bare(received), &bare(&sent)) {
             Some(difference) => Err(format!("the request changed {difference}")),
             None => Ok(()),
@@ -203,11 +213,16 @@ fn address_of(recording: &Recording) -> Option<(Dialect, Task, &'static str)> {
         ("audio_transcriptions", _) => media(Task::Transcriptions, "/v1/audio/transcriptions"),
         ("audio_translations", _) => media(Task::Transcriptions, "/v1/audio/translations"),
         ("moderations", _) => media(Task::Moderations, "/v1/moderations"),
-        ("count_tokens", provider) if provider != "bedrock" => Some((
-            Dialect::AnthropicMessages,
-            Task::Chat,
-            "/v1/messages/count_tokens",
-        )),
+        // Of Claude; others are counted in the language of Converse.
+        ("count_tokens", provider)
+            if provider != "bedrock" || enclosed(&recording.request_body).is_some() =>
+        {
+            Some((
+                Dialect::AnthropicMessages,
+                Task::Chat,
+                "/v1/messages/count_tokens",
+            ))
+        }
         ("countTokens", _) => Some((
             Dialect::GeminiGenerate,
             Task::Chat,
@@ -225,6 +240,12 @@ fn address_of(recording: &Recording) -> Option<(Dialect, Task, &'static str)> {
         )),
         _ => None,
     }
+}
+
+/// The call that Bedrock is asked to count, where it is one of Claude's.
+fn enclosed(question: &Value) -> Option<Value> {
+    let body = question["input"]["invokeModel"]["body"].as_str()?;
+    serde_json::from_slice(&STANDARD.decode(body).ok()?).ok()
 }
 
 /// A form with another model in it: named in its first part, and nowhere else. Without one, without.
@@ -317,6 +338,7 @@ fn configuration(parts: &[Plain], url: &str) -> String {
         let (name, kind) = (part.route(), part.kind());
         let base = match kind {
             "anthropic" | "gemini" => format!("base_url: \"{url}\""),
+            "bedrock" => format!("base_url: \"{url}\", dialect: anthropic"),
             "vertex" => format!("base_url: \"{url}\", project: p, location: global"),
             _ => format!("base_url: \"{url}/v1\""),
         };

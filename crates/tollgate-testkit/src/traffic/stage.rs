@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::Result;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tollgate_domain::{Dialect, Framing, Task};
 
@@ -135,6 +136,9 @@ fn dialect_of(recording: &Recording) -> Option<Dialect> {
         ("native_generate", _) => Dialect::OllamaGenerate,
         ("native_embed", _) => Dialect::OllamaEmbeddings,
         ("converse" | "converse_stream", _) => Dialect::BedrockConverse,
+        ("invoke" | "invoke_stream", "bedrock") if is_enclosed(recording) => {
+            Dialect::AnthropicMessages
+        }
         ("invoke", "bedrock") if recording.url_path.contains("embed") => Dialect::BedrockEmbeddings,
         ("predict", "vertex") if !body["instances"][0]["content"].is_null() => {
             Dialect::VertexEmbeddings
@@ -143,6 +147,14 @@ fn dialect_of(recording: &Recording) -> Option<Dialect> {
         _ => return None,
     };
     SPOKEN.contains(&dialect).then_some(dialect)
+}
+
+/// Whether it is a call to Claude by Bedrock's `InvokeModel`.
+fn is_enclosed(recording: &Recording) -> bool {
+    let body = &recording.request_body;
+    recording.provider == "bedrock"
+        && body["anthropic_version"].is_string()
+        && body["messages"].is_array()
 }
 
 impl Part {
@@ -168,6 +180,7 @@ impl Part {
             {
                 "vertex"
             }
+            Dialect::AnthropicMessages if is_enclosed(&recording) => "bedrock",
             Dialect::AnthropicMessages => "anthropic",
             Dialect::VertexEmbeddings => "vertex",
             // A kind that serves nothing else, so that other clients are answered there as well.
@@ -211,9 +224,7 @@ impl Part {
     /// What the provider calls the model, where the call is written differently for different models.
     fn model(&self) -> &str {
         match self.dialect {
-            Dialect::BedrockConverse | Dialect::BedrockEmbeddings => {
-                self.recording.model.as_deref().unwrap_or("m")
-            }
+            _ if self.kind == "bedrock" => self.recording.model.as_deref().unwrap_or("m"),
             _ => "m",
         }
     }
@@ -252,6 +263,11 @@ impl Part {
     /// The recorded request, with the route in the model's place.
     pub(super) fn request_for_client(&self) -> Value {
         let mut request = self.recording.request_body.clone();
+        if is_enclosed(&self.recording) {
+            // What the gateway has to say by the address, and in the client's place.
+            request["stream"] = json!(self.asks_for_stream());
+            request["anthropic_version"] = Value::Null;
+        }
         if !is_named_by_address(self.dialect) {
             request["model"] = json!(self.route(self.dialect));
         }
@@ -262,6 +278,9 @@ impl Part {
     pub(super) fn asks_for_stream(&self) -> bool {
         let asked = &self.recording.request_body["stream"];
         match self.dialect {
+            Dialect::AnthropicMessages if is_enclosed(&self.recording) => {
+                self.recording.endpoint == "invoke_stream"
+            }
             Dialect::GeminiGenerate | Dialect::BedrockConverse => self.recording.streaming,
             Dialect::OllamaChat | Dialect::OllamaGenerate => asked != false,
             _ => asked == true,
@@ -281,6 +300,23 @@ impl Part {
         ) || self.recording.response_body_kind == "ndjson" && self.asks_for_stream()
     }
 
+    /// What the provider said, without what it was put into.
+    pub(super) fn said(&self) -> Vec<u8> {
+        if !is_enclosed(&self.recording) || !self.is_answered_by_stream() {
+            return self.recording.response_bytes();
+        }
+        let chunks = self.recording.response_events.iter();
+        let events = chunks.map(|chunk| {
+            let bytes = chunk["payload"]["bytes"].as_str().unwrap_or_default();
+            let event = STANDARD.decode(bytes).unwrap_or_default();
+            let event = String::from_utf8_lossy(&event).into_owned();
+            let read: Value = serde_json::from_str(&event).unwrap_or_default();
+            let name = read["type"].as_str().unwrap_or_default();
+            format!("event: {name}\ndata: {event}\n\n")
+        });
+        events.collect::<String>().into_bytes()
+    }
+
     /// The events of a stream in its dialect, as texts.
     pub(super) fn events(&self, body: &[u8]) -> Vec<String> {
         let text = String::from_utf8_lossy(body);
@@ -292,7 +328,7 @@ impl Part {
                 .map(str::to_owned)
                 .collect(),
             // Providers alone speak it.
-            Framing::AwsFrames => Vec::new(),
+            Framing::AwsFrames | Framing::AwsChunks => Vec::new(),
         }
     }
 
@@ -322,7 +358,7 @@ impl Part {
 
     /// Whether the answer is an error, holds one, or breaks off.
     pub(super) fn tells_trouble(&self) -> bool {
-        let body = String::from_utf8_lossy(&self.recording.response_bytes()).into_owned();
+        let body = String::from_utf8_lossy(&self.said()).into_owned();
         let mut errors = body.split("\"error\":").skip(1);
         self.recording.status >= 400
             || errors.any(|error| !error.trim_start().starts_with("null"))
@@ -334,7 +370,7 @@ impl Part {
         if !self.is_answered_by_stream() {
             return true;
         }
-        let events = self.events(&self.recording.response_bytes());
+        let events = self.events(&self.said());
         is_complete(self, &events.iter().collect::<Vec<_>>())
     }
 }
@@ -357,9 +393,7 @@ pub(super) fn is_complete(part: &Part, events: &[&String]) -> bool {
         | Dialect::CohereChat
         | Dialect::OllamaChat
         | Dialect::OllamaGenerate
-        | Dialect::BedrockConverse => {
-            gist::of_answer(part.dialect, true, &part.recording.response_bytes()).is_ok()
-        }
+        | Dialect::BedrockConverse => gist::of_answer(part.dialect, true, &part.said()).is_ok(),
         _ => {
             let marked = events.iter().any(|event| event.trim() == "[DONE]");
             let finished = || {
@@ -573,6 +607,15 @@ fn configuration(parts: &[Part], url: &str) -> String {
         let address = match (part.dialect, kind) {
             (_, "vertex") => {
                 format!("base_url: \"{url}\", api_key: k, project: p, location: global")
+            }
+            // The usual way where the name says whose model it is.
+            (Dialect::AnthropicMessages, "bedrock")
+                if client != part.dialect || !part.model().contains("anthropic.") =>
+            {
+                format!("base_url: \"{url}\", api_key: k, dialect: anthropic")
+            }
+            (Dialect::BedrockConverse, _) => {
+                format!("base_url: \"{url}\", api_key: k, dialect: converse")
             }
             (Dialect::AnthropicMessages, _)
             | (_, "perplexity" | "gemini" | "cohere" | "bedrock") => {

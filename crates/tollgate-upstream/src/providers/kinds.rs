@@ -1,6 +1,6 @@
 //! The table of kinds, a row each, and of those that are not spoken yet.
 
-use tollgate_domain::{Dialect, Quirks, StreamEnd, Task, VectorBytes};
+use tollgate_domain::{Dialect, Models, Quirks, StreamEnd, Task, VectorBytes};
 
 use super::{
     KeyNeed, Kind, KindEndpoint, Reach, SignIn, UnspokenKind,
@@ -9,9 +9,10 @@ use super::{
         OPEN_MODELS, PERPLEXITY, ROUTER, THINKER, WATSONX,
     },
     rows::{
-        ALL_BUT_RESPONSES, AS_COPIED, AS_OPENAI, CHAT, COHERE_ENDPOINTS, COMPLETIONS, EMBEDDINGS,
-        EVERYTHING, GEMINI_CHAT, GEMINI_EMBEDDINGS, IMAGES, MODERATIONS, NO_END_MARK,
-        OPENAI_SHAPED, RERANK, RESPONSES, SPEECH, TRANSCRIPTIONS, USAGE_UNASKED, at,
+        ALL_BUT_RESPONSES, AS_COPIED, AS_OPENAI, CHAT, COHERE_ENDPOINTS, COMPLETIONS, CONVERSE,
+        EMBEDDINGS, EVERYTHING, GEMINI_CHAT, GEMINI_EMBEDDINGS, IMAGES, INVOKE_CLAUDE,
+        INVOKE_EMBEDDINGS, MODERATIONS, NO_END_MARK, OPENAI_SHAPED, RERANK, RESPONSES, SPEECH,
+        TRANSCRIPTIONS, USAGE_UNASKED, at,
     },
 };
 
@@ -47,33 +48,7 @@ pub const KINDS: &[Kind] = &[
         source: "https://docs.claude.com/en/api/messages",
         ..OPENAI_SHAPED
     },
-    // The body names no model, but its writer needs to know whose it is.
-    Kind {
-        name: "bedrock",
-        aliases: &["amazon_bedrock", "aws_bedrock"],
-        regional_url: Some("https://bedrock-runtime.{region}.amazonaws.com"),
-        version_path: "",
-        sign_in: SignIn::AwsOrBearer,
-        key: KeyNeed::Optional,
-        endpoints: &[
-            KindEndpoint {
-                stream_path: Some("/model/{model}/converse-stream"),
-                ..at(
-                    Task::Chat,
-                    Dialect::BedrockConverse,
-                    "/model/{model}/converse",
-                )
-            },
-            at(
-                Task::Embeddings,
-                Dialect::BedrockEmbeddings,
-                "/model/{model}/invoke",
-            ),
-        ],
-        quirks: USAGE_UNASKED,
-        source: "https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html",
-        ..OPENAI_SHAPED
-    },
+    BEDROCK,
     Kind {
         name: "gemini",
         aliases: &["google", "google_ai_studio"],
@@ -104,7 +79,7 @@ pub const KINDS: &[Kind] = &[
                 stream_path: Some(
                     "/projects/{project}/locations/{location}/publishers/anthropic/models/{model}:streamRawPredict",
                 ),
-                models: "claude",
+                models: Models::Beginning("claude"),
                 fields: &[("anthropic_version", "vertex-2023-10-16")],
                 ..at(
                     Task::Chat,
@@ -661,6 +636,43 @@ pub const KINDS: &[Kind] = &[
         ..OPENAI_SHAPED
     },
 ];
+
+/// Bedrock. A client of Anthropic's that asks for Claude is passed on to `InvokeModel`, which loses nothing; all others go to Converse.
+/// Bodies name no model.
+const BEDROCK: Kind = Kind {
+    name: "bedrock",
+    aliases: &["amazon_bedrock", "aws_bedrock"],
+    regional_url: Some("https://bedrock-runtime.{region}.amazonaws.com"),
+    version_path: "",
+    sign_in: SignIn::AwsOrBearer,
+    key: KeyNeed::Optional,
+    endpoints: &[
+        CONVERSE,
+        KindEndpoint {
+            models: Models::Holding("anthropic."),
+            ..INVOKE_CLAUDE
+        },
+        INVOKE_EMBEDDINGS,
+    ],
+    quirks: Quirks {
+        model_in_body: false,
+        ..USAGE_UNASKED
+    },
+    source: "https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html",
+    ..OPENAI_SHAPED
+};
+
+/// What `type: bedrock` has with `dialect: anthropic`: all its chats are Claude's, whatever its models are called.
+pub const BEDROCK_INVOCATIONS: Kind = Kind {
+    endpoints: &[INVOKE_CLAUDE, INVOKE_EMBEDDINGS],
+    ..BEDROCK
+};
+
+/// What `type: bedrock` has with `dialect: converse`: clients of Anthropic's are translated as all others are.
+pub const BEDROCK_CONVERSE: Kind = Kind {
+    endpoints: &[CONVERSE, INVOKE_EMBEDDINGS],
+    ..BEDROCK
+};
 
 /// Azure with an `api_version`: one deployment per address, and no model in the body
 /// (<https://learn.microsoft.com/azure/ai-foundry/openai/reference>, read 2026-11).

@@ -22,8 +22,10 @@ This page is made by `cargo xtask docs`.
 
 const NOTES: &str = "
 `bedrock` takes a model's id, an inference profile or an ARN as the model's name. With an `api_key` it is Bedrock's bearer key; without, requests are signed
-([configuration](configuration.md#credentials-that-expire)). Chats go to Converse; a text becomes a vector by `InvokeModel`, of Titan (one text a call)
-and Cohere.
+([configuration](configuration.md#credentials-that-expire)). Chats go to Converse, but for those of Anthropic's clients to models whose names hold
+`anthropic.`: they are passed on to `InvokeModel`, which takes Anthropic's own language, and lose nothing (a client's `anthropic-beta` is the body's `anthropic_beta`);
+their tokens are counted there as well. `dialect: anthropic` has every client's chats go that way, as for an application's inference profile, whose ARN does not say whose model
+it is; `dialect: converse` has none. A text becomes a vector by `InvokeModel`, of Titan (one text a call) and Cohere.
 
 Models on `vertex` whose names begin with `claude` are asked in Anthropic's language, all others in Gemini's; vectors are asked for with `predict`.
 

@@ -1,7 +1,7 @@
 //! What the table's rows have in common: endpoints, ways of streaming, and the copy of OpenAI's API that most of them are.
 
 use tollgate_domain::{
-    Accent, ChatInput, Dialect, Quirks, StreamEnd, StreamUsage, Task, VectorBytes,
+    Accent, ChatInput, Dialect, Envelope, Models, Quirks, StreamEnd, StreamUsage, Task, VectorBytes,
 };
 
 use super::{KeyNeed, Kind, KindEndpoint, Reach, SignIn, accents::COPY};
@@ -12,9 +12,10 @@ pub(super) const fn at(task: Task, dialect: Dialect, path: &'static str) -> Kind
         dialect,
         path,
         stream_path: None,
-        models: "",
+        models: Models::Others,
         fields: &[],
         names_model: false,
+        envelope: Envelope::Plain,
     }
 }
 
@@ -75,6 +76,37 @@ pub(super) const ALL_BUT_RESPONSES: &[KindEndpoint] = &[
     MODERATIONS,
     REALTIME,
 ];
+
+/// Converse takes every model, in Bedrock's own language.
+pub(super) const CONVERSE: KindEndpoint = KindEndpoint {
+    stream_path: Some("/model/{model}/converse-stream"),
+    ..at(
+        Task::Chat,
+        Dialect::BedrockConverse,
+        "/model/{model}/converse",
+    )
+};
+
+/// `InvokeModel` takes each model in its maker's language
+/// (<https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages.html>, read 2026-11).
+pub(super) const INVOKE_CLAUDE: KindEndpoint = KindEndpoint {
+    stream_path: Some("/model/{model}/invoke-with-response-stream"),
+    fields: &[("anthropic_version", "bedrock-2023-05-31")],
+    envelope: Envelope::Invocation,
+    ..at(
+        Task::Chat,
+        Dialect::AnthropicMessages,
+        "/model/{model}/invoke",
+    )
+};
+
+/// The models that make vectors.
+pub(super) const INVOKE_EMBEDDINGS: KindEndpoint = at(
+    Task::Embeddings,
+    Dialect::BedrockEmbeddings,
+    "/model/{model}/invoke",
+);
+
 pub(super) const GEMINI_CHAT: KindEndpoint = KindEndpoint {
     stream_path: Some("/models/{model}:streamGenerateContent?alt=sse"),
     ..at(

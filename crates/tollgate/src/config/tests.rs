@@ -7,6 +7,7 @@ use tollgate_domain::{Choice, DirectUse, RouteAccess, Strategy, Transport};
 
 use super::*;
 
+mod bedrock;
 mod credentials;
 
 /// An environment of its own for each test.

@@ -38,7 +38,7 @@ pub(crate) use keys::{Key, KeyRoutes};
 pub(crate) use payloads::{Keep, KeepWord, Payloads};
 pub(crate) use prices::{Catalogue, Price};
 pub(crate) use providers::{
-    ApiKey, Auth, AuthRule, ChatInput, CustomDialect, Provider, StreamEnd, StreamUsage, Timeouts,
+    ApiKey, Auth, AuthRule, ChatInput, Provider, SpokenDialect, StreamEnd, StreamUsage, Timeouts,
 };
 pub(crate) use routes::{
     Choice, PromptItem, PromptTemplate, Retries, Route, Sticky, Strategy, StrategyRule,

@@ -8,7 +8,7 @@ use crate::stage::{chat, chat_stream, gateway};
 
 const CONFIGURATION: &str = r#"
 providers:
-  - {name: keyed, type: bedrock, base_url: "BEDROCK", api_key: bedrock-key}
+  - {name: keyed, type: bedrock, base_url: "BEDROCK", api_key: bedrock-key, dialect: converse}
   - name: signed
     type: bedrock
     base_url: "BEDROCK"

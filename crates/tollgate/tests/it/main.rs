@@ -5,6 +5,7 @@ mod stage;
 mod administration;
 mod basics;
 mod bedrock;
+mod bedrock_claude;
 mod books;
 mod caller_tokens;
 mod callers;

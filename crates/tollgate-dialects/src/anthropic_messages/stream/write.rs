@@ -1,5 +1,6 @@
 //! [`StreamEvent`]s in, events out. Our parts may overlap, Anthropic's blocks may not: a part that begins ends the one before.
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tollgate_domain::{ErrorShape, Usage};
@@ -234,19 +235,24 @@ impl StreamWriter {
     }
 
     fn error(&mut self, error: &ProviderError, out: &mut Vec<u8>) {
-        let report = ErrorReport {
-            status: error.status,
-            kind: error.kind,
-            code: error.code.as_deref(),
-            message: &error.message,
-            param: None,
-            request_id: "",
-        };
         out.extend_from_slice(b"event: error\ndata: ");
-        out.extend_from_slice(&crate::error::write(ErrorShape::Anthropic, &report));
+        out.extend_from_slice(&error_body(error));
         out.extend_from_slice(b"\n\n");
         self.over = true;
     }
+}
+
+/// What an error event holds.
+pub(crate) fn error_body(error: &ProviderError) -> Bytes {
+    let report = ErrorReport {
+        status: error.status,
+        kind: error.kind,
+        code: error.code.as_deref(),
+        message: &error.message,
+        param: None,
+        request_id: "",
+    };
+    crate::error::write(ErrorShape::Anthropic, &report)
 }
 
 fn frame(name: &str, data: &impl Serialize, out: &mut Vec<u8>) {

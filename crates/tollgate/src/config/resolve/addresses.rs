@@ -303,7 +303,7 @@ pub(crate) fn endpoints(
             };
             let usual = || finish(base.with_usual_path(kind, endpoint.path));
             let uri = path.map_or_else(usual, |path| finish(base.with_path(path)));
-            let stream_path = (task == Task::Chat)
+            let stream_path = (task == Task::Chat && index == 0)
                 .then_some(written.paths.chat_stream.as_deref())
                 .flatten();
             let stream_uri = match (stream_path, endpoint.stream_path) {
@@ -320,6 +320,7 @@ pub(crate) fn endpoints(
                     models: endpoint.models,
                     fields: endpoint.fields,
                     model: body_model(kind, endpoint, written),
+                    envelope: endpoint.envelope,
                 }),
                 Err((place, why)) => {
                     problems.error(place.span(), why);
@@ -391,6 +392,7 @@ pub(crate) fn unresolved_endpoints(kind: &Kind) -> Vec<Endpoint> {
         models: endpoint.models,
         fields: endpoint.fields,
         model: BodyModel::Asked,
+        envelope: endpoint.envelope,
     });
     endpoints.collect()
 }

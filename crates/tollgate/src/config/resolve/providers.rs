@@ -12,8 +12,8 @@ use tollgate_domain::{
     Timeouts, Transport,
 };
 use tollgate_upstream::providers::{
-    AZURE_DEPLOYMENTS, CUSTOM_ANTHROPIC, CUSTOM_COHERE, CUSTOM_GEMINI, CUSTOM_OLLAMA,
-    CUSTOM_RESPONSES, KeyNeed, Kind, Reach, SignIn, find,
+    AZURE_DEPLOYMENTS, BEDROCK_CONVERSE, BEDROCK_INVOCATIONS, CUSTOM_ANTHROPIC, CUSTOM_COHERE,
+    CUSTOM_GEMINI, CUSTOM_OLLAMA, CUSTOM_RESPONSES, KeyNeed, Kind, Reach, SignIn, find,
 };
 
 use super::{
@@ -160,12 +160,14 @@ fn kind(written: &written::Provider, at: At<'_>, problems: &mut Problems) -> Opt
         let deployments = written.api_version.is_some() || written.deployment.is_some();
         return Some(match (kind.name, written.dialect) {
             ("azure", _) if deployments => &AZURE_DEPLOYMENTS,
-            ("custom", Some(written::CustomDialect::Anthropic)) => &CUSTOM_ANTHROPIC,
-            ("custom", Some(written::CustomDialect::Ollama)) => &CUSTOM_OLLAMA,
-            ("custom", Some(written::CustomDialect::Gemini)) => &CUSTOM_GEMINI,
-            ("custom", Some(written::CustomDialect::OpenaiResponses)) => &CUSTOM_RESPONSES,
-            ("custom", Some(written::CustomDialect::Cohere)) => &CUSTOM_COHERE,
-            ("custom", Some(written::CustomDialect::Mlflow)) => find("mlflow").unwrap_or(kind),
+            ("bedrock", Some(written::SpokenDialect::Anthropic)) => &BEDROCK_INVOCATIONS,
+            ("bedrock", Some(written::SpokenDialect::Converse)) => &BEDROCK_CONVERSE,
+            ("custom", Some(written::SpokenDialect::Anthropic)) => &CUSTOM_ANTHROPIC,
+            ("custom", Some(written::SpokenDialect::Ollama)) => &CUSTOM_OLLAMA,
+            ("custom", Some(written::SpokenDialect::Gemini)) => &CUSTOM_GEMINI,
+            ("custom", Some(written::SpokenDialect::OpenaiResponses)) => &CUSTOM_RESPONSES,
+            ("custom", Some(written::SpokenDialect::Cohere)) => &CUSTOM_COHERE,
+            ("custom", Some(written::SpokenDialect::Mlflow)) => find("mlflow").unwrap_or(kind),
             _ => kind,
         });
     }
@@ -181,11 +183,25 @@ fn report_foreign_settings(
     problems: &mut Problems,
 ) {
     let is_custom = written.kind.as_deref().and_then(find).map(|kind| kind.name) == Some("custom");
+    let speaks = match written.dialect {
+        Some(written::SpokenDialect::Anthropic) => is_custom || kind.name == "bedrock",
+        Some(written::SpokenDialect::Converse) => kind.name == "bedrock",
+        _ => is_custom,
+    };
+    let owner_of_dialect = match written.dialect {
+        Some(written::SpokenDialect::Converse) => "bedrock",
+        _ => "custom",
+    };
     let is_mlflow = kind.name == "mlflow";
     let is_azure = kind.name == "azure";
     let is_vertex = kind.name == "vertex";
     for (key, present, fits, owner) in [
-        ("dialect", written.dialect.is_some(), is_custom, "custom"),
+        (
+            "dialect",
+            written.dialect.is_some(),
+            speaks,
+            owner_of_dialect,
+        ),
         (
             "region",
             written.region.is_some(),

@@ -51,8 +51,10 @@ pub(crate) struct Provider {
     pub(crate) query: BTreeMap<String, String>,
     /// Paths after `base_url` (or whole addresses) where they are not as usual. `{model}` stands for the model.
     pub(crate) paths: Paths,
-    /// For `type: custom`: the language it speaks. Default: `openai`.
-    pub(crate) dialect: Option<CustomDialect>,
+    /// For `type: custom`: the language it speaks. Default: `openai`. For `type: bedrock`: `anthropic` has all chats asked of Claude by
+    /// `InvokeModel`, whatever the models are called, `converse` has all asked by Converse. Default: Anthropic's clients are passed on to
+    /// models whose names hold `anthropic.`, all others go to Converse.
+    pub(crate) dialect: Option<SpokenDialect>,
     /// How a complete stream ends: with its end `mark`, or with a `finish` reason and no mark.
     pub(crate) stream_end: Option<StreamEnd>,
     /// Whether usage in a stream must be asked for (`ask`), or comes `unasked` (or never).
@@ -174,16 +176,18 @@ pub(crate) struct Paths {
     pub(crate) predict: Option<String>,
 }
 
-/// A language that a `custom` provider may speak.
+/// A language that a `custom` provider may speak, or a `bedrock` one.
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum CustomDialect {
+pub(crate) enum SpokenDialect {
     /// OpenAI's chat, completions and embeddings.
     Openai,
     /// OpenAI's responses alone.
     OpenaiResponses,
     /// Anthropic's messages.
     Anthropic,
+    /// Bedrock's Converse. For `type: bedrock` alone.
+    Converse,
     /// Ollama's chat, completions and embeddings.
     Ollama,
     /// Gemini's `generateContent` and `batchEmbedContents`.
