@@ -11,7 +11,6 @@ use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
-use hyper::upgrade::Upgraded;
 use tokio::time::{Instant, sleep, timeout_at};
 use tollgate_dialects::{
     Answer, AnswerForm, ErrorKind, Frames, PartStart, StreamEvent, glance, read_answer, read_count,
@@ -20,7 +19,8 @@ use tollgate_dialects::{
 use tollgate_domain::{Dialect, Envelope, Framing, Limits, Task, VectorBytes};
 use tollgate_telemetry::{AttemptOutcome, AttemptRecord};
 use tollgate_upstream::{
-    Admission, KeyState, Lane, NoKey, RequestParts, UpstreamBody, UpstreamRequest, UpstreamResponse,
+    Admission, KeyState, Lane, NoKey, ProviderSocket, RequestParts, UpstreamBody, UpstreamRequest,
+    UpstreamResponse,
 };
 
 pub(crate) use engaged::Engaged;
@@ -69,7 +69,7 @@ pub(crate) enum Reply {
         body: UpstreamBody,
     },
     /// A WebSocket that the provider has opened.
-    Socket(Upgraded),
+    Socket(ProviderSocket),
 }
 
 /// Asks the targets of a plan, in order, until one answers.
@@ -694,6 +694,9 @@ fn note(account: &mut Account, relay: &mut Relay) -> bool {
     facts.content
 }
 
+/// Room that is made for an answer before it is there, at most.
+const RESERVE_BYTES_MAX: usize = 4 << 20;
+
 /// Reads a body to its end, within bounds of size and time.
 async fn collect(
     body: UpstreamBody,
@@ -702,6 +705,8 @@ async fn collect(
     whole: Instant,
 ) -> Result<Bytes, Miss> {
     let mut body = std::pin::pin!(body);
+    let told = http_body::Body::size_hint(&*body).exact();
+    let expected = told.map_or(0, |told| usize::try_from(told).unwrap_or(usize::MAX));
     let mut first: Option<Bytes> = None;
     let mut more: Vec<u8> = Vec::new();
     loop {
@@ -730,6 +735,7 @@ async fn collect(
             (None, true) => first = Some(data),
             _ => {
                 if let Some(first) = first.take() {
+                    more.reserve(expected.min(bytes_max).min(RESERVE_BYTES_MAX));
                     more.extend_from_slice(&first);
                 }
                 more.extend_from_slice(&data);

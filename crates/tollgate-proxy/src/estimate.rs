@@ -42,15 +42,11 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Of a body. A short one is not copied.
-    pub(crate) fn of(body: &Bytes) -> Self {
-        let bytes = if body.len() <= SAMPLE_MAX {
-            body.clone()
-        } else {
-            Bytes::copy_from_slice(&body[..SAMPLE_MAX])
-        };
+    /// Of a body. It is copied: a stream would hold the buffer that its call was read into.
+    pub(crate) fn of(body: &[u8]) -> Self {
+        let begin = body.get(..SAMPLE_MAX).unwrap_or(body);
         Self {
-            bytes,
+            bytes: Bytes::copy_from_slice(begin),
             whole_bytes: body.len(),
         }
     }

@@ -10,8 +10,6 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::{
@@ -25,7 +23,7 @@ use tokio_tungstenite::{
 use tollgate_dialects::glance_at_message;
 use tollgate_domain::Limits;
 use tollgate_telemetry::Outcome;
-use tollgate_upstream::Lane;
+use tollgate_upstream::{Lane, ProviderSocket};
 
 use crate::{
     account::Account,
@@ -164,15 +162,16 @@ impl Session {
     }
 
     /// Carries messages until one side closes.
-    pub(crate) async fn run(mut self, client: ClientSocket, sent: Bytes, provider: Upgraded) {
+    pub(crate) async fn run(mut self, client: ClientSocket, sent: Bytes, provider: ProviderSocket) {
         let config = WebSocketConfig::default()
             .max_message_size(Some(self.message_bytes_max))
             .max_frame_size(Some(self.message_bytes_max));
         let config = Some(config);
-        let provider = TokioIo::new(provider);
         let client =
             WebSocketStream::from_partially_read(client, sent.to_vec(), Role::Server, config).await;
-        let provider = WebSocketStream::from_raw_socket(provider, Role::Client, config).await;
+        let ProviderSocket { socket, sent } = provider;
+        let provider =
+            WebSocketStream::from_partially_read(socket, sent.to_vec(), Role::Client, config).await;
         let (mut to_client, from_client) = client.split();
         let (mut to_provider, from_provider) = provider.split();
         let heard = Mutex::new(Instant::now());

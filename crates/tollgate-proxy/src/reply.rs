@@ -25,9 +25,6 @@ use crate::{
 /// How long the end of a provider's body is waited for after its end mark, so that the connection can be used again.
 const TRAILING_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Turns that the task which reads from the provider needs at most to hand over the next piece, if it has one.
-const YIELDS: u8 = 2;
-
 /// Bytes that may wait for a slow client before the provider is read no further.
 const WAITING_BYTES_MAX: usize = 64 << 10;
 
@@ -69,8 +66,6 @@ pub(crate) struct StreamReply {
     patience: Patience,
     /// How the call ended, told to the record once the last bytes are on their way.
     ending: Option<Outcome>,
-    /// So many turns the others had since something came.
-    yields: u8,
     over: bool,
 }
 
@@ -132,7 +127,6 @@ impl ReplyBody {
             engaged: Some(engaged),
             patience,
             ending: None,
-            yields: 0,
             over: false,
         };
         // A short answer may have come with its first content, end and all.
@@ -220,15 +214,8 @@ impl StreamReply {
                 break;
             }
             let Poll::Ready(step) = self.relay.poll_step(context) else {
-                if self.relay.waiting() > 0 && self.yields == YIELDS {
-                    break;
-                }
                 if self.relay.waiting() > 0 {
-                    // What has come is handed over piece by piece, by a task of its own: once that has had its turn and there is no more,
-                    // what there is goes out together.
-                    self.yields += 1;
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
+                    break;
                 }
                 let Poll::Ready(after) = self.patience.poll_alarm(context) else {
                     return Poll::Pending;
@@ -236,7 +223,6 @@ impl StreamReply {
                 self.out_of_patience(after);
                 break;
             };
-            self.yields = 0;
             self.account.waited(self.patience.came());
             self.note_facts();
             match step {

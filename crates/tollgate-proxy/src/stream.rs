@@ -26,6 +26,10 @@ pub(crate) struct Relay {
     mode: Mode,
     out: Out,
     facts: Facts,
+    /// Content has come. With its first the call is committed, whatever came together with it.
+    has_begun: bool,
+    /// Events have come that were not dealt with yet.
+    has_more: bool,
     /// What the answer says, as long as nobody has taken it.
     said: String,
     phase: Phase,
@@ -179,6 +183,8 @@ impl Relay {
             mode,
             out: Out::default(),
             facts: Facts::default(),
+            has_begun: false,
+            has_more: false,
             said: String::new(),
             phase: Phase::Flowing,
             keeping: None,
@@ -238,6 +244,7 @@ impl Relay {
         let body = match (&mut self.source, self.phase) {
             (_, Phase::Over) => return Poll::Ready(Step::Over),
             (Source::Told(_), _) => return Poll::Ready(self.tell()),
+            (_, Phase::Flowing) if self.has_more => return Poll::Ready(self.take_events()),
             (Source::Wire { body, .. }, _) => body,
         };
         match ready!(Pin::new(body).poll_frame(context)) {
@@ -274,12 +281,23 @@ impl Relay {
             return Step::Went;
         };
         splitter.push(data);
+        self.take_events()
+    }
+
+    /// Deals with the events that are there: up to the first content, or to the last.
+    fn take_events(&mut self) -> Step {
         loop {
             let Source::Wire { splitter, .. } = &mut self.source else {
                 return Step::Went;
             };
+            self.has_more = false;
             match splitter.next() {
                 Ok(Some(event)) => match self.event(&event) {
+                    Step::Went if self.facts.content && !self.has_begun => {
+                        self.has_begun = true;
+                        self.has_more = true;
+                        return Step::Went;
+                    }
                     Step::Went => {}
                     end => return end,
                 },

@@ -135,7 +135,9 @@ impl Telemetry {
 impl Witness {
     /// Writes a finished call into the journal, counts it, and sends its line on its way.
     pub fn record(&self, record: &CallRecord) {
-        if let (Some(pen), Some(record)) = (&self.pen, record.for_the_books()) {
+        if let Some(pen) = &self.pen
+            && let Some(record) = record.for_the_books()
+        {
             pen.write(&record);
         }
         self.shard.count(record);

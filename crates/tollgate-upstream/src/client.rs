@@ -12,17 +12,17 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header, uri::PathAndQuery};
-use http_body::{Body, Frame};
-use hyper::{body::Incoming, client::conn::http1::SendRequest, upgrade::Upgraded};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use http_body::{Body, Frame, SizeHint};
 use rustls::RootCertStore;
-use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
+use tokio::time::{Instant, sleep};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_domain::{Timeouts, Transport};
 
 use crate::{
     addresses::Reach,
     connect::{Connector, Origin},
+    connection::{Connection, Message, ProviderSocket, Scratch},
     decode::Decoder,
     demo::{self, DemoBody},
     failure::{Failure, FailureKind},
@@ -50,17 +50,32 @@ impl Default for UpstreamSettings {
     }
 }
 
+/// How often connections that wait are looked through.
+const LOOK_THROUGH_EVERY: Duration = Duration::from_secs(5);
+
 /// A worker's connections to providers. The lock is the worker's own and never held across a wait.
 #[derive(Debug)]
 pub struct Upstream {
     connector: Connector,
     settings: UpstreamSettings,
-    idle: Mutex<HashMap<Origin, Vec<Idle>>>,
+    tracker: TaskTracker,
+    scratch: Arc<Scratch>,
+    waiting: Mutex<Waiting>,
+    /// None waits any more, and none is kept.
+    closed: CancellationToken,
+}
+
+/// Connections that wait for their next request.
+#[derive(Debug, Default)]
+struct Waiting {
+    kept: HashMap<Origin, Vec<Idle>>,
+    /// Whether somebody looks them through.
+    is_watched: bool,
 }
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<RequestBody>,
+    connection: Box<Connection>,
     since: Instant,
 }
 
@@ -146,29 +161,32 @@ pub struct UpstreamBody {
 #[derive(Debug)]
 enum Source {
     Wire {
-        body: Incoming,
-        checkin: Option<Checkin>,
+        connection: Option<Box<Connection>>,
+        home: Home,
         decoder: Option<Box<Decoder>>,
     },
     Demo(DemoBody),
 }
 
+/// Where a connection is put back.
 #[derive(Debug)]
-struct Checkin {
+struct Home {
     upstream: Weak<Upstream>,
     origin: Origin,
-    sender: SendRequest<RequestBody>,
 }
 
 // === impl Upstream ===
 
 impl Upstream {
-    /// For one worker. Connections are tasks of the tracker.
+    /// For one worker. What is done for its connections aside is a task of the tracker.
     pub fn new(settings: UpstreamSettings, tracker: TaskTracker) -> Self {
         Self {
-            connector: Connector::new(tracker, settings.roots.clone()),
+            connector: Connector::new(settings.roots.clone()),
             settings,
-            idle: Mutex::default(),
+            tracker,
+            scratch: Arc::default(),
+            waiting: Mutex::default(),
+            closed: CancellationToken::new(),
         }
     }
 
@@ -190,27 +208,29 @@ impl Upstream {
                 body: UpstreamBody::new(Source::Demo(body)),
             });
         }
-        let (origin, message) = into_message(request)?;
-        // A body that the client sends only once gets a connection that is known to be open.
-        while let Some(again) = again(&message)
-            && let Some(mut sender) = self.take(&origin)
+        let (origin, host) = origin_of(&request)?;
+        let UpstreamRequest {
+            method,
+            uri,
+            headers,
+            body,
+            ..
+        } = request;
+        let message = Message::new(&method, &uri, &host, &headers, body);
+        // A body that the client sends only once gets a new connection.
+        if let Some(again) = message.again()
+            && let Some(mut connection) = self.take(&origin)
         {
-            if sender.ready().await.is_err() {
-                continue;
-            }
-            match sender.send_request(again).await {
-                Ok(response) => return Ok(self.received(response, origin, sender)),
+            match answer_head(&mut connection, again).await {
+                Ok(head) => return Ok(self.received(head, connection, origin)),
                 // Closed by the provider just as it was taken: it has not answered, so a new connection may be asked.
-                Err(error) if !error.is_parse() => break,
-                Err(error) => return Err(Failure::before_head(error)),
+                Err(failure) if failure.kind() == FailureKind::ClosedBeforeHead => {}
+                Err(failure) => return Err(failure),
             }
         }
-        let mut sender = self.connector.connect(&origin, timeouts.connect).await?;
-        let response = sender
-            .send_request(message)
-            .await
-            .map_err(Failure::before_head)?;
-        Ok(self.received(response, origin, sender))
+        let mut connection = self.connect(&origin, timeouts).await?;
+        let head = answer_head(&mut connection, message).await?;
+        Ok(self.received(head, connection, origin))
     }
 
     /// Asks for a WebSocket, on a connection of its own. `protocol` is what is to be spoken on it.
@@ -222,11 +242,9 @@ impl Upstream {
         request: UpstreamRequest,
         protocol: Option<&HeaderValue>,
         timeouts: &Timeouts,
-    ) -> Result<Result<Upgraded, UpstreamResponse>, Failure> {
-        let (origin, mut message) = into_message(request)?;
-        *message.method_mut() = Method::GET;
-        *message.body_mut() = RequestBody::whole(Bytes::new());
-        let headers = message.headers_mut();
+    ) -> Result<Result<ProviderSocket, UpstreamResponse>, Failure> {
+        let (origin, host) = origin_of(&request)?;
+        let mut headers = request.headers;
         for name in [header::CONTENT_TYPE, header::ACCEPT] {
             headers.remove(name);
         }
@@ -244,98 +262,159 @@ impl Upstream {
         if let Some(protocol) = protocol {
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol.clone());
         }
-        let mut sender = self.connector.connect(&origin, timeouts.connect).await?;
-        let response = sender
-            .send_request(message)
-            .await
-            .map_err(Failure::before_head)?;
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(Err(self.received(response, origin, sender)));
-        }
-        let upgraded = hyper::upgrade::on(response).await;
-        upgraded.map(Ok).map_err(Failure::in_body)
+        let nothing = RequestBody::whole(Bytes::new());
+        let message = Message::new(&Method::GET, &request.uri, &host, &headers, nothing);
+        let mut connection = self.connect(&origin, timeouts).await?;
+        connection.begin(message);
+        let head = poll_fn(|context| connection.poll_head(context)).await?;
+        Ok(if head.0 == StatusCode::SWITCHING_PROTOCOLS {
+            Ok(connection.into_socket())
+        } else {
+            Err(self.received(head, connection, origin))
+        })
+    }
+
+    async fn connect(
+        &self,
+        origin: &Origin,
+        timeouts: &Timeouts,
+    ) -> Result<Box<Connection>, Failure> {
+        let socket = self.connector.connect(origin, timeouts.connect).await?;
+        let scratch = Arc::clone(&self.scratch);
+        Ok(Box::new(Connection::new(socket, scratch)))
     }
 
     /// Where tasks belong that outlive a call: the drain waits for them.
     pub fn tasks(&self) -> &TaskTracker {
-        self.connector.tasks()
+        &self.tracker
     }
 
     /// Closes the connections that wait; those in use close when their answers end.
     pub fn close_idle(&self) {
-        self.idle().clear();
+        self.closed.cancel();
+        self.waiting().kept.clear();
     }
 
     fn received(
         self: &Arc<Self>,
-        response: http::Response<Incoming>,
+        (status, headers): (StatusCode, HeaderMap),
+        connection: Box<Connection>,
         origin: Origin,
-        sender: SendRequest<RequestBody>,
     ) -> UpstreamResponse {
-        let (head, body) = response.into_parts();
-        let decoder = Decoder::for_answer(&head.headers).map(Box::new);
-        let checkin = Some(Checkin {
-            upstream: Arc::downgrade(self),
-            origin,
-            sender,
-        });
+        let decoder = Decoder::for_answer(&headers).map(Box::new);
         UpstreamResponse {
-            status: head.status,
-            headers: head.headers,
+            status,
+            headers,
             body: UpstreamBody::new(Source::Wire {
-                body,
-                checkin,
+                connection: Some(connection),
+                home: Home {
+                    upstream: Arc::downgrade(self),
+                    origin,
+                },
                 decoder,
             }),
         }
     }
 
     /// The connection that was used last, if it is still open.
-    fn take(&self, origin: &Origin) -> Option<SendRequest<RequestBody>> {
-        let mut idle = self.idle();
-        let kept = idle.get_mut(origin)?;
+    fn take(&self, origin: &Origin) -> Option<Box<Connection>> {
+        let mut waiting = self.waiting();
+        let kept = waiting.kept.get_mut(origin)?;
         let now = Instant::now();
-        while let Some(Idle { sender, since }) = kept.pop() {
-            if !sender.is_closed() && now < since + self.settings.idle_timeout {
-                return Some(sender);
+        while let Some(mut idle) = kept.pop() {
+            if idle.is_good(now, self.settings.idle_timeout) {
+                return Some(idle.connection);
             }
         }
         None
     }
 
-    fn put_back(&self, checkin: Checkin) {
-        if checkin.sender.is_closed() {
+    fn put_back(self: &Arc<Self>, connection: Box<Connection>, origin: &Origin) {
+        if !connection.is_reusable() || self.closed.is_cancelled() {
             return;
         }
-        let now = Instant::now();
-        let mut idle = self.idle();
-        let kept = idle.entry(checkin.origin).or_default();
-        if kept.len() >= self.settings.idle_max_per_origin {
-            // The oldest is at the front, and the likeliest to be closed.
-            kept.remove(0);
+        let since = Instant::now();
+        let mut waiting = self.waiting();
+        let idle = Idle { connection, since };
+        match waiting.kept.get_mut(origin) {
+            Some(kept) => {
+                if kept.len() >= self.settings.idle_max_per_origin {
+                    // The oldest is at the front, and the likeliest to be closed.
+                    kept.remove(0);
+                }
+                kept.push(idle);
+            }
+            None => {
+                waiting.kept.insert(origin.clone(), vec![idle]);
+            }
         }
-        kept.push(Idle {
-            sender: checkin.sender,
-            since: now,
+        if !std::mem::replace(&mut waiting.is_watched, true) {
+            let watch = watch(Arc::downgrade(self), self.closed.clone());
+            self.tracker.spawn(watch);
+        }
+    }
+
+    /// Closes connections that have waited for too long, or that their providers have closed. Says whether others wait.
+    fn look_through(&self) -> bool {
+        let now = Instant::now();
+        let mut waiting = self.waiting();
+        waiting.kept.retain(|_, kept| {
+            kept.retain_mut(|idle| idle.is_good(now, self.settings.idle_timeout));
+            !kept.is_empty()
         });
+        waiting.is_watched = !waiting.kept.is_empty();
+        waiting.is_watched
     }
 
-    fn idle(&self) -> MutexGuard<'_, HashMap<Origin, Vec<Idle>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The same message once more, where its body can be sent twice.
-fn again(message: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let mut again = Request::new(message.body().again()?);
-    *again.method_mut() = message.method().clone();
-    *again.uri_mut() = message.uri().clone();
-    *again.headers_mut() = message.headers().clone();
-    Some(again)
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.closed.cancel();
+    }
 }
 
-/// Turns an absolute address into an origin and a request for it.
-fn into_message(request: UpstreamRequest) -> Result<(Origin, Request<RequestBody>), Failure> {
+impl Idle {
+    fn is_good(&mut self, now: Instant, idle_timeout: Duration) -> bool {
+        now < self.since + idle_timeout && self.connection.is_open()
+    }
+}
+
+/// Looks through the connections that wait, as long as there are any.
+async fn watch(upstream: Weak<Upstream>, closed: CancellationToken) {
+    let looking = async {
+        loop {
+            sleep(LOOK_THROUGH_EVERY).await;
+            if !upstream
+                .upgrade()
+                .is_some_and(|upstream| upstream.look_through())
+            {
+                break;
+            }
+        }
+    };
+    let _ended = closed.run_until_cancelled(looking).await;
+}
+
+/// Sends a request and waits for the head of its answer.
+async fn answer_head(
+    connection: &mut Connection,
+    message: Message,
+) -> Result<(StatusCode, HeaderMap), Failure> {
+    connection.begin(message);
+    let head = poll_fn(|context| connection.poll_head(context)).await?;
+    if head.0 == StatusCode::SWITCHING_PROTOCOLS {
+        let text = "it speaks another protocol, which nobody asked for";
+        return Err(Failure::new(FailureKind::Protocol, text));
+    }
+    Ok(head)
+}
+
+/// Where a request goes, and its `host`.
+fn origin_of(request: &UpstreamRequest) -> Result<(Origin, String), Failure> {
     let uri = &request.uri;
     let tls = uri.scheme_str() == Some("https");
     let authority = uri
@@ -349,18 +428,7 @@ fn into_message(request: UpstreamRequest) -> Result<(Origin, Request<RequestBody
         reach: request.reach,
     };
     let host = host_of(uri).ok_or_else(|| Failure::plain(FailureKind::Dns))?;
-    let mut message = Request::new(request.body);
-    *message.method_mut() = request.method;
-    *message.uri_mut() = Uri::from(
-        uri.path_and_query()
-            .cloned()
-            .unwrap_or(PathAndQuery::from_static("/")),
-    );
-    *message.headers_mut() = request.headers;
-    let host =
-        HeaderValue::from_str(&host).map_err(|error| Failure::new(FailureKind::Dns, error))?;
-    message.headers_mut().insert(header::HOST, host);
-    Ok((origin, message))
+    Ok((origin, host))
 }
 
 /// The value of `host`.
@@ -427,8 +495,8 @@ impl Body for UpstreamBody {
                 .poll_data(context)
                 .map(|data| data.map(|data| Ok(Frame::data(data)))),
             Source::Wire {
-                body,
-                checkin,
+                connection,
+                home,
                 decoder,
             } => loop {
                 if let Some(decoder) = decoder
@@ -436,21 +504,22 @@ impl Body for UpstreamBody {
                 {
                     return Poll::Ready(Some(unpacked.map(Frame::data)));
                 }
-                match std::task::ready!(Pin::new(&mut *body).poll_frame(context)) {
-                    Some(Ok(frame)) => match (&mut *decoder, frame.into_data()) {
-                        (Some(decoder), Ok(data)) => decoder.push(data),
-                        (None, Ok(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
-                        (_, Err(trailers)) => return Poll::Ready(Some(Ok(trailers))),
-                    },
-                    Some(Err(error)) => {
-                        *checkin = None;
-                        return Poll::Ready(Some(Err(Failure::in_body(error))));
+                let came = match connection {
+                    Some(connection) => std::task::ready!(connection.poll_data(context)),
+                    None => return Poll::Ready(None),
+                };
+                match (came, &mut *decoder) {
+                    (Some(Ok(data)), Some(decoder)) => decoder.push(data),
+                    (Some(Ok(data)), None) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                    (Some(Err(failure)), _) => {
+                        *connection = None;
+                        return Poll::Ready(Some(Err(failure)));
                     }
-                    None => {
-                        if let Some(checkin) = checkin.take()
-                            && let Some(upstream) = checkin.upstream.upgrade()
+                    (None, _) => {
+                        if let Some(connection) = connection.take()
+                            && let Some(upstream) = home.upstream.upgrade()
                         {
-                            upstream.put_back(checkin);
+                            upstream.put_back(connection, &home.origin);
                         }
                         let left = decoder.take().map(|decoder| decoder.finish()).transpose();
                         return Poll::Ready(
@@ -460,6 +529,20 @@ impl Body for UpstreamBody {
                     }
                 }
             },
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().map_or(0, Bytes::len) as u64;
+        match &self.source {
+            Source::Wire {
+                connection: Some(connection),
+                decoder: None,
+                ..
+            } => connection
+                .left()
+                .map_or_else(SizeHint::default, |left| SizeHint::with_exact(left + first)),
+            Source::Wire { .. } | Source::Demo(_) => SizeHint::default(),
         }
     }
 }

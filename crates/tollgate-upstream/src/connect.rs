@@ -1,4 +1,4 @@
-//! New connections to providers: name, address, TCP, TLS, HTTP.
+//! New connections to providers: name, address, TCP, TLS.
 
 use std::{
     io,
@@ -7,29 +7,20 @@ use std::{
     time::Duration,
 };
 
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
     time::{Instant, timeout_at},
 };
 use tokio_rustls::TlsConnector;
-use tokio_util::task::TaskTracker;
+use tokio_util::either::Either;
 
 use crate::{
     addresses::{Reach, may_reach},
+    connection::Socket,
     failure::{Failure, FailureKind},
-    request_body::RequestBody,
 };
-
-/// Headers of an answer that are read; more are a protocol failure.
-const HEADERS_MAX: usize = 200;
-
-/// Bytes of an answer's head; more are a protocol failure.
-const HEAD_BYTES_MAX: usize = 256 << 10;
 
 /// Where a connection leads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,23 +35,17 @@ pub(crate) struct Origin {
 /// Makes connections.
 #[derive(Debug)]
 pub(crate) struct Connector {
-    tracker: TaskTracker,
     /// Certificates that are trusted; the platform's own where none are given.
     roots: Option<Arc<RootCertStore>>,
     tls: OnceLock<Arc<ClientConfig>>,
 }
 
 impl Connector {
-    pub(crate) fn new(tracker: TaskTracker, roots: Option<Arc<RootCertStore>>) -> Self {
+    pub(crate) fn new(roots: Option<Arc<RootCertStore>>) -> Self {
         Self {
-            tracker,
             roots,
             tls: OnceLock::new(),
         }
-    }
-
-    pub(crate) fn tasks(&self) -> &TaskTracker {
-        &self.tracker
     }
 
     /// Makes a connection that is ready for its first request, within a time.
@@ -68,22 +53,18 @@ impl Connector {
         &self,
         origin: &Origin,
         within: Duration,
-    ) -> Result<SendRequest<RequestBody>, Failure> {
+    ) -> Result<Socket, Failure> {
         let deadline = Instant::now() + within;
         timeout_at(deadline, self.connect_by(origin, deadline))
             .await
             .unwrap_or_else(|_| Err(Failure::plain(FailureKind::ConnectTimeout)))
     }
 
-    async fn connect_by(
-        &self,
-        origin: &Origin,
-        deadline: Instant,
-    ) -> Result<SendRequest<RequestBody>, Failure> {
+    async fn connect_by(&self, origin: &Origin, deadline: Instant) -> Result<Socket, Failure> {
         let stream = tcp(origin, deadline).await?;
         stream.set_nodelay(true).map_err(Failure::connecting)?;
         if !origin.tls {
-            return self.handshake(stream).await;
+            return Ok(Either::Left(stream));
         }
         let name = ServerName::try_from(origin.host.to_string())
             .map_err(|error| Failure::new(FailureKind::Tls, error))?;
@@ -92,24 +73,7 @@ impl Connector {
             .connect(name, stream)
             .await
             .map_err(|error| Failure::new(FailureKind::Tls, error))?;
-        self.handshake(stream).await
-    }
-
-    async fn handshake(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    ) -> Result<SendRequest<RequestBody>, Failure> {
-        let (sender, connection) = http1::Builder::new()
-            .max_headers(HEADERS_MAX)
-            .max_buf_size(HEAD_BYTES_MAX)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| Failure::new(FailureKind::Connect, error))?;
-        self.tracker.spawn(async move {
-            // How a connection ends is told to whoever waits for its answer.
-            let _end = connection.with_upgrades().await;
-        });
-        Ok(sender)
+        Ok(Either::Right(Box::new(stream)))
     }
 
     fn tls(&self) -> Result<Arc<ClientConfig>, Failure> {

@@ -66,28 +66,6 @@ impl Failure {
         Self { kind, source: None }
     }
 
-    /// From hyper, before the head of an answer has come.
-    pub(crate) fn before_head(error: hyper::Error) -> Self {
-        let kind = if error.is_parse() {
-            FailureKind::Protocol
-        } else if error.is_user() {
-            FailureKind::Request
-        } else {
-            FailureKind::ClosedBeforeHead
-        };
-        Self::new(kind, error)
-    }
-
-    /// From hyper, within the body of an answer.
-    pub(crate) fn in_body(error: hyper::Error) -> Self {
-        let kind = if error.is_parse() {
-            FailureKind::Protocol
-        } else {
-            FailureKind::ClosedInBody
-        };
-        Self::new(kind, error)
-    }
-
     /// From an attempt to connect.
     pub(crate) fn connecting(error: io::Error) -> Self {
         Self::new(FailureKind::Connect, error)

@@ -10,6 +10,7 @@ mod addresses;
 mod budget;
 mod client;
 mod connect;
+mod connection;
 mod decode;
 mod demo;
 mod discretion;
@@ -25,6 +26,7 @@ pub use budget::RetryBudget;
 pub use client::{
     Upstream, UpstreamBody, UpstreamRequest, UpstreamResponse, UpstreamSettings, Way,
 };
+pub use connection::ProviderSocket;
 pub use failure::{Failure, FailureKind};
 pub use fleet::{Fleet, Lane, RequestParts, with_operation};
 pub use health::{Admission, Busy, Change, Health};

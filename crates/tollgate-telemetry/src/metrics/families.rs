@@ -1,15 +1,37 @@
 //! Counters and histograms by labels, with a bound on how many there may be.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
+use hashbrown::{Equivalent, HashMap, hash_map::EntryRef};
 use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, LabelSetEncoder, MetricEncoder};
 
 /// Series of one metric in one shard; what comes beyond is counted together, under `other`.
 pub(super) const SERIES_MAX: usize = 10_000;
 
-/// Values by labels.
+/// Values by labels. They are looked up many times a call, and almost always found: that costs no allocation.
 #[derive(Clone, Debug)]
 pub(super) struct Family<V, const N: usize>(HashMap<[Arc<str>; N], V>);
+
+/// Labels as they are looked up.
+struct Wanted<'a, const N: usize>([&'a str; N]);
+
+impl<const N: usize> Hash for Wanted<'_, N> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.0.hash(hasher);
+    }
+}
+
+impl<const N: usize> Equivalent<[Arc<str>; N]> for Wanted<'_, N> {
+    fn equivalent(&self, labels: &[Arc<str>; N]) -> bool {
+        self.0
+            .iter()
+            .zip(labels)
+            .all(|(one, other)| **one == **other)
+    }
+}
 
 impl<V, const N: usize> Default for Family<V, N> {
     fn default() -> Self {
@@ -20,14 +42,19 @@ impl<V, const N: usize> Default for Family<V, N> {
 impl<V: Default, const N: usize> Family<V, N> {
     /// The value of these labels.
     pub(super) fn entry(&mut self, labels: [&str; N]) -> &mut V {
-        let key = labels.map(Arc::from);
-        if self.0.len() >= SERIES_MAX && !self.0.contains_key(&key) {
-            return self
-                .0
-                .entry([(); N].map(|()| Arc::from("other")))
-                .or_default();
+        let is_full = self.0.len() >= SERIES_MAX;
+        let wanted = if is_full && !self.0.contains_key(&Wanted(labels)) {
+            ["other"; N]
+        } else {
+            labels
+        };
+        match self.0.entry_ref(&Wanted(wanted)) {
+            EntryRef::Occupied(entry) => entry.into_mut(),
+            EntryRef::Vacant(entry) => {
+                let key = wanted.map(Arc::from);
+                entry.insert_entry_with_key(key, V::default()).into_mut()
+            }
         }
-        self.0.entry(key).or_default()
     }
 
     /// Adds another shard's values.
