@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sqlx::{Any, AssertSqlSafe, Row, Transaction, any::AnyRow};
 use thiserror::Error;
 
-use crate::{Store, ledger::insertion, sums};
+use crate::{Store, changes, ledger::insertion, sums};
 
 /// What the first line says.
 const FORM: u64 = 1;
@@ -308,6 +308,7 @@ impl Store {
         sqlx::query("UPDATE changes SET number = number + 1 WHERE what <> 'audit'")
             .execute(&mut *transaction)
             .await?;
+        changes::tell(&mut transaction, self.is_file).await?;
         sums::make_anew(&mut transaction, self.is_file).await?;
         transaction.commit().await?;
         Ok(rows)

@@ -8,6 +8,7 @@ use sqlx::{Any, Row, Transaction, any::AnyRow};
 use crate::{
     Change, Store, StoreError,
     audit::{self, Deed},
+    changes,
 };
 
 /// Whose things may be seen and changed.
@@ -351,10 +352,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn change_of_objects(&self) -> Result<i64, StoreError> {
-        let number = sqlx::query_scalar("SELECT number FROM changes WHERE what = 'objects'")
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(number)
+        self.change_of("objects").await
     }
 
     async fn note(
@@ -366,9 +364,7 @@ impl Store {
         before: Option<&Object>,
         after: Option<&Object>,
     ) -> Result<(), sqlx::Error> {
-        sqlx::query("UPDATE changes SET number = number + 1 WHERE what = 'objects'")
-            .execute(&mut **transaction)
-            .await?;
+        changes::raise(transaction, "objects", self.is_file).await?;
         let deed = Deed {
             action,
             kind: object.kind.as_str(),

@@ -1,5 +1,7 @@
 //! The same questions, put to both databases.
 
+mod changes;
+
 use std::{
     fs,
     path::PathBuf,

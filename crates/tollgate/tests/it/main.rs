@@ -8,6 +8,7 @@ mod bedrock;
 mod books;
 mod caller_tokens;
 mod callers;
+mod change_feed;
 mod changes;
 mod cohere;
 mod command_line;
