@@ -299,6 +299,23 @@ impl BooksInOrder {
     }
 }
 
+/// A journal holds calls that came before those that the books keep.
+#[derive(Clone, Copy, Debug)]
+pub struct JournalOutdated {
+    /// So many.
+    pub records: u64,
+}
+
+impl JournalOutdated {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::warn!(
+            records = self.records,
+            "a journal holds calls from before those that the books keep; they are taken to have been entered then"
+        );
+    }
+}
+
 /// Changes in the store are not heard of as they are made; they are looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct ChangesUnheard<'a> {

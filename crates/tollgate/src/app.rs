@@ -8,6 +8,7 @@ mod estates;
 mod prices;
 mod reload;
 mod responses;
+mod retention;
 mod spent;
 mod traces;
 

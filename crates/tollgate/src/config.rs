@@ -133,6 +133,8 @@ pub(crate) struct StoreSettings {
     pub(crate) journal_bytes_max: u64,
     /// How long answers are kept for calls that go on from them, where they are.
     pub(crate) responses_kept: Option<Duration>,
+    /// How long single calls are kept, where not for ever.
+    pub(crate) calls_kept: Option<Duration>,
     /// Whether calls that cannot be written down are refused.
     pub(crate) refuses_when_full: bool,
     /// Whether the operator asked for it, rather than it being as usual.

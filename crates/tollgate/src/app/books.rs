@@ -15,9 +15,9 @@ use tokio::{
 };
 use tollgate_counters::SharedCounts;
 use tollgate_domain::{Allowance, Quantity, Snapshot, Then};
-use tollgate_store::{ChangeFeed, Keeper, Store, StoreError};
+use tollgate_store::{ChangeFeed, Keeper, Skipped, Store, StoreError};
 use tollgate_telemetry::{
-    events::{BooksBehind, BooksInOrder, BooksOff, JournalUnreadable},
+    events::{BooksBehind, BooksInOrder, BooksOff, JournalOutdated, JournalUnreadable},
     give_way,
     journal::Journal,
 };
@@ -26,6 +26,7 @@ use super::{
     composer::{Composer, Known, Parts, Stored},
     current_thread,
     estates::Estates,
+    retention::Retention,
     since_1970,
     spent::{Holders, Spent},
 };
@@ -47,9 +48,6 @@ const OPENING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the last round may take, when the process is told to end.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Payloads are looked through once in so many rounds: about every ten minutes.
-const FORGET_EVERY_ROUNDS: u32 = 3_000;
 
 /// The longest pause after a failure.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -139,8 +137,8 @@ impl Books {
                 let keeper = keeper.insert(keeper_of(store.clone(), settings, &journal));
                 let read = async {
                     // What others have left behind was spent, too.
-                    let unreadable = estates.enter(keeper, allowances).await?;
-                    report_unreadable(unreadable);
+                    let skipped = estates.enter(keeper, allowances).await?;
+                    report_skipped(skipped);
                     let known = Arc::new(Known::read(&store).await?);
                     let whole =
                         Parts::new(file.clone(), Stored::Known(Arc::clone(&known))).snapshot();
@@ -239,8 +237,8 @@ impl Keeping {
         mut known: Option<Arc<Known>>,
     ) {
         let mut feed = ChangeFeed::start(self.settings.url.expose());
-        let mut failures = 0_u32;
-        let (mut forget_in, mut look_in) = (0_u32, 0_u32);
+        let mut retention = Retention::new(self.settings.calls_kept);
+        let (mut failures, mut look_in) = (0_u32, 0_u32);
         let mut looked_at = Instant::now();
         loop {
             let pause = ROUND_EVERY
@@ -248,8 +246,6 @@ impl Keeping {
                 .min(PAUSE_MAX);
             let woken = self.rest(pause, &mut feed, looked_at + LOOKS_APART).await;
             self.journal.retry();
-            let forgets = forget_in == 0;
-            forget_in = forget_in.saturating_sub(1);
             let looks = woken != Woken::Rested || !feed.is_connected() || look_in == 0;
             look_in = look_in.saturating_sub(1);
             let round = async {
@@ -258,10 +254,8 @@ impl Keeping {
                     return Ok(());
                 };
                 let store = keeper.store();
-                if forgets {
-                    forget_in = FORGET_EVERY_ROUNDS;
-                    forget_payloads(store, composer).await?;
-                }
+                let payloads_kept = composer.payloads_kept_for();
+                retention.round(store, payloads_kept, since_1970()).await?;
                 if self.counts_alone {
                     begin_fresh(store, composer).await?;
                 }
@@ -329,26 +323,26 @@ impl Keeping {
             }
         };
         let own = keeper.round().await?;
-        report_unreadable(own.unreadable);
-        let unreadable = self.estates.enter(keeper, allowances).await?;
-        report_unreadable(unreadable);
+        report_skipped(own.skipped);
+        let skipped = self.estates.enter(keeper, allowances).await?;
+        report_skipped(skipped);
         Ok(())
     }
 }
 
-fn report_unreadable(lines: u64) {
-    if lines > 0 {
-        JournalUnreadable { lines }.emit();
+fn report_skipped(skipped: Skipped) {
+    if skipped.unreadable > 0 {
+        JournalUnreadable {
+            lines: skipped.unreadable,
+        }
+        .emit();
     }
-}
-
-/// Drops payloads whose time is over. Without a policy nothing is dropped: whoever turns it off may still want what there is.
-async fn forget_payloads(store: &Store, composer: &Composer) -> Result<(), StoreError> {
-    if let Some(kept_for) = composer.payloads_kept_for() {
-        let before = since_1970().saturating_sub(kept_for);
-        store.drop_payloads_before(before).await?;
+    if skipped.too_old > 0 {
+        JournalOutdated {
+            records: skipped.too_old,
+        }
+        .emit();
     }
-    Ok(())
 }
 
 /// Waits for a database no longer than this.

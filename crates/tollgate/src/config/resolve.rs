@@ -112,7 +112,7 @@ pub(crate) fn resolve(
         &file.payloads,
         at.key("payloads"),
         &routes,
-        store.is_some(),
+        store.as_ref(),
         problems,
     );
     let catalogue = prices::catalogue(
