@@ -44,6 +44,8 @@ pub enum Kind {
     Limit,
     /// How much money may be spent.
     Budget,
+    /// What a model costs.
+    Price,
 }
 
 /// An object as it is kept.
@@ -105,7 +107,7 @@ impl Tenant {
 
 impl Kind {
     /// All.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Organisation,
         Self::Team,
         Self::App,
@@ -113,6 +115,7 @@ impl Kind {
         Self::Token,
         Self::Limit,
         Self::Budget,
+        Self::Price,
     ];
 
     /// Its word.
@@ -125,6 +128,7 @@ impl Kind {
             Self::Token => "token",
             Self::Limit => "limit",
             Self::Budget => "budget",
+            Self::Price => "price",
         }
     }
 

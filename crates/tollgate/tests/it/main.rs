@@ -29,6 +29,7 @@ mod replicate;
 mod responses;
 mod routing;
 mod shared_limits;
+mod stored_prices;
 mod streams;
 mod traces;
 mod watsonx;

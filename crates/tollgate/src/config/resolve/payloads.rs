@@ -84,7 +84,9 @@ pub(crate) fn resolve(
         };
         problems
             .error(place, "payloads would be kept for longer than their calls")
-            .help("`payloads.kept_for` may be no more than `store.calls_kept`; left out, it is `30d`");
+            .help(
+                "`payloads.kept_for` may be no more than `store.calls_kept`; left out, it is `30d`",
+            );
     }
     policy.keeps_some().then_some(policy)
 }
