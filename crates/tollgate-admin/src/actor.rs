@@ -116,7 +116,7 @@ impl Actor {
                         Deed::Change,
                     ) => *role == TeamRole::Admin,
                     (
-                        Thing::Object(Kind::Organisation | Kind::User | Kind::Token)
+                        Thing::Object(Kind::Organisation | Kind::User | Kind::Token | Kind::Price)
                         | Thing::Configuration,
                         _,
                     ) => false,
@@ -220,7 +220,7 @@ mod tests {
         }
     }
 
-    const THINGS: [Thing; 10] = [
+    const THINGS: [Thing; 11] = [
         Thing::Object(Kind::Organisation),
         Thing::Object(Kind::Team),
         Thing::Object(Kind::App),
@@ -228,6 +228,7 @@ mod tests {
         Thing::Object(Kind::Token),
         Thing::Object(Kind::Limit),
         Thing::Object(Kind::Budget),
+        Thing::Object(Kind::Price),
         Thing::Key,
         Thing::Audit,
         Thing::Configuration,
@@ -281,6 +282,7 @@ mod tests {
             Thing::Object(Kind::Team),
             Thing::Object(Kind::User),
             Thing::Object(Kind::Organisation),
+            Thing::Object(Kind::Price),
         ] {
             assert!(!ann.may(Deed::Change, thing, "acme", "research"));
         }

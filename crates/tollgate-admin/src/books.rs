@@ -499,9 +499,9 @@ pub(crate) async fn audit(
     ))
 }
 
-pub(crate) async fn prices(State(admin): Shared, actor: Actor) -> Result<Response, Problem> {
+pub(crate) async fn targets(State(admin): Shared, actor: Actor) -> Result<Response, Problem> {
     actor.ensure(Deed::See, Thing::Configuration, &actor.organisation, "")?;
-    Ok(Json(json!({"items": (admin.around.prices)()})).into_response())
+    Ok(Json(json!({"items": (admin.around.targets)()})).into_response())
 }
 
 pub(crate) async fn configuration(State(admin): Shared, actor: Actor) -> Result<Response, Problem> {

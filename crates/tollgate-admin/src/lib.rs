@@ -55,19 +55,20 @@ pub struct Surroundings {
     pub now: fn() -> Duration,
     /// A new secret that begins with these words.
     pub new_secret: fn(&str) -> io::Result<String>,
-    /// Says what is wrong with a limit or a budget.
+    /// Says what is wrong with a limit, a budget or a price.
     pub check: Box<Check>,
     /// The names of routes.
     pub routes: Box<dyn Fn() -> Vec<String> + Send + Sync>,
-    /// The names of keys, limits and budgets that stand in the configuration file, which goes first.
+    /// The names of keys, limits, budgets and prices that stand in the configuration file, which goes first. A price's is its provider's and
+    /// its model's with a `/` between.
     pub is_in_file: Box<IsInFile>,
     /// What was used of every limit and budget in its window: those whose `of` is empty are for everybody's calls.
     pub spending: Box<Spending>,
-    /// What the models cost that may be asked.
-    pub prices: Box<dyn Fn() -> Vec<Value> + Send + Sync>,
+    /// The models that may be asked, and what they cost.
+    pub targets: Box<dyn Fn() -> Vec<Value> + Send + Sync>,
     /// The configuration as it is, without secrets.
     pub configuration: Box<dyn Fn() -> Value + Send + Sync>,
-    /// The shapes of limits and of budgets, as JSON Schemas.
+    /// The shapes of limits, of budgets and of prices, as JSON Schemas.
     pub shapes: fn(Kind) -> Option<Value>,
 }
 

@@ -67,7 +67,7 @@ pub(crate) fn describe(shapes: fn(Kind) -> Option<Value>) -> Value {
         "info": {
             "title": "Tollgate, administration",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Organisations, teams, apps, users, keys, limits and budgets; usage, calls, the audit and the configuration.",
+            "description": "Organisations, teams, apps, users, keys, limits, budgets and prices; usage, calls, the audit and the configuration.",
         },
         "servers": [{"url": "/"}],
         "security": [{"token": []}],
@@ -220,9 +220,9 @@ fn operations(
         .giving("200", "List"),
         operation(
             "get",
-            "/api/v1/prices",
-            "list_prices",
-            "Tells what the models cost that routes may ask",
+            "/api/v1/targets",
+            "list_targets",
+            "Tells the models that routes may ask, and what they cost",
         )
         .giving("200", "List"),
         operation(

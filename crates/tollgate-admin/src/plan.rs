@@ -115,6 +115,7 @@ pub(crate) async fn plan(
         Kind::App => app(admin, actor, body).await?,
         Kind::User => user(admin, actor, body).await?,
         Kind::Limit | Kind::Budget => allowance(admin, actor, kind, body).await?,
+        Kind::Price => price(admin, actor, body)?,
         // Made under their users.
         Kind::Token => return Err(Problem::NotFound),
     };
@@ -261,6 +262,31 @@ async fn allowance(
     })
 }
 
+/// What a model costs, it costs everybody: a price is the owners' to say, as providers are the whole gateway's.
+fn price(admin: &Admin, actor: &Actor, body: Value) -> Result<Planned, Problem> {
+    // Nobody else learns from mistakes which providers there are.
+    actor.ensure(Deed::Change, Thing::Object(Kind::Price), "", "")?;
+    (admin.around.check)(Kind::Price, &body).map_err(Problem::Invalid)?;
+    let said = |part: &str| body[part].as_str().unwrap_or_default();
+    let model = format!("{}/{}", said("provider"), said("model"));
+    if (admin.around.is_in_file)(Kind::Price.as_str(), &model) {
+        return Err(Problem::Conflict(format!(
+            "a price of `{model}` stands in the configuration file"
+        )));
+    }
+    let name = match said("from") {
+        "" => model,
+        from => format!("{model} from {from}"),
+    };
+    Ok(Planned {
+        id: new_id(),
+        organisation: String::new(),
+        team: String::new(),
+        name,
+        body,
+    })
+}
+
 /// Whether something still needs an object that is to go.
 pub(crate) async fn ensure_unneeded(admin: &Admin, object: &Object) -> Result<(), Problem> {
     let tenant = match object.kind {
@@ -300,7 +326,7 @@ pub(crate) fn shape(kind: Kind, generator: &mut SchemaGenerator) -> Option<Schem
         Kind::Team => TeamBody::json_schema(generator),
         Kind::App => AppBody::json_schema(generator),
         Kind::User => UserBody::json_schema(generator),
-        Kind::Token | Kind::Limit | Kind::Budget => return None,
+        Kind::Token | Kind::Limit | Kind::Budget | Kind::Price => return None,
     })
 }
 

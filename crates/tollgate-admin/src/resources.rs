@@ -39,13 +39,14 @@ const PAGE: i64 = 50;
 const PAGE_MAX: i64 = 500;
 
 /// Kinds of objects that have a collection of their own.
-pub(crate) const COLLECTIONS: [(Kind, &str); 6] = [
+pub(crate) const COLLECTIONS: [(Kind, &str); 7] = [
     (Kind::Organisation, "organisations"),
     (Kind::Team, "teams"),
     (Kind::App, "apps"),
     (Kind::User, "users"),
     (Kind::Limit, "limits"),
     (Kind::Budget, "budgets"),
+    (Kind::Price, "prices"),
 ];
 
 /// What a list is asked for with.
@@ -152,7 +153,7 @@ pub(crate) fn routes(admin: Arc<Admin>) -> Router {
         .route("/keys/{id}/block", post(keys::block))
         .route("/keys/{id}/unblock", post(keys::unblock))
         .route("/usage", get(books::usage))
-        .route("/prices", get(books::prices))
+        .route("/targets", get(books::targets))
         .route("/spending", get(books::spending))
         .route("/calls", get(books::calls))
         .route("/calls/{id}", get(books::call))

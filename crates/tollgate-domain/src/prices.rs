@@ -371,6 +371,34 @@ impl Prices {
         Self { newer, ..self }
     }
 
+    /// Adds a price of the operator's that begins at a time, since 1970-01-01 UTC; says whether there was none of that model that begins then.
+    pub fn add(
+        &mut self,
+        provider: ProviderName,
+        model: Arc<str>,
+        from: Duration,
+        price: Arc<Price>,
+    ) -> bool {
+        let models = self.operators.entry(provider).or_default();
+        models.entry(model).or_default().add(from, price)
+    }
+
+    /// Whether the operator says what a provider's model costs; `*` is every other model.
+    pub fn says(&self, provider: &str, model: &str) -> bool {
+        let models = self.operators.get(provider);
+        models.is_some_and(|models| models.contains_key(model))
+    }
+
+    /// What the operator says: provider, model, when it begins since 1970-01-01 UTC, and the price, in no order.
+    pub fn said(&self) -> impl Iterator<Item = (&ProviderName, &str, Duration, &Price)> {
+        self.operators.iter().flat_map(|(provider, models)| {
+            models.iter().flat_map(move |(model, tariff)| {
+                let prices = tariff.prices.iter();
+                prices.map(move |(from, price)| (provider, &**model, *from, &**price))
+            })
+        })
+    }
+
     /// The prices of a provider's model. Until the operator's first begins, it is the catalogue's.
     pub fn of(&self, provider: &str, kind: &str, model: &str) -> Tariff {
         let said = self.operators.get(provider);

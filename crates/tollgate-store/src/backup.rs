@@ -1,7 +1,7 @@
 //! Everything that the database holds, as lines of JSON: out of either database and into either, so that one can be changed for the other.
 //!
 //! The first line says what it is, each table begins with a line of its own, rows are lists, and the last line says how many there were: a
-//! text that was cut off is not taken for a whole one. Sums are not in it; they are made anew.
+//! text that was cut off is not taken for a whole one. Sums are made anew out of the records, and are in it only where those are gone.
 
 use std::io::{self, BufRead, Write};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sqlx::{Any, AssertSqlSafe, Row, Transaction, any::AnyRow};
 use thiserror::Error;
 
-use crate::{Store, ledger::insertion, sums};
+use crate::{Store, changes, ledger::insertion, sums};
 
 /// What the first line says.
 const FORM: u64 = 1;
@@ -21,16 +21,53 @@ const AT_ONCE: usize = 50;
 /// A table and its columns. `#` stands before those that hold numbers.
 struct Table {
     name: &'static str,
-    /// An order in which rows are counted off, where the first column may be the same in two of them.
+    /// So many of the first columns tell rows apart.
+    key: usize,
+    /// An order in which rows are counted off, where no first columns tell them apart.
     order: Option<&'static str>,
+    /// Which rows are written, where not all are.
+    only: Option<&'static str>,
     columns: &'static [&'static str],
 }
 
+/// Most tables: their first column tells rows apart, and all of them are written.
+const USUAL: Table = Table {
+    name: "",
+    key: 1,
+    order: None,
+    only: None,
+    columns: &[],
+};
+
+/// What a sum is of and what it is, where neither end users nor tags are told apart.
+const SUM_COLUMNS: [&str; 15] = [
+    "#span",
+    "key_name",
+    "team",
+    "route",
+    "provider",
+    "model",
+    "outcome",
+    "#calls",
+    "#input",
+    "#output",
+    "#cost_millions",
+    "#cost_rest",
+    "#at_most_millions",
+    "#at_most_rest",
+    "#unknown",
+];
+
+/// The sums by the hour whose records are gone.
+const GONE_HOURS: Option<&str> = Some("span < (SELECT from_ms / 3600000 FROM calls_kept)");
+
+/// Tables that are not empty when they have just been made.
+const NEVER_EMPTY: [&str; 2] = ["changes", "calls_kept"];
+
 /// All that is kept.
-const TABLES: [Table; 7] = [
+const TABLES: [Table; 12] = [
     Table {
         name: "usage_records",
-        order: None,
         columns: &[
             "id",
             "#at_ms",
@@ -65,10 +102,10 @@ const TABLES: [Table; 7] = [
             "#estimated",
             "tags",
         ],
+        ..USUAL
     },
     Table {
         name: "caller_keys",
-        order: None,
         columns: &[
             "id",
             "name",
@@ -87,6 +124,7 @@ const TABLES: [Table; 7] = [
             "paths",
             "networks",
         ],
+        ..USUAL
     },
     Table {
         name: "objects",
@@ -103,10 +141,10 @@ const TABLES: [Table; 7] = [
             "#changed_ms",
             "#removed_ms",
         ],
+        ..USUAL
     },
     Table {
         name: "audit",
-        order: None,
         columns: &[
             "#number",
             "#at_ms",
@@ -121,21 +159,91 @@ const TABLES: [Table; 7] = [
             "after",
             "hash",
         ],
+        ..USUAL
     },
     Table {
         name: "answered",
         order: Some("actor, request_key"),
         columns: &["request_key", "actor", "request_hash", "answer", "#at_ms"],
+        ..USUAL
     },
     Table {
         name: "responses",
         order: Some("owner, id"),
         columns: &["id", "owner", "previous", "input", "answer", "#at_ms"],
+        ..USUAL
     },
     Table {
         name: "changes",
-        order: None,
         columns: &["what", "#number"],
+        ..USUAL
+    },
+    Table {
+        name: "calls_kept",
+        columns: &["#from_ms"],
+        ..USUAL
+    },
+    Table {
+        name: "usage_days",
+        key: 7,
+        only: Some("span < (SELECT from_ms / 86400000 FROM calls_kept)"),
+        columns: &SUM_COLUMNS,
+        ..USUAL
+    },
+    Table {
+        name: "usage_hours",
+        key: 7,
+        only: GONE_HOURS,
+        columns: &SUM_COLUMNS,
+        ..USUAL
+    },
+    Table {
+        name: "usage_user_hours",
+        key: 8,
+        only: GONE_HOURS,
+        columns: &[
+            "#span",
+            "key_name",
+            "team",
+            "route",
+            "provider",
+            "model",
+            "outcome",
+            "end_user",
+            "#calls",
+            "#input",
+            "#output",
+            "#cost_millions",
+            "#cost_rest",
+            "#at_most_millions",
+            "#at_most_rest",
+            "#unknown",
+        ],
+        ..USUAL
+    },
+    Table {
+        name: "usage_tag_hours",
+        key: 8,
+        only: GONE_HOURS,
+        columns: &[
+            "#span",
+            "key_name",
+            "team",
+            "route",
+            "provider",
+            "model",
+            "outcome",
+            "tag",
+            "#calls",
+            "#input",
+            "#output",
+            "#cost_millions",
+            "#cost_rest",
+            "#at_most_millions",
+            "#at_most_rest",
+            "#unknown",
+        ],
+        ..USUAL
     },
 ];
 
@@ -169,32 +277,38 @@ impl Table {
             .collect()
     }
 
-    /// Rows after one, in the order of the first column, or so many rows later in the order that the table has.
+    /// Rows after one, in the order of the columns that tell them apart, or so many rows later in the order that the table has.
     async fn page(
         &self,
         transaction: &mut Transaction<'_, Any>,
         offset: u64,
-        after: Option<&Value>,
+        after: Option<&[Value]>,
     ) -> Result<Vec<Vec<Value>>, sqlx::Error> {
         let names = self.names();
-        let (columns, first) = (names.join(", "), names[0]);
-        let (condition, paging) = match (self.order, after) {
-            (Some(_), _) => (String::new(), format!("LIMIT {PAGE} OFFSET {offset}")),
-            (None, None) => (String::new(), format!("LIMIT {PAGE}")),
-            (None, Some(_)) => (format!("WHERE {first} > $1"), format!("LIMIT {PAGE}")),
+        let key = names[..self.key].join(", ");
+        let after = after.filter(|_| self.order.is_none()).unwrap_or_default();
+        let after = &after[..self.key.min(after.len())];
+        let mut conditions: Vec<String> = self.only.iter().map(|only| (*only).to_owned()).collect();
+        if !after.is_empty() {
+            let places: Vec<String> = (1..=self.key).map(|place| format!("${place}")).collect();
+            conditions.push(format!("({key}) > ({})", places.join(", ")));
+        }
+        let condition = match conditions.is_empty() {
+            true => String::new(),
+            false => format!("WHERE {}", conditions.join(" AND ")),
         };
-        let order = self.order.unwrap_or(first);
-        let sql = format!(
-            "SELECT {columns} FROM {} {condition} ORDER BY {order} {paging}",
-            self.name
-        );
+        let paging = match self.order {
+            Some(order) => format!("ORDER BY {order} LIMIT {PAGE} OFFSET {offset}"),
+            None => format!("ORDER BY {key} LIMIT {PAGE}"),
+        };
+        let columns = names.join(", ");
+        let sql = format!("SELECT {columns} FROM {} {condition} {paging}", self.name);
         // Made of words of this file alone.
         let mut query = sqlx::query(AssertSqlSafe(sql));
-        if !condition.is_empty() {
-            query = match after {
-                Some(Value::Number(number)) => query.bind(number.as_i64()),
-                Some(Value::String(text)) => query.bind(text.clone()),
-                _ => query,
+        for value in after {
+            query = match value {
+                Value::Number(number) => query.bind(number.as_i64()),
+                value => query.bind(value.as_str().map(str::to_owned)),
             };
         }
         let rows = query.fetch_all(&mut **transaction).await?;
@@ -230,11 +344,13 @@ impl Store {
         let mut rows = 0;
         for table in &TABLES {
             line(json!({"table": table.name, "columns": table.names()}))?;
-            let (mut after, mut offset) = (None, 0);
+            let (mut after, mut offset): (Option<Vec<Value>>, u64) = (None, 0);
             loop {
-                let page = table.page(&mut transaction, offset, after.as_ref()).await?;
+                let page = table
+                    .page(&mut transaction, offset, after.as_deref())
+                    .await?;
                 let Some(last) = page.last() else { break };
-                after = last.first().cloned();
+                after = Some(last.clone());
                 offset += page.len() as u64;
                 for row in page {
                     line(Value::Array(row))?;
@@ -253,7 +369,8 @@ impl Store {
     /// When the text is no whole backup, the database is not empty, or it fails.
     pub async fn restore(&self, from: &mut (dyn BufRead + Send)) -> Result<u64, BackupError> {
         let mut transaction = self.pool.begin().await?;
-        for table in TABLES.iter().filter(|table| table.name != "changes") {
+        let emptied = |table: &&Table| !NEVER_EMPTY.contains(&table.name);
+        for table in TABLES.iter().filter(emptied) {
             let sql = format!("SELECT COUNT(*) FROM {}", table.name);
             let count: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
                 .fetch_one(&mut *transaction)
@@ -262,9 +379,11 @@ impl Store {
                 return Err(BackupError::NotEmpty(table.name));
             }
         }
-        sqlx::query("DELETE FROM changes")
-            .execute(&mut *transaction)
-            .await?;
+        for table in NEVER_EMPTY {
+            sqlx::query(AssertSqlSafe(format!("DELETE FROM {table}")))
+                .execute(&mut *transaction)
+                .await?;
+        }
         let mut reader = Reader::new(from);
         reader.begin()?;
         let mut table: Option<(&Table, Vec<&str>)> = None;
@@ -304,10 +423,17 @@ impl Store {
                 _ => return Err(reader.problem("neither a row nor a table")),
             }
         };
+        // Older backups do not say from when on calls are kept: all are.
+        sqlx::query(
+            "INSERT INTO calls_kept (from_ms) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM calls_kept)",
+        )
+        .execute(&mut *transaction)
+        .await?;
         // Whoever runs sees that everything is another.
         sqlx::query("UPDATE changes SET number = number + 1 WHERE what <> 'audit'")
             .execute(&mut *transaction)
             .await?;
+        changes::tell(&mut transaction, self.is_file).await?;
         sums::make_anew(&mut transaction, self.is_file).await?;
         transaction.commit().await?;
         Ok(rows)

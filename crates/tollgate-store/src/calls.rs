@@ -172,12 +172,13 @@ fn is_summed(dimension: Dimension, sums: Source) -> bool {
 }
 
 impl Store {
-    /// Calls, the newest first.
+    /// Calls, the newest first, as far as they are kept.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn calls(&self, query: &CallsQuery) -> Result<Vec<UsageRecord>, StoreError> {
         let span = query.span();
+        let span = span.start.max(self.calls_kept_from().await?)..span.end;
         if query.text.is_some() {
             return self.calls_with_text(query, &span).await;
         }

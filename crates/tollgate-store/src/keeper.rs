@@ -38,13 +38,22 @@ pub struct Keeper {
     read: HashMap<PathBuf, u64>,
 }
 
+/// Lines that were not entered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// They are no records: none, unless somebody else has written into the files.
+    pub unreadable: u64,
+    /// Records of calls that came before those that are kept. They were entered long ago, which cannot be seen any more.
+    pub too_old: u64,
+}
+
 /// What one round did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Round {
     /// Records that were entered.
     pub entered: u64,
-    /// Lines that are no records: none, unless somebody else has written into the files.
-    pub unreadable: u64,
+    /// What was not.
+    pub skipped: Skipped,
     /// Records that were wanted.
     pub wanted: Vec<UsageRecord>,
 }
@@ -68,6 +77,14 @@ impl Dead {
         // What is still in it is not ours to remove.
         let _removed = fs::remove_file(self.folder.join(LOCK));
         let _removed = fs::remove_dir(&self.folder);
+    }
+}
+
+impl Skipped {
+    /// More of the same.
+    pub fn add(&mut self, more: Self) {
+        self.unreadable += more.unreadable;
+        self.too_old += more.too_old;
     }
 }
 
@@ -178,6 +195,7 @@ impl Keeper {
         let mut file = File::open(path).map_err(StoreError::Journal)?;
         // What is written meanwhile is another round's: a round comes to an end however much is written.
         let end = file.metadata().map_err(StoreError::Journal)?.len();
+        let mut kept_from = None;
         loop {
             let from = self.read.get(path).copied().unwrap_or_default();
             if from >= end {
@@ -198,21 +216,32 @@ impl Keeper {
                 return Ok(());
             }
             let mut records: Vec<UsageRecord> = Vec::new();
+            let mut skipped = Skipped::default();
             for line in lines.split(|byte| *byte == b'\n') {
                 match serde_json::from_slice(line) {
                     Ok(record) => records.push(record),
                     Err(_) if line.is_empty() => {}
-                    Err(_) => round.unreadable += 1,
+                    Err(_) => skipped.unreadable += 1,
                 }
             }
-            let entered = self.store.enter(&records).await?;
+            let kept_from = match kept_from {
+                Some(from) => from,
+                None => *kept_from.insert(self.store.calls_kept_from().await?),
+            };
+            let (kept, old): (Vec<_>, Vec<_>) = records
+                .into_iter()
+                .partition(|record| record.at_ms >= kept_from);
+            skipped.too_old = old.len() as u64;
+            let entered = self.store.enter(&kept).await?;
             self.state.records_entered(entered);
             round.entered += entered;
+            round.skipped.add(skipped);
             let is_wanted = |record: &UsageRecord| {
                 let hold = record.hold.as_deref();
                 hold.is_some_and(|hold| wanted.contains(hold))
             };
-            round.wanted.extend(records.into_iter().filter(is_wanted));
+            let records = kept.into_iter().chain(old);
+            round.wanted.extend(records.filter(is_wanted));
             let length = lines.len() as u64;
             self.read.insert(path.to_owned(), from + length);
             if is_own {

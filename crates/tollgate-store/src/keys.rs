@@ -8,6 +8,7 @@ use sqlx::{Any, AssertSqlSafe, Row, Transaction, any::AnyRow};
 use crate::{
     Change, Changed, Store, StoreError, Tenant,
     audit::{self, Deed},
+    changes,
     objects::milliseconds,
 };
 
@@ -106,10 +107,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn change_of_keys(&self) -> Result<i64, StoreError> {
-        let row = sqlx::query("SELECT number FROM changes WHERE what = 'keys'")
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(row.try_get("number")?)
+        self.change_of("keys").await
     }
 
     /// Adds a key; its version is set here.
@@ -146,7 +144,15 @@ impl Store {
             }
             added => added?,
         };
-        note(&mut transaction, change, "create", None, Some(key)).await?;
+        note(
+            &mut transaction,
+            self.is_file,
+            change,
+            "create",
+            None,
+            Some(key),
+        )
+        .await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -284,7 +290,15 @@ impl Store {
         if done.rows_affected() == 0 {
             return Ok(Changed::Stale);
         }
-        note(&mut transaction, change, "remove", Some(&before), None).await?;
+        note(
+            &mut transaction,
+            self.is_file,
+            change,
+            "remove",
+            Some(&before),
+            None,
+        )
+        .await?;
         transaction.commit().await?;
         Ok(Changed::Done(before))
     }
@@ -332,6 +346,7 @@ impl Store {
         }
         note(
             &mut transaction,
+            self.is_file,
             change,
             action,
             Some(&before),
@@ -346,14 +361,13 @@ impl Store {
 /// Writes a change of a key down, and tells those who look for changes.
 async fn note(
     transaction: &mut Transaction<'_, Any>,
+    is_file: bool,
     change: &Change,
     action: &str,
     before: Option<&StoredKey>,
     after: Option<&StoredKey>,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE changes SET number = number + 1 WHERE what = 'keys'")
-        .execute(&mut **transaction)
-        .await?;
+    changes::raise(transaction, "keys", is_file).await?;
     let Some(key) = after.or(before) else {
         return Ok(());
     };

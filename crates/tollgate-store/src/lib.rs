@@ -6,12 +6,14 @@ mod answered;
 mod audit;
 mod backup;
 mod calls;
+mod changes;
 mod keeper;
 mod keys;
 mod ledger;
 mod objects;
 mod payloads;
 mod responses;
+mod retention;
 mod schema;
 mod sums;
 mod usage;
@@ -28,7 +30,8 @@ pub use answered::Answered;
 pub use audit::{AuditRow, Change, Verdict};
 pub use backup::BackupError;
 pub use calls::{Before, CallsQuery};
-pub use keeper::{Dead, Keeper, Round};
+pub use changes::ChangeFeed;
+pub use keeper::{Dead, Keeper, Round, Skipped};
 pub use keys::{Named, Opening, StoredKey, StoredKeys};
 pub use objects::{Changed, Kind, Object, Tenant};
 pub use responses::KeptResponse;
@@ -91,7 +94,7 @@ impl Store {
     /// When it cannot be reached, or its tables are of another version.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
-        let is_file = url.starts_with("sqlite:");
+        let is_file = is_file(url);
         if !is_file && !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
             let scheme = url.split(':').next().unwrap_or_default();
             return Err(StoreError::Url(scheme.to_owned()));
@@ -122,4 +125,9 @@ impl Store {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Whether an address is that of a `SQLite` file.
+fn is_file(url: &str) -> bool {
+    url.starts_with("sqlite:")
 }

@@ -8,6 +8,7 @@ use sqlx::{Any, Row, Transaction, any::AnyRow};
 use crate::{
     Change, Store, StoreError,
     audit::{self, Deed},
+    changes,
 };
 
 /// Whose things may be seen and changed.
@@ -43,6 +44,8 @@ pub enum Kind {
     Limit,
     /// How much money may be spent.
     Budget,
+    /// What a model costs.
+    Price,
 }
 
 /// An object as it is kept.
@@ -104,7 +107,7 @@ impl Tenant {
 
 impl Kind {
     /// All.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Organisation,
         Self::Team,
         Self::App,
@@ -112,6 +115,7 @@ impl Kind {
         Self::Token,
         Self::Limit,
         Self::Budget,
+        Self::Price,
     ];
 
     /// Its word.
@@ -124,6 +128,7 @@ impl Kind {
             Self::Token => "token",
             Self::Limit => "limit",
             Self::Budget => "budget",
+            Self::Price => "price",
         }
     }
 
@@ -351,10 +356,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn change_of_objects(&self) -> Result<i64, StoreError> {
-        let number = sqlx::query_scalar("SELECT number FROM changes WHERE what = 'objects'")
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(number)
+        self.change_of("objects").await
     }
 
     async fn note(
@@ -366,9 +368,7 @@ impl Store {
         before: Option<&Object>,
         after: Option<&Object>,
     ) -> Result<(), sqlx::Error> {
-        sqlx::query("UPDATE changes SET number = number + 1 WHERE what = 'objects'")
-            .execute(&mut **transaction)
-            .await?;
+        changes::raise(transaction, "objects", self.is_file).await?;
         let deed = Deed {
             action,
             kind: object.kind.as_str(),

@@ -9,7 +9,7 @@ use sqlx::{
 use tokio::time::sleep;
 
 /// Every change of the tables there ever was, in order. What has been published is never changed, only added to.
-const MIGRATIONS: [(i64, &str, &str); 8] = [
+const MIGRATIONS: [(i64, &str, &str); 9] = [
     (1, "usage", include_str!("../migrations/0001_usage.sql")),
     (2, "keys", include_str!("../migrations/0002_keys.sql")),
     (3, "sums", include_str!("../migrations/0003_sums.sql")),
@@ -30,6 +30,11 @@ const MIGRATIONS: [(i64, &str, &str); 8] = [
         include_str!("../migrations/0007_estimated.sql"),
     ),
     (8, "tags", include_str!("../migrations/0008_tags.sql")),
+    (
+        9,
+        "calls_kept",
+        include_str!("../migrations/0009_calls_kept.sql"),
+    ),
 ];
 
 /// Looks at most, and the pause between them.

@@ -9,6 +9,7 @@ use tollgate_domain::UsageRecord;
 use crate::{
     Store, StoreError,
     ledger::{clean, count, insertion},
+    retention::calls_kept_from,
 };
 
 pub(crate) const HOUR_MS: i64 = 3_600_000;
@@ -130,6 +131,20 @@ pub(crate) fn split(since_ms: i64, until_ms: i64, levels: &[Source]) -> Vec<(Sou
     parts
 }
 
+/// The parts of a span of time whose records are gone: whole hours, those in which it begins and ends among them. Where no sums tell apart
+/// what is asked for, there are none.
+pub(crate) fn split_whole(
+    since_ms: i64,
+    until_ms: i64,
+    levels: &[Source],
+) -> Vec<(Source, Range<i64>)> {
+    if levels.is_empty() || since_ms >= until_ms {
+        return Vec::new();
+    }
+    let until = until_ms.saturating_add(HOUR_MS - 1) / HOUR_MS * HOUR_MS;
+    split(since_ms / HOUR_MS * HOUR_MS, until, levels)
+}
+
 // === keeping ===
 
 /// Adds records to all sums. They are new: what was added once is not looked for.
@@ -246,7 +261,7 @@ fn bind<'q>(query: Addition<'q>, of: &'q Of<'_>, sum: &Sum) -> Addition<'q> {
 }
 
 impl Store {
-    /// Makes all sums anew out of the records.
+    /// Makes all sums anew out of the records, of the time from which on they are kept.
     ///
     /// # Errors
     /// When the database fails; then the sums are as they were.
@@ -262,9 +277,12 @@ pub(crate) async fn make_anew(
     connection: &mut AnyConnection,
     is_file: bool,
 ) -> Result<(), sqlx::Error> {
+    // The beginning of a day, which is that of an hour, too.
+    let from = calls_kept_from(connection).await?;
     for source in Source::SUMS {
-        let table = source.table();
-        for sql in [format!("DELETE FROM {table}"), summing(source, is_file)] {
+        let (table, first) = (source.table(), from / source.span_ms());
+        let old = format!("DELETE FROM {table} WHERE span >= {first}");
+        for sql in [old, summing(source, from, is_file)] {
             // Made of words of this file alone.
             sqlx::query(AssertSqlSafe(sql))
                 .execute(&mut *connection)
@@ -283,8 +301,8 @@ pub(crate) const fn tagged_records(is_file: bool) -> &'static str {
     }
 }
 
-/// The statement that makes all sums of a table.
-fn summing(source: Source, is_file: bool) -> String {
+/// The statement that makes the sums of a table from a time on.
+fn summing(source: Source, from_ms: i64, is_file: bool) -> String {
     let of = source.columns();
     let told = of.iter().map(|column| match *column {
         "span" => format!("at_ms / {}", source.span_ms()),
@@ -301,7 +319,7 @@ fn summing(source: Source, is_file: bool) -> String {
         Source::Days | Source::Hours | Source::UserHours | Source::Records => "usage_records",
     };
     format!(
-        "INSERT INTO {} ({}, {}) SELECT {}, {} FROM {records} GROUP BY {}",
+        "INSERT INTO {} ({}, {}) SELECT {}, {} FROM {records} WHERE at_ms >= {from_ms} GROUP BY {}",
         source.table(),
         of.join(", "),
         MEASURES.join(", "),

@@ -7,7 +7,7 @@ use tollgate_domain::Picodollars;
 
 use crate::{
     Store, StoreError,
-    sums::{DAY_MS, HOUR_MS, MEASURES, MILLION, Source, split, tagged_records},
+    sums::{DAY_MS, HOUR_MS, MEASURES, MILLION, Source, split, split_whole, tagged_records},
 };
 
 /// By what usage is told apart.
@@ -172,12 +172,16 @@ impl UsageQuery {
         }
     }
 
-    /// The statement that asks for it: sums over rows of all sources that have a part of the span.
-    fn statement(&self, is_file: bool) -> String {
+    /// The statement that asks for it: sums over rows of all sources that have a part of the span. Records are there from a time on.
+    fn statement(&self, is_file: bool, kept_from_ms: i64) -> String {
         let since = self.since_ms.unwrap_or_default().max(0);
         let until = self.until_ms.unwrap_or(i64::MAX);
-        let mut parts: Vec<String> = split(since, until, self.levels())
+        let levels = self.levels();
+        let before = split_whole(since, until.min(kept_from_ms), levels);
+        let kept = split(since.max(kept_from_ms), until, levels);
+        let mut parts: Vec<String> = before
             .into_iter()
+            .chain(kept)
             .map(|(source, range)| self.part(source, &range, is_file))
             .collect();
         if parts.is_empty() {
@@ -247,13 +251,15 @@ pub(crate) fn is_one_of(column: &str, count: usize, first: usize) -> String {
 }
 
 impl Store {
-    /// Sums of what was used, the dearest first.
+    /// Sums of what was used, the dearest first. Of the time whose calls are no longer kept, hours count as a whole, and what no sums tell apart
+    /// is not known.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageRow>, StoreError> {
         // Made of words of this file alone.
-        let mut asked = sqlx::query(AssertSqlSafe(query.statement(self.is_file)));
+        let statement = query.statement(self.is_file, self.calls_kept_from().await?);
+        let mut asked = sqlx::query(AssertSqlSafe(statement));
         for (_, value) in &query.of {
             asked = asked.bind(value);
         }

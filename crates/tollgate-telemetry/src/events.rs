@@ -299,6 +299,51 @@ impl BooksInOrder {
     }
 }
 
+/// A journal holds calls that came before those that the books keep.
+#[derive(Clone, Copy, Debug)]
+pub struct JournalOutdated {
+    /// So many.
+    pub records: u64,
+}
+
+impl JournalOutdated {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::warn!(
+            records = self.records,
+            "a journal holds calls from before those that the books keep; they are taken to have been entered then"
+        );
+    }
+}
+
+/// Changes in the store are not heard of as they are made; they are looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct ChangesUnheard<'a> {
+    /// Why.
+    pub problem: &'a str,
+}
+
+impl ChangesUnheard<'_> {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::warn!(
+            problem = self.problem,
+            "changes in the store are not heard of at once; they are looked for until they are"
+        );
+    }
+}
+
+/// Changes in the store are heard of again.
+#[derive(Clone, Copy, Debug)]
+pub struct ChangesHeard;
+
+impl ChangesHeard {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::info!("changes in the store are heard of at once again");
+    }
+}
+
 /// An allowance that only warns is used up.
 #[derive(Clone, Copy, Debug)]
 pub struct AllowanceReached<'a> {

@@ -91,6 +91,22 @@ impl Postgres {
         format!("postgres://tollgate@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// What it answers to a statement, a line for each row.
+    pub fn ask(&self, statement: &str) -> String {
+        let told = self
+            .program("psql")
+            .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"])
+            .args(["--command", statement, &self.url()])
+            .output()
+            .expect("the program starts");
+        assert!(
+            told.status.success(),
+            "{statement}: {}",
+            String::from_utf8_lossy(&told.stderr)
+        );
+        String::from_utf8_lossy(&told.stdout).trim().to_owned()
+    }
+
     fn program(&self, name: &str) -> Command {
         let program = self.programs.join(name);
         if !is_root() {

@@ -8,7 +8,9 @@ mod estates;
 mod prices;
 mod reload;
 mod responses;
+mod retention;
 mod spent;
+mod stored_prices;
 mod traces;
 
 use std::{
@@ -45,11 +47,13 @@ use crate::config::{
 };
 use administration::Administration;
 use books::{Books, Process};
+pub(crate) use composer::all_of;
 use composer::{Composer, Parts, Stored};
 use counting::Counting;
 use prices::PriceWatch;
 use reload::Reloader;
 use responses::ResponsesKeeping;
+pub(crate) use stored_prices::add_prices;
 use traces::TraceSender;
 
 /// Lines that may wait for the log's writer; further ones are dropped and counted.

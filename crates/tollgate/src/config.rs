@@ -38,6 +38,7 @@ use tollgate_store::Kind;
 
 pub(crate) use diagnostics::{Diagnostic, Diagnostics};
 pub(crate) use environment::{Environment, NoOutside, ProcessEnvironment, colours_wanted};
+pub(crate) use resolve::Said;
 pub(crate) use watch::Watch;
 pub(crate) use written::{LogFormat, LogLevel, Runtime};
 
@@ -133,6 +134,8 @@ pub(crate) struct StoreSettings {
     pub(crate) journal_bytes_max: u64,
     /// How long answers are kept for calls that go on from them, where they are.
     pub(crate) responses_kept: Option<Duration>,
+    /// How long single calls are kept, where not for ever.
+    pub(crate) calls_kept: Option<Duration>,
     /// Whether calls that cannot be written down are refused.
     pub(crate) refuses_when_full: bool,
     /// Whether the operator asked for it, rather than it being as usual.
@@ -297,6 +300,30 @@ pub(crate) fn read_allowance(
         Kind::Budget => "budgets",
         _ => "limits",
     };
+    read_stored(list, body, |file, at, problems| {
+        resolve::stored_allowance(file, at, snapshot, problems)
+    })
+}
+
+/// Reads a price that stands in the store, for the providers of a snapshot.
+///
+/// # Errors
+/// When it has mistakes.
+pub(crate) fn read_price(
+    body: &serde_json::Value,
+    snapshot: &Snapshot,
+) -> Result<Said, Diagnostics> {
+    read_stored("prices", body, |file, at, problems| {
+        resolve::stored_price(file, at, snapshot, problems)
+    })
+}
+
+/// Reads what stands in the store as if it stood in a list of a file by itself.
+fn read_stored<T>(
+    list: &str,
+    body: &serde_json::Value,
+    resolve: impl FnOnce(&written::File, At<'_>, &mut Problems) -> Option<T>,
+) -> Result<T, Diagnostics> {
     // JSON is YAML, too.
     let text = serde_json::json!({list: [body]}).to_string();
     let mut problems = Problems::default();
@@ -310,19 +337,19 @@ pub(crate) fn read_allowance(
             && let Ok(file) = serde_json::from_value::<written::File>(document.root.to_json())
         {
             let at = At::root(&document.root);
-            read = resolve::stored_allowance(&file, at, snapshot, &mut problems);
+            read = resolve(&file, at, &mut problems);
         }
     }
     let failed = problems.has_errors();
     match read {
-        Some(allowance) if !failed => Ok(allowance),
+        Some(read) if !failed => Ok(read),
         _ => Err(Diagnostics::new(problems.finish("", &text, &[]))),
     }
 }
 
-/// The shape of a limit or a budget, as a JSON Schema.
-pub(crate) fn allowance_shape(kind: Kind) -> Option<serde_json::Value> {
-    written::allowance_shape(kind)
+/// The shape of a limit, a budget or a price, as a JSON Schema.
+pub(crate) fn stored_shape(kind: Kind) -> Option<serde_json::Value> {
+    written::stored_shape(kind)
 }
 
 /// The built-in configuration: it answers at once, without key and network.

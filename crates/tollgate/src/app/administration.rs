@@ -121,8 +121,12 @@ fn surroundings(gateway: Arc<Gateway>, composer: Arc<Composer>) -> Surroundings 
         new_secret: cli::new_secret,
         check: Box::new(move |kind, body| {
             let picture = checking.picture();
-            let read = config::read_allowance(kind, body, &picture.snapshot);
-            read.map(|_| ()).map_err(|problems| problems.in_short())
+            let snapshot = &picture.snapshot;
+            let read = match kind {
+                Kind::Price => config::read_price(body, snapshot).map(|_| ()),
+                kind => config::read_allowance(kind, body, snapshot).map(|_| ()),
+            };
+            read.map_err(|problems| problems.in_short())
         }),
         routes: Box::new(move || {
             let picture = routing.picture();
@@ -139,9 +143,9 @@ fn surroundings(gateway: Arc<Gateway>, composer: Arc<Composer>) -> Surroundings 
                 Ok(spent.told(&snapshot.allowances, now))
             })
         }),
-        prices: Box::new(move || {
+        targets: Box::new(move || {
             let picture = pricing.picture();
-            let mut prices: Vec<Value> = picture
+            let mut targets: Vec<Value> = picture
                 .fleet
                 .lanes()
                 .map(|lane| {
@@ -154,11 +158,11 @@ fn surroundings(gateway: Arc<Gateway>, composer: Arc<Composer>) -> Surroundings 
                     })
                 })
                 .collect();
-            prices.sort_by(|one, other| one["target"].as_str().cmp(&other["target"].as_str()));
-            prices
+            targets.sort_by(|one, other| one["target"].as_str().cmp(&other["target"].as_str()));
+            targets
         }),
         configuration: Box::new(move || shown(&showing.picture().snapshot)),
-        shapes: config::allowance_shape,
+        shapes: config::stored_shape,
     }
 }
 

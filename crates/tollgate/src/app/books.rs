@@ -2,21 +2,22 @@
 
 use std::{
     io,
-    sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
-    },
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow};
-use tokio::{runtime::Runtime, time::timeout};
+use tokio::{
+    runtime::Runtime,
+    sync::oneshot,
+    time::{Instant, sleep, sleep_until, timeout},
+};
 use tollgate_counters::SharedCounts;
 use tollgate_domain::{Allowance, Quantity, Snapshot, Then};
-use tollgate_store::{Keeper, Store, StoreError};
+use tollgate_store::{ChangeFeed, Keeper, Skipped, Store, StoreError};
 use tollgate_telemetry::{
-    events::{BooksBehind, BooksInOrder, BooksOff, JournalUnreadable},
+    events::{BooksBehind, BooksInOrder, BooksOff, JournalOutdated, JournalUnreadable},
     give_way,
     journal::Journal,
 };
@@ -25,6 +26,7 @@ use super::{
     composer::{Composer, Known, Parts, Stored},
     current_thread,
     estates::Estates,
+    retention::Retention,
     since_1970,
     spent::{Holders, Spent},
 };
@@ -33,15 +35,19 @@ use crate::config::StoreSettings;
 /// How often journals are looked into.
 const ROUND_EVERY: Duration = Duration::from_millis(200);
 
+/// While changes in the store are told as they are made, they are looked for once in so many rounds all the same: a word that is lost on its way
+/// costs no more than a second.
+const LOOK_EVERY_ROUNDS: u32 = 4;
+
+/// The pause between looks, however many changes are told.
+const LOOKS_APART: Duration = Duration::from_millis(50);
+
 /// How long a round may take, and how long the database may take at the start. What is not done is done in another round.
 const ROUND_TIMEOUT: Duration = Duration::from_secs(60);
 const OPENING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the last round may take, when the process is told to end.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Payloads are looked through once in so many rounds: about every ten minutes.
-const FORGET_EVERY_ROUNDS: u32 = 3_000;
 
 /// The longest pause after a failure.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -71,7 +77,7 @@ pub(super) struct Books {
     pub(super) stored: Stored,
     keeping: Option<(Keeping, Runtime, Option<Keeper>)>,
     thread: Option<JoinHandle<()>>,
-    stop: SyncSender<()>,
+    stop: oneshot::Sender<()>,
 }
 
 impl Books {
@@ -131,8 +137,8 @@ impl Books {
                 let keeper = keeper.insert(keeper_of(store.clone(), settings, &journal));
                 let read = async {
                     // What others have left behind was spent, too.
-                    let unreadable = estates.enter(keeper, allowances).await?;
-                    report_unreadable(unreadable);
+                    let skipped = estates.enter(keeper, allowances).await?;
+                    report_skipped(skipped);
                     let known = Arc::new(Known::read(&store).await?);
                     let whole =
                         Parts::new(file.clone(), Stored::Known(Arc::clone(&known))).snapshot();
@@ -157,7 +163,7 @@ impl Books {
             }
             Err(error) => return Err(error).context("cannot keep the books"),
         }
-        let (stop, stopped) = sync_channel(1);
+        let (stop, stopped) = oneshot::channel();
         let keeping = Keeping {
             settings: settings.clone(),
             journal: Arc::clone(&journal),
@@ -195,8 +201,7 @@ impl Books {
 
     /// Enters what is still to be entered, once, and ends the thread. What cannot be entered now stays in the journal.
     pub(super) fn close(self) {
-        // The channel holds one word, and this is the only one.
-        let _said = self.stop.try_send(());
+        let _said = self.stop.send(());
         if let Some(thread) = self.thread {
             let _ended = thread.join();
         }
@@ -210,7 +215,18 @@ struct Keeping {
     estates: Estates,
     /// Limits and budgets are counted by this process alone.
     counts_alone: bool,
-    stopped: Receiver<()>,
+    stopped: oneshot::Receiver<()>,
+}
+
+/// Why the thread goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Woken {
+    /// Its pause is over.
+    Rested,
+    /// Something in the store may have changed.
+    Told,
+    /// It is to end.
+    Stopped,
 }
 
 impl Keeping {
@@ -220,32 +236,36 @@ impl Keeping {
         composer: &Composer,
         mut known: Option<Arc<Known>>,
     ) {
-        let mut failures = 0_u32;
-        let mut forget_in = 0_u32;
+        let mut feed = ChangeFeed::start(self.settings.url.expose());
+        let mut retention = Retention::new(self.settings.calls_kept);
+        let (mut failures, mut look_in) = (0_u32, 0_u32);
+        let mut looked_at = Instant::now();
         loop {
             let pause = ROUND_EVERY
                 .saturating_mul(1 << failures.min(6))
                 .min(PAUSE_MAX);
-            // The thread is the books' alone: nothing else waits while it does.
-            let is_last = self.stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout);
+            let woken = self.rest(pause, &mut feed, looked_at + LOOKS_APART).await;
             self.journal.retry();
-            let forgets = forget_in == 0;
-            forget_in = forget_in.saturating_sub(1);
+            let looks = woken != Woken::Rested || !feed.is_connected() || look_in == 0;
+            look_in = look_in.saturating_sub(1);
             let round = async {
                 self.round(&mut keeper, &composer.allowances()).await?;
-                match &keeper {
-                    Some(keeper) => {
-                        if forgets {
-                            forget_in = FORGET_EVERY_ROUNDS;
-                            forget_payloads(keeper.store(), composer).await?;
-                        }
-                        let counts_alone = self.counts_alone;
-                        look_at_store(keeper.store(), composer, &mut known, counts_alone).await
-                    }
-                    None => Ok(()),
+                let Some(keeper) = &keeper else {
+                    return Ok(());
+                };
+                let store = keeper.store();
+                let payloads_kept = composer.payloads_kept_for();
+                retention.round(store, payloads_kept, since_1970()).await?;
+                if self.counts_alone {
+                    begin_fresh(store, composer).await?;
                 }
+                if looks {
+                    look_at_store(store, composer, &mut known, self.counts_alone).await?;
+                    (look_in, looked_at) = (LOOK_EVERY_ROUNDS - 1, Instant::now());
+                }
+                Ok(())
             };
-            let patience = if is_last {
+            let patience = if woken == Woken::Stopped {
                 CLOSING_TIMEOUT
             } else {
                 ROUND_TIMEOUT
@@ -262,14 +282,31 @@ impl Keeping {
                         report(&error);
                     }
                     failures += 1;
+                    // What was told and could not be read is looked for again.
+                    look_in = 0;
                 }
             }
-            if is_last {
+            if woken == Woken::Stopped {
                 break;
             }
         }
+        feed.close().await;
         if let Some(keeper) = keeper {
             let _ended = timeout(CLOSING_TIMEOUT, keeper.finish()).await;
+        }
+    }
+
+    /// Waits for a pause to be over, or for a change, which is not taken before a time.
+    async fn rest(&mut self, pause: Duration, feed: &mut ChangeFeed, from: Instant) -> Woken {
+        let told = async {
+            sleep_until(from).await;
+            feed.heard().await;
+        };
+        tokio::select! {
+            biased;
+            _ = &mut self.stopped => Woken::Stopped,
+            () = told => Woken::Told,
+            () = sleep(pause) => Woken::Rested,
         }
     }
 
@@ -286,26 +323,26 @@ impl Keeping {
             }
         };
         let own = keeper.round().await?;
-        report_unreadable(own.unreadable);
-        let unreadable = self.estates.enter(keeper, allowances).await?;
-        report_unreadable(unreadable);
+        report_skipped(own.skipped);
+        let skipped = self.estates.enter(keeper, allowances).await?;
+        report_skipped(skipped);
         Ok(())
     }
 }
 
-fn report_unreadable(lines: u64) {
-    if lines > 0 {
-        JournalUnreadable { lines }.emit();
+fn report_skipped(skipped: Skipped) {
+    if skipped.unreadable > 0 {
+        JournalUnreadable {
+            lines: skipped.unreadable,
+        }
+        .emit();
     }
-}
-
-/// Drops payloads whose time is over. Without a policy nothing is dropped: whoever turns it off may still want what there is.
-async fn forget_payloads(store: &Store, composer: &Composer) -> Result<(), StoreError> {
-    if let Some(kept_for) = composer.payloads_kept_for() {
-        let before = since_1970().saturating_sub(kept_for);
-        store.drop_payloads_before(before).await?;
+    if skipped.too_old > 0 {
+        JournalOutdated {
+            records: skipped.too_old,
+        }
+        .emit();
     }
-    Ok(())
 }
 
 /// Waits for a database no longer than this.
@@ -324,9 +361,6 @@ async fn look_at_store(
     known: &mut Option<Arc<Known>>,
     counts_alone: bool,
 ) -> Result<(), StoreError> {
-    if counts_alone {
-        begin_fresh(store, composer).await?;
-    }
     let changed = match known {
         Some(known) => known.read_changed(store).await?,
         None => Some(Known::read(store).await?),

@@ -1,4 +1,4 @@
-//! What requests are decided from, composed of the configuration file and of the keys in the store: whichever changes, both are taken.
+//! What requests are decided from, composed of the configuration file and of what stands in the store: whichever changes, both are taken.
 
 use std::{
     collections::HashSet,
@@ -11,16 +11,17 @@ use tollgate_domain::{
     Snapshot, WhoMayCall,
 };
 use tollgate_proxy::{Gateway, Picture, prompts::TemplateProblem};
-use tollgate_store::{Object, Store, StoreError, StoredKey, StoredKeys, Tenant};
+use tollgate_store::{Kind, Object, Store, StoreError, StoredKey, StoredKeys, Tenant};
 
 use super::{
     administration::STORED,
     since_1970,
     spent::{Holders, Spent},
+    stored_prices::add_prices,
 };
 use crate::config;
 
-/// Limits and budgets that are read at a time.
+/// Limits, budgets and prices that are read at a time.
 const OBJECTS_AT_ONCE: i64 = 500;
 
 /// Composes pictures, and hands them to the gateway.
@@ -58,6 +59,7 @@ pub(super) struct Known {
     pub(super) keys: StoredKeys,
     /// Limits and budgets.
     pub(super) allowances: Vec<Object>,
+    pub(super) prices: Vec<Object>,
     /// Another number means that objects have changed.
     pub(super) change_of_objects: i64,
 }
@@ -69,19 +71,13 @@ impl Known {
         let change_of_objects = store.change_of_objects().await?;
         let mut allowances: Vec<Object> = Vec::new();
         for kind in STORED {
-            let mut after: Option<String> = None;
-            loop {
-                let page = store
-                    .objects(&Tenant::All, kind, after.as_deref(), OBJECTS_AT_ONCE)
-                    .await?;
-                let Some(last) = page.last() else { break };
-                after = Some(last.id.clone());
-                allowances.extend(page);
-            }
+            allowances.extend(all_of(store, kind).await?);
         }
+        let prices = all_of(store, Kind::Price).await?;
         Ok(Self {
             keys: store.keys().await?,
             allowances,
+            prices,
             change_of_objects,
         })
     }
@@ -94,6 +90,21 @@ impl Known {
             return Ok(None);
         }
         Self::read(store).await.map(Some)
+    }
+}
+
+/// All objects of a kind.
+pub(crate) async fn all_of(store: &Store, kind: Kind) -> Result<Vec<Object>, StoreError> {
+    let (mut all, mut after): (Vec<Object>, Option<String>) = (Vec::new(), None);
+    loop {
+        let page = store
+            .objects(&Tenant::All, kind, after.as_deref(), OBJECTS_AT_ONCE)
+            .await?;
+        let Some(last) = page.last() else {
+            return Ok(all);
+        };
+        after = Some(last.id.clone());
+        all.extend(page);
     }
 }
 
@@ -120,6 +131,7 @@ impl Parts {
             Stored::Unknown => snapshot.who_may_call = WhoMayCall::KeyHolders,
             Stored::Known(known) => {
                 add_allowances(&mut snapshot, &known.allowances);
+                add_prices(&mut snapshot, &known.prices);
                 let keys = &known.keys;
                 if keys.are_wanted {
                     snapshot.who_may_call = WhoMayCall::KeyHolders;
@@ -207,12 +219,16 @@ impl Composer {
             .extend(fresh);
     }
 
-    /// Whether a key, or a limit or a budget, of this name stands in the configuration file.
+    /// Whether a key, a limit or a budget of this name stands in the configuration file, or a price of this provider's model.
     pub(super) fn is_in_file(&self, kind: &str, name: &str) -> bool {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         if kind == "key" {
             let mut keys = parts.file.keys.values();
             return keys.any(|key| key.name.as_str() == name);
+        }
+        if kind == Kind::Price.as_str() {
+            let model = name.split_once('/');
+            return model.is_some_and(|(provider, model)| parts.file.prices.says(provider, model));
         }
         let mut allowances = parts.file.allowances.iter();
         allowances.any(|allowance| &*allowance.name == name)

@@ -9,7 +9,7 @@ use std::{
 
 use tollgate_counters::{CountersError, Held, Line, Used};
 use tollgate_domain::{Allowance, Facts, Quantity, Scope, UsageRecord};
-use tollgate_store::{Keeper, Round, StoreError};
+use tollgate_store::{Keeper, Round, Skipped, StoreError};
 
 /// Enters what the dead have left.
 pub(super) struct Estates {
@@ -35,13 +35,13 @@ impl Estates {
         }
     }
 
-    /// Enters all that is left by those who died; gives the lines that are no records. While the counts do not answer, it waits.
+    /// Enters all that is left by those who died; gives the lines that were not entered. While the counts do not answer, it waits.
     pub(super) async fn enter(
         &mut self,
         keeper: &mut Keeper,
         allowances: &[Arc<Allowance>],
-    ) -> Result<u64, StoreError> {
-        let mut unreadable = 0;
+    ) -> Result<Skipped, StoreError> {
+        let mut skipped = Skipped::default();
         for dead in keeper.dead()? {
             let name = dead.name().to_owned();
             if !self.open.contains_key(&name) {
@@ -59,7 +59,7 @@ impl Estates {
             };
             let wanted: HashSet<String> = estate.held.keys().cloned().collect();
             keeper.enter_dead(&dead, &wanted, &mut estate.round).await?;
-            unreadable += std::mem::take(&mut estate.round.unreadable);
+            skipped.add(std::mem::take(&mut estate.round.skipped));
             estate.is_entered = true;
             dead.remove();
         }
@@ -71,7 +71,7 @@ impl Estates {
                 self.open.remove(&name);
             }
         }
-        Ok(unreadable)
+        Ok(skipped)
     }
 
     async fn held_by(&mut self, node: &str) -> Result<HashMap<String, Vec<Held>>, CountersError> {

@@ -1,4 +1,4 @@
-//! `tollgate prices`: what models cost, as far as it is known.
+//! `tollgate prices`: what models cost, as far as it is known, or as far as the operator says it.
 
 use std::{fs, path::PathBuf, process::ExitCode};
 
@@ -6,8 +6,13 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use tollgate_domain::{Catalogue, Price, PriceComponent, ServiceTier};
+use tollgate_store::Kind;
 
-use super::output;
+use super::{
+    output,
+    stored_keys::{Place, milliseconds, moment, with_store},
+};
+use crate::app::{add_prices, all_of};
 
 /// Which prices.
 #[derive(Debug, Args)]
@@ -21,11 +26,19 @@ pub(super) struct Arguments {
     /// Read this file instead of what comes with the program: such lines, or LiteLLM's map of prices.
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
+    /// Only what the operator says: prices of the configuration, and those that the administrative API has put into the store.
+    #[arg(long, conflicts_with_all = ["lines", "from"])]
+    own: bool,
+    #[command(flatten)]
+    place: Place,
     /// Only the models whose name, `kind/model`, contains this.
     filter: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.own {
+        return own(arguments);
+    }
     let catalogue = match &arguments.from {
         None => Catalogue::built_in(),
         Some(file) => {
@@ -75,17 +88,86 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         .map(|(name, ..)| name.len())
         .max()
         .unwrap_or(0);
-    let lines = models.iter().map(|(name, _, _, price)| {
-        let components = price.components().iter().map(|component| {
-            let price = component.price.per_million();
-            format!("{} {price}", label(component))
-        });
+    let lines = models
+        .iter()
+        .map(|(name, _, _, price)| format!("{name:width$}  {}", listed(price)));
+    output::line(&lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// A price of the operator's.
+struct Own {
+    /// `provider/model`.
+    name: String,
+    /// When it begins, where it has not always been.
+    from: Option<String>,
+    price: Price,
+    stands_in: &'static str,
+}
+
+fn own(arguments: &Arguments) -> Result<ExitCode> {
+    let resolved = arguments.place.resolved()?;
+    let stored = match resolved.store {
+        Some(_) => with_store(&resolved, async |store| {
+            Ok(all_of(store, Kind::Price).await?)
+        })?,
+        None => Vec::new(),
+    };
+    let mut whole = resolved.snapshot.clone();
+    add_prices(&mut whole, &stored);
+    let filed = &resolved.snapshot.prices;
+    let mut prices: Vec<Own> = whole
+        .prices
+        .said()
+        .map(|(provider, model, from, price)| Own {
+            name: format!("{}/{model}", provider.as_str()),
+            from: (!from.is_zero()).then(|| moment(milliseconds(from))),
+            price: price.clone(),
+            stands_in: if filed.says(provider.as_str(), model) {
+                "configuration"
+            } else {
+                "store"
+            },
+        })
+        .filter(|own| {
+            let filter = arguments.filter.as_deref();
+            filter.is_none_or(|word| own.name.contains(word))
+        })
+        .collect();
+    prices.sort_by(|one, other| (&one.name, &one.from).cmp(&(&other.name, &other.from)));
+    if arguments.json {
+        let prices: Vec<Value> = prices
+            .iter()
+            .map(|own| {
+                json!({
+                    "model": own.name,
+                    "from": own.from,
+                    "dollars_per_million": as_json(&own.price),
+                    "stands_in": own.stands_in,
+                })
+            })
+            .collect();
+        return output::line(&serde_json::to_string_pretty(&prices)?);
+    }
+    let width = prices.iter().map(|own| own.name.len()).max().unwrap_or(0);
+    let lines = prices.iter().map(|own| {
+        let from = own.from.as_ref();
+        let from = from.map_or_else(String::new, |from| format!("  from {from}"));
+        let components = listed(&own.price);
         format!(
-            "{name:width$}  {}",
-            components.collect::<Vec<_>>().join("  ")
+            "{:width$}  {components}{from}  ({})",
+            own.name, own.stands_in
         )
     });
     output::line(&lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// The components of a price, for people.
+fn listed(price: &Price) -> String {
+    let components = price.components().iter().map(|component| {
+        let price = component.price.per_million();
+        format!("{} {price}", label(component))
+    });
+    components.collect::<Vec<_>>().join("  ")
 }
 
 /// Dollars for a million, by what is counted.

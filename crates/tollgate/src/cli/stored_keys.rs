@@ -292,7 +292,7 @@ pub(super) fn moment(milliseconds: i64) -> String {
         .map_or_else(|_| String::new(), |time| time.to_string())
 }
 
-fn milliseconds(time: Duration) -> i64 {
+pub(super) fn milliseconds(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 

@@ -37,6 +37,7 @@ use super::{
 };
 
 pub(crate) use keys::parse_expiry;
+pub(crate) use prices::Said;
 
 /// Where the gateway listens unless told otherwise.
 pub(crate) const LISTEN_DEFAULT: SocketAddr =
@@ -112,7 +113,7 @@ pub(crate) fn resolve(
         &file.payloads,
         at.key("payloads"),
         &routes,
-        store.is_some(),
+        store.as_ref(),
         problems,
     );
     let catalogue = prices::catalogue(
@@ -213,6 +214,16 @@ pub(crate) fn stored_allowance(
     problems: &mut Problems,
 ) -> Option<Arc<Allowance>> {
     allowances::stored(file, at, snapshot, problems)
+}
+
+/// Resolves a price that stands in the store.
+pub(crate) fn stored_price(
+    file: &written::File,
+    at: At<'_>,
+    snapshot: &Snapshot,
+    problems: &mut Problems,
+) -> Option<Said> {
+    prices::stored(file, at, snapshot, problems)
 }
 
 /// Where the administrative API listens; `None` where there is to be none.

@@ -606,6 +606,9 @@ mistakes! {
     budget_that_is_too_fine: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nbudgets:\n  - {name: b, dollars: 0.0000000000001, per: day}\n");
     budget_without_books: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nstore: {url: none}\nbudgets:\n  - {name: b, dollars: 1, per: day}\n");
     store_of_no_kind: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nstore: {url: \"mysql://x\"}\n");
+    calls_kept_for_hours: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nstore: {calls_kept: 6h}\n");
+    payloads_kept_longer_than_calls: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nstore: {calls_kept: 7d}\npayloads: {keep: all, kept_for: 8d}\n");
+    payloads_kept_as_usual_and_calls_for_less: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nstore: {calls_kept: 7d}\npayloads: {keep: all}\n");
     price_of_unknown_provider: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nprices:\n  - {provider: b, model: m, input: 1}\n");
     price_that_is_too_fine: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nprices:\n  - {provider: a, model: m, input: 0.12345678}\n");
     price_below_zero: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nprices:\n  - {provider: a, model: m, input: -1}\n");

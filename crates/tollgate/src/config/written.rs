@@ -98,8 +98,8 @@ pub(crate) struct Wait(pub(crate) Duration);
 #[derive(Clone, Copy)]
 pub(crate) struct Size(pub(crate) usize);
 
-/// The JSON Schema of a limit or a budget.
-pub(crate) fn allowance_shape(kind: Kind) -> Option<Value> {
+/// The JSON Schema of a limit, a budget or a price.
+pub(crate) fn stored_shape(kind: Kind) -> Option<Value> {
     // Whole, wherever it is put.
     let settings =
         SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
@@ -107,6 +107,7 @@ pub(crate) fn allowance_shape(kind: Kind) -> Option<Value> {
     let mut shape = match kind {
         Kind::Limit => Limit::json_schema(&mut generator).to_value(),
         Kind::Budget => Budget::json_schema(&mut generator).to_value(),
+        Kind::Price => Price::json_schema(&mut generator).to_value(),
         _ => return None,
     };
     // What is required may not be null either.

@@ -25,6 +25,7 @@ impl Stage {
         let configuration = format!(
             "admin: {{listen: \"{admin}\"}}\n\
              payloads: {{keep: all, routes: {{quiet: none}}, redact: ['[0-9]{{13,16}}']}}\n\
+             prices:\n  - {{provider: openai, model: of-the-file, input: 3, output: 3}}\n\
              limits:\n  - {{name: of the file, requests: 100000, per: hour}}\n\
              providers:\n  - {{name: openai, type: openai, base_url: \"{}/v1\", api_key: sk-up}}\n\
              routes:\n  - {{name: chat, model: {{provider: openai, name: gpt-4o}}}}\n  - {{name: quiet, model: {{provider: openai, name: gpt-4o}}}}\n",
@@ -128,7 +129,9 @@ impl Stage {
                 json!({team.as_str(): "member"}),
             )
             .await;
-        json!({"organisations": name, "teams": team, "apps": app["id"], "keys": key["id"], "limits": limit["id"], "budgets": budget["id"], "users": user, "secret": key["key"]})
+        let price = json!({"provider": "openai", "model": format!("{name}-model"), "input": 1, "output": 1});
+        let price = self.done("POST", "/prices", price, 201).await;
+        json!({"organisations": name, "prices": price["id"], "teams": team, "apps": app["id"], "keys": key["id"], "limits": limit["id"], "budgets": budget["id"], "users": user, "secret": key["key"]})
     }
 
     /// What a call with a key comes to, once that is as expected; for three seconds at most.
@@ -282,12 +285,12 @@ async fn what_is_made_holds_for_calls() {
         "{budget}"
     );
 
-    let prices = stage.done("GET", "/prices", Value::Null, 200).await;
-    let price = &prices["items"][0];
+    let targets = stage.done("GET", "/targets", Value::Null, 200).await;
+    let price = &targets["items"][0];
     assert_eq!(
         (&price["target"], &price["dollars_per_million"]["input"]),
         (&json!("openai/gpt-4o"), &json!("2.5")),
-        "{prices}"
+        "{targets}"
     );
 
     // A whole organisation's, and an app's.
@@ -503,6 +506,10 @@ async fn nobody_reaches_what_belongs_to_others() {
         (
             "/limits",
             json!({"name": "l", "requests": 1, "per": "hour"}),
+        ),
+        (
+            "/prices",
+            json!({"provider": "openai", "model": "gpt-4o", "input": 0, "output": 0}),
         ),
         (
             "/budgets",

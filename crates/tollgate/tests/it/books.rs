@@ -4,6 +4,8 @@ use std::{fs, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::sleep};
+use tollgate_domain::UsageRecord;
+use tollgate_store::{CallsQuery, Store};
 use tollgate_testkit::{Ending, Reply, ScriptedProvider, TestGateway, client, postgres::Postgres};
 
 use crate::stage::{
@@ -510,4 +512,49 @@ async fn what_calls_are_tagged_with_is_summed_up() {
     })
     .await;
     assert_eq!(searched[0]["calls"], 1, "{searched:#}");
+}
+
+/// Limits over more time than single calls are kept for are counted by sums.
+#[tokio::test]
+async fn what_limits_count_is_known_when_single_calls_are_gone() {
+    let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
+    let limited = format!(
+        "store: {{url: \"sqlite:books.db\", calls_kept: 30d}}\n\
+         limits:\n  - {{name: many days, requests: 43, per: 1440h, rolling: true}}\n{CONFIGURATION}"
+    );
+    let gateway = gateway(&limited, &[("OPENAI", &provider)]).await;
+    let ask = async |gateway: &TestGateway| {
+        let answer = gateway.post("/v1/chat/completions", &chat("chat")).await;
+        (answer.status, answer.text().to_string())
+    };
+    assert_eq!(ask(&gateway).await.0, 200);
+    books(&gateway, &[], |rows| calls(rows) == 1).await;
+    let url = format!("sqlite:{}", gateway.folder().join("books.db").display());
+    let store = Store::open(&url).await.unwrap();
+    let newest = CallsQuery {
+        most: 1,
+        ..CallsQuery::default()
+    };
+    let newest = store.calls(&newest).await.unwrap().remove(0);
+    // Forty of fifty days ago, and some that the limit does not know any more.
+    let old = (0..80).map(|number| UsageRecord {
+        id: format!("old-{number}").into(),
+        at_ms: newest.at_ms - (if number < 40 { 50 } else { 70 }) * 86_400_000,
+        ..newest.clone()
+    });
+    let old: Vec<_> = old.collect();
+    assert_eq!(store.enter(&old).await.unwrap(), 80);
+    let now = Duration::from_millis(u64::try_from(newest.at_ms).unwrap());
+    let kept = Duration::from_secs(30 * 86_400);
+    store.keep_calls_for(kept, now).await.unwrap();
+    let from = store.calls_kept_from().await.unwrap();
+    assert_eq!(store.drop_calls_before(from, 1_000).await.unwrap(), 80);
+    store.close().await;
+    let gateway = gateway.kill_and_restart().await;
+    assert_eq!(ask(&gateway).await.0, 200);
+    assert_eq!(ask(&gateway).await.0, 200);
+    let (status, told) = ask(&gateway).await;
+    assert_eq!(status, 429);
+    assert!(told.contains("43 are used"), "{told}");
+    books(&gateway, &[], |rows| calls(rows) == 84).await;
 }

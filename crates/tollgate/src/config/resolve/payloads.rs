@@ -7,6 +7,7 @@ use tollgate_domain::{Keep, PayloadPolicy, RouteName};
 
 use super::routes::Routes;
 use crate::config::{
+    StoreSettings,
     diagnostics::{self, Problems, quoted},
     tree::At,
     written::{self, KeepWord},
@@ -21,7 +22,7 @@ pub(crate) fn resolve(
     written: &written::Payloads,
     at: At<'_>,
     routes: &Routes,
-    has_store: bool,
+    store: Option<&StoreSettings>,
     problems: &mut Problems,
 ) -> Option<PayloadPolicy> {
     let mut by_route = HashMap::new();
@@ -69,10 +70,23 @@ pub(crate) fn resolve(
         redact: written.redact.clone(),
         kept_for: written.kept_for.map_or(KEPT_FOR, |kept| kept.0),
     };
-    if policy.keeps_some() && !has_store {
+    if policy.keeps_some() && store.is_none() {
         problems
             .error(at.span(), "payloads are kept in the store")
             .help("take `store.url: none` out");
+    }
+    let calls_kept = store.and_then(|store| store.calls_kept);
+    if policy.keeps_some() && calls_kept.is_some_and(|kept| kept < policy.kept_for) {
+        let place = if written.kept_for.is_some() {
+            at.key("kept_for").span()
+        } else {
+            at.span()
+        };
+        problems
+            .error(place, "payloads would be kept for longer than their calls")
+            .help(
+                "`payloads.kept_for` may be no more than `store.calls_kept`; left out, it is `30d`",
+            );
     }
     policy.keeps_some().then_some(policy)
 }

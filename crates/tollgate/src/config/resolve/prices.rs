@@ -9,7 +9,8 @@ use std::{
 
 use http::Uri;
 use tollgate_domain::{
-    Catalogue, Picodollars, Price, PriceComponent, Prices, ProviderName, ServiceTier, Tariff, Unit,
+    Catalogue, Picodollars, Price, PriceComponent, Prices, ProviderName, ServiceTier, Snapshot,
+    Unit,
 };
 
 use super::providers::Providers;
@@ -28,6 +29,16 @@ const EVERY_MIN: Duration = Duration::from_secs(1);
 /// Read once: a configuration may be read again and again.
 static CATALOGUE: LazyLock<Arc<Catalogue>> = LazyLock::new(|| Arc::new(Catalogue::built_in()));
 
+/// What the operator says that a model costs.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) provider: ProviderName,
+    pub(crate) model: Arc<str>,
+    /// When it begins, since 1970-01-01 UTC.
+    pub(crate) from: Duration,
+    pub(crate) price: Arc<Price>,
+}
+
 /// Resolves the list of prices.
 pub(crate) fn resolve(
     written: &[written::Price],
@@ -35,38 +46,14 @@ pub(crate) fn resolve(
     providers: &Providers,
     problems: &mut Problems,
 ) -> Prices {
-    let mut operators: HashMap<ProviderName, HashMap<Arc<str>, Tariff>> = HashMap::new();
+    let names: Vec<&str> = providers.names.iter().map(String::as_str).collect();
+    let mut prices = Prices::new(HashMap::new(), Arc::clone(&CATALOGUE));
     for (index, written) in written.iter().enumerate() {
         let at = at.item(index);
-        let (Some(provider), Some(model)) = (&written.provider, &written.model) else {
+        let Some(said) = one(written, at, &names, problems) else {
             continue; // a mistake in it has been reported
         };
-        if !providers.names.contains(provider) {
-            let known = providers.names.iter().map(String::as_str);
-            let at = at.key("provider");
-            problems
-                .error(
-                    at.span(),
-                    format!("there is no provider named {}", quoted_node(at.node())),
-                )
-                .help(diagnostics::suggestion(provider, known, "the providers"));
-        }
-        let price = Price::new(components(written, at, problems));
-        let from = match written.from.as_deref() {
-            None => Some(Duration::ZERO),
-            Some(text) => super::parse_expiry(text),
-        };
-        let Some(from) = from else {
-            problems
-                .error(at.key("from").span(), "this is no date")
-                .help("write `2027-01-31`, or `2027-01-31T18:00:00Z`");
-            continue;
-        };
-        let models = operators
-            .entry(ProviderName::new(provider.as_str()))
-            .or_default();
-        let tariff: &mut Tariff = models.entry(model.as_str().into()).or_default();
-        if !tariff.add(from, Arc::new(price)) {
+        if !prices.add(said.provider, said.model, said.from, said.price) {
             problems
                 .error(at.span(), "this model has a price already")
                 .help(
@@ -74,7 +61,62 @@ pub(crate) fn resolve(
                 );
         }
     }
-    Prices::new(operators, Arc::clone(&CATALOGUE))
+    prices
+}
+
+/// Resolves a price that stands in the store.
+pub(crate) fn stored(
+    file: &written::File,
+    at: At<'_>,
+    snapshot: &Snapshot,
+    problems: &mut Problems,
+) -> Option<Said> {
+    let names: Vec<&str> = snapshot
+        .providers
+        .keys()
+        .map(ProviderName::as_str)
+        .collect();
+    one(
+        file.prices.first()?,
+        at.key("prices").item(0),
+        &names,
+        problems,
+    )
+}
+
+fn one(
+    written: &written::Price,
+    at: At<'_>,
+    providers: &[&str],
+    problems: &mut Problems,
+) -> Option<Said> {
+    let (provider, model) = (written.provider.as_deref()?, written.model.as_deref()?);
+    if !providers.contains(&provider) {
+        let known = providers.iter().copied();
+        let at = at.key("provider");
+        problems
+            .error(
+                at.span(),
+                format!("there is no provider named {}", quoted_node(at.node())),
+            )
+            .help(diagnostics::suggestion(provider, known, "the providers"));
+    }
+    let price = Price::new(components(written, at, problems));
+    let from = match written.from.as_deref() {
+        None => Some(Duration::ZERO),
+        Some(text) => super::parse_expiry(text),
+    };
+    if from.is_none() {
+        problems
+            .error(at.key("from").span(), "this is no date")
+            .help("write `2027-01-31`, or `2027-01-31T18:00:00Z`");
+    }
+    Some(Said {
+        provider: ProviderName::new(provider),
+        model: model.into(),
+        from: from?,
+        price: Arc::new(price),
+    })
 }
 
 /// Resolves where newer prices come from, where they do. Relative paths start at `folder`.

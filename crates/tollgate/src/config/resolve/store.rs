@@ -1,6 +1,9 @@
 //! Where the books are kept.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tollgate_domain::Secret;
 
@@ -18,6 +21,9 @@ const FILE: &str = "tollgate.db";
 const JOURNAL: &str = "tollgate.journal";
 
 const JOURNAL_BYTES_MAX: usize = 1 << 30;
+
+/// Calls are kept for so long at least: limits over the last hours are counted by them.
+const CALLS_KEPT_MIN: Duration = Duration::from_secs(86_400);
 
 /// Resolves the store; `None` where the operator wants no books. Relative paths start at `folder`.
 pub(crate) fn resolve(
@@ -44,6 +50,15 @@ pub(crate) fn resolve(
             }
         }
     };
+    let calls_kept = written.calls_kept.map(|kept| kept.0);
+    if calls_kept.is_some_and(|kept| kept < CALLS_KEPT_MIN) {
+        problems
+            .error(
+                at.key("calls_kept").span(),
+                "calls are kept for a day at least",
+            )
+            .help("write `1d` or more; leave it out to keep them for ever");
+    }
     let journal = written.journal.as_deref().unwrap_or(JOURNAL);
     let bytes_max = written.journal_max.map_or(JOURNAL_BYTES_MAX, |size| size.0);
     Some(StoreSettings {
@@ -54,6 +69,7 @@ pub(crate) fn resolve(
             .responses_kept
             .map(|kept| kept.0)
             .filter(|kept| !kept.is_zero()),
+        calls_kept,
         refuses_when_full: written.when_full.unwrap_or_default() == WhenFull::Refuse,
         is_asked_for: at.has("url") || at.has("journal"),
     })

@@ -22,6 +22,8 @@ pub(crate) struct Store {
     /// How long answers of OpenAI's responses are kept, for calls that go on from them by `previous_response_id` and for `GET
     /// /v1/responses/{id}`, where the provider keeps none. What was asked and answered stands in the database then. Default: `0s`, not at all.
     pub(crate) responses_kept: Option<Wait>,
+    /// How long single calls are kept, a day at least. Sums of them stay for ever, and so does what budgets are counted by. Default: for ever.
+    pub(crate) calls_kept: Option<Wait>,
     /// What becomes of calls when that is reached, or the journal cannot be written to. Default: `refuse`.
     pub(crate) when_full: Option<WhenFull>,
 }
