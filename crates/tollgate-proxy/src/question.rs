@@ -38,6 +38,9 @@ const STORED_STATE: [&str; 2] = [PREVIOUS, "conversation"];
 /// An item of theirs that stands for a stored one, as the table calls it.
 const STORED_ITEM: &str = "input.item_reference";
 
+/// How the addresses of Anthropic's models on Vertex AI end.
+const PREDICTING: &str = ":rawPredict";
+
 /// Where the name of the route is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Address<'a> {
@@ -342,10 +345,10 @@ impl Question {
         if outgoing.endpoint.envelope == Envelope::Plain {
             return Ok(outgoing);
         }
-        let betas = forwarded.get(ANTHROPIC_BETA);
-        let betas = betas.and_then(|value| value.to_str().ok());
+        let betas = forwarded.get_all(ANTHROPIC_BETA).iter();
+        let betas: Vec<&str> = betas.filter_map(|value| value.to_str().ok()).collect();
         let head = scan(outgoing.endpoint.dialect, &outgoing.body, limits)?;
-        let body = enclose_call(&head, &outgoing.body, betas.unwrap_or_default());
+        let body = enclose_call(&head, &outgoing.body, &betas.join(","));
         let body = if self.is_aside() {
             enclose_count(&body)
         } else {
@@ -500,11 +503,14 @@ impl Question {
         })
     }
 
-    /// What a call has to hold that something is asked about: nothing, but in an envelope it has to be one that could be answered, with
-    /// room for more than thoughts.
+    /// What a call has to hold that something is asked about: what the endpoint's bodies have to. In an envelope it has to be one that
+    /// could be answered, with room for more than thoughts.
     fn countable(&self, endpoint: &Endpoint) -> Map<String, Value> {
-        if !self.is_aside() || endpoint.envelope == Envelope::Plain {
+        if !self.is_aside() {
             return Map::new();
+        }
+        if endpoint.envelope == Envelope::Plain {
+            return texts(endpoint.fields);
         }
         let thinking = self.head.field("thinking");
         let thinking = thinking
@@ -708,10 +714,19 @@ fn spelt(
 }
 
 /// The endpoint at which something about a call is asked.
-fn aside(endpoint: Endpoint, side: &str) -> Option<Endpoint> {
+///
+/// Vertex AI counts at one address for all of Anthropic's models, and the body names the model
+/// (<https://cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/count-tokens>, read 2026-11).
+fn aside(mut endpoint: Endpoint, side: &str) -> Option<Endpoint> {
     let mut parts = endpoint.uri.clone().into_parts();
     let path = match endpoint.envelope {
-        Envelope::Plain => format!("{}{side}", endpoint.uri.path()),
+        Envelope::Plain => match endpoint.uri.path().rsplit_once('/') {
+            Some((models, last)) if last.ends_with(PREDICTING) => {
+                endpoint.model = BodyModel::Asked;
+                format!("{models}/count-tokens{PREDICTING}")
+            }
+            _ => format!("{}{side}", endpoint.uri.path()),
+        },
         Envelope::Invocation if side == COUNTING => {
             let model = endpoint.uri.path().strip_suffix("/invoke")?;
             format!("{model}/count-tokens")

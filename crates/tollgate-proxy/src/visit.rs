@@ -209,10 +209,14 @@ impl<'a> Visit<'a> {
                 forwarded.insert(OPENAI_BETA, beta.clone());
             }
         }
-        for name in [TRACEPARENT, TRACESTATE, ANTHROPIC_BETA] {
+        for name in [TRACEPARENT, TRACESTATE] {
             if let Some(value) = self.headers.get(&name) {
                 forwarded.insert(name, value.clone());
             }
+        }
+        // There may be several lines of them.
+        for features in self.headers.get_all(ANTHROPIC_BETA) {
+            forwarded.append(ANTHROPIC_BETA, features.clone());
         }
         forwarded
     }

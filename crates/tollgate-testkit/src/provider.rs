@@ -59,6 +59,13 @@ impl Received {
             .find(|(known, _)| known == name)
             .map(|(_, value)| value.as_str())
     }
+
+    /// All lines of a header.
+    pub fn header_lines(&self, name: &str) -> Vec<&str> {
+        let lines = self.headers.iter();
+        let lines = lines.filter(|(known, _)| known == name);
+        lines.map(|(_, value)| value.as_str()).collect()
+    }
 }
 
 /// What the provider does with a request.

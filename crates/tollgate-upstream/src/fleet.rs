@@ -398,12 +398,15 @@ impl Lane {
             forwarded,
         } = parts;
         let mut headers = self.state.headers.clone();
-        for (name, value) in forwarded {
+        for name in forwarded.keys() {
             // Another language's features mean nothing here, and in an envelope they are in the body.
             let takes_features = endpoint.dialect == Dialect::AnthropicMessages
                 && endpoint.envelope == Envelope::Plain;
             if name != "anthropic-beta" || takes_features {
-                headers.insert(name.clone(), value.clone());
+                headers.remove(name);
+                for value in forwarded.get_all(name) {
+                    headers.append(name.clone(), value.clone());
+                }
             }
         }
         // Jobs are waited for where they are short; their streams begin at once.

@@ -27,7 +27,8 @@ const NOTES: &str = "
 their tokens are counted there as well. `dialect: anthropic` has every client's chats go that way, as for an application's inference profile, whose ARN does not say whose model
 it is; `dialect: converse` has none. A text becomes a vector by `InvokeModel`, of Titan (one text a call) and Cohere.
 
-Models on `vertex` whose names begin with `claude` are asked in Anthropic's language, all others in Gemini's; vectors are asked for with `predict`.
+Models on `vertex` whose names begin with `claude` are asked in Anthropic's language, all others in Gemini's; vectors are asked for with `predict`. Claude's tokens are
+counted at `count-tokens:rawPredict`, which is there in some locations only.
 
 `replicate` serves language models, by text: a question is the prompt, a conversation a script of who said what. A target's model is `owner/name`, or with a version
 `owner/name:version`. A job that takes longer is asked for again until it is done, a stream is listened to where the model has one, and a job is ended whose client leaves.

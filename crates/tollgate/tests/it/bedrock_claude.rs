@@ -96,10 +96,13 @@ async fn a_client_of_anthropics_loses_nothing() {
     let provider = ScriptedProvider::always(Reply::json(200, &answer())).await;
     let gateway = gateway(CONFIGURATION, &[("BEDROCK", &provider)]).await;
     let call = call("claude");
-    let betas = [(
-        "anthropic-beta",
-        "interleaved-thinking-2025-05-14, context-1m-2025-08-07",
-    )];
+    let betas = [
+        (
+            "anthropic-beta",
+            "interleaved-thinking-2025-05-14, context-1m-2025-08-07",
+        ),
+        ("anthropic-beta", "effort-2025-11-24"),
+    ];
     let heard = gateway.post_with("/v1/messages", &call, &betas).await;
     assert_eq!((heard.status, heard.json()), (200, answer()));
     let received = provider.received().remove(0);
@@ -107,8 +110,11 @@ async fn a_client_of_anthropics_loses_nothing() {
     assert_eq!(received.header("anthropic-beta"), None);
     assert_eq!(received.header("authorization"), Some("Bearer k"));
     let mut expected = enclosed(&call);
-    expected["anthropic_beta"] =
-        json!(["interleaved-thinking-2025-05-14", "context-1m-2025-08-07"]);
+    expected["anthropic_beta"] = json!([
+        "interleaved-thinking-2025-05-14",
+        "context-1m-2025-08-07",
+        "effort-2025-11-24"
+    ]);
     assert_eq!(received.json(), expected);
     let calls = gateway.wait_for_calls(1).await;
     let usage = &calls[0]["usage"];

@@ -320,15 +320,19 @@ async fn beta_features_of_anthropic_go_to_anthropic_alone() {
         let call = json!({"model": route, "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
         assert_eq!(
             gateway
-                .post_with("/v1/messages", &call, &[("anthropic-beta", "a,b")])
+                .post_with(
+                    "/v1/messages",
+                    &call,
+                    &[("anthropic-beta", "a,b"), ("anthropic-beta", "c")]
+                )
                 .await
                 .status,
             200
         );
     }
     assert_eq!(
-        anthropic.received()[0].header("anthropic-beta"),
-        Some("a,b")
+        anthropic.received()[0].header_lines("anthropic-beta"),
+        ["a,b", "c"]
     );
     assert_eq!(openai.received()[0].header("anthropic-beta"), None);
 }

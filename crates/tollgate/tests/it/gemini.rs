@@ -64,6 +64,9 @@ fn google(request: &Received) -> Reply {
         Some("streamGenerateContent") if query == "alt=sse" => {
             Reply::stream(gemini_events(&["Grü", "ße"]))
         }
+        Some("rawPredict") if path.ends_with("/count-tokens:rawPredict") => {
+            Reply::json(200, &json!({"input_tokens": 14}))
+        }
         Some("rawPredict") => Reply::json(200, &anthropic_answer("Hello")),
         Some("streamRawPredict") => Reply::stream(anthropic_events(&["Grü", "ße"])),
         Some("embedContent") => Reply::json(200, &json!({"embedding": {"values": [0.5]}})),
@@ -240,6 +243,41 @@ async fn its_providers_answer_everybody() {
     let received = gemini.received();
     assert_eq!(received[0].header("x-goog-api-key"), Some("AIza-up"));
     assert_eq!(received[3].header("authorization"), Some("Bearer ya29.up"));
+}
+
+#[tokio::test]
+async fn tokens_of_claude_are_counted_at_an_address_of_their_own() {
+    let (openai, gemini) = both().await;
+    let gateway = stage(&openai, &gemini).await;
+    let messages = json!([{"role": "user", "content": "Hi"}]);
+    let asked = json!({"model": "claude-vertex", "system": "Be short.", "messages": messages});
+    let features = [
+        ("anthropic-beta", "context-1m-2025-08-07"),
+        ("anthropic-beta", "a,b"),
+    ];
+    let heard = gateway
+        .post_with("/v1/messages/count_tokens", &asked, &features)
+        .await;
+    assert_eq!(
+        (heard.status, heard.json()),
+        (200, json!({"input_tokens": 14}))
+    );
+    let received = gemini.received().remove(0);
+    let place = "/v1/projects/p-1/locations/us-central1/publishers/anthropic/models";
+    assert_eq!(received.path, format!("{place}/count-tokens:rawPredict"));
+    let expected = json!({
+        "model": "claude-sonnet-4-5@20250929", "system": "Be short.", "messages": messages,
+        "anthropic_version": "vertex-2023-10-16",
+    });
+    assert_eq!(received.json(), expected);
+    assert_eq!(
+        received.header_lines("anthropic-beta"),
+        ["context-1m-2025-08-07", "a,b"]
+    );
+    // Gemini's models are not asked by a language that they do not speak.
+    let asked = json!({"model": "flash-vertex", "messages": messages});
+    let heard = gateway.post("/v1/messages/count_tokens", &asked).await;
+    assert_eq!(heard.status, 400, "{}", heard.text());
 }
 
 #[tokio::test]
