@@ -1,4 +1,4 @@
-//! The administrative API: `/api/v1`, on a listener of its own.
+//! The administrative API: `/api/v1`. The listener, and what clients may do there before a request is read, are the program's.
 //!
 //! Who may do what is decided in `actor`; what there is to be administered is a table in `resources`, of which the routes and the description
 //! (`openapi`) are made. Everything is kept in the store, each change with its row in the audit. Nothing here touches calls on their way: a
@@ -16,10 +16,18 @@ mod users;
 
 use std::{fmt, future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
+use axum::{
+    BoxError, Router,
+    body::{Bytes, HttpBody},
+    extract::ConnectInfo,
+    http::{Request, Response},
+};
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tollgate_domain::Allowance;
 use tollgate_store::{Kind, Store, StoreError};
+use tower_service::Service;
+
+pub use axum::body::Body;
 
 pub use actor::{Role, TeamRole};
 pub use users::{NewUser, UserMade, make_user};
@@ -85,21 +93,29 @@ pub(crate) struct Admin {
     pub(crate) around: Surroundings,
 }
 
-/// Serves until told to stop; requests under way are finished.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    store: Store,
-    around: Surroundings,
-    stopped: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let admin = Arc::new(Admin { store, around });
-    let routes = resources::routes(admin).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(stopped)
-        .await
+/// The API: answers requests, wherever they come from.
+#[derive(Clone, Debug)]
+pub struct Api(Router);
+
+impl Api {
+    /// Over a store.
+    pub fn new(store: Store, around: Surroundings) -> Self {
+        Self(resources::routes(Arc::new(Admin { store, around })))
+    }
+
+    /// Answers a request of a client's.
+    pub async fn answer<B>(&self, request: Request<B>, client: SocketAddr) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(client));
+        match self.0.clone().call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
 }
 
 /// The description of the API, as `OpenAPI` 3.1.

@@ -47,10 +47,25 @@ const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(1);
 const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 148\r\n\r\n{\"error\":{\"message\":\"the gateway has as many connections as it may have; try again\",\"type\":\"overloaded\",\"param\":null,\"code\":\"too_many_connections\"}}";
 const HEAD_TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: 132\r\n\r\n{\"error\":{\"message\":\"the request's head did not arrive in time\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"head_too_slow\"}}";
 
+/// What clients are told, as whole answers, whose requests are never read.
+#[derive(Clone, Copy, Debug)]
+pub struct LastWords {
+    /// There are as many connections as there may be.
+    pub too_many_connections: &'static [u8],
+    /// A request's head did not come to its end in time.
+    pub head_too_slow: &'static [u8],
+}
+
 /// Answers requests.
 pub trait Handler: Clone + Send + Sync + 'static {
     /// The body of its answers.
     type Body: Body<Data = Bytes, Error: Error + Send + Sync + 'static> + Send + 'static;
+
+    /// What its clients are told when no request is read.
+    const LAST_WORDS: LastWords = LastWords {
+        too_many_connections: TOO_MANY_CONNECTIONS,
+        head_too_slow: HEAD_TOO_SLOW,
+    };
 
     /// Answers one request. Dropped when the client leaves.
     fn call(
@@ -140,9 +155,9 @@ fn listener(address: SocketAddr) -> io::Result<StdListener> {
 ///
 /// # Errors
 /// When the listener cannot be used at all.
-pub async fn serve_worker(
+pub async fn serve_worker<H: Handler>(
     listener: StdListener,
-    handler: impl Handler,
+    handler: H,
     limits: Limits,
     count: Arc<ConnectionCount>,
     shutdown: CancellationToken,
@@ -162,7 +177,7 @@ pub async fn serve_worker(
             connections.spawn(connection.serve(stream));
         }
         None => {
-            connections.spawn(turn_away(stream));
+            connections.spawn(turn_away(stream, H::LAST_WORDS));
         }
     };
     loop {
@@ -196,8 +211,8 @@ pub async fn serve_worker(
 }
 
 /// Tells a client that there are too many of them.
-async fn turn_away(mut stream: TcpStream) {
-    last_word(&mut stream, TOO_MANY_CONNECTIONS).await;
+async fn turn_away(mut stream: TcpStream, words: LastWords) {
+    last_word(&mut stream, words.too_many_connections).await;
 }
 
 /// Writes an answer to a client that is not served any further. Whether it arrives is the client's affair.
@@ -265,7 +280,7 @@ impl<H: Handler> Connection<H> {
         match ended {
             // A head that was begun and not finished; a connection that was merely idle is closed without a word.
             Err(error) if error.is_timeout() && !parts.read_buf.is_empty() => {
-                last_word(&mut stream, HEAD_TOO_SLOW).await
+                last_word(&mut stream, H::LAST_WORDS.head_too_slow).await
             }
             _ => last_word(&mut stream, b"").await,
         }

@@ -45,7 +45,7 @@ use uuid::Uuid;
 use crate::config::{
     self, LogFormat, LogLevel, LogSettings, Resolved, Runtime, ServerSettings, WorkerCount,
 };
-use administration::Administration;
+use administration::{Administration, Place};
 use books::{Books, Process};
 pub(crate) use composer::all_of;
 use composer::{Composer, Parts, Stored};
@@ -171,8 +171,12 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
     let administration = match (admin, &store) {
         (Some(listen), Some(store)) => {
             let (gateway, composer) = (Arc::clone(&gateway), Arc::clone(&composer));
-            Some(Administration::start(
+            let place = Place {
                 listen,
+                limits: limits.clone(),
+            };
+            Some(Administration::start(
+                place,
                 store.clone(),
                 gateway,
                 composer,

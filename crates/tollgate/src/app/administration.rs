@@ -1,18 +1,24 @@
 //! The thread of the administrative API, and what that API is told of the program around it.
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use anyhow::{Context, Result};
+use http::{Request, Response};
+use hyper::body::Incoming;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::watch, time::sleep};
-use tollgate_admin::Surroundings;
-use tollgate_domain::{Choice, Snapshot};
-use tollgate_proxy::Gateway;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tollgate_admin::{Api, Body, Surroundings};
+use tollgate_domain::{Choice, Limits, Snapshot};
+use tollgate_proxy::{
+    Gateway,
+    server::{self, LastWords, serve_worker},
+};
 use tollgate_store::{Kind, Store};
 use tollgate_telemetry::events::{AdminListening, AdminWaiting};
 
@@ -29,13 +35,22 @@ use crate::{
 /// The pause before a database is opened again that could not be.
 const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// How long requests under way may take when the gateway goes down.
+/// How long requests under way may take at most when the gateway goes down.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
+
+const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 179\r\n\r\n{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"too_many_connections\",\"detail\":\"the administrative API has as many connections as it may have; try again\"}";
+const HEAD_TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\nconnection: close\r\ncontent-length: 137\r\n\r\n{\"type\":\"about:blank\",\"title\":\"Request Timeout\",\"status\":408,\"code\":\"head_too_slow\",\"detail\":\"the request's head did not arrive in time\"}";
 
 /// The administrative API, served by a thread of its own.
 pub(super) struct Administration {
-    stop: watch::Sender<bool>,
+    stop: CancellationToken,
     thread: JoinHandle<()>,
+}
+
+/// Where the API listens, and what clients may do there: no more than those of calls.
+pub(super) struct Place {
+    pub(super) listen: SocketAddr,
+    pub(super) limits: Limits,
 }
 
 impl Administration {
@@ -44,38 +59,35 @@ impl Administration {
     /// # Errors
     /// When the address cannot be listened at.
     pub(super) fn start(
-        listen: SocketAddr,
+        place: Place,
         store: StoreSettings,
         gateway: Arc<Gateway>,
         composer: Arc<Composer>,
     ) -> Result<Self> {
+        let Place { listen, mut limits } = place;
+        limits.drain_timeout = limits.drain_timeout.min(CLOSING_TIMEOUT);
         let runtime = current_thread()?;
-        let listener = runtime
-            .block_on(TcpListener::bind(listen))
+        // Not as the workers' listeners: nobody else may listen there.
+        let listener = TcpListener::bind(listen)
             .with_context(|| format!("cannot listen at {listen} for the administrative API"))?;
+        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let (stop, mut stopped) = watch::channel(false);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
         let thread = thread::Builder::new()
             .name("admin".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
-                    let Some(opened) = open(&store, stopped.clone()).await else {
+                    let Some(opened) = open(&store, &stopped).await else {
                         return;
                     };
                     AdminListening { address }.emit();
-                    let around = surroundings(gateway, composer);
-                    let ended = stopped.clone();
-                    let serving =
-                        tollgate_admin::serve(listener, opened.clone(), around, told(ended));
-                    let patience = async {
-                        let _told = stopped.wait_for(|stopped| *stopped).await;
-                        sleep(CLOSING_TIMEOUT).await;
-                    };
-                    tokio::select! {
-                        served = serving => if let Err(error) = served {
-                            tracing::error!(%error, "the administrative API ended");
-                        },
-                        () = patience => {}
+                    let api = Api::new(opened.clone(), surroundings(gateway, composer));
+                    let handler = Handler(api);
+                    let count = Arc::default();
+                    let serving = serve_worker(listener, handler, limits, count, stopped);
+                    if let Err(error) = serving.await {
+                        tracing::error!(%error, "the administrative API ended");
                     }
                     opened.close().await;
                 });
@@ -85,17 +97,30 @@ impl Administration {
 
     /// Ends it, requests under way done.
     pub(super) fn close(self) {
-        let _told = self.stop.send(true);
+        self.stop.cancel();
         let _ended = self.thread.join();
     }
 }
 
-async fn told(mut stopped: watch::Receiver<bool>) {
-    let _told = stopped.wait_for(|stopped| *stopped).await;
+/// Hands requests to the API.
+#[derive(Clone)]
+struct Handler(Api);
+
+impl server::Handler for Handler {
+    type Body = Body;
+
+    const LAST_WORDS: LastWords = LastWords {
+        too_many_connections: TOO_MANY_CONNECTIONS,
+        head_too_slow: HEAD_TOO_SLOW,
+    };
+
+    async fn call(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
+        self.0.answer(request, client).await
+    }
 }
 
 /// The database, once it is there; `None` when told to stop before.
-async fn open(settings: &StoreSettings, stopped: watch::Receiver<bool>) -> Option<Store> {
+async fn open(settings: &StoreSettings, stopped: &CancellationToken) -> Option<Store> {
     loop {
         let error = match Store::open(settings.url.expose()).await {
             Ok(store) => return Some(store),
@@ -106,7 +131,7 @@ async fn open(settings: &StoreSettings, stopped: watch::Receiver<bool>) -> Optio
         }
         .emit();
         tokio::select! {
-            () = told(stopped.clone()) => return None,
+            () = stopped.cancelled() => return None,
             () = sleep(OPEN_AGAIN_AFTER) => {}
         }
     }
@@ -225,3 +250,20 @@ fn targets(choices: &[Choice]) -> Vec<String> {
 
 /// Whether limits and budgets of this kind are kept in the store.
 pub(super) const STORED: [Kind; 2] = [Kind::Limit, Kind::Budget];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_say_how_long_they_are() {
+        for word in [TOO_MANY_CONNECTIONS, HEAD_TOO_SLOW] {
+            let text = std::str::from_utf8(word).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            let length = format!("content-length: {}", body.len());
+            assert!(head.contains(&length), "{length} in {head}");
+            let body: Value = serde_json::from_str(body).unwrap();
+            assert!(head.contains(&body["status"].to_string()), "{head}");
+        }
+    }
+}

@@ -3,7 +3,11 @@
 use std::{net::SocketAddr, time::Duration};
 
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 use tollgate_testkit::{Reply, ScriptedProvider, TestGateway, client};
 
 use crate::stage::{chat, openai_answer, program};
@@ -18,12 +22,17 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// With more in the configuration.
+    async fn with(more: &str) -> Self {
         let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
         let admin = std::net::TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .expect("loopback has a free port");
         let configuration = format!(
-            "admin: {{listen: \"{admin}\"}}\n\
+            "{more}admin: {{listen: \"{admin}\"}}\n\
              payloads: {{keep: all, routes: {{quiet: none}}, redact: ['[0-9]{{13,16}}']}}\n\
              prices:\n  - {{provider: openai, model: of-the-file, input: 3, output: 3}}\n\
              limits:\n  - {{name: of the file, requests: 100000, per: hour}}\n\
@@ -712,4 +721,48 @@ async fn payloads_are_kept_as_the_policy_says() {
         .send(&stranger, "GET", &format!("/calls/{id}"), Value::Null, &[])
         .await;
     assert_eq!(refused.status, 404);
+}
+
+/// All that is said on a connection until its end.
+async fn hear(stream: &mut TcpStream) -> String {
+    let mut heard = String::new();
+    let all = timeout(Duration::from_secs(10), stream.read_to_string(&mut heard));
+    all.await.expect("it ends").expect("it is text");
+    heard
+}
+
+#[tokio::test]
+async fn nobody_holds_its_connections_for_ever() {
+    let limits = "server: {limits: {connections: 4, header_timeout: 1s}}\n";
+    let stage = Stage::with(limits).await;
+    // Those of the test's own beginning are gone.
+    sleep(Duration::from_millis(200)).await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let stream = TcpStream::connect(stage.admin).await;
+        held.push(stream.expect("it is taken"));
+    }
+    let mut slow = held.pop().expect("there are four");
+    let head = b"GET /api/v1/me HTTP/1.1\r\nhost:";
+    slow.write_all(head).await.expect("it is read");
+    let fifth = TcpStream::connect(stage.admin).await;
+    let told = hear(&mut fifth.expect("the kernel takes it")).await;
+    assert!(
+        told.starts_with("HTTP/1.1 503")
+            && told.contains("application/problem+json")
+            && told.contains("retry-after: 1")
+            && told.contains("too_many_connections"),
+        "{told}"
+    );
+    // Calls have connections of their own.
+    assert_eq!(stage.gateway.get("/readyz").await.status, 200);
+    let told = hear(&mut slow).await;
+    assert!(
+        told.starts_with("HTTP/1.1 408") && told.contains("head_too_slow"),
+        "{told}"
+    );
+    for mut idle in held {
+        assert_eq!(hear(&mut idle).await, "");
+    }
+    stage.done("GET", "/me", Value::Null, 200).await;
 }
