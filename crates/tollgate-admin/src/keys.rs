@@ -21,7 +21,7 @@ use crate::{
     plan::{check_name, find_team, new_id, read},
     problem::Problem,
     resources::{
-        Asked, IfMatch, Made, Page, done, json_of, moment, once, paged, parse_moment, seen,
+        Asked, IfMatch, Making, Page, done, json_of, moment, once, paged, parse_moment, seen,
         with_version,
     },
 };
@@ -122,7 +122,8 @@ pub(crate) async fn make(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    once(&admin, &actor, "key", &headers, &body, async || {
+    let making = Making::new(&admin, &actor, "key", &headers, &body);
+    once(&admin, making, async |making| {
         let body: KeyBody = read(json_of(&body)?)?;
         check_name(&body.name)?;
         if (admin.around.is_in_file)("key", &body.name) {
@@ -152,7 +153,6 @@ pub(crate) async fn make(
             body.expires_at.as_deref(),
         )?;
         let secret = (admin.around.new_secret)("tg_").map_err(Problem::Random)?;
-        let change = actor.change(&admin);
         let key = StoredKey {
             id: new_id(),
             name: body.name,
@@ -161,17 +161,14 @@ pub(crate) async fn make(
             old: None,
             opening,
             is_blocked: false,
-            created_ms: i64::try_from(change.at.as_millis()).unwrap_or(i64::MAX),
+            created_ms: i64::try_from(making.at().as_millis()).unwrap_or(i64::MAX),
             organisation: team.organisation,
             app: body.app,
             version: 1,
         };
-        admin.store.add_key(&key, &change).await?;
         let kept = shown(&key, &admin);
-        Ok(Made {
-            told: with_secret(kept.clone(), &secret),
-            kept,
-        })
+        admin.store.add_key(&key, &making.change(&kept)).await?;
+        Ok(with_secret(kept, &secret))
     })
     .await
 }

@@ -66,7 +66,7 @@ impl Problem {
                 "it has changed since: get it again, and send its new ETag in `If-Match`"
                     .to_owned(),
             ),
-            Self::KeyReused => (
+            Self::KeyReused | Self::Store(StoreError::Repeated) => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency_key_reused",
                 "this `Idempotency-Key` came with another request before".to_owned(),

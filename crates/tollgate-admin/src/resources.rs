@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
-use tollgate_store::{Answered, Changed, Kind, Object, Tenant};
+use tollgate_store::{Answered, Change, Changed, Kind, NewAnswer, Object, Tenant};
 
 use crate::{
     Admin,
@@ -211,17 +211,14 @@ async fn make(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    once(&admin, &actor, kind.as_str(), &headers, &body, async || {
+    let making = Making::new(&admin, &actor, kind.as_str(), &headers, &body);
+    once(&admin, making, async |making| {
         let planned = plan::plan(&admin, &actor, kind, json_of(&body)?).await?;
-        let object = planned.object(kind);
-        let object = admin
-            .store
-            .add_object(object, &actor.change(&admin))
-            .await?;
-        Ok(Made {
-            told: shown(&object),
-            kept: shown(&object),
-        })
+        let object = planned.object(kind).made_at(making.at());
+        let told = shown(&object);
+        let change = making.change(&told);
+        admin.store.add_object(object, &change).await?;
+        Ok(told)
     })
     .await
 }
@@ -323,38 +320,71 @@ pub(crate) fn done<T>(changed: Changed<T>) -> Result<T, Problem> {
     }
 }
 
-/// What was made, as it is told now, and as it is told when the request is sent again: secrets are told once.
-pub(crate) struct Made {
-    pub(crate) told: Value,
-    pub(crate) kept: Value,
+/// A request to make something, that may be sent again.
+#[derive(Clone)]
+pub(crate) struct Making {
+    actor: String,
+    key: Option<String>,
+    hash: String,
+    change: Change,
 }
 
-/// Makes something once for each `Idempotency-Key`: whoever sends the same request again gets the same answer.
-pub(crate) async fn once(
-    admin: &Admin,
-    actor: &Actor,
-    what: &str,
-    headers: &HeaderMap,
-    body: &[u8],
-    make: impl AsyncFnOnce() -> Result<Made, Problem>,
-) -> Result<Response, Problem> {
-    let key = headers
-        .get("idempotency-key")
-        .and_then(|key| key.to_str().ok());
-    let now = (admin.around.now)();
-    let mut hash = Sha256::new();
-    hash.update(what);
-    hash.update([0]);
-    hash.update(body);
-    let hash: String = hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    if let Some(key) = key
-        && let Some(before) = admin.store.answered(&actor.id, key, now).await?
-    {
-        if before.request_hash != hash {
+impl Making {
+    pub(crate) fn new(
+        admin: &Admin,
+        actor: &Actor,
+        what: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Self {
+        let key = headers.get("idempotency-key");
+        let key = key.and_then(|key| key.to_str().ok());
+        let mut hash = Sha256::new();
+        hash.update(what);
+        hash.update([0]);
+        hash.update(body);
+        let hash = hash.finalize();
+        Self {
+            actor: actor.id.clone(),
+            key: key.map(str::to_owned),
+            hash: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+            change: actor.change(admin),
+        }
+    }
+
+    /// When it came, since 1970-01-01 UTC.
+    pub(crate) fn at(&self) -> Duration {
+        self.change.at
+    }
+
+    /// The change that makes it. `kept` is what is told when the request is sent again, without secrets, which are told once; it is kept with
+    /// what is made.
+    pub(crate) fn change(self, kept: &Value) -> Change {
+        let answered = Answered {
+            request_hash: self.hash,
+            answer: kept.to_string(),
+        };
+        let answer = self.key.map(|key| NewAnswer {
+            actor: self.actor,
+            key,
+            answered,
+        });
+        Change {
+            answer,
+            ..self.change
+        }
+    }
+
+    /// What was answered before to the same request.
+    async fn answered(&self, admin: &Admin) -> Result<Option<Response>, Problem> {
+        let Some(key) = &self.key else {
+            return Ok(None);
+        };
+        let before = admin.store.answered(&self.actor, key, self.at()).await?;
+        let Some(before) = before else {
+            return Ok(None);
+        };
+        if before.request_hash != self.hash {
             return Err(Problem::KeyReused);
         }
         let told: Value = serde_json::from_str(&before.answer).unwrap_or_default();
@@ -362,23 +392,28 @@ pub(crate) async fn once(
         response
             .headers_mut()
             .insert("idempotent-replayed", HeaderValue::from_static("true"));
+        Ok(Some(response))
+    }
+}
+
+/// Makes something once for each `Idempotency-Key`: whoever sends the same request again gets the same answer.
+pub(crate) async fn once(
+    admin: &Admin,
+    request: Making,
+    make: impl AsyncFnOnce(Making) -> Result<Value, Problem>,
+) -> Result<Response, Problem> {
+    if let Some(response) = request.answered(admin).await? {
         return Ok(response);
     }
-    let made = make().await?;
-    if let Some(key) = key {
-        let answered = Answered {
-            request_hash: hash,
-            answer: made.kept.to_string(),
-        };
-        admin
-            .store
-            .keep_answer(&actor.id, key, &answered, now)
-            .await?;
-    }
-    let version = made.told["version"].as_i64().unwrap_or(1);
+    let told = match make(request.clone()).await {
+        Ok(told) => told,
+        // Whoever sends it twice at once gets the answer of the one that was first.
+        Err(problem) => return request.answered(admin).await?.ok_or(problem),
+    };
+    let version = told["version"].as_i64().unwrap_or(1);
     Ok(with_version(
         version,
-        (StatusCode::CREATED, Json(made.told)).into_response(),
+        (StatusCode::CREATED, Json(told)).into_response(),
     ))
 }
 

@@ -20,7 +20,7 @@ use crate::{
     actor::{Actor, Deed, Role},
     plan::{UserBody, check_name, new_id, read, value},
     problem::Problem,
-    resources::{Asked, Made, Page, done, find, json_of, moment, once, paged, parse_moment},
+    resources::{Asked, Making, Page, done, find, json_of, moment, once, paged, parse_moment},
 };
 
 /// What tokens begin with.
@@ -187,26 +187,21 @@ pub(crate) async fn make_token(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let user = whose(&admin, &actor, &id, Deed::Change).await?;
-    once(
-        &admin,
-        &actor,
-        &format!("token {id}"),
-        &headers,
-        &body,
-        async || {
-            let body: NewToken = read(json_of(&body)?)?;
-            check_name(&body.name)?;
-            let expires = body.expires_at.as_deref().map(parse_moment).transpose()?;
-            let expires = expires.map(|end| u64::try_from(end).unwrap_or_default());
-            let secret = (admin.around.new_secret)(PREFIX).map_err(Problem::Random)?;
-            let token = token(&user, &KeyHash::of(&secret), &body.name, expires);
-            let token = admin.store.add_object(token, &actor.change(&admin)).await?;
-            let kept = shown(&token);
-            let mut told = kept.clone();
-            told["token"] = json!(secret);
-            Ok(Made { told, kept })
-        },
-    )
+    let making = Making::new(&admin, &actor, &format!("token {id}"), &headers, &body);
+    once(&admin, making, async |making| {
+        let body: NewToken = read(json_of(&body)?)?;
+        check_name(&body.name)?;
+        let expires = body.expires_at.as_deref().map(parse_moment).transpose()?;
+        let expires = expires.map(|end| u64::try_from(end).unwrap_or_default());
+        let secret = (admin.around.new_secret)(PREFIX).map_err(Problem::Random)?;
+        let token = token(&user, &KeyHash::of(&secret), &body.name, expires);
+        let token = token.made_at(making.at());
+        let mut told = shown(&token);
+        let change = making.change(&told);
+        admin.store.add_object(token, &change).await?;
+        told["token"] = json!(secret);
+        Ok(told)
+    })
     .await
 }
 

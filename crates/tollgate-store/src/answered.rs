@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sqlx::Row;
+use sqlx::{Any, Row, Transaction};
 
-use crate::{Store, StoreError, objects::milliseconds};
+use crate::{Change, Store, StoreError, objects::milliseconds};
 
 /// How long an answer is kept.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -16,6 +16,17 @@ pub struct Answered {
     pub request_hash: String,
     /// The answer.
     pub answer: String,
+}
+
+/// An answer that is to be kept, and under what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAnswer {
+    /// Whom it is given to.
+    pub actor: String,
+    /// The key that the request came with.
+    pub key: String,
+    /// The answer, and to what.
+    pub answered: Answered,
 }
 
 impl Store {
@@ -44,35 +55,37 @@ impl Store {
             answer: row.try_get("answer")?,
         }))
     }
+}
 
-    /// Keeps an answer, and forgets those that are too old.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn keep_answer(
-        &self,
-        actor: &str,
-        key: &str,
-        answered: &Answered,
-        now: Duration,
-    ) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query("DELETE FROM answered WHERE at_ms <= $1")
-            .bind(milliseconds(now.saturating_sub(KEPT_FOR)))
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query(
-            "INSERT INTO answered (actor, request_key, request_hash, answer, at_ms) VALUES ($1, $2, $3, $4, $5) \
-             ON CONFLICT (actor, request_key) DO NOTHING",
-        )
-        .bind(actor)
-        .bind(key)
-        .bind(&answered.request_hash)
-        .bind(&answered.answer)
-        .bind(milliseconds(now))
-        .execute(&mut *transaction)
+/// Keeps the answer that goes with a change in the change's own transaction, and forgets those that are too old: whoever sends the request
+/// again finds both or neither.
+///
+/// # Errors
+/// When there is an answer under the key already, or the database fails.
+pub(crate) async fn keep(
+    transaction: &mut Transaction<'_, Any>,
+    change: &Change,
+) -> Result<(), StoreError> {
+    let Some(answer) = &change.answer else {
+        return Ok(());
+    };
+    sqlx::query("DELETE FROM answered WHERE at_ms <= $1")
+        .bind(milliseconds(change.at.saturating_sub(KEPT_FOR)))
+        .execute(&mut **transaction)
         .await?;
-        transaction.commit().await?;
-        Ok(())
+    let kept = sqlx::query(
+        "INSERT INTO answered (actor, request_key, request_hash, answer, at_ms) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (actor, request_key) DO NOTHING",
+    )
+    .bind(&answer.actor)
+    .bind(&answer.key)
+    .bind(&answer.answered.request_hash)
+    .bind(&answer.answered.answer)
+    .bind(milliseconds(change.at))
+    .execute(&mut **transaction)
+    .await?;
+    match kept.rows_affected() {
+        0 => Err(StoreError::Repeated),
+        _ => Ok(()),
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::{Any, Row, Transaction, any::AnyRow};
 
-use crate::{Store, StoreError, Tenant};
+use crate::{NewAnswer, Store, StoreError, Tenant};
 
 /// Rows that are read at a time.
 const PAGE: i64 = 1_000;
@@ -25,6 +25,8 @@ pub struct Change {
     pub actor: String,
     /// The address that the request came from, or where else it came from.
     pub source: String,
+    /// The answer to whoever adds something by a request that may be sent again; kept with what is added.
+    pub answer: Option<NewAnswer>,
 }
 
 /// A change of a thing.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sqlx::{Any, AssertSqlSafe, Row, Transaction, any::AnyRow};
 
 use crate::{
-    Change, Changed, Store, StoreError, Tenant,
+    Change, Changed, Store, StoreError, Tenant, answered,
     audit::{self, Deed},
     changes,
     objects::milliseconds,
@@ -113,7 +113,7 @@ impl Store {
     /// Adds a key; its version is set here.
     ///
     /// # Errors
-    /// When there is one of that name, or the database fails.
+    /// When there is one of that name, what the change's request asks was answered before, or the database fails.
     pub async fn add_key(&self, key: &StoredKey, change: &Change) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin().await?;
         let opening = &key.opening;
@@ -153,6 +153,7 @@ impl Store {
             Some(key),
         )
         .await?;
+        answered::keep(&mut transaction, change).await?;
         transaction.commit().await?;
         Ok(())
     }

@@ -26,7 +26,7 @@ use std::time::Duration;
 use sqlx::{AnyPool, any::AnyPoolOptions};
 use thiserror::Error;
 
-pub use answered::Answered;
+pub use answered::{Answered, NewAnswer};
 pub use audit::{AuditRow, Change, Verdict};
 pub use backup::BackupError;
 pub use calls::{Before, CallsQuery};
@@ -76,6 +76,9 @@ pub enum StoreError {
         /// Its name.
         name: String,
     },
+    /// The request's key has come before, and something was answered.
+    #[error("a request with this key was answered before")]
+    Repeated,
     /// Others do the same at the same time.
     #[error("another process keeps entering the same records")]
     Busy,

@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::{Any, Row, Transaction, any::AnyRow};
 
 use crate::{
-    Change, Store, StoreError,
+    Change, Store, StoreError, answered,
     audit::{self, Deed},
     changes,
 };
@@ -105,6 +105,20 @@ impl Tenant {
     }
 }
 
+impl Object {
+    /// As it is when it is made at this time, since 1970-01-01 UTC.
+    #[must_use]
+    pub fn made_at(self, at: Duration) -> Self {
+        let now = milliseconds(at);
+        Self {
+            version: 1,
+            created_ms: now,
+            changed_ms: now,
+            ..self
+        }
+    }
+}
+
 impl Kind {
     /// All.
     pub const ALL: [Self; 8] = [
@@ -143,15 +157,9 @@ impl Store {
     /// Adds an object; its version, and when it was made, are set here.
     ///
     /// # Errors
-    /// When there is one of that name, or the database fails.
+    /// When there is one of that name, what the change's request asks was answered before, or the database fails.
     pub async fn add_object(&self, object: Object, change: &Change) -> Result<Object, StoreError> {
-        let now = milliseconds(change.at);
-        let object = Object {
-            version: 1,
-            created_ms: now,
-            changed_ms: now,
-            ..object
-        };
+        let object = object.made_at(change.at);
         let mut transaction = self.pool.begin().await?;
         let added = sqlx::query(
             "INSERT INTO objects (id, kind, organisation, team, name, body, version, created_ms, changed_ms) \
@@ -186,6 +194,7 @@ impl Store {
             Some(&object),
         )
         .await?;
+        answered::keep(&mut transaction, change).await?;
         transaction.commit().await?;
         Ok(object)
     }

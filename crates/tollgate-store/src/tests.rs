@@ -1,5 +1,6 @@
 //! The same questions, put to both databases.
 
+mod answered;
 mod changes;
 mod retention;
 
@@ -527,6 +528,7 @@ fn change(actor: &str) -> Change {
         at: std::time::Duration::from_secs(1_800_000_000),
         actor: actor.to_owned(),
         source: "127.0.0.1".to_owned(),
+        answer: None,
     }
 }
 

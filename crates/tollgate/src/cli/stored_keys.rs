@@ -253,6 +253,7 @@ pub(super) fn change() -> Change {
             .variable("USER")
             .unwrap_or_else(|| "unknown".to_owned()),
         source: "command line".to_owned(),
+        answer: None,
     }
 }
 

@@ -421,6 +421,14 @@ async fn versions_pages_and_keys_of_requests() {
         )
         .await;
     assert_eq!(reused.json()["code"], "idempotency_key_reused");
+    let once = [("idempotency-key", "k2")];
+    let key = json!({"name": "of once", "team": "team 1"});
+    let send = || stage.send(&stage.owner, "POST", "/keys", key.clone(), &once);
+    let (first, second) = tokio::join!(send(), send());
+    assert_eq!((first.status, second.status), (201, 201));
+    assert_eq!(first.json()["id"], second.json()["id"]);
+    let told = [&first, &second].map(|answer| answer.json()["key"].is_string());
+    assert_ne!(told[0], told[1], "the secret is told once");
     // What stands in the file goes first, so that nothing else has its name.
     let limit = json!({"name": "of the file", "requests": 1, "per": "hour"});
     stage.done("POST", "/limits", limit, 409).await;
