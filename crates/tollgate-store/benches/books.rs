@@ -23,6 +23,9 @@ const AT_ONCE: u64 = 10_000;
 const MONTH: i64 = 20_000 * 86_400_000;
 const MONTH_MS: u64 = 30 * 86_400_000;
 
+/// One among so many fails in a way of its own.
+const RARE: u64 = 100_003;
+
 /// Times that a question is put; the middle one is told.
 const ROUNDS: usize = 5;
 
@@ -30,6 +33,13 @@ fn record(number: u64, records: u64) -> UsageRecord {
     let at = MONTH_MS / records * number;
     // Spread, and the same in each run.
     let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    let (outcome, status, error_code) = if mixed.is_multiple_of(50) {
+        ("refused", 429, Some("rate_limit_exceeded"))
+    } else if number.is_multiple_of(RARE) {
+        ("provider_error", 502, Some("upstream_unreadable"))
+    } else {
+        ("answered", 200, None)
+    };
     UsageRecord {
         id: format!("{number:032x}").into(),
         at_ms: MONTH + i64::try_from(at).unwrap_or(i64::MAX),
@@ -42,13 +52,9 @@ fn record(number: u64, records: u64) -> UsageRecord {
         task: Some("llm/v1/chat".into()),
         provider: Some("openai".into()),
         model: Some(format!("model-{}", mixed % 7).into()),
-        outcome: if mixed.is_multiple_of(50) {
-            "refused"
-        } else {
-            "answered"
-        }
-        .into(),
-        status: if mixed.is_multiple_of(50) { 429 } else { 200 },
+        outcome: outcome.into(),
+        status,
+        error_code: error_code.map(Into::into),
         usage: Usage {
             input: Some(200),
             output: Some(100),
@@ -133,6 +139,39 @@ async fn measure(name: &str, url: &str, records: u64) {
             CallsQuery {
                 of: vec![(Dimension::Model, "model-3".to_owned())],
                 status: Some(429),
+                most: 50,
+                ..CallsQuery::default()
+            },
+        ),
+        (
+            "the last 50 with a rare status",
+            CallsQuery {
+                status: Some(502),
+                most: 50,
+                ..CallsQuery::default()
+            },
+        ),
+        (
+            "the last 50 with a rare error code",
+            CallsQuery {
+                error_code: Some("upstream_unreadable".to_owned()),
+                most: 50,
+                ..CallsQuery::default()
+            },
+        ),
+        (
+            "the last 50 that were refused, of a key",
+            CallsQuery {
+                of: vec![(Dimension::Key, "key-9".to_owned())],
+                status: Some(429),
+                most: 50,
+                ..CallsQuery::default()
+            },
+        ),
+        (
+            "calls with a status that nobody got",
+            CallsQuery {
+                status: Some(418),
                 most: 50,
                 ..CallsQuery::default()
             },

@@ -9,7 +9,7 @@ use sqlx::{
 use tokio::time::sleep;
 
 /// Every change of the tables there ever was, in order. What has been published is never changed, only added to.
-const MIGRATIONS: [(i64, &str, &str); 9] = [
+const MIGRATIONS: [(i64, &str, &str); 10] = [
     (1, "usage", include_str!("../migrations/0001_usage.sql")),
     (2, "keys", include_str!("../migrations/0002_keys.sql")),
     (3, "sums", include_str!("../migrations/0003_sums.sql")),
@@ -34,6 +34,11 @@ const MIGRATIONS: [(i64, &str, &str); 9] = [
         9,
         "calls_kept",
         include_str!("../migrations/0009_calls_kept.sql"),
+    ),
+    (
+        10,
+        "failures",
+        include_str!("../migrations/0010_failures.sql"),
     ),
 ];
 

@@ -2,6 +2,7 @@
 
 mod answered;
 mod changes;
+mod failures;
 mod retention;
 
 use std::{
