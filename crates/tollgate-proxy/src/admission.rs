@@ -122,7 +122,7 @@ pub(crate) async fn enter(
             return Ok(None);
         }
         let taken = match sharing {
-            Some(sharing) => sharing.enter(counters, &asks, entry.now).await,
+            Some(sharing) => Box::pin(sharing.enter(counters, &asks, entry.now)).await,
             None => counters
                 .take(&asks, Room::Whole, entry.now)
                 .map(|holds| Permit {
