@@ -6,8 +6,9 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::{
+    measure::Figure,
     servers::Kind,
-    side_by_side::{Figure, Figures, last_run},
+    side_by_side::{Figures, last_run},
 };
 use crate::project::root;
 
@@ -27,11 +28,16 @@ second, its core was full; where they do not, the load was the narrow place, and
 
 Wanted (1 KB, 64 connections): 0.7 of nginx with everything on and 0.9 with everything off; 0.8 for streams of 20 events; translated 0.7 of what passes through; 12 KB for an open stream.
 
-Not measured here: other AI gateways, plain REST, more than one core, callgrind's instruction counts.
+Not measured here: plain REST.
 ";
 
 /// Prints the figures, compares them with those of the last run, and writes the page where all was measured.
-pub(super) fn tell(figures: &Figures, busy: f64, is_whole: bool) -> Result<()> {
+pub(super) fn tell(
+    figures: &Figures,
+    sections: &[String],
+    busy: f64,
+    is_whole: bool,
+) -> Result<()> {
     let last: Value = fs::read(last_run())
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
@@ -79,6 +85,9 @@ pub(super) fn tell(figures: &Figures, busy: f64, is_whole: bool) -> Result<()> {
             compare(case, kind, figure, &last);
         }
         page.push('\n');
+    }
+    for section in sections {
+        writeln!(page, "{}\n", section.trim_end())?;
     }
     println!("{page}");
     if is_whole {
