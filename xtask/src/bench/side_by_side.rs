@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 
 use super::{
@@ -24,8 +25,11 @@ const SECONDS: f64 = 2.0;
 /// Of the time of all cores, so much may be somebody else's.
 const BUSY_MAX: f64 = 0.15;
 
-/// Streams that are open at once, for their memory.
-const OPEN_STREAMS: usize = 5_000;
+/// Streams that are open at once, for their memory, where the system allows so many files.
+const OPEN_STREAMS: u64 = 10_000;
+
+/// Files that a proxy needs for that, and the most that we ask the system for.
+const FILES: u64 = 2 * OPEN_STREAMS + 1_000;
 
 /// A load.
 #[derive(Clone, Copy)]
@@ -243,11 +247,13 @@ fn latencies(folder: &Path, mock: &Running, figures: &mut Figures, program: &Pat
 
 /// Memory of streams that are open at once.
 fn open_streams(folder: &Path, figures: &mut Figures, program: &Path) -> Result<()> {
-    let name = format!("{OPEN_STREAMS} open streams: kilobytes each");
+    // A stream is two files for a proxy, and there are other files.
+    let streams = OPEN_STREAMS.min(files_allowed().saturating_sub(1_000) / 2);
+    let name = format!("{streams} open streams: kilobytes each");
     println!("{name}");
     let case = Case {
         events: Some(1_000),
-        connections: OPEN_STREAMS,
+        connections: usize::try_from(streams)?,
         ..case("", CHAT, 1 << 10, None, 0)
     };
     let body = body(folder, &case)?;
@@ -275,9 +281,33 @@ fn open_streams(folder: &Path, figures: &mut Figures, program: &Path) -> Result<
             .a_second
             .push(quotient(full.saturating_sub(idle), begun));
         figure.memory.push(super::megabytes(full));
-        figure.failures = (OPEN_STREAMS as u64).saturating_sub(begun.unwrap_or_default());
+        figure.failures = streams.saturating_sub(begun.unwrap_or_default());
     }
     Ok(())
+}
+
+/// How many files a process may open: what we ask for, or what the system allows. Programs that we start may as many.
+fn files_allowed() -> u64 {
+    let now = getrlimit(Resource::Nofile);
+    // No limit is none.
+    let (current, maximum) = (
+        now.current.unwrap_or(u64::MAX),
+        now.maximum.unwrap_or(u64::MAX),
+    );
+    if current >= FILES {
+        return current;
+    }
+    // Beyond the hard limit only a few may go, who then raise that, too.
+    for maximum in [maximum.max(FILES), maximum] {
+        let wanted = Rlimit {
+            current: Some(maximum.min(FILES)),
+            maximum: Some(maximum),
+        };
+        if setrlimit(Resource::Nofile, wanted).is_ok() {
+            return maximum.min(FILES);
+        }
+    }
+    current
 }
 
 /// Writes the body of a case's calls.
