@@ -4,6 +4,7 @@
 pub(crate) mod load;
 mod measure;
 mod others;
+mod overload;
 mod report;
 mod servers;
 mod side_by_side;

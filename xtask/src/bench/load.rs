@@ -55,9 +55,9 @@ pub(crate) struct Arguments {
     /// End after so many calls of a closed loop.
     #[arg(long)]
     pub(crate) calls: Option<u64>,
-    /// In an open loop, do not ask any more what was due when the time is over.
+    /// In an open loop, one more second at this many calls a second. What is due while no connection is free is then not asked.
     #[arg(long)]
-    pub(crate) leave: bool,
+    pub(crate) then: Option<f64>,
     /// Connections.
     #[arg(long, default_value_t = 64)]
     pub(crate) connections: usize,
@@ -167,6 +167,8 @@ struct Tally {
     first: Vec<u64>,
     /// Answered with 503.
     refused: u64,
+    /// Not asked, as no connection was free.
+    left: u64,
     failures: u64,
     failure: Option<String>,
 }
@@ -201,6 +203,7 @@ impl Tally {
         self.whole.extend(other.whole);
         self.first.extend(other.first);
         self.refused += other.refused;
+        self.left += other.left;
         self.failures += other.failures;
         self.failure = self.failure.take().or(other.failure);
     }
@@ -215,7 +218,7 @@ impl Tally {
         #[expect(clippy::cast_precision_loss, reason = "a rate")]
         let rate = self.whole.len() as f64 / seconds;
         json!({
-            "calls": self.whole.len(), "refused": self.refused, "failures": self.failures, "failure": self.failure, "a_second": rate,
+            "calls": self.whole.len(), "refused": self.refused, "left": self.left, "failures": self.failures, "failure": self.failure, "a_second": rate,
             "p50_us": at(&self.whole, 500), "p99_us": at(&self.whole, 990), "p999_us": at(&self.whole, 999),
             "first_p50_us": at(&self.first, 500), "first_p99_us": at(&self.first, 990),
         })
@@ -258,17 +261,34 @@ async fn closed_loop(arguments: &Arguments) -> Result<Value> {
     Ok(tally.told(seconds))
 }
 
-async fn open_loop(arguments: &Arguments, rate: f64) -> Result<Value> {
-    ensure!(rate > 0.0, "--rate is not more than 0");
-    let requests = Requests::of(arguments)?;
-    let connections = connect(arguments).await?;
-    let (due, whose) = mpsc::unbounded_channel::<Instant>();
-    let whose = Arc::new(tokio::sync::Mutex::new(whose));
-    // A thread of its own keeps the times: it does not wait for answers.
-    let length = Duration::from_secs_f64(arguments.seconds);
-    let end = arguments.leave.then(|| Instant::now() + length);
-    let pacer = std::thread::spawn(move || {
-        let begin = Instant::now();
+/// When calls of an open loop are due: at one rate, and perhaps for a second more at another.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    begin: Instant,
+    rate: f64,
+    length: Duration,
+    then: Option<f64>,
+}
+
+impl Pace {
+    const THEN: Duration = Duration::from_secs(1);
+    const WAIT_MAX: Duration = Duration::from_millis(50);
+
+    /// Tells each when it is due, until all have been told or nobody listens.
+    fn keep(self, due: &mpsc::UnboundedSender<Instant>) {
+        self.part(due, self.begin, self.rate, self.length);
+        if let Some(then) = self.then {
+            self.part(due, self.begin + self.length, then, Self::THEN);
+        }
+    }
+
+    fn part(
+        self,
+        due: &mpsc::UnboundedSender<Instant>,
+        begin: Instant,
+        rate: f64,
+        length: Duration,
+    ) {
         let mut number = 0_u32;
         loop {
             let at = Duration::from_secs_f64(f64::from(number) / rate);
@@ -281,19 +301,51 @@ async fn open_loop(arguments: &Arguments, rate: f64) -> Result<Value> {
             }
             number += 1;
         }
-    });
+    }
+
+    /// Whether a call belongs to the second part.
+    fn is_then(self, due: Instant) -> bool {
+        self.then.is_some() && due >= self.begin + self.length
+    }
+
+    /// Whether it is too late to ask what was due then: callers are others, and do not wait for a connection.
+    fn is_over(self, due: Instant) -> bool {
+        self.then.is_some() && due.elapsed() > Self::WAIT_MAX
+    }
+}
+
+async fn open_loop(arguments: &Arguments, rate: f64) -> Result<Value> {
+    ensure!(rate > 0.0, "--rate is not more than 0");
+    let requests = Requests::of(arguments)?;
+    let connections = connect(arguments).await?;
+    let (due, whose) = mpsc::unbounded_channel::<Instant>();
+    let whose = Arc::new(tokio::sync::Mutex::new(whose));
+    let pace = Pace {
+        begin: Instant::now(),
+        rate,
+        length: Duration::from_secs_f64(arguments.seconds),
+        then: arguments.then,
+    };
+    // A thread of its own keeps the times: it does not wait for answers.
+    let pacer = std::thread::spawn(move || pace.keep(&due));
     let tasks = TaskTracker::new();
     let mut running = Vec::new();
     for mut connection in connections {
         let (requests, whose) = (Arc::clone(&requests), Arc::clone(&whose));
         running.push(tasks.spawn(async move {
-            let mut tally = Tally::default();
+            let (mut tally, mut then) = (Tally::default(), Tally::default());
             let mut request = Vec::new();
             loop {
                 let next = whose.lock().await.recv().await;
                 let Some(due) = next else { break };
-                if end.is_some_and(|end| Instant::now() >= end) || !requests.next(&mut request) {
-                    break;
+                let tally = if pace.is_then(due) {
+                    &mut then
+                } else {
+                    &mut tally
+                };
+                if pace.is_over(due) || !requests.next(&mut request) {
+                    tally.left += 1;
+                    continue;
                 }
                 let answer = connection.ask(&request).await;
                 let failed = answer.is_err();
@@ -302,17 +354,21 @@ async fn open_loop(arguments: &Arguments, rate: f64) -> Result<Value> {
                     break;
                 }
             }
-            tally
+            (tally, then)
         }));
     }
-    let mut tally = Tally::default();
+    let (mut tally, mut then) = (Tally::default(), Tally::default());
     for task in running {
-        tally.add(task.await?);
+        let (one, one_then) = task.await?;
+        tally.add(one);
+        then.add(one_then);
     }
     if pacer.join().is_err() {
         bail!("the thread that keeps the times has panicked");
     }
-    Ok(tally.told(arguments.seconds))
+    let mut told = tally.told(arguments.seconds);
+    told["then"] = then.told(Pace::THEN.as_secs_f64());
+    Ok(told)
 }
 
 /// Opens a stream on each connection; says how many have begun, and holds them.

@@ -165,8 +165,16 @@ fn descendants(process: u32) -> Vec<u32> {
 
 /// Starts the mock on the load's core.
 pub(super) fn mock(rate: u32, program: &Path) -> Result<Running> {
+    start_mock(pinned(LOADS_CORE, program), rate)
+}
+
+/// Starts the mock on any core.
+pub(super) fn unpinned_mock(program: &Path) -> Result<Running> {
+    start_mock(quiet(Command::new(program)), 0)
+}
+
+fn start_mock(mut command: Command, rate: u32) -> Result<Running> {
     let address = free_address()?;
-    let mut command = pinned(LOADS_CORE, program);
     command.args([
         "mock",
         "--listen",
@@ -180,10 +188,10 @@ pub(super) fn mock(rate: u32, program: &Path) -> Result<Running> {
 /// Who is measured, and how.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setup<'a> {
-    kind: Kind,
-    mock: SocketAddr,
-    folder: &'a Path,
-    program: &'a Path,
+    pub(super) kind: Kind,
+    pub(super) mock: SocketAddr,
+    pub(super) folder: &'a Path,
+    pub(super) program: &'a Path,
     /// Workers, on any core; one on its own core without.
     pub(super) workers: Option<usize>,
     /// How late the gateway may be, where it is not as it comes.

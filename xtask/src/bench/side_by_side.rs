@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     Arguments,
     measure::{Figure, Load, busy, quotient},
-    others, report,
+    others, overload, report,
     servers::{self, Kind, Running, Setup},
 };
 use crate::project::target;
@@ -192,7 +192,13 @@ fn measure(folder: &Path, arguments: &Arguments, program: &Path) -> Result<(Figu
     if arguments.wants("open streams") {
         open_streams(folder, &mut figures, program)?;
     }
+    if arguments.wants(ALL_CORES) {
+        all_cores(folder, &mut figures, program)?;
+    }
     let mut sections = Vec::new();
+    if arguments.wants("overload") {
+        sections.push(overload::measure(folder, mock.address, program)?);
+    }
     if arguments.wants_others() {
         sections.push(others::measure(folder, mock.address, program)?);
     }
@@ -239,6 +245,35 @@ fn latencies(folder: &Path, mock: &Running, figures: &mut Figures, program: &Pat
                 rate: Some(rate),
                 ..case.load(kind, &running, &body)
             };
+            let _told = figure.measure(&running, &load, SECONDS)?;
+        }
+    }
+    Ok(())
+}
+
+/// Load and mock are on the same cores, as there are no others.
+const ALL_CORES: &str = "all cores, which load and mock share: chat 1 KB, 64 connections";
+
+/// A worker for each core, all of them unpinned.
+fn all_cores(folder: &Path, figures: &mut Figures, program: &Path) -> Result<()> {
+    println!("{ALL_CORES}");
+    let case = &CASES[0];
+    let body = body(folder, case)?;
+    let mock = servers::unpinned_mock(program)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    for _ in 0..ROUNDS {
+        for kind in [Kind::Nginx, Kind::Bare, Kind::Whole] {
+            let running = Setup {
+                workers: Some(cores),
+                ..Setup::of(kind, mock.address, folder, program)
+            }
+            .start()?;
+            let load = Load {
+                unpinned: true,
+                ..case.load(kind, &running, &body)
+            };
+            let figure = figures.entry(ALL_CORES.to_owned()).or_default();
+            let figure = figure.entry(kind.as_str()).or_default();
             let _told = figure.measure(&running, &load, SECONDS)?;
         }
     }
