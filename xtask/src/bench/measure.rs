@@ -3,12 +3,16 @@
 use std::{env, fs, net::SocketAddr, path::Path, process::Command, thread::sleep, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 
 use super::servers::{LOADS_CORE, Running};
 
 /// Before what is measured.
 const WARM_UP_SECONDS: f64 = 0.5;
+
+/// Files that a proxy needs for ten thousand open streams, and the most that we ask the system for.
+const FILES: u64 = 21_000;
 
 /// What a measurement gave.
 #[derive(Clone, Debug, Default)]
@@ -139,4 +143,28 @@ pub(super) fn busy() -> Result<f64> {
     sleep(Duration::from_secs(2));
     let (all_later, idle_later) = read()?;
     Ok(1.0 - quotient(idle_later - idle, Some(all_later - all)))
+}
+
+/// How many files a process may open: what we ask for, or what the system allows. Programs that we start may as many.
+pub(super) fn files_allowed() -> u64 {
+    let now = getrlimit(Resource::Nofile);
+    // No limit is none.
+    let (current, maximum) = (
+        now.current.unwrap_or(u64::MAX),
+        now.maximum.unwrap_or(u64::MAX),
+    );
+    if current >= FILES {
+        return current;
+    }
+    // Beyond the hard limit only a few may go, who then raise that, too.
+    for maximum in [maximum.max(FILES), maximum] {
+        let wanted = Rlimit {
+            current: Some(maximum.min(FILES)),
+            maximum: Some(maximum),
+        };
+        if setrlimit(Resource::Nofile, wanted).is_ok() {
+            return maximum.min(FILES);
+        }
+    }
+    current
 }

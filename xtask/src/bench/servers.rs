@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::measure::files_allowed;
 use crate::run::is_ready;
 
 /// The core of what is measured, and that of the mock and the load.
@@ -386,9 +387,11 @@ budgets:
 }
 
 fn haproxy(address: SocketAddr, mock: SocketAddr) -> String {
+    // It does not start where it may not open two files for each.
+    let connections = files_allowed().saturating_sub(500) / 2;
     format!(
         "global
-  maxconn 12000
+  maxconn {connections}
   nbthread 1
 defaults
   mode http
@@ -401,7 +404,7 @@ frontend in
   bind {address}
   default_backend mock
 backend mock
-  server mock {mock} maxconn 12000
+  server mock {mock} maxconn {connections}
 "
     )
 }

@@ -7,12 +7,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 
 use super::{
     Arguments,
-    measure::{Figure, Load, busy, quotient},
+    measure::{Figure, Load, busy, files_allowed, quotient},
     others, overload, report,
     servers::{self, Kind, Running, Setup},
 };
@@ -27,9 +26,6 @@ const BUSY_MAX: f64 = 0.15;
 
 /// Streams that are open at once, for their memory, where the system allows so many files.
 const OPEN_STREAMS: u64 = 10_000;
-
-/// Files that a proxy needs for that, and the most that we ask the system for.
-const FILES: u64 = 2 * OPEN_STREAMS + 1_000;
 
 /// A load.
 #[derive(Clone, Copy)]
@@ -319,30 +315,6 @@ fn open_streams(folder: &Path, figures: &mut Figures, program: &Path) -> Result<
         figure.failures = streams.saturating_sub(begun.unwrap_or_default());
     }
     Ok(())
-}
-
-/// How many files a process may open: what we ask for, or what the system allows. Programs that we start may as many.
-fn files_allowed() -> u64 {
-    let now = getrlimit(Resource::Nofile);
-    // No limit is none.
-    let (current, maximum) = (
-        now.current.unwrap_or(u64::MAX),
-        now.maximum.unwrap_or(u64::MAX),
-    );
-    if current >= FILES {
-        return current;
-    }
-    // Beyond the hard limit only a few may go, who then raise that, too.
-    for maximum in [maximum.max(FILES), maximum] {
-        let wanted = Rlimit {
-            current: Some(maximum.min(FILES)),
-            maximum: Some(maximum),
-        };
-        if setrlimit(Resource::Nofile, wanted).is_ok() {
-            return maximum.min(FILES);
-        }
-    }
-    current
 }
 
 /// Writes the body of a case's calls.
