@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the gateway side by side with plain proxies and other gateways, start and idle memory of the program as it is shipped, what a translation costs, and what
 //! the books take in and answer (a million records; `RECORDS=10000000` for the goals).
 
+mod growth;
 pub(crate) mod load;
 mod measure;
 mod others;
@@ -61,7 +62,8 @@ pub(crate) use side_by_side::train;
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     let built = target().join("ship/tollgate");
     let program = arguments.program.as_ref().unwrap_or(&built);
-    if arguments.only.is_none() || arguments.program.is_none() {
+    let is_part = arguments.only.is_some();
+    if !is_part || arguments.program.is_none() {
         run(&mut command(
             "cargo",
             &["build", "--profile", "ship", "--package", "tollgate"],

@@ -22,8 +22,9 @@ pub(super) const LOADS_CORE: &str = "1";
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A caller's key, and its hash.
-const KEY: &str = "tg_benchmark_0000000000000000000000000000000";
-const HASH: &str = "sha256:96139daa738a21bba9d1103e5f5f1e718323f77e59e1e5a1db39baf14feeee2e";
+pub(super) const KEY: &str = "tg_benchmark_0000000000000000000000000000000";
+pub(super) const HASH: &str =
+    "sha256:96139daa738a21bba9d1103e5f5f1e718323f77e59e1e5a1db39baf14feeee2e";
 
 /// Who is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,17 +72,22 @@ impl Kind {
         let Some((program, package)) = self.package() else {
             return Ok(());
         };
-        if Path::new(program).exists() {
-            return Ok(());
-        }
-        println!("Installing {package} with apt-get.");
-        let done = Command::new("apt-get")
-            .args(["install", "--yes", "--no-install-recommends", package])
-            .status()
-            .context("cannot run apt-get")?;
-        ensure!(done.success(), "{package} could not be installed");
-        Ok(())
+        install(program, package)
     }
+}
+
+/// Installs one of Debian's packages where a program of it is missing.
+pub(super) fn install(program: &str, package: &str) -> Result<()> {
+    if Path::new(program).exists() {
+        return Ok(());
+    }
+    println!("Installing {package} with apt-get.");
+    let done = Command::new("apt-get")
+        .args(["install", "--yes", "--no-install-recommends", package])
+        .status()
+        .context("cannot run apt-get")?;
+    ensure!(done.success(), "{package} could not be installed");
+    Ok(())
 }
 
 /// A program that runs; it ends when this is dropped.
@@ -94,6 +100,20 @@ pub(super) struct Running {
 }
 
 impl Running {
+    /// Tells it to end, and waits for so long until it has.
+    pub(super) fn end(mut self, patience: Duration) -> Result<()> {
+        let _told = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
+        for _ in 0..patience.as_millis() / 20 {
+            if self.child.try_wait()?.is_some() {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(20));
+        }
+        bail!("it does not end")
+    }
+
     /// Kilobytes in memory, and microseconds of a core used, with those of all processes that it started.
     pub(super) fn used(&self) -> Result<(u64, u64)> {
         let mut processes = vec![self.child.id()];
@@ -195,6 +215,8 @@ pub(super) struct Setup<'a> {
     pub(super) program: &'a Path,
     /// Workers, on any core; one on its own core without.
     pub(super) workers: Option<usize>,
+    /// How long it may take to listen.
+    pub(super) patience: Duration,
     /// How late the gateway may be, where it is not as it comes.
     pub(super) late: Option<&'a str>,
 }
@@ -207,6 +229,7 @@ impl<'a> Setup<'a> {
             folder,
             program,
             workers: None,
+            patience: PATIENCE,
             late: None,
         }
     }
@@ -224,16 +247,26 @@ impl<'a> Setup<'a> {
                 let file = write(&folder, "nginx.conf", &text)?;
                 let mut command = self.command(Path::new("/usr/sbin/nginx"));
                 command.arg("-c").arg(file).arg("-p").arg(&folder);
-                started(command, address, streams, PATIENCE)
+                started(command, address, streams, self.patience)
             }
             Kind::Haproxy => {
                 let file = write(&folder, "haproxy.cfg", &haproxy(address, self.mock))?;
                 let mut command = self.command(Path::new("/usr/sbin/haproxy"));
                 command.arg("-db").arg("-f").arg(file);
-                started(command, address, address, PATIENCE)
+                started(command, address, address, self.patience)
             }
-            Kind::Bare => gateway(self.command(self.program), &folder, &self.bare()),
-            Kind::Whole => gateway(self.command(self.program), &folder, &self.whole()),
+            Kind::Bare => gateway(
+                self.command(self.program),
+                &folder,
+                &self.bare(),
+                self.patience,
+            ),
+            Kind::Whole => gateway(
+                self.command(self.program),
+                &folder,
+                &self.whole(),
+                self.patience,
+            ),
         }
     }
 
@@ -246,7 +279,12 @@ impl<'a> Setup<'a> {
 }
 
 /// Starts a gateway with a configuration.
-pub(super) fn gateway(mut command: Command, folder: &Path, text: &str) -> Result<Running> {
+pub(super) fn gateway(
+    mut command: Command,
+    folder: &Path,
+    text: &str,
+    patience: Duration,
+) -> Result<Running> {
     let address = free_address()?;
     let file = write(folder, "tollgate.yaml", text)?;
     let log = File::create(folder.join("log"))?;
@@ -254,7 +292,7 @@ pub(super) fn gateway(mut command: Command, folder: &Path, text: &str) -> Result
         .args(["serve", "--listen", &address.to_string(), "--config"])
         .arg(file)
         .stdout(log);
-    started(command, address, address, PATIENCE)
+    started(command, address, address, patience)
 }
 
 /// A program on a core of its own.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::{
-    Arguments,
+    Arguments, growth,
     measure::{Figure, Load, busy, files_allowed, quotient},
     others, overload, report,
     servers::{self, Kind, Running, Setup},
@@ -194,6 +194,9 @@ fn measure(folder: &Path, arguments: &Arguments, program: &Path) -> Result<(Figu
     let mut sections = Vec::new();
     if arguments.wants("overload") {
         sections.push(overload::measure(folder, mock.address, program)?);
+    }
+    if arguments.wants("growth") {
+        sections.push(growth::measure(folder, mock.address, program)?);
     }
     if arguments.wants_others() {
         sections.push(others::measure(folder, mock.address, program)?);
