@@ -2,6 +2,7 @@
 //! the books take in and answer (a million records; `RECORDS=10000000` for the goals).
 
 mod growth;
+mod instructions;
 pub(crate) mod load;
 mod measure;
 mod others;
@@ -44,6 +45,9 @@ pub(crate) struct Arguments {
     /// Leave other gateways out, which take minutes to install.
     #[arg(long)]
     without_others: bool,
+    /// Count instructions for each call with callgrind, compare them with the last count's, and measure nothing else.
+    #[arg(long)]
+    instructions: bool,
 }
 
 impl Arguments {
@@ -62,12 +66,15 @@ pub(crate) use side_by_side::train;
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     let built = target().join("ship/tollgate");
     let program = arguments.program.as_ref().unwrap_or(&built);
-    let is_part = arguments.only.is_some();
+    let is_part = arguments.only.is_some() || arguments.instructions;
     if !is_part || arguments.program.is_none() {
         run(&mut command(
             "cargo",
             &["build", "--profile", "ship", "--package", "tollgate"],
         ))?;
+    }
+    if arguments.instructions {
+        return instructions::count(program);
     }
     side_by_side::run(arguments, program)?;
     if arguments.only.is_some() {
