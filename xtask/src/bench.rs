@@ -33,7 +33,8 @@ const ROUNDS: usize = 20;
 /// What is measured.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Only loads whose name contains this, side by side; `docs/benchmarks.md` stays as it is.
+    /// Only loads whose name contains this, side by side (also `latency`, `open streams`, `all cores`, `overload`, `growth`, `other gateways`);
+    /// `docs/benchmarks.md` stays as it is.
     #[arg(long)]
     only: Option<String>,
     /// Measure although the machine has other work.

@@ -16,6 +16,7 @@ use tollgate_domain::KeyHash;
 
 use super::{
     measure::{Figure, Load},
+    others::portable,
     report::median,
     servers::{self, HASH, KEY, Kind, SERVERS_CORE},
     side_by_side::{CASES, body},
@@ -77,7 +78,7 @@ pub(super) fn measure(folder: &Path, mock: SocketAddr, program: &Path) -> Result
                     smallest.get_or_insert(grown);
                 }
                 Err(error) => {
-                    let reason = format!("{error:#}").replace('\n', " ");
+                    let reason = portable(&format!("{error:#}"));
                     writeln!(text, "| {size} {}: {reason} | | | | | | | |", much.as_str())?;
                 }
             }

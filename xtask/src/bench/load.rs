@@ -546,3 +546,62 @@ impl Head {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requests(numbers: Option<u64>, calls: Option<u64>) -> Requests {
+        let bytes = b"key ########, body ########".to_vec();
+        Requests {
+            bytes,
+            places: vec![4, 19],
+            numbers,
+            calls,
+            begun: AtomicU64::new(0),
+        }
+    }
+
+    #[test]
+    fn numbers_are_counted_up_and_begin_anew() {
+        let requests = requests(Some(2), None);
+        let mut request = Vec::new();
+        for number in ["00000000", "00000001", "00000000"] {
+            assert!(requests.next(&mut request));
+            let wanted = format!("key {number}, body {number}");
+            assert_eq!(request, wanted.as_bytes());
+        }
+    }
+
+    #[test]
+    fn no_more_calls_are_begun_than_are_wanted() {
+        let requests = requests(None, Some(1));
+        let mut request = Vec::new();
+        assert!(requests.next(&mut request));
+        assert!(!requests.next(&mut request));
+    }
+
+    #[test]
+    fn the_head_of_a_refusal_is_read() {
+        let come =
+            b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+        let head = Head::of(come).unwrap().unwrap();
+        assert_eq!((head.status, head.body, head.closes), (503, Some(2), true));
+        assert_eq!(head.length + 2, come.len());
+        assert!(Head::of(b"HTTP/1.1 503 Ser").unwrap().is_none());
+    }
+
+    #[test]
+    fn calls_of_the_second_part_are_those_that_are_due_after_the_first() {
+        let begin = Instant::now();
+        let pace = Pace {
+            begin,
+            rate: 10.0,
+            length: Duration::from_secs(5),
+            then: Some(1.0),
+        };
+        assert!(!pace.is_then(begin + Duration::from_millis(4_900)));
+        assert!(pace.is_then(begin + Duration::from_secs(5)));
+        assert!(!pace.is_over(begin + Duration::from_secs(5)));
+    }
+}

@@ -19,7 +19,7 @@ use super::{
     servers::{self, Kind, Running, SERVERS_CORE, Setup},
     side_by_side::{OTHERS_CASE, body},
 };
-use crate::project::{output, target};
+use crate::project::{output, root, target};
 
 /// They are slow, so rounds are longer; they start slowly, so rounds do not take turns.
 const ROUNDS: usize = 3;
@@ -118,6 +118,7 @@ impl Other {
                 command
             }
             Self::Portkey => {
+                // It listens at all addresses, whatever it is told.
                 let script = "node_modules/@portkey-ai/gateway/build/start-server.js";
                 let mut command = servers::pinned(SERVERS_CORE, Path::new("node"));
                 command.arg(self.folder().join(script));
@@ -190,7 +191,7 @@ pub(super) fn measure(folder: &Path, mock: SocketAddr, program: &Path) -> Result
             Ok(figure) => row(&mut text, other.as_str(), &figure, &ours)?,
             Err(error) => {
                 println!("  not measured: {error:#}");
-                let reason = format!("{error:#}").replace('\n', " ");
+                let reason = portable(&format!("{error:#}"));
                 writeln!(
                     missing,
                     "\nNot measured: {}, because {reason}",
@@ -255,6 +256,19 @@ fn answers(load: &Load) -> Result<()> {
     }
     ensure!(said.is_empty(), "{said}");
     Ok(())
+}
+
+/// One line, without where things are on this machine.
+pub(super) fn portable(reason: &str) -> String {
+    let places = [
+        (target(), "target"),
+        (root(), "."),
+        (std::env::temp_dir(), "tmp"),
+    ];
+    let line = reason.replace('\n', " ");
+    places.iter().fold(line, |line, (place, name)| {
+        line.replace(&place.display().to_string(), name)
+    })
 }
 
 /// The end of what it wrote, which mostly says why.
