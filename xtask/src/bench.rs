@@ -75,7 +75,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
         ))?;
     }
     if arguments.instructions {
-        return instructions::count(program);
+        return instructions::count(arguments, program);
     }
     side_by_side::run(arguments, program)?;
     if arguments.only.is_some() {
