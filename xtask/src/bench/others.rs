@@ -98,23 +98,39 @@ impl Other {
     /// Starts it in front of the mock.
     fn start(self, mock: SocketAddr, folder: &Path) -> Result<Running> {
         let address = servers::free_address()?;
-        let port = address.port().to_string();
         let bin = self.folder().join("bin");
-        let mut command = match self {
+        let mut command = self.command(mock, &address.port().to_string(), &bin, folder)?;
+        // MLflow starts its workers by name.
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let paths = std::iter::once(bin).chain(std::env::split_paths(&path));
+        command
+            .stderr(fs::File::create(folder.join("other.log"))?)
+            .current_dir(folder)
+            .env("PATH", std::env::join_paths(paths)?)
+            .env("NODE_ENV", "production")
+            .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+            .env("LITELLM_MODE", "PRODUCTION")
+            .env("LITELLM_LOG", "ERROR")
+            .env("MLFLOW_DISABLE_TELEMETRY", "true");
+        let started = servers::started(command, address, address, PATIENCE);
+        started.with_context(|| last_words(folder))
+    }
+
+    fn command(self, mock: SocketAddr, port: &str, bin: &Path, folder: &Path) -> Result<Command> {
+        let here = ["--host", "127.0.0.1", "--port", port];
+        Ok(match self {
             Self::LiteLlm => {
                 let file = servers::write(folder, "litellm.yaml", &litellm(mock))?;
                 let mut command = servers::pinned(SERVERS_CORE, &bin.join("litellm"));
-                command.arg("--config").arg(file);
-                command.args(["--host", "127.0.0.1", "--port", &port, "--num_workers", "1"]);
+                command.arg("--config").arg(file).args(here);
+                command.args(["--num_workers", "1"]);
                 command
             }
             Self::Mlflow => {
                 let file = servers::write(folder, "mlflow.yaml", &mlflow(mock))?;
                 let mut command = servers::pinned(SERVERS_CORE, &bin.join("mlflow"));
-                command
-                    .args(["gateway", "start", "--config-path"])
-                    .arg(file);
-                command.args(["--host", "127.0.0.1", "--port", &port, "--workers", "1"]);
+                command.args(["gateway", "start", "--config-path"]);
+                command.arg(file).args(here).args(["--workers", "1"]);
                 command
             }
             Self::Portkey => {
@@ -125,22 +141,7 @@ impl Other {
                 command.args(["--headless", &format!("--port={port}")]);
                 command
             }
-        };
-        let log = fs::File::create(folder.join("other.log"))?;
-        command
-            .stderr(log)
-            .current_dir(folder)
-            .env("NODE_ENV", "production")
-            .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-            .env("LITELLM_MODE", "PRODUCTION")
-            .env("LITELLM_LOG", "ERROR")
-            .env("MLFLOW_DISABLE_TELEMETRY", "true");
-        // MLflow starts its workers by name.
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let paths = std::iter::once(bin).chain(std::env::split_paths(&path));
-        command.env("PATH", std::env::join_paths(paths)?);
-        let started = servers::started(command, address, address, PATIENCE);
-        started.with_context(|| last_words(folder))
+        })
     }
 
     fn headers(self, mock: SocketAddr) -> Vec<String> {
