@@ -300,7 +300,8 @@ async fn enter(
     let asked = Asked::of(question);
     account.asked(asked, question.sample());
     let entry = Entry {
-        snapshot: &visit.picture.snapshot,
+        allowances: &visit.picture.snapshot.allowances,
+        index: &visit.picture.allowances,
         facts: Facts {
             key: key.map(|key| key.name.as_str()),
             team: key.and_then(|key| key.team.as_deref()),
