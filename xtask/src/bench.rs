@@ -1,7 +1,12 @@
-//! `cargo xtask bench`: the gateway side by side with plain proxies, start and idle memory of the program as it is shipped, what a translation costs, and what
+//! `cargo xtask bench`: the gateway side by side with plain proxies and other gateways, start and idle memory of the program as it is shipped, what a translation costs, and what
 //! the books take in and answer (a million records; `RECORDS=10000000` for the goals).
 
+mod growth;
+mod instructions;
 pub(crate) mod load;
+mod measure;
+mod others;
+mod overload;
 mod report;
 mod servers;
 mod side_by_side;
@@ -28,7 +33,8 @@ const ROUNDS: usize = 20;
 /// What is measured.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Only loads whose name contains this, side by side; `docs/benchmarks.md` stays as it is.
+    /// Only loads whose name contains this, side by side (also `latency`, `open streams`, `all cores`, `overload`, `growth`, `other gateways`);
+    /// `docs/benchmarks.md` stays as it is.
     #[arg(long)]
     only: Option<String>,
     /// Measure although the machine has other work.
@@ -37,18 +43,41 @@ pub(crate) struct Arguments {
     /// Measure this program side by side, such as `target/shipped/tollgate` of `cargo xtask ship`.
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
+    /// Leave other gateways out, which take minutes to install.
+    #[arg(long)]
+    without_others: bool,
+    /// Count instructions for each call with callgrind, compare them with the last count's, and measure nothing else.
+    #[arg(long)]
+    instructions: bool,
+}
+
+impl Arguments {
+    /// Whether a load of this name is measured.
+    fn wants(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|word| name.contains(word))
+    }
+
+    fn wants_others(&self) -> bool {
+        self.wants("other gateways") && !self.without_others
+    }
 }
 
 pub(crate) use side_by_side::train;
 
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
-    run(&mut command(
-        "cargo",
-        &["build", "--profile", "ship", "--package", "tollgate"],
-    ))?;
     let built = target().join("ship/tollgate");
     let program = arguments.program.as_ref().unwrap_or(&built);
-    side_by_side::run(arguments.force, arguments.only.as_deref(), program)?;
+    let is_part = arguments.only.is_some() || arguments.instructions;
+    if !is_part || arguments.program.is_none() {
+        run(&mut command(
+            "cargo",
+            &["build", "--profile", "ship", "--package", "tollgate"],
+        ))?;
+    }
+    if arguments.instructions {
+        return instructions::count(arguments, program);
+    }
+    side_by_side::run(arguments, program)?;
     if arguments.only.is_some() {
         return Ok(());
     }

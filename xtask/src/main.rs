@@ -51,7 +51,7 @@ enum Chore {
     Fuzz(fuzz::Arguments),
     /// Kill the gateway a hundred times under load, take its database away for a minute, and see whether the books are right.
     Soak,
-    /// Measure the gateway side by side with plain proxies, its start and memory, translation and the books.
+    /// Measure the gateway side by side with plain proxies and other gateways, its start and memory, translation and the books.
     Bench(bench::Arguments),
     /// Build the program as it is shipped: it learns under load what it does, and is built once more with that. A quarter of an hour.
     Ship,

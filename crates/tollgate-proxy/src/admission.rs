@@ -2,6 +2,7 @@
 //! rides with the call's record and is settled when that closes, however the call ended.
 
 mod counters;
+mod index;
 mod shared;
 mod weight;
 
@@ -9,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tollgate_domain::{
-    Allowance, Cost, Facts, Picodollars, Price, Quantity, Snapshot, TargetName, Then, Usage,
+    Allowance, Cost, Facts, Picodollars, Price, Quantity, TargetName, Then, Usage,
 };
 use tollgate_telemetry::{CallRecord, Outcome, events::AllowanceReached};
 use tollgate_upstream::Lane;
@@ -17,6 +18,7 @@ use tollgate_upstream::Lane;
 pub use counters::Counters;
 pub(crate) use counters::Shortage;
 use counters::{Ask, Hold, Room};
+pub(crate) use index::AllowanceIndex;
 use shared::Share;
 pub use shared::{Settler, Sharing, SharingLine, WhenAway};
 use weight::Weight;
@@ -98,7 +100,9 @@ impl Denial {
 
 /// What is asked for a call, and of whom.
 pub(crate) struct Entry<'a> {
-    pub(crate) snapshot: &'a Snapshot,
+    /// All that there are, and which of them to look at.
+    pub(crate) allowances: &'a [Arc<Allowance>],
+    pub(crate) index: &'a AllowanceIndex,
     pub(crate) facts: Facts<'a>,
     pub(crate) asked: Asked,
     /// The time since 1970-01-01 UTC.
@@ -122,7 +126,7 @@ pub(crate) async fn enter(
             return Ok(None);
         }
         let taken = match sharing {
-            Some(sharing) => sharing.enter(counters, &asks, entry.now).await,
+            Some(sharing) => Box::pin(sharing.enter(counters, &asks, entry.now)).await,
             None => counters
                 .take(&asks, Room::Whole, entry.now)
                 .map(|holds| Permit {
@@ -152,7 +156,8 @@ impl Entry<'_> {
     fn asks(&self, plan: &[Arc<Lane>]) -> Result<Vec<Ask<'_>>, Refusal> {
         let mut asks: Vec<Ask<'_>> = Vec::new();
         let mut most_of_all = None;
-        for allowance in &self.snapshot.allowances {
+        let places = self.index.places(&self.facts).into_iter();
+        for allowance in places.filter_map(|place| self.allowances.get(place)) {
             if allowance.quantity == Quantity::Size {
                 self.check_size(allowance)?;
                 continue;

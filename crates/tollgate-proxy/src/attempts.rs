@@ -30,6 +30,7 @@ use rules::{Bench, Next, Rule, backoff, miss_of, refusal_of, retry_after, rule};
 
 use crate::{
     account::Account,
+    body::RESERVE_BYTES_MAX,
     credentials,
     gateway::Worker,
     question::{Errand, Outgoing, Passes, Question},
@@ -338,9 +339,8 @@ impl Run<'_> {
             .request(parts, key, token.as_ref(), self.account.wall())
             .map_err(Miss::NoCredential)?;
         if outgoing.endpoint.task == Task::Realtime {
-            return self
-                .open_socket(engaged, outgoing, request, first_token)
-                .await;
+            let opening = self.open_socket(engaged, outgoing, request, first_token);
+            return Box::pin(opening).await;
         }
         let way = outgoing.endpoint.dialect.is_job().then(|| request.way());
         let response =
@@ -349,16 +349,15 @@ impl Run<'_> {
                 Err(_) => return Err(Miss::Silent("first_token_timeout")),
             };
         if !response.status.is_success() {
-            let miss = self.read_error(engaged, outgoing, response).await;
+            let miss = Box::pin(self.read_error(engaged, outgoing, response)).await;
             if let Some(token) = &token {
                 credentials::refused(lane, token, &miss);
             }
             return Err(miss);
         }
         if let Some(way) = way {
-            return self
-                .follow_job(engaged, outgoing, way, response, first_token)
-                .await;
+            let following = self.follow_job(engaged, outgoing, way, response, first_token);
+            return Box::pin(following).await;
         }
         if is_media && !is_json(&response.headers) {
             let content_type = response.headers.get(header::CONTENT_TYPE);
@@ -693,9 +692,6 @@ fn note(account: &mut Account, relay: &mut Relay) -> bool {
     }
     facts.content
 }
-
-/// Room that is made for an answer before it is there, at most.
-const RESERVE_BYTES_MAX: usize = 4 << 20;
 
 /// Reads a body to its end, within bounds of size and time.
 async fn collect(

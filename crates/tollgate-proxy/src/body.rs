@@ -23,6 +23,9 @@ const IN_PLACE_BYTES_MAX: usize = 64 << 10;
 const THROWN_AWAY_BYTES_MAX: usize = 64 << 20;
 const THROWN_AWAY_FOR: Duration = Duration::from_secs(2);
 
+/// Room that is made for a body before it is there, at most.
+pub(crate) const RESERVE_BYTES_MAX: usize = 4 << 20;
+
 /// A body as it came.
 #[derive(Debug)]
 pub(crate) struct Collected {
@@ -109,6 +112,8 @@ where
     B: Body<Data = Bytes>,
     B::Error: std::error::Error,
 {
+    let told = body.size_hint().exact().map(usize::try_from);
+    let expected = told.and_then(Result::ok).unwrap_or_default();
     let mut first = Bytes::new();
     let mut all: Option<BytesMut> = None;
     while let Some(frame) = body.frame().await {
@@ -125,7 +130,10 @@ where
             Some(all) => all.extend_from_slice(&data),
             None if first.is_empty() => first = data,
             None => {
-                let mut joined = BytesMut::with_capacity(first.len() + data.len());
+                let room = expected
+                    .min(RESERVE_BYTES_MAX)
+                    .max(first.len() + data.len());
+                let mut joined = BytesMut::with_capacity(room);
                 joined.extend_from_slice(&std::mem::take(&mut first));
                 joined.extend_from_slice(&data);
                 all = Some(joined);

@@ -31,7 +31,7 @@ pub(crate) async fn token(
         match look {
             Look::Ready(token) => return Ok(Some(token)),
             Look::Failed(failure) => return Err(failure),
-            Look::Coming(settling) => timeout_at(deadline, settling.wait())
+            Look::Coming(settling) => Box::pin(timeout_at(deadline, settling.wait()))
                 .await
                 .map_err(|_| TokenFailure::late())?,
         }

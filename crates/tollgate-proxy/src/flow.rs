@@ -59,11 +59,11 @@ pub async fn serve(
     let mut response = match asked.what {
         // One place for all calls to models: what waits for them is large, and there is one of it for each place.
         _ if let Some(address) = address => serve_llm(worker, &visit, asked, address, body).await,
-        What::Realtime => serve_realtime(worker, &visit, asked).await,
+        What::Realtime => Box::pin(serve_realtime(worker, &visit, asked)).await,
         What::Health => plain(StatusCode::OK, "application/json", "{\"status\":\"OK\"}"),
         What::Ready => readiness(worker, &picture),
         What::Metrics if worker.gateway.exposure() == Exposure::Metrics => metrics(worker),
-        _ => describe(worker, &visit, asked, body)
+        _ => Box::pin(describe(worker, &visit, asked, body))
             .await
             .unwrap_or_else(|refusal| {
                 let mut account = visit.account(worker, asked.pattern);
@@ -241,7 +241,7 @@ async fn call_story(
     note_caller(account, &caller);
 
     let upload = match address {
-        Address::Media { .. } => upload::receive(body, visit.headers, limits).await?, // files are passed on as they come
+        Address::Media { .. } => Box::pin(upload::receive(body, visit.headers, limits)).await?, // files are passed on as they come
         _ => upload::whole(body, visit.headers, limits).await?, // what they send
     };
     account.record.request_bytes = upload.wire_bytes;
@@ -300,7 +300,8 @@ async fn enter(
     let asked = Asked::of(question);
     account.asked(asked, question.sample());
     let entry = Entry {
-        snapshot: &visit.picture.snapshot,
+        allowances: &visit.picture.snapshot.allowances,
+        index: &visit.picture.allowances,
         facts: Facts {
             key: key.map(|key| key.name.as_str()),
             team: key.and_then(|key| key.team.as_deref()),

@@ -9,6 +9,7 @@ use tollgate_domain::{
 use tollgate_upstream::Fleet;
 
 use crate::{
+    admission::AllowanceIndex,
     keys::{Caller, TrustedIssuer},
     payloads::Payloads,
     prompts::{Template, TemplateProblem},
@@ -30,6 +31,8 @@ pub struct Picture {
     pub(crate) revision: HeaderValue,
     /// Which payloads are kept, where any are.
     pub(crate) payloads: Option<Arc<Payloads>>,
+    /// Limits and budgets by whom they are for.
+    pub(crate) allowances: AllowanceIndex,
 }
 
 /// A route made ready.
@@ -68,6 +71,7 @@ impl Picture {
         Ok(Self {
             issuers: issuers.collect(),
             payloads: Payloads::of(&snapshot).map(Arc::new),
+            allowances: AllowanceIndex::of(&snapshot.allowances),
             snapshot,
             fleet,
             routes,

@@ -61,7 +61,7 @@ pub struct Upstream {
     tracker: TaskTracker,
     scratch: Arc<Scratch>,
     waiting: Mutex<Waiting>,
-    /// None waits any more, and none is kept.
+    /// Nobody has to look through them any more.
     closed: CancellationToken,
 }
 
@@ -71,6 +71,8 @@ struct Waiting {
     kept: HashMap<Origin, Vec<Idle>>,
     /// Whether somebody looks them through.
     is_watched: bool,
+    /// Whether none is kept any more.
+    is_over: bool,
 }
 
 #[derive(Debug)]
@@ -228,7 +230,7 @@ impl Upstream {
                 Err(failure) => return Err(failure),
             }
         }
-        let mut connection = self.connect(&origin, timeouts).await?;
+        let mut connection = Box::pin(self.connect(&origin, timeouts)).await?;
         let head = answer_head(&mut connection, message).await?;
         Ok(self.received(head, connection, origin))
     }
@@ -264,7 +266,7 @@ impl Upstream {
         }
         let nothing = RequestBody::whole(Bytes::new());
         let message = Message::new(&Method::GET, &request.uri, &host, &headers, nothing);
-        let mut connection = self.connect(&origin, timeouts).await?;
+        let mut connection = Box::pin(self.connect(&origin, timeouts)).await?;
         connection.begin(message);
         let head = poll_fn(|context| connection.poll_head(context)).await?;
         Ok(if head.0 == StatusCode::SWITCHING_PROTOCOLS {
@@ -292,7 +294,9 @@ impl Upstream {
     /// Closes the connections that wait; those in use close when their answers end.
     pub fn close_idle(&self) {
         self.closed.cancel();
-        self.waiting().kept.clear();
+        let mut waiting = self.waiting();
+        waiting.is_over = true;
+        waiting.kept.clear();
     }
 
     fn received(
@@ -330,11 +334,11 @@ impl Upstream {
     }
 
     fn put_back(self: &Arc<Self>, connection: Box<Connection>, origin: &Origin) {
-        if !connection.is_reusable() || self.closed.is_cancelled() {
-            return;
-        }
         let since = Instant::now();
         let mut waiting = self.waiting();
+        if !connection.is_reusable() || waiting.is_over {
+            return;
+        }
         let idle = Idle { connection, since };
         match waiting.kept.get_mut(origin) {
             Some(kept) => {

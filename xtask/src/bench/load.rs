@@ -1,7 +1,17 @@
 //! `cargo xtask load`: calls in a closed loop (each connection asks again when it is answered) or in an open one (calls are due at their
 //! times, and their latency counts from then, whether or not there was a connection free to make them).
 
-use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc, thread::sleep, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::sleep,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -36,6 +46,18 @@ pub(crate) struct Arguments {
     /// Sent as a bearer token.
     #[arg(long)]
     pub(crate) key: Option<String>,
+    /// More headers, such as `name: value`.
+    #[arg(long = "header")]
+    pub(crate) headers: Vec<String>,
+    /// Calls are counted below this, and the count stands in place of each `########` in the key and the body.
+    #[arg(long)]
+    pub(crate) numbers: Option<u64>,
+    /// End after so many calls of a closed loop.
+    #[arg(long)]
+    pub(crate) calls: Option<u64>,
+    /// In an open loop, one more second at this many calls a second. What is due while no connection is free is then not asked.
+    #[arg(long)]
+    pub(crate) then: Option<f64>,
     /// Connections.
     #[arg(long, default_value_t = 64)]
     pub(crate) connections: usize,
@@ -67,20 +89,73 @@ pub(crate) fn load(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn request(arguments: &Arguments) -> Result<Vec<u8>> {
-    let body = fs::read(&arguments.body)
-        .with_context(|| format!("cannot read {}", arguments.body.display()))?;
-    let key = arguments.key.as_ref();
-    let key = key.map_or_else(String::new, |key| {
-        format!("authorization: Bearer {key}\r\n")
-    });
-    let head = format!(
-        "POST {} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n{key}content-length: {}\r\n\r\n",
-        arguments.path,
-        arguments.address,
-        body.len()
-    );
-    Ok([head.as_bytes(), &body].concat())
+/// What is sent, with its number in it where calls are numbered.
+#[derive(Debug)]
+struct Requests {
+    bytes: Vec<u8>,
+    /// Where the number stands.
+    places: Vec<usize>,
+    /// Numbers are below this.
+    numbers: Option<u64>,
+    /// So many are begun at most.
+    calls: Option<u64>,
+    begun: AtomicU64,
+}
+
+impl Requests {
+    const PLACE: &[u8] = b"########";
+
+    fn of(arguments: &Arguments) -> Result<Arc<Self>> {
+        let body = fs::read(&arguments.body)
+            .with_context(|| format!("cannot read {}", arguments.body.display()))?;
+        let key = arguments.key.as_ref();
+        let key = key.map(|key| format!("authorization: Bearer {key}"));
+        let more: String = key
+            .iter()
+            .chain(&arguments.headers)
+            .map(|header| format!("{header}\r\n"))
+            .collect();
+        let head = format!(
+            "POST {} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n{more}content-length: {}\r\n\r\n",
+            arguments.path,
+            arguments.address,
+            body.len()
+        );
+        let bytes = [head.as_bytes(), &body].concat();
+        let places = bytes
+            .windows(Self::PLACE.len())
+            .enumerate()
+            .filter(|(_, window)| *window == Self::PLACE)
+            .map(|(at, _)| at)
+            .collect();
+        Ok(Arc::new(Self {
+            bytes,
+            places,
+            numbers: arguments.numbers,
+            calls: arguments.calls,
+            begun: AtomicU64::new(0),
+        }))
+    }
+
+    /// Makes `request` the next one; `false` when there are no more.
+    fn next(&self, request: &mut Vec<u8>) -> bool {
+        let begun = self.begun.fetch_add(1, Ordering::Relaxed);
+        if self.calls.is_some_and(|calls| begun >= calls) {
+            return false;
+        }
+        if request.is_empty() {
+            request.extend_from_slice(&self.bytes);
+        }
+        if let Some(numbers) = self.numbers {
+            let number = format!("{:08}", begun % numbers.max(1));
+            for place in &self.places {
+                for (to, from) in request.iter_mut().skip(*place).zip(number.bytes()) {
+                    *to = from;
+                }
+            }
+        }
+        true
+    }
 }
 
 /// What calls came to.
@@ -90,15 +165,29 @@ struct Tally {
     whole: Vec<u64>,
     /// And to the first byte of a stream's events.
     first: Vec<u64>,
+    /// Answered with 503.
+    refused: u64,
+    /// Not asked, as no connection was free.
+    left: u64,
     failures: u64,
     failure: Option<String>,
 }
 
+/// An answer that came whole.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    /// Its body began to come then.
+    Given(Instant),
+    /// The server has too much to do.
+    Refused,
+}
+
 impl Tally {
-    fn note(&mut self, due: Instant, answer: Result<Instant>) {
+    fn note(&mut self, due: Instant, answer: Result<Answer>) {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         match answer {
-            Ok(first) => {
+            Ok(Answer::Refused) => self.refused += 1,
+            Ok(Answer::Given(first)) => {
                 self.whole.push(micros(due.elapsed()));
                 self.first
                     .push(micros(first.saturating_duration_since(due)));
@@ -113,6 +202,8 @@ impl Tally {
     fn add(&mut self, other: Self) {
         self.whole.extend(other.whole);
         self.first.extend(other.first);
+        self.refused += other.refused;
+        self.left += other.left;
         self.failures += other.failures;
         self.failure = self.failure.take().or(other.failure);
     }
@@ -127,7 +218,7 @@ impl Tally {
         #[expect(clippy::cast_precision_loss, reason = "a rate")]
         let rate = self.whole.len() as f64 / seconds;
         json!({
-            "calls": self.whole.len(), "failures": self.failures, "failure": self.failure, "a_second": rate,
+            "calls": self.whole.len(), "refused": self.refused, "left": self.left, "failures": self.failures, "failure": self.failure, "a_second": rate,
             "p50_us": at(&self.whole, 500), "p99_us": at(&self.whole, 990), "p999_us": at(&self.whole, 999),
             "first_p50_us": at(&self.first, 500), "first_p99_us": at(&self.first, 990),
         })
@@ -135,17 +226,19 @@ impl Tally {
 }
 
 async fn closed_loop(arguments: &Arguments) -> Result<Value> {
-    let request = Arc::new(request(arguments)?);
+    let requests = Requests::of(arguments)?;
     let connections = connect(arguments).await?;
     let length = Duration::from_secs_f64(arguments.seconds);
-    let end = Instant::now() + length;
+    let began = Instant::now();
+    let end = began + length;
     let tasks = TaskTracker::new();
     let mut running = Vec::new();
     for mut connection in connections {
-        let request = Arc::clone(&request);
+        let requests = Arc::clone(&requests);
         running.push(tasks.spawn(async move {
             let mut tally = Tally::default();
-            while Instant::now() < end {
+            let mut request = Vec::new();
+            while Instant::now() < end && requests.next(&mut request) {
                 let due = Instant::now();
                 let answer = connection.ask(&request).await;
                 let failed = answer.is_err();
@@ -161,19 +254,41 @@ async fn closed_loop(arguments: &Arguments) -> Result<Value> {
     for task in running {
         tally.add(task.await?);
     }
-    Ok(tally.told(arguments.seconds))
+    let seconds = match arguments.calls {
+        Some(_) => began.elapsed().as_secs_f64(),
+        None => arguments.seconds,
+    };
+    Ok(tally.told(seconds))
 }
 
-async fn open_loop(arguments: &Arguments, rate: f64) -> Result<Value> {
-    ensure!(rate > 0.0, "--rate is not more than 0");
-    let request = Arc::new(request(arguments)?);
-    let connections = connect(arguments).await?;
-    let (due, whose) = mpsc::unbounded_channel::<Instant>();
-    let whose = Arc::new(tokio::sync::Mutex::new(whose));
-    // A thread of its own keeps the times: it does not wait for answers.
-    let length = Duration::from_secs_f64(arguments.seconds);
-    let pacer = std::thread::spawn(move || {
-        let begin = Instant::now();
+/// When calls of an open loop are due: at one rate, and perhaps for a second more at another.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    begin: Instant,
+    rate: f64,
+    length: Duration,
+    then: Option<f64>,
+}
+
+impl Pace {
+    const THEN: Duration = Duration::from_secs(1);
+    const WAIT_MAX: Duration = Duration::from_millis(50);
+
+    /// Tells each when it is due, until all have been told or nobody listens.
+    fn keep(self, due: &mpsc::UnboundedSender<Instant>) {
+        self.part(due, self.begin, self.rate, self.length);
+        if let Some(then) = self.then {
+            self.part(due, self.begin + self.length, then, Self::THEN);
+        }
+    }
+
+    fn part(
+        self,
+        due: &mpsc::UnboundedSender<Instant>,
+        begin: Instant,
+        rate: f64,
+        length: Duration,
+    ) {
         let mut number = 0_u32;
         loop {
             let at = Duration::from_secs_f64(f64::from(number) / rate);
@@ -186,16 +301,52 @@ async fn open_loop(arguments: &Arguments, rate: f64) -> Result<Value> {
             }
             number += 1;
         }
-    });
+    }
+
+    /// Whether a call belongs to the second part.
+    fn is_then(self, due: Instant) -> bool {
+        self.then.is_some() && due >= self.begin + self.length
+    }
+
+    /// Whether it is too late to ask what was due then: callers are others, and do not wait for a connection.
+    fn is_over(self, due: Instant) -> bool {
+        self.then.is_some() && due.elapsed() > Self::WAIT_MAX
+    }
+}
+
+async fn open_loop(arguments: &Arguments, rate: f64) -> Result<Value> {
+    ensure!(rate > 0.0, "--rate is not more than 0");
+    let requests = Requests::of(arguments)?;
+    let connections = connect(arguments).await?;
+    let (due, whose) = mpsc::unbounded_channel::<Instant>();
+    let whose = Arc::new(tokio::sync::Mutex::new(whose));
+    let pace = Pace {
+        begin: Instant::now(),
+        rate,
+        length: Duration::from_secs_f64(arguments.seconds),
+        then: arguments.then,
+    };
+    // A thread of its own keeps the times: it does not wait for answers.
+    let pacer = std::thread::spawn(move || pace.keep(&due));
     let tasks = TaskTracker::new();
     let mut running = Vec::new();
     for mut connection in connections {
-        let (request, whose) = (Arc::clone(&request), Arc::clone(&whose));
+        let (requests, whose) = (Arc::clone(&requests), Arc::clone(&whose));
         running.push(tasks.spawn(async move {
-            let mut tally = Tally::default();
+            let (mut tally, mut then) = (Tally::default(), Tally::default());
+            let mut request = Vec::new();
             loop {
                 let next = whose.lock().await.recv().await;
                 let Some(due) = next else { break };
+                let tally = if pace.is_then(due) {
+                    &mut then
+                } else {
+                    &mut tally
+                };
+                if pace.is_over(due) || !requests.next(&mut request) {
+                    tally.left += 1;
+                    continue;
+                }
                 let answer = connection.ask(&request).await;
                 let failed = answer.is_err();
                 tally.note(due, answer);
@@ -203,22 +354,27 @@ async fn open_loop(arguments: &Arguments, rate: f64) -> Result<Value> {
                     break;
                 }
             }
-            tally
+            (tally, then)
         }));
     }
-    let mut tally = Tally::default();
+    let (mut tally, mut then) = (Tally::default(), Tally::default());
     for task in running {
-        tally.add(task.await?);
+        let (one, one_then) = task.await?;
+        tally.add(one);
+        then.add(one_then);
     }
     if pacer.join().is_err() {
         bail!("the thread that keeps the times has panicked");
     }
-    Ok(tally.told(arguments.seconds))
+    let mut told = tally.told(arguments.seconds);
+    told["then"] = then.told(Pace::THEN.as_secs_f64());
+    Ok(told)
 }
 
 /// Opens a stream on each connection; says how many have begun, and holds them.
 async fn hold(arguments: &Arguments, seconds: u64) -> Result<Value> {
-    let request = request(arguments)?;
+    let mut request = Vec::new();
+    let _first = Requests::of(arguments)?.next(&mut request);
     let mut held = Vec::new();
     let mut failure = None;
     for _ in 0..arguments.connections {
@@ -297,44 +453,54 @@ impl Connection {
     }
 
     /// Asks once; gives when the first byte of the body came.
-    async fn ask(&mut self, request: &[u8]) -> Result<Instant> {
+    async fn ask(&mut self, request: &[u8]) -> Result<Answer> {
         timeout(PATIENCE, self.answered(request))
             .await
             .context("no answer in time")?
     }
 
-    async fn answered(&mut self, request: &[u8]) -> Result<Instant> {
+    async fn answered(&mut self, request: &[u8]) -> Result<Answer> {
         self.stream.write_all(request).await?;
         self.come.clear();
-        let (mut head_length, mut length) = (0, None);
+        let mut head: Option<Head> = None;
         let mut first = None;
-        loop {
+        let head = loop {
             ensure!(
                 self.stream.read_buf(&mut self.come).await? > 0,
                 "the connection was closed"
             );
-            if head_length == 0 {
-                let Some(head) = head(&self.come)? else {
-                    continue;
-                };
-                (head_length, length) = head;
+            if head.is_none() {
+                head = Head::of(&self.come)?;
             }
-            if self.come.len() > head_length {
+            let Some(head) = head else { continue };
+            if self.come.len() > head.length {
                 first.get_or_insert_with(Instant::now);
             }
-            let is_whole = match length {
-                Some(length) => self.come.len() >= head_length + length,
+            let is_whole = match head.body {
+                Some(body) => self.come.len() >= head.length + body,
                 None => self.come.ends_with(b"\r\n0\r\n\r\n"),
             };
             if is_whole {
-                break;
+                break head;
             }
+        };
+        if head.closes {
+            self.stream = Self::to(self.address, self.streams).await?.stream;
         }
+        if head.status == 503 {
+            return Ok(Answer::Refused);
+        }
+        ensure!(
+            head.status == 200,
+            "status {}: {}",
+            head.status,
+            String::from_utf8_lossy(self.come.get(head.length..).unwrap_or_default())
+        );
         let is_complete = !self.streams
             || contains(&self.come, b"[DONE]")
             || contains(&self.come, b"message_stop");
         ensure!(is_complete, "the stream has no end");
-        Ok(first.unwrap_or_else(Instant::now))
+        Ok(Answer::Given(first.unwrap_or_else(Instant::now)))
     }
 }
 
@@ -346,23 +512,96 @@ fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
         .any(|window| window == wanted)
 }
 
-/// The length of a head that has come, and of its body; `None` for one that comes in chunks.
-fn head(come: &[u8]) -> Result<Option<(usize, Option<usize>)>> {
-    let mut headers = [httparse::EMPTY_HEADER; 64];
-    let mut response = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(head_length) = response.parse(come)? else {
-        return Ok(None);
-    };
-    ensure!(
-        response.code == Some(200),
-        "status {}: {}",
-        response.code.unwrap_or_default(),
-        String::from_utf8_lossy(come.get(head_length..).unwrap_or_default())
-    );
-    let length = response
-        .headers
-        .iter()
-        .find(|header| header.name.eq_ignore_ascii_case("content-length"));
-    let length = length.and_then(|header| str::from_utf8(header.value).ok()?.trim().parse().ok());
-    Ok(Some((head_length, length)))
+/// The head of an answer.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    status: u16,
+    length: usize,
+    /// Bytes of the body; `None` for one that comes in chunks.
+    body: Option<usize>,
+    /// The connection ends with this answer.
+    closes: bool,
+}
+
+impl Head {
+    /// `None` while it has not come whole.
+    fn of(come: &[u8]) -> Result<Option<Self>> {
+        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut response = httparse::Response::new(&mut headers);
+        let httparse::Status::Complete(length) = response.parse(come)? else {
+            return Ok(None);
+        };
+        let value = |name: &str| {
+            let header = response
+                .headers
+                .iter()
+                .find(|header| header.name.eq_ignore_ascii_case(name))?;
+            Some(str::from_utf8(header.value).ok()?.trim())
+        };
+        Ok(Some(Self {
+            status: response.code.unwrap_or_default(),
+            length,
+            body: value("content-length").and_then(|length| length.parse().ok()),
+            closes: value("connection").is_some_and(|word| word.eq_ignore_ascii_case("close")),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requests(numbers: Option<u64>, calls: Option<u64>) -> Requests {
+        let bytes = b"key ########, body ########".to_vec();
+        Requests {
+            bytes,
+            places: vec![4, 19],
+            numbers,
+            calls,
+            begun: AtomicU64::new(0),
+        }
+    }
+
+    #[test]
+    fn numbers_are_counted_up_and_begin_anew() {
+        let requests = requests(Some(2), None);
+        let mut request = Vec::new();
+        for number in ["00000000", "00000001", "00000000"] {
+            assert!(requests.next(&mut request));
+            let wanted = format!("key {number}, body {number}");
+            assert_eq!(request, wanted.as_bytes());
+        }
+    }
+
+    #[test]
+    fn no_more_calls_are_begun_than_are_wanted() {
+        let requests = requests(None, Some(1));
+        let mut request = Vec::new();
+        assert!(requests.next(&mut request));
+        assert!(!requests.next(&mut request));
+    }
+
+    #[test]
+    fn the_head_of_a_refusal_is_read() {
+        let come =
+            b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+        let head = Head::of(come).unwrap().unwrap();
+        assert_eq!((head.status, head.body, head.closes), (503, Some(2), true));
+        assert_eq!(head.length + 2, come.len());
+        assert!(Head::of(b"HTTP/1.1 503 Ser").unwrap().is_none());
+    }
+
+    #[test]
+    fn calls_of_the_second_part_are_those_that_are_due_after_the_first() {
+        let begin = Instant::now();
+        let pace = Pace {
+            begin,
+            rate: 10.0,
+            length: Duration::from_secs(5),
+            then: Some(1.0),
+        };
+        assert!(!pace.is_then(begin + Duration::from_millis(4_900)));
+        assert!(pace.is_then(begin + Duration::from_secs(5)));
+        assert!(!pace.is_over(begin + Duration::from_secs(5)));
+    }
 }

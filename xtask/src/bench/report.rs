@@ -6,8 +6,9 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::{
+    measure::Figure,
     servers::Kind,
-    side_by_side::{Figure, Figures, last_run},
+    side_by_side::{Figures, last_run},
 };
 use crate::project::root;
 
@@ -18,20 +19,27 @@ const BY_HAND: &str = "## What stands in between";
 
 const HEAD: &str = "# Benchmarks
 
-Made by `cargo xtask bench`, which anybody can run; what is missing of it (nginx, haproxy) it installs. Each is a reverse proxy in front of the same mock provider (`tollgate mock`), pinned to one core
-with one worker; the mock and the load share another. Rounds take turns; figures are medians over the rounds, with the least and the most. nginx and haproxy pass bytes on; they know nothing of keys, models, tokens or
-money. *Everything off* is no keys, limits, books and log; *everything on* is keys, two limits, a budget, prices, the books on SQLite, metrics, and a log line for each call.
+Made by `cargo xtask bench`, which anybody can run; what is missing of it (nginx, haproxy, other gateways) it installs. Each is a reverse proxy in front of the same mock provider (`tollgate mock`), pinned to one
+core with one worker; the mock and the load share another. Rounds take turns; figures are medians over the rounds, with the least and the most. nginx and haproxy pass bytes on; they know nothing of keys, models,
+tokens or money. *Everything off* is no keys, limits, books and log; *everything on* is keys, two limits, a budget, prices, the books on SQLite, metrics, and a log line for each call.
 
 The load is a closed loop but where it says so; an open loop counts latency from when a call was due. Times of a core are the kernel's, for the process that is measured: where calls a second times the core for each come to a
 second, its core was full; where they do not, the load was the narrow place, and those who are measured look more alike than they are. The program is the one that `cargo xtask ship` builds, where it is named (`--program`).
 
+Where it says *all cores*, nothing is pinned and there is a worker for each core, but load and mock are on the same cores: it says how they get along, and little of what as many cores of one's own would do.
+
 Wanted (1 KB, 64 connections): 0.7 of nginx with everything on and 0.9 with everything off; 0.8 for streams of 20 events; translated 0.7 of what passes through; 12 KB for an open stream.
 
-Not measured here: other AI gateways, plain REST, more than one core, callgrind's instruction counts.
+Instructions for each call, which repeat where times do not, are counted by `cargo xtask bench --instructions` into `docs/instructions.json`. Not measured here: plain REST.
 ";
 
 /// Prints the figures, compares them with those of the last run, and writes the page where all was measured.
-pub(super) fn tell(figures: &Figures, busy: f64, is_whole: bool) -> Result<()> {
+pub(super) fn tell(
+    figures: &Figures,
+    sections: &[String],
+    busy: f64,
+    is_whole: bool,
+) -> Result<()> {
     let last: Value = fs::read(last_run())
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
@@ -79,6 +87,9 @@ pub(super) fn tell(figures: &Figures, busy: f64, is_whole: bool) -> Result<()> {
             compare(case, kind, figure, &last);
         }
         page.push('\n');
+    }
+    for section in sections {
+        writeln!(page, "{}\n", section.trim_end())?;
     }
     println!("{page}");
     if is_whole {

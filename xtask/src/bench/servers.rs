@@ -11,15 +11,20 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::measure::files_allowed;
 use crate::run::is_ready;
 
 /// The core of what is measured, and that of the mock and the load.
 pub(super) const SERVERS_CORE: &str = "0";
 pub(super) const LOADS_CORE: &str = "1";
 
+/// How long a program may take to listen.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
 /// A caller's key, and its hash.
-const KEY: &str = "tg_benchmark_0000000000000000000000000000000";
-const HASH: &str = "sha256:96139daa738a21bba9d1103e5f5f1e718323f77e59e1e5a1db39baf14feeee2e";
+pub(super) const KEY: &str = "tg_benchmark_0000000000000000000000000000000";
+pub(super) const HASH: &str =
+    "sha256:96139daa738a21bba9d1103e5f5f1e718323f77e59e1e5a1db39baf14feeee2e";
 
 /// Who is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,17 +72,22 @@ impl Kind {
         let Some((program, package)) = self.package() else {
             return Ok(());
         };
-        if Path::new(program).exists() {
-            return Ok(());
-        }
-        println!("Installing {package} with apt-get.");
-        let done = Command::new("apt-get")
-            .args(["install", "--yes", "--no-install-recommends", package])
-            .status()
-            .context("cannot run apt-get")?;
-        ensure!(done.success(), "{package} could not be installed");
-        Ok(())
+        install(program, package)
     }
+}
+
+/// Installs one of Debian's packages where a program of it is missing.
+pub(super) fn install(program: &str, package: &str) -> Result<()> {
+    if Path::new(program).exists() {
+        return Ok(());
+    }
+    println!("Installing {package} with apt-get.");
+    let done = Command::new("apt-get")
+        .args(["install", "--yes", "--no-install-recommends", package])
+        .status()
+        .context("cannot run apt-get")?;
+    ensure!(done.success(), "{package} could not be installed");
+    Ok(())
 }
 
 /// A program that runs; it ends when this is dropped.
@@ -90,19 +100,31 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Kilobytes in memory, and microseconds of a core used, with those of its own children.
+    /// Tells it to end, and waits for so long until it has.
+    pub(super) fn end(mut self, patience: Duration) -> Result<()> {
+        let _told = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
+        for _ in 0..patience.as_millis() / 20 {
+            if self.child.try_wait()?.is_some() {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(20));
+        }
+        bail!("it does not end")
+    }
+
+    /// Kilobytes in memory, and microseconds of a core used, with those of all processes that it started.
     pub(super) fn used(&self) -> Result<(u64, u64)> {
         let mut processes = vec![self.child.id()];
-        let children = format!("/proc/{0}/task/{0}/children", self.child.id());
-        let children = fs::read_to_string(children).unwrap_or_default();
-        processes.extend(
-            children
-                .split_whitespace()
-                .filter_map(|id| id.parse::<u32>().ok()),
-        );
+        processes.extend(descendants(self.child.id()));
         let (mut memory, mut time) = (0, 0);
         for process in processes {
-            memory += super::resident_kilobytes(process)?;
+            // A process that just ended uses nothing.
+            let Ok(resident) = super::resident_kilobytes(process) else {
+                continue;
+            };
+            memory += resident;
             let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
             let behind = stat.rsplit_once(") ").context("no stat")?.1;
             let ticks: u64 = behind
@@ -120,25 +142,60 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // nginx and haproxy end their children when they are told to end.
+        // nginx and haproxy end their children when they are told to end; not everybody does.
+        let children = descendants(self.child.id());
+        if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
+            return;
+        }
         let _told = Command::new("kill")
             .arg(self.child.id().to_string())
             .status();
         for _ in 0..250 {
             if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
-                return;
+                break;
             }
             sleep(Duration::from_millis(20));
         }
         let _killed = self.child.kill();
         let _ended = self.child.wait();
+        for child in children {
+            if Path::new(&format!("/proc/{child}")).exists() {
+                let _killed = Command::new("kill")
+                    .args(["-9", &child.to_string()])
+                    .status();
+            }
+        }
     }
+}
+
+/// Processes that a process started, and those that they started.
+fn descendants(process: u32) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for thread in threads.flatten() {
+        let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        for child in children.split_whitespace().filter_map(|id| id.parse().ok()) {
+            found.push(child);
+            found.extend(descendants(child));
+        }
+    }
+    found
 }
 
 /// Starts the mock on the load's core.
 pub(super) fn mock(rate: u32, program: &Path) -> Result<Running> {
+    start_mock(pinned(LOADS_CORE, program), rate)
+}
+
+/// Starts the mock on any core.
+pub(super) fn unpinned_mock(program: &Path) -> Result<Running> {
+    start_mock(quiet(Command::new(program)), 0)
+}
+
+fn start_mock(mut command: Command, rate: u32) -> Result<Running> {
     let address = free_address()?;
-    let mut command = pinned(LOADS_CORE, program);
     command.args([
         "mock",
         "--listen",
@@ -146,57 +203,106 @@ pub(super) fn mock(rate: u32, program: &Path) -> Result<Running> {
         "--rate",
         &rate.to_string(),
     ]);
-    started(command, address, address)
+    started(command, address, address, PATIENCE)
 }
 
-/// Starts one of those who are measured.
-pub(super) fn start(
-    kind: Kind,
-    mock: SocketAddr,
-    folder: &Path,
-    program: &Path,
-) -> Result<Running> {
-    let folder = folder.join(kind.as_str().replace([' ', ','], "-"));
-    fs::create_dir_all(&folder)?;
-    let (address, streams) = (free_address()?, free_address()?);
-    match kind {
-        Kind::Nginx => {
-            let file = write(
+/// Who is measured, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setup<'a> {
+    pub(super) kind: Kind,
+    pub(super) mock: SocketAddr,
+    pub(super) folder: &'a Path,
+    pub(super) program: &'a Path,
+    /// Workers, on any core; one on its own core without.
+    pub(super) workers: Option<usize>,
+    /// How long it may take to listen.
+    pub(super) patience: Duration,
+    /// How late the gateway may be, where it is not as it comes.
+    pub(super) late: Option<&'a str>,
+}
+
+impl<'a> Setup<'a> {
+    pub(super) fn of(kind: Kind, mock: SocketAddr, folder: &'a Path, program: &'a Path) -> Self {
+        Self {
+            kind,
+            mock,
+            folder,
+            program,
+            workers: None,
+            patience: PATIENCE,
+            late: None,
+        }
+    }
+
+    /// Starts it.
+    pub(super) fn start(self) -> Result<Running> {
+        let folder = self
+            .folder
+            .join(self.kind.as_str().replace([' ', ','], "-"));
+        fs::create_dir_all(&folder)?;
+        let (address, streams) = (free_address()?, free_address()?);
+        match self.kind {
+            Kind::Nginx => {
+                let text = self.nginx(address, streams, &folder);
+                let file = write(&folder, "nginx.conf", &text)?;
+                let mut command = self.command(Path::new("/usr/sbin/nginx"));
+                command.arg("-c").arg(file).arg("-p").arg(&folder);
+                started(command, address, streams, self.patience)
+            }
+            Kind::Haproxy => {
+                let file = write(&folder, "haproxy.cfg", &haproxy(address, self.mock))?;
+                let mut command = self.command(Path::new("/usr/sbin/haproxy"));
+                command.arg("-db").arg("-f").arg(file);
+                started(command, address, address, self.patience)
+            }
+            Kind::Bare => gateway(
+                self.command(self.program),
                 &folder,
-                "nginx.conf",
-                &nginx(address, streams, mock, &folder),
-            )?;
-            let mut command = pinned(SERVERS_CORE, Path::new("/usr/sbin/nginx"));
-            command.arg("-c").arg(file).arg("-p").arg(&folder);
-            started(command, address, streams)
+                &self.bare(),
+                self.patience,
+            ),
+            Kind::Whole => gateway(
+                self.command(self.program),
+                &folder,
+                &self.whole(),
+                self.patience,
+            ),
         }
-        Kind::Haproxy => {
-            let file = write(&folder, "haproxy.cfg", &haproxy(address, mock))?;
-            let mut command = pinned(SERVERS_CORE, Path::new("/usr/sbin/haproxy"));
-            command.arg("-db").arg("-f").arg(file);
-            started(command, address, address)
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        if self.workers.is_none() {
+            return pinned(SERVERS_CORE, program);
         }
-        Kind::Bare | Kind::Whole => {
-            let text = if kind == Kind::Bare {
-                bare(mock)
-            } else {
-                whole(mock)
-            };
-            let file = write(&folder, "tollgate.yaml", &text)?;
-            let log = File::create(folder.join("log"))?;
-            let mut command = pinned(SERVERS_CORE, program);
-            command
-                .args(["serve", "--listen", &address.to_string(), "--config"])
-                .arg(file)
-                .stdout(log);
-            started(command, address, address)
-        }
+        quiet(Command::new(program))
     }
 }
 
-fn pinned(core: &str, program: &Path) -> Command {
+/// Starts a gateway with a configuration.
+pub(super) fn gateway(
+    mut command: Command,
+    folder: &Path,
+    text: &str,
+    patience: Duration,
+) -> Result<Running> {
+    let address = free_address()?;
+    let file = write(folder, "tollgate.yaml", text)?;
+    let log = File::create(folder.join("log"))?;
+    command
+        .args(["serve", "--listen", &address.to_string(), "--config"])
+        .arg(file)
+        .stdout(log);
+    started(command, address, address, patience)
+}
+
+/// A program on a core of its own.
+pub(super) fn pinned(core: &str, program: &Path) -> Command {
     let mut command = Command::new("taskset");
     command.args(["-c", core]).arg(program);
+    quiet(command)
+}
+
+fn quiet(mut command: Command) -> Command {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -204,7 +310,13 @@ fn pinned(core: &str, program: &Path) -> Command {
     command
 }
 
-fn started(mut command: Command, address: SocketAddr, streams: SocketAddr) -> Result<Running> {
+/// Starts a program, and waits until it listens.
+pub(super) fn started(
+    mut command: Command,
+    address: SocketAddr,
+    streams: SocketAddr,
+    patience: Duration,
+) -> Result<Running> {
     let child = command
         .spawn()
         .context("cannot start it pinned to a core")?;
@@ -213,38 +325,41 @@ fn started(mut command: Command, address: SocketAddr, streams: SocketAddr) -> Re
         address,
         streams,
     };
-    for _ in 0..200 {
+    for _ in 0..patience.as_millis() / 25 {
         if std::net::TcpStream::connect(address).is_ok() || is_ready(address) {
             return Ok(running);
         }
         if let Some(status) = running.child.try_wait()? {
-            bail!("{command:?} ended with {status}");
+            bail!("it ended with {status}");
         }
         sleep(Duration::from_millis(25));
     }
-    bail!("{command:?} does not listen at {address}")
+    bail!("it does not listen after {} seconds", patience.as_secs())
 }
 
-fn free_address() -> Result<SocketAddr> {
+pub(super) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf> {
+pub(super) fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf> {
     let file = folder.join(name);
     fs::write(&file, text)?;
     Ok(file)
 }
 
-/// A plain proxy with connections that stay open on both sides; whole answers buffered, streams not.
-fn nginx(address: SocketAddr, streams: SocketAddr, mock: SocketAddr, folder: &Path) -> String {
-    let folder = folder.display();
-    format!(
-        "worker_processes 1;
+// === the configurations ===
+
+impl Setup<'_> {
+    /// A plain proxy with connections that stay open on both sides; whole answers buffered, streams not.
+    fn nginx(&self, address: SocketAddr, streams: SocketAddr, folder: &Path) -> String {
+        let (folder, mock, workers) = (folder.display(), self.mock, self.workers.unwrap_or(1));
+        format!(
+        "worker_processes {workers};
 daemon off;
 pid {folder}/pid;
 error_log {folder}/error.log crit;
 
-events {{ worker_connections 18000; }}
+events {{ worker_connections 24000; }}
 http {{
   access_log off;
   keepalive_requests 100000000;
@@ -265,12 +380,56 @@ http {{
 }}
 "
     )
+    }
+
+    fn models(&self) -> String {
+        let (mock, workers) = (self.mock, self.workers.unwrap_or(1));
+        let late = self
+            .late
+            .map(|late| format!(", late: {late}"))
+            .unwrap_or_default();
+        format!(
+            "providers:
+  - {{name: mock, type: custom, base_url: \"http://{mock}/v1\"}}
+routes:
+  - {{name: chat, model: {{provider: mock, name: mock}}}}
+  - {{name: vectors, route_type: llm/v1/embeddings, model: {{provider: mock, name: mock}}}}
+prices:
+  - {{provider: mock, model: \"*\", input: 1, output: 2}}
+server: {{workers: {workers}, limits: {{connections: 12000{late}}}}}
+"
+        )
+    }
+
+    fn bare(&self) -> String {
+        format!(
+            "{}store: {{url: none}}\nlog: {{calls: false}}\n",
+            self.models()
+        )
+    }
+
+    fn whole(&self) -> String {
+        format!(
+            "{}log: {{format: json}}
+keys:
+  - {{name: bench, team: bench, hash: \"{HASH}\"}}
+limits:
+  - {{name: requests, of: {{key: each}}, requests: 1000000000, per: hour}}
+  - {{name: tokens, of: {{team: each, route: each}}, tokens: 1000000000000, per: day}}
+budgets:
+  - {{name: money, of: {{team: each}}, dollars: 1000000, per: month}}
+",
+            self.models()
+        )
+    }
 }
 
 fn haproxy(address: SocketAddr, mock: SocketAddr) -> String {
+    // It does not start where it may not open two files for each.
+    let connections = files_allowed().saturating_sub(500) / 2;
     format!(
         "global
-  maxconn 9000
+  maxconn {connections}
   nbthread 1
 defaults
   mode http
@@ -283,43 +442,7 @@ frontend in
   bind {address}
   default_backend mock
 backend mock
-  server mock {mock} maxconn 9000
+  server mock {mock} maxconn {connections}
 "
-    )
-}
-
-fn models(mock: SocketAddr) -> String {
-    format!(
-        "providers:
-  - {{name: mock, type: custom, base_url: \"http://{mock}/v1\"}}
-routes:
-  - {{name: chat, model: {{provider: mock, name: mock}}}}
-  - {{name: vectors, route_type: llm/v1/embeddings, model: {{provider: mock, name: mock}}}}
-prices:
-  - {{provider: mock, model: \"*\", input: 1, output: 2}}
-server: {{workers: 1, limits: {{connections: 9000}}}}
-"
-    )
-}
-
-fn bare(mock: SocketAddr) -> String {
-    format!(
-        "{}store: {{url: none}}\nlog: {{calls: false}}\n",
-        models(mock)
-    )
-}
-
-fn whole(mock: SocketAddr) -> String {
-    format!(
-        "{}log: {{format: json}}
-keys:
-  - {{name: bench, team: bench, hash: \"{HASH}\"}}
-limits:
-  - {{name: requests, of: {{key: each}}, requests: 1000000000, per: hour}}
-  - {{name: tokens, of: {{team: each, route: each}}, tokens: 1000000000000, per: day}}
-budgets:
-  - {{name: money, of: {{team: each}}, dollars: 1000000, per: month}}
-",
-        models(mock)
     )
 }

@@ -3,34 +3,32 @@
 use std::{
     collections::BTreeMap,
     env, fs,
-    net::SocketAddr,
     path::{Path, PathBuf},
-    process::Command,
-    thread::sleep,
-    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::{
-    report,
-    servers::{self, Kind, LOADS_CORE, Running},
+    Arguments, growth,
+    measure::{Figure, Load, busy, files_allowed, quotient},
+    others, overload, report,
+    servers::{self, Kind, Running, Setup},
 };
 use crate::project::target;
 
 /// Rounds, and the length of a measurement in each.
 const ROUNDS: usize = 3;
 const SECONDS: f64 = 2.0;
-const WARM_UP_SECONDS: f64 = 0.5;
 
 /// Of the time of all cores, so much may be somebody else's.
 const BUSY_MAX: f64 = 0.15;
 
-/// Streams that are open at once, for their memory.
-const OPEN_STREAMS: usize = 5_000;
+/// Streams that are open at once, for their memory, where the system allows so many files.
+const OPEN_STREAMS: u64 = 10_000;
 
 /// A load.
+#[derive(Clone, Copy)]
 pub(super) struct Case {
     pub(super) name: &'static str,
     path: &'static str,
@@ -45,6 +43,26 @@ pub(super) struct Case {
 }
 
 const CHAT: &str = "/v1/chat/completions";
+
+impl Case {
+    pub(super) fn load<'a>(&self, kind: Kind, running: &Running, body: &'a Path) -> Load<'a> {
+        Load {
+            address: if self.events.is_some() {
+                running.streams
+            } else {
+                running.address
+            },
+            path: self.path,
+            body,
+            key: kind.key(),
+            connections: self.connections,
+            streams: self.events.is_some(),
+            rate: None,
+            unpinned: false,
+            more: Vec::new(),
+        }
+    }
+}
 
 /// What is measured for everybody.
 pub(super) const CASES: [Case; 10] = [
@@ -99,6 +117,9 @@ pub(super) const CASES: [Case; 10] = [
     },
 ];
 
+/// What is measured for other gateways.
+pub(super) const OTHERS_CASE: Case = CASES[1];
+
 const fn case(
     name: &'static str,
     path: &'static str,
@@ -117,47 +138,36 @@ const fn case(
     }
 }
 
-/// What a measurement gave.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Figure {
-    pub(super) a_second: Vec<f64>,
-    pub(super) p50_us: Vec<f64>,
-    pub(super) p99_us: Vec<f64>,
-    /// Microseconds of its core for a call.
-    pub(super) core_us: Vec<f64>,
-    /// Megabytes.
-    pub(super) memory: Vec<f64>,
-    pub(super) failures: u64,
-}
-
 /// By case, then by who was measured.
 pub(super) type Figures = BTreeMap<String, BTreeMap<&'static str, Figure>>;
 
 /// Measures, and writes `docs/benchmarks.md` and what the next run compares with.
-pub(super) fn run(force: bool, only: Option<&str>, program: &Path) -> Result<()> {
+pub(super) fn run(arguments: &Arguments, program: &Path) -> Result<()> {
     for kind in Kind::ALL {
         kind.install()?;
     }
+    if arguments.wants_others() {
+        others::install();
+    }
     let busy = busy()?;
     ensure!(
-        busy <= BUSY_MAX || force,
+        busy <= BUSY_MAX || arguments.force,
         "other work takes {:.0} % of this machine: nothing that is measured now would hold (--force measures all the same)",
         busy * 100.0
     );
     let folder = env::temp_dir().join(format!("tollgate-bench-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
-    let measured = measure(&folder, only, program);
+    let measured = measure(&folder, arguments, program);
     // What is left behind is in the way of nobody.
     let _removed = fs::remove_dir_all(&folder);
-    let figures = measured?;
-    report::tell(&figures, busy, only.is_none())
+    let (figures, sections) = measured?;
+    report::tell(&figures, &sections, busy, arguments.only.is_none())
 }
 
-fn measure(folder: &Path, only: Option<&str>, program: &Path) -> Result<Figures> {
+fn measure(folder: &Path, arguments: &Arguments, program: &Path) -> Result<(Figures, Vec<String>)> {
     let mock = servers::mock(0, program)?;
     let mut figures = Figures::new();
-    let wanted = |name: &str| only.is_none_or(|word| name.contains(word));
-    for case in CASES.iter().filter(|case| wanted(case.name)) {
+    for case in CASES.iter().filter(|case| arguments.wants(case.name)) {
         println!("{}", case.name);
         let body = body(folder, case)?;
         for _ in 0..ROUNDS {
@@ -165,20 +175,33 @@ fn measure(folder: &Path, only: Option<&str>, program: &Path) -> Result<Figures>
                 if case.is_translated && !kind.is_tollgate() {
                     continue;
                 }
-                let running = servers::start(kind, mock.address, folder, program)?;
+                let running = Setup::of(kind, mock.address, folder, program).start()?;
                 let figure = figures.entry(case.name.to_owned()).or_default();
                 let figure = figure.entry(kind.as_str()).or_default();
-                one(&running, kind, case, &body, None, figure)?;
+                let _told = figure.measure(&running, &case.load(kind, &running, &body), SECONDS)?;
             }
         }
     }
-    if wanted("latency") {
+    if arguments.wants("latency") {
         latencies(folder, &mock, &mut figures, program)?;
     }
-    if wanted("open streams") {
+    if arguments.wants("open streams") {
         open_streams(folder, &mut figures, program)?;
     }
-    Ok(figures)
+    if arguments.wants(ALL_CORES) {
+        all_cores(folder, &mut figures, program)?;
+    }
+    let mut sections = Vec::new();
+    if arguments.wants("overload") {
+        sections.push(overload::measure(folder, mock.address, program)?);
+    }
+    if arguments.wants("growth") {
+        sections.push(growth::measure(folder, mock.address, program)?);
+    }
+    if arguments.wants_others() {
+        sections.push(others::measure(folder, mock.address, program)?);
+    }
+    Ok((figures, sections))
 }
 
 /// Has a program do what it is measured doing, but nothing is measured.
@@ -187,68 +210,15 @@ pub(crate) fn train(program: &Path) -> Result<()> {
     fs::create_dir_all(&folder)?;
     let mock = servers::mock(0, program)?;
     for kind in Kind::ALL.into_iter().filter(|kind| kind.is_tollgate()) {
-        let running = servers::start(kind, mock.address, &folder, program)?;
+        let running = Setup::of(kind, mock.address, &folder, program).start()?;
         for case in &CASES {
             let body = body(&folder, case)?;
-            let load = Load {
-                address: running.address,
-                kind,
-                case,
-                body: &body,
-                rate: None,
-            };
-            let _told = load.run(SECONDS)?;
+            let _told = case.load(kind, &running, &body).run(SECONDS)?;
         }
     }
     // What is left behind is in the way of nobody.
     let _removed = fs::remove_dir_all(&folder);
     Ok(())
-}
-
-/// One measurement, warmed up.
-fn one(
-    running: &Running,
-    kind: Kind,
-    case: &Case,
-    body: &Path,
-    rate: Option<f64>,
-    figure: &mut Figure,
-) -> Result<()> {
-    let address = if case.events.is_some() {
-        running.streams
-    } else {
-        running.address
-    };
-    let load = Load {
-        address,
-        kind,
-        case,
-        body,
-        rate,
-    };
-    let _warm = load.run(WARM_UP_SECONDS)?;
-    let (_, before) = running.used()?;
-    let told = load.run(SECONDS)?;
-    let (memory, after) = running.used()?;
-    let number = |name: &str| told[name].as_f64().unwrap_or_default();
-    figure.a_second.push(number("a_second"));
-    figure.p50_us.push(number("p50_us"));
-    figure.p99_us.push(number("p99_us"));
-    figure.core_us.push(quotient(
-        after.saturating_sub(before),
-        told["calls"].as_u64(),
-    ));
-    figure.memory.push(super::megabytes(memory));
-    figure.failures += told["failures"].as_u64().unwrap_or_default();
-    if let Some(failure) = told["failure"].as_str() {
-        println!("  {}: {failure}", kind.as_str());
-    }
-    Ok(())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "microseconds for a call")]
-fn quotient(micros: u64, calls: Option<u64>) -> f64 {
-    micros as f64 / calls.unwrap_or_default().max(1) as f64
 }
 
 /// Latencies at half of what the whole gateway can do, the same for everybody.
@@ -267,10 +237,43 @@ fn latencies(folder: &Path, mock: &Running, figures: &mut Figures, program: &Pat
     println!("{name}");
     for _ in 0..ROUNDS {
         for kind in Kind::ALL {
-            let running = servers::start(kind, mock.address, folder, program)?;
+            let running = Setup::of(kind, mock.address, folder, program).start()?;
             let figure = figures.entry(name.clone()).or_default();
             let figure = figure.entry(kind.as_str()).or_default();
-            one(&running, kind, case, &body, Some(rate), figure)?;
+            let load = Load {
+                rate: Some(rate),
+                ..case.load(kind, &running, &body)
+            };
+            let _told = figure.measure(&running, &load, SECONDS)?;
+        }
+    }
+    Ok(())
+}
+
+/// Load and mock are on the same cores, as there are no others.
+const ALL_CORES: &str = "all cores, which load and mock share: chat 1 KB, 64 connections";
+
+/// A worker for each core, all of them unpinned.
+fn all_cores(folder: &Path, figures: &mut Figures, program: &Path) -> Result<()> {
+    println!("{ALL_CORES}");
+    let case = &CASES[0];
+    let body = body(folder, case)?;
+    let mock = servers::unpinned_mock(program)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    for _ in 0..ROUNDS {
+        for kind in [Kind::Nginx, Kind::Bare, Kind::Whole] {
+            let running = Setup {
+                workers: Some(cores),
+                ..Setup::of(kind, mock.address, folder, program)
+            }
+            .start()?;
+            let load = Load {
+                unpinned: true,
+                ..case.load(kind, &running, &body)
+            };
+            let figure = figures.entry(ALL_CORES.to_owned()).or_default();
+            let figure = figure.entry(kind.as_str()).or_default();
+            let _told = figure.measure(&running, &load, SECONDS)?;
         }
     }
     Ok(())
@@ -278,26 +281,22 @@ fn latencies(folder: &Path, mock: &Running, figures: &mut Figures, program: &Pat
 
 /// Memory of streams that are open at once.
 fn open_streams(folder: &Path, figures: &mut Figures, program: &Path) -> Result<()> {
-    let name = format!("{OPEN_STREAMS} open streams: kilobytes each");
+    // A stream is two files for a proxy, and there are other files.
+    let streams = OPEN_STREAMS.min(files_allowed().saturating_sub(1_000) / 2);
+    let name = format!("{streams} open streams: kilobytes each");
     println!("{name}");
     let case = Case {
         events: Some(1_000),
-        connections: OPEN_STREAMS,
+        connections: usize::try_from(streams)?,
         ..case("", CHAT, 1 << 10, None, 0)
     };
     let body = body(folder, &case)?;
     for kind in Kind::ALL {
         let mock = servers::mock(1, program)?;
-        let running = servers::start(kind, mock.address, folder, program)?;
+        let running = Setup::of(kind, mock.address, folder, program).start()?;
         let (idle, _) = running.used()?;
-        let load = Load {
-            address: running.streams,
-            kind,
-            case: &case,
-            body: &body,
-            rate: None,
-        };
-        let mut holding = load
+        let mut holding = case
+            .load(kind, &running, &body)
             .command()?
             .args(["--hold", "60"])
             .stdout(std::process::Stdio::piped())
@@ -316,12 +315,13 @@ fn open_streams(folder: &Path, figures: &mut Figures, program: &Path) -> Result<
             .a_second
             .push(quotient(full.saturating_sub(idle), begun));
         figure.memory.push(super::megabytes(full));
-        figure.failures = (OPEN_STREAMS as u64).saturating_sub(begun.unwrap_or_default());
+        figure.failures = streams.saturating_sub(begun.unwrap_or_default());
     }
     Ok(())
 }
 
-fn body(folder: &Path, case: &Case) -> Result<PathBuf> {
+/// Writes the body of a case's calls.
+pub(super) fn body(folder: &Path, case: &Case) -> Result<PathBuf> {
     let filler = "The quick brown fox jumps over the lazy dog. ";
     let text = filler.repeat(case.bytes / filler.len());
     let mut call = if case.path.ends_with("embeddings") {
@@ -335,73 +335,6 @@ fn body(folder: &Path, case: &Case) -> Result<PathBuf> {
     let file = folder.join("body.json");
     fs::write(&file, call.to_string())?;
     Ok(file)
-}
-
-struct Load<'a> {
-    address: SocketAddr,
-    kind: Kind,
-    case: &'a Case,
-    body: &'a Path,
-    rate: Option<f64>,
-}
-
-impl Load<'_> {
-    /// The load as a process of its own, on its own core.
-    fn command(&self) -> Result<Command> {
-        let mut command = Command::new("taskset");
-        command
-            .args(["-c", LOADS_CORE])
-            .arg(env::current_exe()?)
-            .args(["load", "--address", &self.address.to_string()])
-            .args(["--path", self.case.path])
-            .arg("--body")
-            .arg(self.body)
-            .args(["--connections", &self.case.connections.to_string()]);
-        if self.case.events.is_some() {
-            command.arg("--streams");
-        }
-        if let Some(key) = self.kind.key() {
-            command.args(["--key", key]);
-        }
-        if let Some(rate) = self.rate {
-            command.args(["--rate", &rate.to_string()]);
-        }
-        Ok(command)
-    }
-
-    fn run(&self, seconds: f64) -> Result<Value> {
-        let done = self
-            .command()?
-            .args(["--seconds", &seconds.to_string()])
-            .output()?;
-        ensure!(
-            done.status.success(),
-            "the load failed: {}",
-            String::from_utf8_lossy(&done.stderr)
-        );
-        serde_json::from_slice(&done.stdout).context("the load says something else")
-    }
-}
-
-/// The share of all cores that is busy now.
-fn busy() -> Result<f64> {
-    let read = || -> Result<(u64, u64)> {
-        let stat = fs::read_to_string("/proc/stat")?;
-        let numbers: Vec<u64> = stat
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .split_whitespace()
-            .skip(1)
-            .filter_map(|number| number.parse().ok())
-            .collect();
-        let idle = numbers.iter().skip(3).take(2).sum();
-        Ok((numbers.iter().sum(), idle))
-    };
-    let (all, idle) = read()?;
-    sleep(Duration::from_secs(2));
-    let (all_later, idle_later) = read()?;
-    Ok(1.0 - quotient(idle_later - idle, Some(all_later - all)))
 }
 
 /// Where the figures of the last run are.

@@ -23,7 +23,7 @@ pub(crate) struct Engaged {
     /// Whether it came to an answer or a miss; else the client left first.
     pub(super) heard: bool,
     /// What the provider works at, where its answers are jobs.
-    pub(super) job: OnceLock<RunningJob>,
+    pub(super) job: OnceLock<Box<RunningJob>>,
     _busy: Busy,
 }
 

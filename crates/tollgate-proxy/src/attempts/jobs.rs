@@ -166,7 +166,7 @@ impl Run<'_> {
         let mut bytes = self.job_in(response, timeouts, whole).await?;
         let mut job = read(&bytes)?;
         let running = RunningJob::new(&self.worker.upstream, timeouts, way, &job.id)?;
-        let running = engaged.job.get_or_init(|| running);
+        let running = engaged.job.get_or_init(|| Box::new(running));
         let mut pause = PAUSE_MIN;
         loop {
             match job.state {

@@ -1,0 +1,164 @@
+//! Which allowances can be for a call, found without a look at all the others: those that name somebody else are never seen.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tollgate_domain::{Allowance, Facts, Scope, Whose};
+
+/// Parts of a scope that can name somebody who is known before it is known who is asked.
+const PARTS: usize = 6;
+
+/// Allowances by whom they name.
+#[derive(Debug, Default)]
+pub(crate) struct AllowanceIndex {
+    /// Those that name nobody, by their place.
+    unnamed: Vec<usize>,
+    /// Those that name somebody, by the first part that does, the name, and their place.
+    named: [HashMap<Arc<str>, Vec<usize>>; PARTS],
+}
+
+impl AllowanceIndex {
+    pub(crate) fn of(allowances: &[Arc<Allowance>]) -> Self {
+        let mut index = Self::default();
+        for (place, allowance) in allowances.iter().enumerate() {
+            let mut named = parts(&allowance.scope).into_iter().enumerate();
+            let named = named.find_map(|(part, whose)| match whose {
+                Some(Whose::Named(name)) => Some((part, name)),
+                _ => None,
+            });
+            match named.and_then(|(part, name)| Some((index.named.get_mut(part)?, name))) {
+                Some((names, name)) => names.entry(Arc::clone(name)).or_default().push(place),
+                None => index.unnamed.push(place),
+            }
+        }
+        index
+    }
+
+    /// The places of those that can be for a call, in their order.
+    pub(crate) fn places(&self, facts: &Facts<'_>) -> Vec<usize> {
+        let mut places = self.unnamed.clone();
+        for (names, fact) in self.named.iter().zip(told(facts)) {
+            if let Some(found) = fact.and_then(|fact| names.get(fact)) {
+                places.extend(found);
+            }
+        }
+        if places.len() > self.unnamed.len() {
+            places.sort_unstable();
+        }
+        places
+    }
+}
+
+fn parts(scope: &Scope) -> [&Option<Whose>; PARTS] {
+    [
+        &scope.key,
+        &scope.team,
+        &scope.route,
+        &scope.user,
+        &scope.app,
+        &scope.organisation,
+    ]
+}
+
+/// What is known of a call, in the order of the parts.
+fn told<'a>(facts: &Facts<'a>) -> [Option<&'a str>; PARTS] {
+    [
+        facts.key,
+        facts.team,
+        facts.route,
+        facts.user,
+        facts.app,
+        facts.organisation,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tollgate_domain::{Quantity, Then};
+
+    use super::*;
+
+    fn whose() -> impl Strategy<Value = Option<Whose>> {
+        prop_oneof![
+            Just(None),
+            Just(Some(Whose::Each)),
+            prop::sample::select(vec!["one", "two"])
+                .prop_map(|name| Some(Whose::Named(name.into()))),
+        ]
+    }
+
+    fn allowance() -> impl Strategy<Value = Arc<Allowance>> {
+        let parts = (whose(), whose(), whose(), whose(), whose(), whose());
+        (parts, whose()).prop_map(|((key, team, route, user, app, organisation), model)| {
+            let scope = Scope {
+                key,
+                team,
+                route,
+                user,
+                app,
+                organisation,
+                model,
+                ..Scope::default()
+            };
+            Arc::new(Allowance {
+                name: "limit".into(),
+                scope,
+                quantity: Quantity::Requests,
+                most: 1,
+                raise: None,
+                window: None,
+                then: Then::Refuse,
+                is_told: false,
+            })
+        })
+    }
+
+    fn fact() -> impl Strategy<Value = Option<&'static str>> {
+        prop::sample::select(vec![None, Some("one"), Some("two"), Some("three")])
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_is_for_a_call_is_found_in_order_and_once(
+            allowances in prop::collection::vec(allowance(), 0..12),
+            facts in (fact(), fact(), fact(), fact(), fact(), fact()),
+        ) {
+            let (key, team, route, user, app, organisation) = facts;
+            let facts = Facts { key, team, route, user, app, organisation, ..Facts::default() };
+            let places = AllowanceIndex::of(&allowances).places(&facts);
+            prop_assert!(places.is_sorted_by(|one, next| one < next));
+            for (place, allowance) in allowances.iter().enumerate() {
+                // Who is asked is not known yet: any model may be.
+                let scope = Scope { model: None, ..allowance.scope.clone() };
+                if scope.subject(&facts).is_some() {
+                    prop_assert!(places.contains(&place));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn others_are_not_looked_at() {
+        let of = |name: &str| {
+            Arc::new(Allowance {
+                name: name.into(),
+                scope: Scope {
+                    key: Some(Whose::Named(name.into())),
+                    ..Scope::default()
+                },
+                quantity: Quantity::Requests,
+                most: 1,
+                raise: None,
+                window: None,
+                then: Then::Refuse,
+                is_told: false,
+            })
+        };
+        let allowances: Vec<_> = (0..1000).map(|key| of(&key.to_string())).collect();
+        let facts = Facts {
+            key: Some("7"),
+            ..Facts::default()
+        };
+        assert_eq!(AllowanceIndex::of(&allowances).places(&facts), [7]);
+    }
+}
