@@ -14,7 +14,7 @@ mod side_by_side;
 use std::{
     fs,
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Stdio},
     thread::sleep,
     time::Duration,
@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     /// Measure although the machine has other work.
     #[arg(long)]
     force: bool,
-    /// Measure this program side by side, such as `target/shipped/tollgate` of `cargo xtask ship`.
+    /// Measure this program, such as `target/shipped/tollgate` of `cargo xtask ship`, and nothing that is built of the sources.
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
     /// Leave other gateways out, which take minutes to install.
@@ -67,8 +67,7 @@ pub(crate) use side_by_side::train;
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     let built = target().join("ship/tollgate");
     let program = arguments.program.as_ref().unwrap_or(&built);
-    let is_part = arguments.only.is_some() || arguments.instructions;
-    if !is_part || arguments.program.is_none() {
+    if arguments.program.is_none() {
         run(&mut command(
             "cargo",
             &["build", "--profile", "ship", "--package", "tollgate"],
@@ -85,7 +84,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     let mut memory = Vec::new();
     for _ in 0..ROUNDS {
         let address = free_address()?;
-        let (mut gateway, start) = start(address)?;
+        let (mut gateway, start) = start(program, address)?;
         sleep(Duration::from_millis(200));
         memory.push(resident_kilobytes(gateway.id())?);
         gateway.kill()?;
@@ -107,8 +106,14 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
         megabytes(memory[middle]),
         megabytes(memory[last])
     );
-    let size = fs::metadata(target().join("ship/tollgate"))?.len();
+    let size = fs::metadata(program)?.len();
     println!("program: {:.1} MB", megabytes(size / 1024));
+    if arguments.program.is_some() {
+        println!(
+            "What a translation costs and what the books take in is measured without --program."
+        );
+        return Ok(());
+    }
     run(&mut command(
         "cargo",
         &[
@@ -139,16 +144,13 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     clippy::disallowed_types,
     reason = "a measurement of real time, outside of any runtime"
 )]
-fn start(address: SocketAddr) -> Result<(Child, Duration)> {
+fn start(program: &Path, address: SocketAddr) -> Result<(Child, Duration)> {
     let began = std::time::Instant::now();
-    let mut gateway = command(
-        target().join("ship/tollgate"),
-        &["serve", "--listen", &address.to_string()],
-    )
-    .stdout(Stdio::null())
-    .stderr(Stdio::null())
-    .spawn()
-    .context("cannot start the gateway")?;
+    let mut gateway = command(program, &["serve", "--listen", &address.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("cannot start the gateway")?;
     while !is_ready(address) {
         anyhow::ensure!(
             gateway.try_wait()?.is_none(),
