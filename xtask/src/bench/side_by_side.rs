@@ -193,15 +193,26 @@ fn measure(folder: &Path, arguments: &Arguments, program: &Path) -> Result<(Figu
     }
     let mut sections = Vec::new();
     if arguments.wants("overload") {
-        sections.push(overload::measure(folder, mock.address, program)?);
+        let told = overload::measure(folder, mock.address, program);
+        sections.push(told_or_named("overload", told));
     }
     if arguments.wants("growth") {
-        sections.push(growth::measure(folder, mock.address, program)?);
+        // What it leaves in its store is in nobody's way.
+        let folder = folder.join("growth");
+        fs::create_dir_all(&folder)?;
+        let told = growth::measure(&folder, mock.address, program);
+        sections.push(told_or_named("growth", told));
     }
     if arguments.wants_others() {
-        sections.push(others::measure(folder, mock.address, program)?);
+        let told = others::measure(folder, mock.address, program);
+        sections.push(told_or_named("other gateways", told));
     }
     Ok((figures, sections))
+}
+
+/// A part of the report, or why it is missing: what was measured before is told all the same.
+fn told_or_named(name: &str, told: Result<String>) -> String {
+    told.unwrap_or_else(|error| format!("## {name}\n\nNot measured: {error:#}.\n"))
 }
 
 /// Has a program do what it is measured doing, but nothing is measured.
