@@ -23,11 +23,11 @@ use crate::{
     routes,
 };
 
-/// Names a request, for its client and for the log.
 /// Tags of a caller's at most, and bytes of each.
 pub(crate) const TAGS_MAX: usize = 16;
 pub(crate) const TAG_BYTES_MAX: usize = 64;
 
+/// Names a request, for its client and for the log.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const TAGS: HeaderName = HeaderName::from_static("x-tollgate-tags");
@@ -234,7 +234,6 @@ impl<'a> Visit<'a> {
     }
 }
 
-/// The client's own id where it is well-formed, else a new one.
 /// The client's address: that of the connection, or behind proxies that are trusted the last one that is none of them.
 fn client_address(peer: IpAddr, headers: &HeaderMap, limits: &Limits) -> IpAddr {
     if !limits.trusts(peer) {
@@ -267,6 +266,7 @@ fn address(text: &str) -> Option<IpAddr> {
         .or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))
 }
 
+/// The client's own id where it is well-formed, else a new one.
 fn request_id(headers: &HeaderMap) -> Arc<str> {
     let sent = headers
         .get(REQUEST_ID)

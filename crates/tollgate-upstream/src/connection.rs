@@ -32,13 +32,13 @@ pub(crate) use request::Message;
 const READ_BYTES: usize = 64 << 10;
 
 /// The socket, with or without TLS.
-pub(crate) type Socket = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+pub type Socket = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// A provider's socket for what is no HTTP.
 #[derive(Debug)]
 pub struct ProviderSocket {
     /// The socket.
-    pub socket: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+    pub socket: Socket,
     /// What was read of it already.
     pub sent: Bytes,
 }
