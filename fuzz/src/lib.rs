@@ -73,7 +73,12 @@ pub fn answer_form(dialect: Dialect, options: u8) -> AnswerForm<'static> {
 /// An input as a stream in chunks: its first bytes are the lengths of the chunks in turns, in which 0 stands for all that
 /// is left.
 pub fn chunks(input: &[u8]) -> Option<Vec<Bytes>> {
-    let (lengths, mut rest) = input.split_at_checked(CUT_BYTES)?;
+    let (lengths, rest) = input.split_at_checked(CUT_BYTES)?;
+    Some(cut(rest, lengths))
+}
+
+/// Bytes in chunks of these lengths in turns.
+pub fn cut(mut rest: &[u8], lengths: &[u8]) -> Vec<Bytes> {
     let mut chunks = Vec::new();
     for length in lengths.iter().cycle() {
         if rest.is_empty() {
@@ -87,7 +92,23 @@ pub fn chunks(input: &[u8]) -> Option<Vec<Bytes>> {
         chunks.push(Bytes::copy_from_slice(chunk));
         rest = after;
     }
-    Some(chunks)
+    chunks
+}
+
+/// An input as AWS's frames with all their checksums: each is parted from the next by a byte of ones, and begins with the length of its headers.
+pub fn aws_frames(input: &[u8]) -> Vec<u8> {
+    let mut framed = Vec::new();
+    for frame in input.split(|byte| *byte == u8::MAX) {
+        let (headers, content) = frame.split_first().unwrap_or((&0, &[]));
+        let length = 16 + u32::try_from(content.len()).expect("inputs are short");
+        let mut bytes = length.to_be_bytes().to_vec();
+        bytes.extend_from_slice(&u32::from(*headers).to_be_bytes());
+        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
+        bytes.extend_from_slice(content);
+        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
+        framed.extend(bytes);
+    }
+    framed
 }
 
 /// Every event of a stream that comes in these chunks, the last unterminated one included.

@@ -24,7 +24,8 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
 use crate::failure::{Failure, FailureKind};
-use answer::{AnswerBody, AnswerHead, HEAD_BYTES_MAX, head_is_whole, read_head};
+pub use answer::read_answer;
+use answer::{AnswerBody, HEAD_BYTES_MAX, head_is_whole, take_head};
 use request::BodyToSend;
 pub(crate) use request::Message;
 
@@ -127,8 +128,9 @@ impl Connection {
                 return Poll::Ready(Err(Failure::plain(FailureKind::ClosedBeforeHead)));
             }
             if head_is_whole(&self.read, before)
-                && let Some(head) = self.take_head()?
+                && let Some((head, came)) = take_head(&mut self.read)?
             {
+                self.came = came;
                 self.answer = head.body;
                 self.keeps_open &= head.keeps_open;
                 return Poll::Ready(Ok((head.status, head.headers)));
@@ -137,22 +139,6 @@ impl Connection {
                 return Poll::Ready(Err(protocol("the head of the answer is too long")));
             }
         }
-    }
-
-    /// The head out of what was read, of which at least one is whole. Heads that only say that another is to come are read over.
-    fn take_head(&mut self) -> Result<Option<AnswerHead>, Failure> {
-        let mut read = std::mem::take(&mut self.read).freeze();
-        while let Some((head, length)) = read_head(&read)? {
-            read.advance(length);
-            let is_last =
-                head.status == StatusCode::SWITCHING_PROTOCOLS || !head.status.is_informational();
-            if is_last {
-                self.came = read;
-                return Ok(Some(head));
-            }
-        }
-        self.read = BytesMut::from(&read[..]);
-        Ok(None)
     }
 
     /// Waits for more of the answer's body: all that has come, without what frames it. `None` at its end.

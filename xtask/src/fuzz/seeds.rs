@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use tollgate_testkit::recordings;
+use tollgate_testkit::recordings::{self, Recording};
 
 use super::INPUT_BYTES_MAX;
 use crate::project::{command, output, root};
@@ -37,7 +37,15 @@ pub(super) fn write(folder: &Path) -> Result<()> {
         let call = recording.request_body.to_string().into_bytes();
         seeds.add("head", &[&[0x0d], &call])?;
         seeds.add("call", &[&[0x45], &call])?;
+        seeds.add("http", &[&CUTS[1], &as_http(&recording, &answer)])?;
         match recording.response_body_kind.as_str() {
+            "ndjson" => seeds.add("frames", &[&[0], &CUTS[1], &answer])?,
+            "eventstream" => {
+                for framing in [1, 2] {
+                    seeds.add("frames", &[&[framing], &CUTS[1], &answer])?;
+                    seeds.add("frames", &[&[framing | 4], &CUTS[1], &unframed(&answer)])?;
+                }
+            }
             "sse" => {
                 for cut in &CUTS {
                     seeds.add("sse", &[cut, &answer])?;
@@ -69,6 +77,50 @@ pub(super) fn write(folder: &Path) -> Result<()> {
         folder.display()
     );
     Ok(())
+}
+
+/// An answer as bytes of HTTP, of known length or in chunks.
+fn as_http(recording: &Recording, answer: &[u8]) -> Vec<u8> {
+    let mut http = format!(
+        "HTTP/1.1 {} x\r\ncontent-type: {}\r\n",
+        recording.status,
+        recording.content_type()
+    )
+    .into_bytes();
+    if answer.len().is_multiple_of(2) {
+        http.extend_from_slice(format!("content-length: {}\r\n\r\n", answer.len()).as_bytes());
+        http.extend_from_slice(answer);
+        return http;
+    }
+    http.extend_from_slice(b"transfer-encoding: chunked\r\n\r\n");
+    for chunk in answer.chunks(100) {
+        http.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        http.extend_from_slice(chunk);
+        http.extend_from_slice(b"\r\n");
+    }
+    http.extend_from_slice(b"0\r\n\r\n");
+    http
+}
+
+/// AWS's frames as the fuzz target takes them: see `aws_frames` in `fuzz/src/lib.rs`.
+fn unframed(mut frames: &[u8]) -> Vec<u8> {
+    let mut parts = Vec::new();
+    while let Some((prelude, _)) = frames.split_first_chunk::<12>() {
+        let number = |at: usize| {
+            prelude[at..at + 4]
+                .iter()
+                .fold(0, |sum, byte| sum << 8 | usize::from(*byte))
+        };
+        let Some((frame, rest)) = frames.split_at_checked(number(0)) else {
+            break;
+        };
+        let content = frame
+            .get(12..frame.len().saturating_sub(4))
+            .unwrap_or_default();
+        parts.push([&[u8::try_from(number(4)).unwrap_or(0)], content].concat());
+        frames = rest;
+    }
+    parts.join(&u8::MAX)
 }
 
 struct Seeds<'a> {

@@ -1,6 +1,6 @@
 //! A provider's answer as bytes of HTTP/1.1, read without any I/O: the head, and where the body ends.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use httparse::{EMPTY_HEADER, Status};
 
@@ -51,11 +51,59 @@ pub(super) fn head_is_whole(bytes: &[u8], before: usize) -> bool {
     false
 }
 
+/// The head out of what was read, of which at least one is whole, and what came behind it. Heads that only say that another is to
+/// come are read over, as are empty lines before them.
+///
+/// # Errors
+/// When it is no HTTP, or has more headers than are read.
+pub(super) fn take_head(read: &mut BytesMut) -> Result<Option<(AnswerHead, Bytes)>, Failure> {
+    let mut rest = std::mem::take(read).freeze();
+    loop {
+        let empty = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+        rest.advance(empty.count());
+        let Some((head, length)) = read_head(&rest)? else {
+            break;
+        };
+        rest.advance(length);
+        if head.status == StatusCode::SWITCHING_PROTOCOLS || !head.status.is_informational() {
+            return Ok(Some((head, rest)));
+        }
+    }
+    *read = BytesMut::from(&rest[..]);
+    Ok(None)
+}
+
+/// An answer that comes in these pieces, read as a connection reads it: its status and its body, as far as they came.
+///
+/// # Errors
+/// When it is no HTTP, or its head is too long or its body not framed as it has to be.
+pub fn read_answer(pieces: &[Bytes]) -> Result<Option<(StatusCode, Vec<u8>)>, Failure> {
+    let (mut read, mut taken, mut data) = (BytesMut::new(), None, Vec::new());
+    for piece in pieces {
+        let Some((_, body)) = &mut taken else {
+            let before = read.len();
+            read.extend_from_slice(piece);
+            if head_is_whole(&read, before)
+                && let Some((mut head, came)) = take_head(&mut read)?
+            {
+                head.body.read(&came, &mut data)?;
+                taken = Some((head.status, head.body));
+            } else if read.len() > HEAD_BYTES_MAX {
+                return Err(protocol("the head of the answer is too long"));
+            }
+            continue;
+        };
+        let body: &mut AnswerBody = body;
+        body.read(piece, &mut data)?;
+    }
+    Ok(taken.map(|(status, _)| (status, data)))
+}
+
 /// Reads the head of an answer, and says how many bytes it has. `None`: there are not enough.
 ///
 /// # Errors
 /// When it is no HTTP, or has more headers than are read.
-pub(super) fn read_head(bytes: &Bytes) -> Result<Option<(AnswerHead, usize)>, Failure> {
+fn read_head(bytes: &Bytes) -> Result<Option<(AnswerHead, usize)>, Failure> {
     match parse::<HEADERS_USUAL>(bytes) {
         Err(Refused::TooMany) => parse::<HEADERS_MAX>(bytes),
         read => read,
