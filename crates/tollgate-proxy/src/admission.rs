@@ -6,9 +6,9 @@ mod index;
 mod shared;
 mod weight;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, fmt::Write, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 use tollgate_domain::{
     Allowance, Cost, Facts, Picodollars, Price, Quantity, TargetName, Then, Usage,
 };
@@ -340,46 +340,37 @@ impl Permit {
 
     /// Headers that tell what is left.
     pub(crate) fn tell(&self, headers: &mut HeaderMap, now: Duration) {
-        let mut policies = Vec::new();
-        let mut left = Vec::new();
+        let (mut policies, mut left) = (String::new(), String::new());
         for (place, hold) in self.holds.iter().enumerate() {
             let allowance = &hold.allowance;
+            let Some(window) = allowance.window.as_ref().filter(|_| allowance.is_told) else {
+                continue;
+            };
             let shared = self.share.as_ref();
             let remaining = shared.and_then(|share| share.remaining(place, hold, now));
             let remaining = remaining.unwrap_or_else(|| self.counters.remaining(hold, now));
-            let Some(window) = &allowance.window else {
-                continue;
-            };
             if allowance.quantity == Quantity::Picodollars {
-                if allowance.is_told {
-                    let dollars = Picodollars::new(remaining);
-                    headers.append(
-                        BUDGET,
-                        header_value(&format!("{}={dollars}", allowance.name)),
-                    );
-                }
-                continue;
-            }
-            if !allowance.is_told {
+                let dollars = Picodollars::new(remaining);
+                let told = format!("{}={dollars}", allowance.name);
+                headers.append(BUDGET, header_value(&told));
                 continue;
             }
             let (begin, end) = window.around(now);
             let (length, rest) = (end.saturating_sub(begin), end.saturating_sub(now));
+            let (length, rest) = (length.as_secs(), rest.as_secs() + 1);
             let most = allowance.most_at(now);
-            policies.push(format!(
-                "\"{}\";q={most};w={}",
-                allowance.name,
-                length.as_secs()
-            ));
-            left.push(format!(
-                "\"{}\";r={remaining};t={}",
-                allowance.name,
-                rest.as_secs() + 1
-            ));
+            add_item(
+                &mut policies,
+                format_args!("\"{}\";q={most};w={length}", allowance.name),
+            );
+            add_item(
+                &mut left,
+                format_args!("\"{}\";r={remaining};t={rest}", allowance.name),
+            );
         }
         if !policies.is_empty() {
-            headers.insert(RATE_LIMIT_POLICY, list(&policies));
-            headers.insert(RATE_LIMIT, list(&left));
+            headers.insert(RATE_LIMIT_POLICY, header_value(&policies));
+            headers.insert(RATE_LIMIT, header_value(&left));
         }
     }
 }
@@ -395,8 +386,13 @@ impl Drop for Permit {
     }
 }
 
-fn list(items: &[String]) -> HeaderValue {
-    header_value(&items.join(", "))
+/// Adds an item to a header's list.
+fn add_item(list: &mut String, item: fmt::Arguments<'_>) {
+    if !list.is_empty() {
+        list.push_str(", ");
+    }
+    // Texts take whatever is written.
+    let _written = list.write_fmt(item);
 }
 
 // === impl UsedAtMost ===

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sqlx::{Any, AssertSqlSafe, Row, Transaction, any::AnyRow};
 use thiserror::Error;
 
-use crate::{Store, changes, ledger::insertion, sums};
+use crate::{Store, batches::insertion, changes, sums};
 
 /// What the first line says.
 const FORM: u64 = 1;

@@ -9,7 +9,13 @@ use sqlx::{
 };
 use tollgate_domain::{ServiceTier, Usage, UsageRecord};
 
-use crate::{Store, StoreError, payloads, sums, usage::is_one_of};
+use crate::{
+    Store, StoreError,
+    batches::{Batches, insertion},
+    payloads,
+    sums::{self, Source, addition},
+    usage::is_one_of,
+};
 
 pub(crate) const COLUMNS: [&str; 32] = [
     "id",
@@ -46,11 +52,29 @@ pub(crate) const COLUMNS: [&str; 32] = [
     "tags",
 ];
 
-/// Records that are entered by one statement: each statement is a way to the database and back.
+/// Records that are looked for by one statement.
 const AT_ONCE: usize = 50;
 
 /// Times that records are entered while others enter some of them.
 const TRIES_MAX: u32 = 5;
+
+/// The statements by which records are entered into the books.
+#[derive(Debug)]
+pub(crate) struct Entering {
+    records: Batches,
+    /// For each of [`Source::SUMS`].
+    sums: [Batches; Source::SUMS.len()],
+}
+
+impl Entering {
+    pub(crate) fn new(is_file: bool) -> Self {
+        let insertion = |rows| insertion("usage_records", &COLUMNS, rows, is_file);
+        Self {
+            records: Batches::new(|rows| insertion(rows) + " ON CONFLICT (id) DO NOTHING"),
+            sums: Source::SUMS.map(|source| Batches::new(|rows| addition(source, rows, is_file))),
+        }
+    }
+}
 
 impl Store {
     /// Enters records, all or none. One that is there already is passed over: what failed half-way may be done again.
@@ -71,17 +95,9 @@ impl Store {
     /// Enters records and adds them to the sums, unless one of them is there already; then nothing is done.
     async fn enter_new(&self, records: &[&UsageRecord]) -> Result<bool, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        // Made of words of this file alone, and of two lengths, so that the database need not read them anew.
-        let statement = |rows| {
-            let insertion = insertion("usage_records", &COLUMNS, rows, self.is_file);
-            insertion + " ON CONFLICT (id) DO NOTHING"
-        };
-        let (many, one) = (statement(AT_ONCE), statement(1));
-        let (groups, rest) = records.as_chunks::<AT_ONCE>();
-        let groups = groups.iter().map(|group| (&many, group.as_slice()));
-        let singles = rest.chunks(1).map(|single| (&one, single));
-        for (statement, group) in groups.chain(singles) {
-            let mut query = sqlx::query(AssertSqlSafe(statement.as_str()));
+        for (statement, group) in self.entering.records.of(records) {
+            // Made of words of this file alone.
+            let mut query = sqlx::query(AssertSqlSafe(statement));
             for record in group {
                 query = bind(query, record);
             }
@@ -91,7 +107,7 @@ impl Store {
                 return Ok(false);
             }
         }
-        sums::add(&mut transaction, records, self.is_file).await?;
+        sums::add(&mut transaction, records, &self.entering.sums).await?;
         payloads::add(&mut transaction, records).await?;
         transaction.commit().await?;
         Ok(true)
@@ -114,25 +130,6 @@ impl Store {
         records.retain(|record| known.insert(record.id.to_string()));
         Ok(())
     }
-}
-
-/// The statement that enters so many rows. `SQLite` takes `$1` for a name, and looks for each among all: places without names are
-/// filled ten times as fast.
-pub(crate) fn insertion(table: &str, columns: &[&str], rows: usize, is_file: bool) -> String {
-    let row = |row: usize| {
-        let first = row * columns.len();
-        let places = (1..=columns.len()).map(|place| match is_file {
-            true => "?".to_owned(),
-            false => format!("${}", first + place),
-        });
-        format!("({})", places.collect::<Vec<_>>().join(", "))
-    };
-    let rows: Vec<String> = (0..rows).map(row).collect();
-    format!(
-        "INSERT INTO {table} ({}) VALUES {}",
-        columns.join(", "),
-        rows.join(", ")
-    )
 }
 
 type Insertion<'q> = Query<'q, Any, AnyArguments>;

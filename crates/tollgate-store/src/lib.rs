@@ -5,6 +5,7 @@
 mod answered;
 mod audit;
 mod backup;
+mod batches;
 mod calls;
 mod changes;
 mod keeper;
@@ -21,8 +22,9 @@ mod usage;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use ledger::Entering;
 use sqlx::{AnyPool, any::AnyPoolOptions};
 use thiserror::Error;
 
@@ -49,6 +51,7 @@ pub struct Store {
     pool: AnyPool,
     /// It is `SQLite`.
     is_file: bool,
+    entering: Arc<Entering>,
 }
 
 /// Why the database could not do something.
@@ -121,7 +124,11 @@ impl Store {
             .await
             .map_err(StoreError::Open)?;
         schema::migrate(&pool).await.map_err(StoreError::Schema)?;
-        Ok(Self { pool, is_file })
+        Ok(Self {
+            pool,
+            is_file,
+            entering: Arc::new(Entering::new(is_file)),
+        })
     }
 
     /// Closes it, what was asked done.

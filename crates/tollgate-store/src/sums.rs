@@ -8,7 +8,8 @@ use tollgate_domain::UsageRecord;
 
 use crate::{
     Store, StoreError,
-    ledger::{clean, count, insertion},
+    batches::{Batches, insertion},
+    ledger::{clean, count},
     retention::calls_kept_from,
 };
 
@@ -45,9 +46,6 @@ const RECORD_MEASURES: [&str; MEASURES.len()] = [
     "CASE WHEN cost_unknown IS NULL THEN 0 ELSE 1 END",
 ];
 
-/// Sums that are entered by one statement.
-const AT_ONCE: usize = 20;
-
 /// A table of sums, or the records themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -69,7 +67,7 @@ type Sum = [u64; MEASURES.len()];
 // === impl Source ===
 
 impl Source {
-    const SUMS: [Self; 4] = [Self::Days, Self::Hours, Self::UserHours, Self::TagHours];
+    pub(crate) const SUMS: [Self; 4] = [Self::Days, Self::Hours, Self::UserHours, Self::TagHours];
 
     pub(crate) const fn table(self) -> &'static str {
         match self {
@@ -147,11 +145,11 @@ pub(crate) fn split_whole(
 
 // === keeping ===
 
-/// Adds records to all sums. They are new: what was added once is not looked for.
+/// Adds records to all sums. They are new: what was added once is not looked for. There are statements for each of [`Source::SUMS`].
 pub(crate) async fn add(
     connection: &mut AnyConnection,
     records: &[&UsageRecord],
-    is_file: bool,
+    statements: &[Batches; Source::SUMS.len()],
 ) -> Result<(), sqlx::Error> {
     let finest = records.iter().map(|record| (of(record), measures(record)));
     let finest = sum_up(finest);
@@ -170,23 +168,11 @@ pub(crate) async fn add(
         let of = (span * HOUR_MS / DAY_MS, dimensions.clone(), None);
         (of, *sum)
     }));
-    for (source, sums) in [
-        (Source::Days, days),
-        (Source::Hours, hours),
-        (Source::UserHours, finest),
-        (Source::TagHours, tagged),
-    ] {
+    for (statements, sums) in statements.iter().zip([days, hours, finest, tagged]) {
         let sums: Vec<_> = sums.into_iter().collect();
-        // Made of words of this file alone, and of two lengths, so that the database need not read them anew.
-        let (many, one) = (
-            addition(source, AT_ONCE, is_file),
-            addition(source, 1, is_file),
-        );
-        let (groups, rest) = sums.as_chunks::<AT_ONCE>();
-        let groups = groups.iter().map(|group| (&many, group.as_slice()));
-        let singles = rest.chunks(1).map(|single| (&one, single));
-        for (statement, group) in groups.chain(singles) {
-            let mut query = sqlx::query(AssertSqlSafe(statement.as_str()));
+        for (statement, group) in statements.of(&sums) {
+            // Made of words of this file alone.
+            let mut query = sqlx::query(AssertSqlSafe(statement));
             for (of, sum) in group {
                 query = bind(query, of, sum);
             }
@@ -238,7 +224,7 @@ fn measures(record: &UsageRecord) -> Sum {
 }
 
 /// The statement that adds so many sums to those that are there.
-fn addition(source: Source, rows: usize, is_file: bool) -> String {
+pub(crate) fn addition(source: Source, rows: usize, is_file: bool) -> String {
     let (table, of) = (source.table(), source.columns());
     let columns: Vec<&str> = of.iter().copied().chain(MEASURES).collect();
     let insertion = insertion(table, &columns, rows, is_file);

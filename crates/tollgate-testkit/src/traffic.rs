@@ -3,6 +3,7 @@
 //! A call's provider is played by a script that answers as recorded. What reaches it is compared with the recorded request, and what
 //! reaches the client with the recorded answer.
 
+mod assumed;
 mod costs;
 mod gist;
 mod plain;
@@ -84,7 +85,11 @@ pub fn replay(
     };
     let recordings: Vec<Recording> = recordings::load(folder)?.into_iter().filter(fits).collect();
     let plain: Arc<Vec<Plain>> = Arc::new(recordings.iter().filter_map(Plain::of).collect());
-    let parts: Vec<Part> = recordings.into_iter().filter_map(Part::of).collect();
+    let parts: Vec<Part> = recordings
+        .into_iter()
+        .map(assumed::with_request)
+        .filter_map(Part::of)
+        .collect();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -356,13 +356,23 @@ impl Part {
         chat && !asked && tells()
     }
 
-    /// Whether the answer is an error, holds one, or breaks off.
+    /// Whether the answer is an error, holds one, breaks off, or is no answer.
     pub(super) fn tells_trouble(&self) -> bool {
         let body = String::from_utf8_lossy(&self.said()).into_owned();
         let mut errors = body.split("\"error\":").skip(1);
         self.recording.status >= 400
             || errors.any(|error| !error.trim_start().starts_with("null"))
             || !self.is_whole()
+            || self.is_nonsense()
+    }
+
+    /// Whether the answer is JSON that has nothing of what Gemini's answers consist of: there is a recording of a test with such a one.
+    fn is_nonsense(&self) -> bool {
+        let members = ["candidates", "promptFeedback", "usageMetadata"];
+        self.dialect == Dialect::GeminiGenerate
+            && serde_json::from_slice::<Value>(&self.said()).is_ok_and(|said| {
+                said.is_object() && members.iter().all(|member| said[member].is_null())
+            })
     }
 
     /// Whether a streamed answer comes to its proper end.

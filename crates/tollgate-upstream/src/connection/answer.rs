@@ -58,9 +58,15 @@ pub(super) fn head_is_whole(bytes: &[u8], before: usize) -> bool {
 /// When it is no HTTP, or has more headers than are read.
 pub(super) fn take_head(read: &mut BytesMut) -> Result<Option<(AnswerHead, Bytes)>, Failure> {
     let mut rest = std::mem::take(read).freeze();
-    loop {
-        let empty = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
-        rest.advance(empty.count());
+    let mut is_whole = true;
+    while is_whole {
+        let is_end = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+        let empty = rest.iter().take_while(is_end).count();
+        if empty > 0 {
+            rest.advance(empty);
+            is_whole = head_is_whole(&rest, 0);
+            continue;
+        }
         let Some((head, length)) = read_head(&rest)? else {
             break;
         };
@@ -68,6 +74,7 @@ pub(super) fn take_head(read: &mut BytesMut) -> Result<Option<(AnswerHead, Bytes
         if head.status == StatusCode::SWITCHING_PROTOCOLS || !head.status.is_informational() {
             return Ok(Some((head, rest)));
         }
+        is_whole = head_is_whole(&rest, 0);
     }
     *read = BytesMut::from(&rest[..]);
     Ok(None)
