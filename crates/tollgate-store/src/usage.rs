@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// By what usage is told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dimension {
     /// The minute.
     Minute,

@@ -41,6 +41,8 @@ const SHOWN_CHARS: usize = 600;
 #[derive(Debug, Default)]
 pub struct Counts {
     rows: BTreeMap<(String, &'static str), Row>,
+    /// Calls in no dialect that the gateway speaks: how many there are of each kind.
+    foreign: BTreeMap<String, usize>,
     failures: Vec<String>,
 }
 
@@ -85,11 +87,16 @@ pub fn replay(
     };
     let recordings: Vec<Recording> = recordings::load(folder)?.into_iter().filter(fits).collect();
     let plain: Arc<Vec<Plain>> = Arc::new(recordings.iter().filter_map(Plain::of).collect());
-    let parts: Vec<Part> = recordings
-        .into_iter()
-        .map(assumed::with_request)
-        .filter_map(Part::of)
-        .collect();
+    let (mut parts, mut foreign) = (Vec::new(), BTreeMap::new());
+    for recording in recordings.into_iter().map(assumed::with_request) {
+        let kind = kind_of(&recording);
+        let is_plain = Plain::of(&recording).is_some();
+        match Part::of(recording) {
+            Some(part) => parts.push(part),
+            None if is_plain => {}
+            None => *foreign.entry(kind).or_default() += 1,
+        }
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -101,6 +108,7 @@ pub fn replay(
         for (part, verdict) in plain.iter().zip(verdicts) {
             counts.add(&part.recording, "own", verdict);
         }
+        counts.foreign = foreign;
         Ok(counts)
     })
 }
@@ -442,13 +450,7 @@ impl Counts {
     }
 
     fn add(&mut self, recording: &Recording, client: &'static str, verdict: Verdict) {
-        let row = self
-            .rows
-            .entry((
-                format!("{} {}", recording.provider, recording.endpoint),
-                client,
-            ))
-            .or_default();
+        let row = self.rows.entry((kind_of(recording), client)).or_default();
         match verdict {
             Verdict::Passed => row.passed += 1,
             Verdict::Lossy => row.lossy += 1,
@@ -502,8 +504,26 @@ impl fmt::Display for Counts {
         for client in &clients {
             write!(f, " {} |", totals.entry(client).or_default())?;
         }
-        writeln!(f)
+        writeln!(f)?;
+        if self.foreign.is_empty() {
+            return Ok(());
+        }
+        let all: usize = self.foreign.values().sum();
+        writeln!(
+            f,
+            "\nAnother {all} calls were recorded in no dialect that the gateway speaks:\n"
+        )?;
+        writeln!(f, "| recorded | calls |\n|---|--:|")?;
+        for (kind, calls) in &self.foreign {
+            writeln!(f, "| {kind} | {calls} |")?;
+        }
+        Ok(())
     }
+}
+
+/// Whose call it was, and to what.
+fn kind_of(recording: &Recording) -> String {
+    format!("{} {}", recording.provider, recording.endpoint)
 }
 
 impl Row {

@@ -14,9 +14,12 @@ use tollgate_store::{Dimension, Store, StoreError, UsageQuery, UsageRow};
 /// Windows shorter than this begin anew: a restart takes about as long.
 const SHORT: Duration = Duration::from_secs(5);
 
-/// What has been used of allowances, and by whom.
+/// So many allowances that want the same to be summed are asked for one by one; more are found in the sums of everybody.
+const FEW: usize = 20;
+
+/// What has been used of allowances, by their names, and by whom.
 #[derive(Default)]
-pub(super) struct Spent(Vec<One>);
+pub(super) struct Spent(HashMap<Arc<str>, Vec<One>>);
 
 struct One {
     allowance: Arc<Allowance>,
@@ -55,36 +58,82 @@ impl Spent {
         holders: &Holders,
         now: Duration,
     ) -> Result<Self, StoreError> {
-        let mut spent = Vec::new();
+        let mut alike: HashMap<Kind, Vec<Asked<'_>>> = HashMap::new();
         for allowance in allowances {
-            let Some(window) = allowance.window.as_ref().filter(|window| !is_short(window)) else {
-                continue;
-            };
-            let (begin, _) = window.around(now);
-            let mut query = query(&allowance.scope);
-            query.since_ms = Some(milliseconds(begin));
-            query.until_ms = Some(milliseconds(now));
-            let part = match window {
-                Window::Rolling(span) if *span <= BY_MINUTE => Some(Dimension::Minute),
-                Window::Rolling(_) => Some(Dimension::Hour),
-                _ => None,
-            };
-            query.by.extend(part);
-            let mut sums: BTreeMap<(String, Duration), u128> = BTreeMap::new();
-            for row in store.usage(&query).await? {
-                let at = part.map_or(now, |part| end_of(part, &row).min(now));
-                if let Some(subject) = subject(&allowance.scope, &query, &row, holders) {
-                    *sums.entry((subject, at)).or_default() += used(allowance.quantity, &row);
-                }
+            if let Some(asked) = Asked::of(allowance, now) {
+                alike.entry(asked.kind()).or_default().push(asked);
             }
-            spent.extend(sums.into_iter().map(|((subject, at), used)| One {
-                allowance: Arc::clone(allowance),
-                subject,
-                used,
-                at,
-            }));
         }
-        Ok(Self(spent))
+        let mut spent = Self::default();
+        for asked in alike.into_values() {
+            spent.read_alike(store, &asked, holders, now).await?;
+        }
+        Ok(spent)
+    }
+
+    /// Reads what was used of allowances that want the same to be summed.
+    async fn read_alike(
+        &mut self,
+        store: &Store,
+        asked: &[Asked<'_>],
+        holders: &Holders,
+        now: Duration,
+    ) -> Result<(), StoreError> {
+        let [first, ..] = asked else { return Ok(()) };
+        if asked.len() <= FEW {
+            for asked in asked {
+                let rows = store.usage(&asked.query).await?;
+                self.add(asked, rows.iter(), holders, now);
+            }
+            return Ok(());
+        }
+        let everybody = UsageQuery {
+            of: Vec::new(),
+            ..first.query.clone()
+        };
+        let rows = store.usage(&everybody).await?;
+        let mut of: HashMap<Vec<&str>, Vec<&UsageRow>> = HashMap::new();
+        for row in &rows {
+            let told = first.query.of.iter().map(|(dimension, _)| {
+                let told = told(&first.query, row, *dimension);
+                told.unwrap_or_default()
+            });
+            of.entry(told.collect()).or_default().push(row);
+        }
+        for asked in asked {
+            let names = asked.query.of.iter().map(|(_, name)| name.as_str());
+            let rows = of.get(&names.collect::<Vec<_>>());
+            self.add(asked, rows.into_iter().flatten().copied(), holders, now);
+        }
+        Ok(())
+    }
+
+    /// Adds what sums say of an allowance.
+    fn add<'a>(
+        &mut self,
+        asked: &Asked<'_>,
+        rows: impl Iterator<Item = &'a UsageRow>,
+        holders: &Holders,
+        now: Duration,
+    ) {
+        let allowance = asked.allowance;
+        let mut sums: BTreeMap<(String, Duration), u128> = BTreeMap::new();
+        for row in rows {
+            let at = asked.part.map_or(now, |part| end_of(part, row).min(now));
+            if let Some(subject) = subject(&allowance.scope, &asked.query, row, holders) {
+                *sums.entry((subject, at)).or_default() += used(allowance.quantity, row);
+            }
+        }
+        if sums.is_empty() {
+            return;
+        }
+        let ones = self.0.entry(Arc::clone(&allowance.name)).or_default();
+        ones.extend(sums.into_iter().map(|((subject, at), used)| One {
+            allowance: Arc::clone(allowance),
+            subject,
+            used,
+            at,
+        }));
     }
 
     /// What was used of an allowance, by whom, and when.
@@ -96,8 +145,7 @@ impl Spent {
     }
 
     fn all_of(&self, allowance: &Allowance) -> impl Iterator<Item = &One> {
-        let name = Arc::clone(&allowance.name);
-        self.0.iter().filter(move |one| one.allowance.name == name)
+        self.0.get(&allowance.name).into_iter().flatten()
     }
 
     /// For people: one of which nothing was used yet is told, too, where it is for all together.
@@ -128,9 +176,50 @@ impl Spent {
 
     /// Tells it to whoever keeps count.
     pub(super) fn tell(&self, counters: &Counters, now: Duration) {
-        for one in &self.0 {
+        for one in self.0.values().flatten() {
             counters.add_used(&one.allowance, &one.subject, one.used, one.at, now);
         }
+    }
+}
+
+/// What is asked of the books for an allowance.
+struct Asked<'a> {
+    allowance: &'a Arc<Allowance>,
+    query: UsageQuery,
+    /// The parts of time that a rolling window is made of.
+    part: Option<Dimension>,
+}
+
+/// What those have in common that can be asked for at once: what is told apart, what is named, and since when.
+type Kind = (Vec<Dimension>, Vec<Dimension>, Option<i64>);
+
+impl<'a> Asked<'a> {
+    /// `None` where nothing is remembered.
+    fn of(allowance: &'a Arc<Allowance>, now: Duration) -> Option<Self> {
+        let window = allowance
+            .window
+            .as_ref()
+            .filter(|window| !is_short(window))?;
+        let (begin, _) = window.around(now);
+        let mut query = query(&allowance.scope);
+        query.since_ms = Some(milliseconds(begin));
+        query.until_ms = Some(milliseconds(now));
+        let part = match window {
+            Window::Rolling(span) if *span <= BY_MINUTE => Some(Dimension::Minute),
+            Window::Rolling(_) => Some(Dimension::Hour),
+            _ => None,
+        };
+        query.by.extend(part);
+        Some(Self {
+            allowance,
+            query,
+            part,
+        })
+    }
+
+    fn kind(&self) -> Kind {
+        let named = self.query.of.iter().map(|(dimension, _)| *dimension);
+        (self.query.by.clone(), named.collect(), self.query.since_ms)
     }
 }
 
@@ -182,12 +271,15 @@ fn query(scope: &Scope) -> UsageQuery {
     query
 }
 
+/// What a sum says of a dimension.
+fn told<'a>(query: &UsageQuery, row: &'a UsageRow, dimension: Dimension) -> Option<&'a str> {
+    let place = query.by.iter().position(|by| *by == dimension)?;
+    row.of.get(place)?.as_deref()
+}
+
 /// Whom of an allowance's scope a sum belongs to.
 fn subject(scope: &Scope, query: &UsageQuery, row: &UsageRow, holders: &Holders) -> Option<String> {
-    let told = |dimension| {
-        let place = query.by.iter().position(|by| *by == dimension)?;
-        row.of.get(place)?.as_deref()
-    };
+    let told = |dimension| told(query, row, dimension);
     let key = told(Dimension::Key);
     let holder = key.and_then(|key| holders.0.get(key));
     scope.subject(&Facts {
@@ -211,5 +303,86 @@ fn used(quantity: Quantity, row: &UsageRow) -> u128 {
         Quantity::Concurrent | Quantity::Size => 0,
         // What may have been spent counts as spent.
         Quantity::Picodollars => u128::from(row.cost.as_u64()) + u128::from(row.at_most.as_u64()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_domain::{Then, UsageRecord};
+
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1_790_000_000);
+
+    fn each_key_of(count: usize, route: Option<Whose>) -> Vec<Arc<Allowance>> {
+        let allowance = |number| Allowance {
+            name: format!("limit-{number}").into(),
+            scope: Scope {
+                key: Some(Whose::Named(format!("key-{number}").into())),
+                route: route.clone(),
+                ..Scope::default()
+            },
+            quantity: Quantity::Requests,
+            most: 100,
+            raise: None,
+            window: Some(Window::Rolling(Duration::from_secs(3600))),
+            then: Then::Refuse,
+            is_told: true,
+        };
+        (0..count)
+            .map(|number| Arc::new(allowance(number)))
+            .collect()
+    }
+
+    fn call(key: usize, route: &str, number: usize) -> UsageRecord {
+        UsageRecord {
+            id: format!("{key}-{route}-{number}").into(),
+            at_ms: milliseconds(NOW.saturating_sub(Duration::from_secs(60 * number as u64 + 1))),
+            key: Some(format!("key-{key}").into()),
+            route: Some(route.into()),
+            outcome: "answered".into(),
+            ..UsageRecord::default()
+        }
+    }
+
+    /// What each allowance has lost, by whom.
+    async fn read(store: &Store, allowances: &[Arc<Allowance>]) -> Vec<Vec<(String, u64)>> {
+        let spent = Spent::read(store, allowances, &Holders::default(), NOW)
+            .await
+            .unwrap();
+        let used = |allowance: &Arc<Allowance>| {
+            let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+            for (subject, used, _) in spent.of(allowance) {
+                *sums.entry(subject.to_owned()).or_default() += used;
+            }
+            sums.into_iter().collect()
+        };
+        allowances.iter().map(used).collect()
+    }
+
+    #[tokio::test]
+    async fn many_allowances_read_at_once_have_lost_what_each_has_by_itself() {
+        let file = std::env::temp_dir().join(format!("tollgate-spent-{}.db", std::process::id()));
+        let store = Store::open(&format!("sqlite:{}", file.display()))
+            .await
+            .unwrap();
+        let calls: Vec<UsageRecord> = (0..50)
+            .flat_map(|key| {
+                (0..key % 7).map(move |number| call(key, ["a", "b"][number % 2], number))
+            })
+            .collect();
+        store.enter(&calls).await.unwrap();
+        for route in [None, Some(Whose::Each), Some(Whose::Named("a".into()))] {
+            let allowances = each_key_of(60, route);
+            let together = read(&store, &allowances).await;
+            let mut apart = Vec::new();
+            for allowance in &allowances {
+                apart.extend(read(&store, std::slice::from_ref(allowance)).await);
+            }
+            assert!(allowances.len() > FEW && together.iter().flatten().count() > FEW);
+            assert_eq!(together, apart);
+        }
+        store.close().await;
+        std::fs::remove_file(file).unwrap();
     }
 }
