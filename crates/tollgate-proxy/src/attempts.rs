@@ -30,10 +30,11 @@ use rules::{Bench, Next, Rule, backoff, miss_of, refusal_of, retry_after, rule};
 
 use crate::{
     account::Account,
+    address::Errand,
     body::RESERVE_BYTES_MAX,
     credentials,
     gateway::Worker,
-    question::{Errand, Outgoing, Passes, Question},
+    question::{Outgoing, Passes, Question},
     refusal::Refusal,
     stream::{Relay, Step},
 };

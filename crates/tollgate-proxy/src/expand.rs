@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 use tollgate_domain::{Dialect, Limits, Task};
 
 use crate::{
+    address::Errand,
     prompts::{PromptProblem, Rendered, Turn},
-    question::{Errand, Question},
+    question::Question,
     refusal::Refusal,
 };
 

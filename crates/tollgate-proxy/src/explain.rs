@@ -9,11 +9,12 @@ use tollgate_domain::{Choice, Dialect};
 use tollgate_upstream::Lane;
 
 use crate::{
+    address::{self, Errand},
     expand,
     keys::Caller,
     paths::{self, What},
     picture::{CompiledRoute, Picture},
-    question::{self, Errand, Passes, Question},
+    question::{self, Passes, Question},
     refusal::Refusal,
     upload::Upload,
 };
@@ -60,7 +61,7 @@ fn story(picture: &Picture, path: &str, body: &Bytes) -> Result<Value, Refusal> 
         }
         What::CallByName(name) => {
             let route = picture.route(name, &Caller::Anyone)?;
-            let dialect = question::dialect_of(route.route.task);
+            let dialect = address::dialect_of(route.route.task);
             (dialect, question::scan(dialect, body, limits)?, route)
         }
         What::WrongMethod(wanted) => return Err(Refusal::WrongMethod { wanted }),

@@ -13,6 +13,7 @@ use tollgate_upstream::Lane;
 
 use crate::{
     account::Account,
+    address::{self, Address, Errand},
     admission::{self, Asked, Entry},
     attempts::{self, Reply, Success},
     body, expand,
@@ -21,7 +22,7 @@ use crate::{
     listings,
     paths::{self, What},
     picture::{Picture, header_value, shorten},
-    question::{self, Address, Errand, Question},
+    question::{self, Question},
     realtime::{self, Handshake, Session},
     refusal::Refusal,
     reply::ReplyBody,
@@ -384,7 +385,7 @@ fn read(
         Address::Path(name) => {
             account.record.model_asked = Some(shorten(name));
             let route = picture.route(name, caller)?;
-            let dialect = question::dialect_of(route.route.task);
+            let dialect = address::dialect_of(route.route.task);
             account.record.client_dialect = Some(dialect);
             (
                 dialect,

@@ -9,6 +9,7 @@ pub mod prompts;
 pub mod server;
 
 mod account;
+mod address;
 mod admission;
 mod attempts;
 mod body;
