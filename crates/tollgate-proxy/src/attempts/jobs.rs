@@ -19,7 +19,7 @@ use tollgate_dialects::{Job, JobState};
 use tollgate_domain::Timeouts;
 use tollgate_upstream::{Upstream, UpstreamRequest, UpstreamResponse, Way};
 
-use super::{Engaged, Miss, Outgoing, Reply, Run, collect};
+use super::{Engaged, Miss, Outgoing, Reply, Run, answers::collect};
 
 /// Between two questions whether a job is done: it begins with the first and grows to the second.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
