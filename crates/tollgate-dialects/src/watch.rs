@@ -1,9 +1,10 @@
 //! Looking on at an answer that passes through untouched: what was used, why it ended, whether it is complete. Reads no
 //! more than that; what it says agrees with what the dialect's reader would say.
 
+mod mold;
 mod said;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use serde::{
     Deserialize, Deserializer,
@@ -22,6 +23,7 @@ use crate::{
     openai_media, openai_responses, read_answer,
 };
 
+use mold::{Holes, Mold, place_of};
 pub(crate) use said::add_text;
 use said::{Said, Something};
 
@@ -42,6 +44,18 @@ pub struct Seen {
     pub error: Option<ProviderError>,
 }
 
+impl Seen {
+    /// Nothing but content.
+    const CONTENT: Self = Self {
+        content: true,
+        end: false,
+        usage: None,
+        usage_only: false,
+        stop: None,
+        error: None,
+    };
+}
+
 /// Looks on at a stream.
 #[derive(Debug)]
 pub struct Watch {
@@ -57,10 +71,17 @@ pub struct Watch {
     usage: Usage,
     /// Whether a function was called: Gemini has no word of its own for an end with one.
     called: bool,
+    /// What the last event that was read has in common with those to come, as far as anybody knows.
+    mold: Option<Mold>,
+    /// How often there was a new one.
+    molds: u8,
 }
 
 /// Most choices that are remembered.
 const CHOICES_MAX: usize = 1024;
+
+/// Most molds that are made for a stream: whose events are all different is not worth more.
+const MOLDS_MAX: u8 = 16;
 
 impl Watch {
     /// For a stream in a dialect that ends in a certain way.
@@ -81,6 +102,8 @@ impl Watch {
             choices: BTreeMap::new(),
             usage: Usage::default(),
             called: false,
+            mold: None,
+            molds: 0,
         }
     }
 
@@ -89,14 +112,23 @@ impl Watch {
         if event.data.is_empty() || self.ended {
             return Seen::default();
         }
+        if let Some(text) = self.mold.as_ref().and_then(|mold| mold.said(event)) {
+            add_text(said, text);
+            return Seen::CONTENT;
+        }
+        let mut holes = None;
         let seen = match self.dialect {
             _ if self.reader.is_some() => self.see_read(event, said),
-            Dialect::AnthropicMessages => self.see_anthropic(event, said),
+            Dialect::AnthropicMessages => self.see_anthropic(event, said, &mut holes),
             Dialect::GeminiGenerate => self.see_gemini(event, said),
-            _ => self.see_openai(event, said),
+            _ => self.see_openai(event, said, &mut holes),
         };
         let seen = seen.unwrap_or_default();
         self.ended = seen.end || seen.error.is_some();
+        if let Some(holes) = holes.filter(|_| seen == Seen::CONTENT && self.molds < MOLDS_MAX) {
+            self.mold = Mold::of(event, holes);
+            self.molds += 1;
+        }
         seen
     }
 
@@ -129,7 +161,12 @@ impl Watch {
         Some(seen)
     }
 
-    fn see_openai(&mut self, event: &SseEvent, said: &mut String) -> Option<Seen> {
+    fn see_openai(
+        &mut self,
+        event: &SseEvent,
+        said: &mut String,
+        holes: &mut Option<Holes>,
+    ) -> Option<Seen> {
         let chunk = match read_event::<ChoiceGlimpse<'_>>(event).ok()? {
             Told::Chunk(chunk) => chunk,
             Told::Nothing => return None,
@@ -152,13 +189,18 @@ impl Watch {
             ..Seen::default()
         };
         seen.usage_only = choices.is_empty() && seen.usage.is_some();
+        let texts = choices.iter().flat_map(ChoiceGlimpse::texts);
+        *holes = only_one(event, texts).map(|said| Holes {
+            said,
+            idle: chunk.padding().and_then(|text| place_of(event, text)),
+        });
         for choice in choices {
             if choice.has_failed() {
                 seen.error = Some(openai_chat::failure(&event.data));
                 return Some(seen);
             }
             seen.content |= choice.has_content();
-            choice.say(said);
+            choice.texts().for_each(|text| text.say(said));
             let stop = choice
                 .finish_reason
                 .as_ref()
@@ -169,7 +211,12 @@ impl Watch {
         Some(seen)
     }
 
-    fn see_anthropic(&mut self, event: &SseEvent, said: &mut String) -> Option<Seen> {
+    fn see_anthropic(
+        &mut self,
+        event: &SseEvent,
+        said: &mut String,
+        holes: &mut Option<Holes>,
+    ) -> Option<Seen> {
         let told: AnthropicEvent<'_> = serde_json::from_slice(&event.data).ok()?;
         let mut seen = Seen::default();
         match &*told.kind.0 {
@@ -185,7 +232,8 @@ impl Watch {
             "content_block_delta" => {
                 let delta = told.delta?;
                 seen.content = delta.has_content();
-                delta.say(said);
+                delta.texts().for_each(|text| text.say(said));
+                *holes = only_one(event, delta.texts()).map(|said| Holes { said, idle: None });
             }
             "message_delta" => {
                 seen.usage = self.anthropic_usage(told.usage);
@@ -299,30 +347,31 @@ impl ChoiceGlimpse<'_> {
     fn has_content(&self) -> bool {
         self.text.is_something || self.delta.as_ref().is_some_and(DeltaGlimpse::has_content)
     }
+}
 
+impl<'a> ChoiceGlimpse<'a> {
     /// What it says.
-    fn say(&self, said: &mut String) {
-        self.text.say(said);
-        if let Some(delta) = &self.delta {
-            for text in [
-                &delta.content,
-                &delta.refusal,
-                &delta.reasoning_content,
-                &delta.reasoning,
-            ] {
-                text.say(said);
-            }
-            let calls = delta.tool_calls.iter().flatten();
-            let functions = calls.filter_map(|call| call.function.as_ref());
-            for function in functions.chain(&delta.function_call) {
-                function.name.say(said);
-                function.arguments.say(said);
-            }
-        }
+    fn texts(&self) -> impl Iterator<Item = &Said<'a>> {
+        let texts = self.delta.iter().flat_map(DeltaGlimpse::texts);
+        std::iter::once(&self.text).chain(texts)
     }
 }
 
-impl DeltaGlimpse<'_> {
+impl<'a> DeltaGlimpse<'a> {
+    fn texts(&self) -> impl Iterator<Item = &Said<'a>> {
+        let calls = self.tool_calls.iter().flatten();
+        let functions = calls.filter_map(|call| call.function.as_ref());
+        let functions = functions.chain(&self.function_call);
+        [
+            &self.content,
+            &self.refusal,
+            &self.reasoning_content,
+            &self.reasoning,
+        ]
+        .into_iter()
+        .chain(functions.flat_map(|function| [&function.name, &function.arguments]))
+    }
+
     fn has_content(&self) -> bool {
         let texts = [
             self.content.is_something,
@@ -407,12 +456,22 @@ impl BlockDeltaGlimpse<'_> {
     fn has_content(&self) -> bool {
         self.text.is_something || self.thinking.is_something || self.partial_json.is_something
     }
+}
 
-    fn say(&self, said: &mut String) {
-        [&self.text, &self.thinking, &self.partial_json]
-            .iter()
-            .for_each(|text| text.say(said));
+impl<'a> BlockDeltaGlimpse<'a> {
+    fn texts(&self) -> impl Iterator<Item = &Said<'a>> {
+        [&self.text, &self.thinking, &self.partial_json].into_iter()
     }
+}
+
+/// Where the only text of an event is that says something, if it stands there as it is.
+fn only_one<'a>(
+    event: &SseEvent,
+    texts: impl Iterator<Item = &'a Said<'a>>,
+) -> Option<Range<usize>> {
+    let mut some = texts.filter(|text| text.is_something);
+    let only = some.next().filter(|_| some.next().is_none())?;
+    place_of(event, only.text()?)
 }
 
 /// What is seen at a glance of a whole answer.

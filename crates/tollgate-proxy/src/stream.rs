@@ -65,7 +65,7 @@ enum Source {
 enum Mode {
     /// They pass as they are; the watch looks on.
     Through {
-        watch: Watch,
+        watch: Box<Watch>,
         writer: StreamWriter,
         hides_usage: bool,
     },
@@ -140,7 +140,7 @@ impl Relay {
         hides_usage: bool,
     ) -> Self {
         let mode = Mode::Through {
-            watch: Watch::new(dialect, end),
+            watch: Box::new(Watch::new(dialect, end)),
             // It writes errors and the end alone, which repeat nothing of the call.
             writer: StreamWriter::new(&AnswerForm {
                 asked: &[],

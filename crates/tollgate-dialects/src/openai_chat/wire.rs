@@ -57,6 +57,9 @@ pub(crate) struct Chunk<'a, C = Choice<'a>> {
     citations: Option<&'a RawValue>,
     #[serde(borrow, default)]
     web_search: Option<&'a RawValue>,
+    /// Of a length that makes all chunks equally long (OpenAI).
+    #[serde(borrow, default)]
+    obfuscation: Option<&'a RawValue>,
 }
 
 /// What every chunk repeats, and the first is asked for.
@@ -227,6 +230,15 @@ pub(crate) fn read_event<'a, C: Deserialize<'a>>(
             }
         }
     })
+}
+
+impl<'a, C> Chunk<'a, C> {
+    /// A text that only makes the chunk longer, if it has no escapes.
+    pub(crate) fn padding(&self) -> Option<&'a str> {
+        let text = self.obfuscation?.get();
+        let text = text.strip_prefix('"')?.strip_suffix('"')?;
+        (!text.contains('\\')).then_some(text)
+    }
 }
 
 impl<C> Chunk<'_, C> {

@@ -88,6 +88,14 @@ pub(super) struct Said<'a> {
 }
 
 impl Said<'_> {
+    /// The text as it stands in what it was read of; `None` for one with escapes.
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.text {
+            Cow::Borrowed(text) => Some(text),
+            Cow::Owned(_) => None,
+        }
+    }
+
     /// Adds it, as far as there is room.
     pub(super) fn say(&self, said: &mut String) {
         add_text(said, &self.text);
