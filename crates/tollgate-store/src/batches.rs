@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 /// Rows of each statement, the most first.
-const LENGTHS: [usize; 3] = [50, 8, 1];
+const LENGTHS: [usize; 4] = [64, 16, 4, 1];
 
 /// The statements that enter rows into a table.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn every_row_is_in_one_group_of_its_statements_length() {
         let batches = Batches::new(|rows| rows.to_string());
-        for count in [0, 1, 7, 8, 9, 49, 50, 51, 125] {
+        for count in [0, 1, 3, 4, 15, 63, 64, 65, 150] {
             let rows: Vec<usize> = (0..count).collect();
             let groups: Vec<_> = batches.of(&rows).collect();
             assert!(

@@ -21,8 +21,8 @@ const READ_BYTES_MAX: u64 = 1 << 20;
 /// While no more bytes than this wait in a file, they are entered few records at a time with a pause between, so that who serves calls on the same core
 /// does not wait for long.
 const CALM_BYTES_MAX: u64 = 1 << 20;
-const CALM_RECORDS: usize = 50;
-const CALM_READ_BYTES: u64 = 32 << 10;
+const CALM_RECORDS: usize = 64;
+const CALM_READ_BYTES: u64 = 64 << 10;
 const CALM_PAUSE: Duration = Duration::from_millis(1);
 
 /// Reads journals and keeps the books.

@@ -135,6 +135,8 @@ fn dialect_of(recording: &Recording) -> Option<Dialect> {
         ("native_chat", _) => Dialect::OllamaChat,
         ("native_generate", _) => Dialect::OllamaGenerate,
         ("native_embed", _) => Dialect::OllamaEmbeddings,
+        // Asked at the old address in the form of the new one.
+        ("native_embeddings", _) if !body["input"].is_null() => Dialect::OllamaEmbeddings,
         ("converse" | "converse_stream", _) => Dialect::BedrockConverse,
         ("invoke" | "invoke_stream", "bedrock") if is_enclosed(recording) => {
             Dialect::AnthropicMessages
