@@ -12,11 +12,29 @@ fuzz_target!(|input: &[u8]| {
     let read_bytes = chunks.iter().map(|chunk| chunk.len()).sum();
     for dialect in Dialect::ALL.iter().copied() {
         for stream_end in [StreamEnd::Mark, StreamEnd::Finish] {
+            // What other dialects say depends on what they have said before.
+            if matches!(dialect, Dialect::OpenaiChat | Dialect::OpenaiCompletions) {
+                check_alone(dialect, stream_end, &events);
+            }
             let told = read(dialect, stream_end, &events);
             check_written_stream(&told, read_bytes, input[0]);
         }
     }
 });
+
+/// What is known of an event from those before it is what it says by itself.
+fn check_alone(dialect: Dialect, stream_end: StreamEnd, events: &[SseEvent]) {
+    let mut watch = Watch::new(dialect, stream_end);
+    for event in events {
+        let (mut said, mut said_alone) = (String::new(), String::new());
+        let seen = watch.see(event, &mut said);
+        let alone = Watch::new(dialect, stream_end).see(event, &mut said_alone);
+        assert_eq!((&seen, said), (&alone, said_alone), "{dialect:?}");
+        if seen.end || seen.error.is_some() {
+            break;
+        }
+    }
+}
 
 /// Reads a stream to where it breaks or ends.
 fn read(dialect: Dialect, stream_end: StreamEnd, events: &[SseEvent]) -> Vec<StreamEvent> {

@@ -210,15 +210,14 @@ impl Upstream {
                 body: UpstreamBody::new(Source::Demo(body)),
             });
         }
-        let (origin, host) = origin_of(&request)?;
-        let UpstreamRequest {
-            method,
-            uri,
-            headers,
-            body,
-            ..
-        } = request;
-        let message = Message::new(&method, &uri, &host, &headers, body);
+        let (origin, host) = origin_of(&request.uri, request.reach)?;
+        let message = Message::new(
+            &request.method,
+            host,
+            &request.uri,
+            &request.headers,
+            request.body,
+        );
         // A body that the client sends only once gets a new connection.
         if let Some(again) = message.again()
             && let Some(mut connection) = self.take(&origin)
@@ -245,7 +244,7 @@ impl Upstream {
         protocol: Option<&HeaderValue>,
         timeouts: &Timeouts,
     ) -> Result<Result<ProviderSocket, UpstreamResponse>, Failure> {
-        let (origin, host) = origin_of(&request)?;
+        let (origin, host) = origin_of(&request.uri, request.reach)?;
         let mut headers = request.headers;
         for name in [header::CONTENT_TYPE, header::ACCEPT] {
             headers.remove(name);
@@ -265,7 +264,7 @@ impl Upstream {
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol.clone());
         }
         let nothing = RequestBody::whole(Bytes::new());
-        let message = Message::new(&Method::GET, &request.uri, &host, &headers, nothing);
+        let message = Message::new(&Method::GET, host, &request.uri, &headers, nothing);
         let mut connection = Box::pin(self.connect(&origin, timeouts)).await?;
         connection.begin(message);
         let head = poll_fn(|context| connection.poll_head(context)).await?;
@@ -418,8 +417,7 @@ async fn answer_head(
 }
 
 /// Where a request goes, and its `host`.
-fn origin_of(request: &UpstreamRequest) -> Result<(Origin, String), Failure> {
-    let uri = &request.uri;
+fn origin_of(uri: &Uri, reach: Reach) -> Result<(Origin, &str), Failure> {
     let tls = uri.scheme_str() == Some("https");
     let authority = uri
         .authority()
@@ -429,19 +427,18 @@ fn origin_of(request: &UpstreamRequest) -> Result<(Origin, String), Failure> {
         tls,
         host: authority.host().into(),
         port,
-        reach: request.reach,
+        reach,
     };
     let host = host_of(uri).ok_or_else(|| Failure::plain(FailureKind::Dns))?;
     Ok((origin, host))
 }
 
 /// The value of `host`.
-pub(crate) fn host_of(uri: &Uri) -> Option<String> {
-    let authority = uri.authority()?;
-    Some(match authority.port() {
-        Some(port) => format!("{}:{port}", authority.host()),
-        None => authority.host().to_owned(),
-    })
+pub(crate) fn host_of(uri: &Uri) -> Option<&str> {
+    let authority = uri.authority()?.as_str();
+    // Who asks is not for the header.
+    let host = authority.rsplit('@').next()?;
+    Some(host.strip_suffix(':').unwrap_or(host))
 }
 
 // === impl UpstreamRequest ===

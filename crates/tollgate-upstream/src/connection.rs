@@ -292,6 +292,12 @@ impl Connection {
         let of_head = written.min(self.head.len());
         self.head.advance(of_head);
         self.piece.advance(written - of_head);
+        // What is sent is not held on to while the answer comes.
+        for sent in [&mut self.head, &mut self.piece] {
+            if sent.is_empty() {
+                *sent = Bytes::new();
+            }
+        }
         Poll::Ready(Ok(()))
     }
 }

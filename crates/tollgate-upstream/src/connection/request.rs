@@ -45,8 +45,8 @@ impl Message {
     /// Writes the head. Headers that say where the request goes or how long its body is are written anew.
     pub(crate) fn new(
         method: &Method,
-        uri: &Uri,
         host: &str,
+        uri: &Uri,
         headers: &HeaderMap,
         body: RequestBody,
     ) -> Self {

@@ -30,7 +30,7 @@ fn message(body: RequestBody) -> Message {
         "application/json".parse().unwrap(),
     )]);
     let uri = Uri::from_static("http://provider.test:8080/v1/chat?a=b");
-    Message::new(&Method::POST, &uri, "provider.test:8080", &headers, body)
+    Message::new(&Method::POST, "provider.test:8080", &uri, &headers, body)
 }
 
 fn whole(body: &'static str) -> Message {

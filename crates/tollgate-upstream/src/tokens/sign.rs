@@ -50,7 +50,7 @@ pub(crate) fn sign(
         let value = request.headers.get(name)?.to_str().ok()?;
         Some((name, value))
     });
-    let headers = [("host", host.as_str())].into_iter().chain(present);
+    let headers = [("host", host)].into_iter().chain(present);
     let signable = SignableRequest::new(
         request.method.as_str(),
         &uri,
