@@ -41,6 +41,9 @@ const UPSTREAM_STATUS: HeaderName = HeaderName::from_static("x-tollgate-upstream
 const TIMING: HeaderName = HeaderName::from_static("x-tollgate-timing");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
+/// As many headers as nearly all answers have.
+const HEADERS_USUAL: usize = 12;
+
 /// Any request: finds out what it asks for, and has it done. Every answer leaves with the same set of headers.
 pub async fn serve(
     worker: &Worker,
@@ -93,7 +96,7 @@ async fn serve_llm(
     match call_story(worker, visit, asked.shape, address, body, &mut account).await {
         Ok((question, success)) => {
             let headers = answer_headers(visit, &question, &success, &account);
-            reply(success, question.framing, account, &headers)
+            reply(success, question.framing, account, headers)
         }
         Err(refusal) => refuse(&refusal, asked, account, visit),
     }
@@ -454,7 +457,7 @@ fn answer_headers(
     success: &Success,
     account: &Account,
 ) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(8);
+    let mut headers = HeaderMap::with_capacity(HEADERS_USUAL);
     headers.insert(ROUTE, question.route().header.clone());
     headers.insert(TARGET, success.engaged.lane().header().clone());
     headers.insert(ATTEMPTS, HeaderValue::from(account.record.attempts.len()));
@@ -483,7 +486,7 @@ fn reply(
     success: Success,
     framing: Framing,
     mut account: Account,
-    headers: &HeaderMap,
+    headers: HeaderMap,
 ) -> Response<ReplyBody> {
     account.record.status = StatusCode::OK.as_u16();
     account.first_content(Instant::now());
@@ -521,7 +524,7 @@ fn reply(
         }
     };
     let mut response = Response::new(body);
-    response.headers_mut().clone_from(headers);
+    *response.headers_mut() = headers;
     let is_stream = content_type != "application/json";
     response
         .headers_mut()

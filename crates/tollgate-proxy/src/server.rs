@@ -35,9 +35,6 @@ pub use stall::StallGuard;
 /// Connections that the kernel may hold until they are accepted.
 const BACKLOG: i32 = 4096;
 
-/// Headers of a request; 431 beyond.
-const HEADERS_MAX: usize = 128;
-
 /// Pause after the system refused to accept, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -249,10 +246,10 @@ impl<H: Handler> Connection<H> {
                 Ok::<_, Infallible>(response)
             })
         });
+        // A request has a hundred headers at most, as hyper has it where nothing is said; any other number would have it allocate for each.
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.header_timeout)
-            .max_headers(HEADERS_MAX)
             .max_buf_size(self.limits.header_bytes_max.max(8 << 10))
             .serve_connection(
                 TokioIo::new(StallGuard::new(stream, self.limits.write_timeout)),
