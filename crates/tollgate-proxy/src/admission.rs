@@ -6,7 +6,7 @@ mod index;
 mod shared;
 mod weight;
 
-use std::{fmt, fmt::Write, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName};
 use tollgate_domain::{
@@ -340,7 +340,7 @@ impl Permit {
 
     /// Headers that tell what is left.
     pub(crate) fn tell(&self, headers: &mut HeaderMap, now: Duration) {
-        let (mut policies, mut left) = (String::new(), String::new());
+        let (mut policies, mut left) = (String::with_capacity(96), String::with_capacity(96));
         for (place, hold) in self.holds.iter().enumerate() {
             let allowance = &hold.allowance;
             let Some(window) = allowance.window.as_ref().filter(|_| allowance.is_told) else {
@@ -359,14 +359,9 @@ impl Permit {
             let (length, rest) = (end.saturating_sub(begin), end.saturating_sub(now));
             let (length, rest) = (length.as_secs(), rest.as_secs() + 1);
             let most = allowance.most_at(now);
-            add_item(
-                &mut policies,
-                format_args!("\"{}\";q={most};w={length}", allowance.name),
-            );
-            add_item(
-                &mut left,
-                format_args!("\"{}\";r={remaining};t={rest}", allowance.name),
-            );
+            let name = &*allowance.name;
+            add_item(&mut policies, name, [("q", most), ("w", length)]);
+            add_item(&mut left, name, [("r", remaining), ("t", rest)]);
         }
         if !policies.is_empty() {
             headers.insert(RATE_LIMIT_POLICY, header_value(&policies));
@@ -386,13 +381,21 @@ impl Drop for Permit {
     }
 }
 
-/// Adds an item to a header's list.
-fn add_item(list: &mut String, item: fmt::Arguments<'_>) {
+/// Adds an item with its parameters to a header's list (RFC 9651, section 3.1).
+fn add_item(list: &mut String, name: &str, parameters: [(&str, u64); 2]) {
     if !list.is_empty() {
         list.push_str(", ");
     }
-    // Texts take whatever is written.
-    let _written = list.write_fmt(item);
+    list.push('"');
+    list.push_str(name);
+    list.push('"');
+    let mut digits = itoa::Buffer::new();
+    for (parameter, number) in parameters {
+        list.push(';');
+        list.push_str(parameter);
+        list.push('=');
+        list.push_str(digits.format(number));
+    }
 }
 
 // === impl UsedAtMost ===
