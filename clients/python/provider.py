@@ -63,6 +63,10 @@ class Provider:
             time.sleep(2)
         if handler.path == "/v2/embed":
             return send(handler, 200, {"id": "e1", "embeddings": {"float": [[0.25, -0.5] for _ in body["texts"]]}, "texts": body["texts"], "meta": {"billed_units": {"input_tokens": 3}}, "response_type": "embeddings_by_type"})
+        if handler.path == "/v1/embed":
+            numbers = [[0.25, -0.5] for _ in body["texts"]]
+            typed = "embedding_types" in body
+            return send(handler, 200, {"id": "e1", "embeddings": {"float": numbers} if typed else numbers, "texts": body["texts"], "meta": {"billed_units": {"input_tokens": 3}}, "response_type": "embeddings_by_type" if typed else "embeddings_floats"})
         if handler.path == "/v2/rerank":
             return send(handler, 200, {"id": "r1", "results": [{"index": 1, "relevance_score": 0.9}, {"index": 0, "relevance_score": 0.1}], "meta": {"billed_units": {"search_units": 1}}})
         if handler.path == "/v2/chat":

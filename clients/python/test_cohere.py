@@ -120,6 +120,17 @@ def test_vectors(client, route, kind):
     assert answer.meta.billed_units.input_tokens == 3
 
 
+@pytest.mark.parametrize("route", ["vectors", "embed"])
+def test_vectors_for_a_client_of_the_first_version(gateway, route):
+    client = cohere.Client(base_url=gateway.url, api_key=gateway.key)
+    answer = client.embed(model=route, texts=["a", "b"], input_type="search_document")
+    assert (answer.response_type, answer.embeddings) == ("embeddings_floats", [[0.25, -0.5]] * 2)
+    typed = client.embed(model=route, texts=["a", "b"], input_type="search_document", embedding_types=["float"])
+    assert typed.embeddings.float_ == [[0.25, -0.5]] * 2
+    with pytest.raises(cohere.NotFoundError):
+        client.embed(model="nobody", texts=["a"])
+
+
 def test_rerank(client, provider):
     answer = client.rerank(model="rerank", query="q", documents=["a", "b"], top_n=2)
     assert [(result.index, result.relevance_score) for result in answer.results] == [(1, 0.9), (0, 0.1)]

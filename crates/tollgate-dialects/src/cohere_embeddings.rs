@@ -21,6 +21,9 @@ const INPUT_TYPE: &str = "search_document";
 /// Types of vectors that our form holds, in the order in which they are believed.
 const TYPES: [&str; 2] = ["float", "base64"];
 
+/// What its predecessor has as well.
+pub(crate) const OLD_FIELDS: [&str; 2] = ["images", "embedding_types"];
+
 /// Reads a client's call.
 pub(crate) fn read_call(body: &[u8]) -> Result<Call, ReadError> {
     let mut fields = Fields::of_body(body)?;
@@ -67,7 +70,7 @@ fn texts_of(inputs: &Value) -> Option<Vec<String>> {
 }
 
 /// Takes `embedding_types` where it is one that our form has; others stay where they are.
-fn read_type(fields: &mut Fields) -> Option<String> {
+pub(crate) fn read_type(fields: &mut Fields) -> Option<String> {
     let types = fields.peek("embedding_types")?.as_array()?;
     let known = match types.as_slice() {
         [one] => TYPES.into_iter().find(|known| one == known)?.to_owned(),
@@ -99,7 +102,8 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
     let has_pictures = ["images", "inputs"]
         .iter()
         .any(|name| call.extra.fields.contains_key(*name));
-    let is_left_out = own && has_pictures && texts.is_empty();
+    let is_cohere = own || from == Dialect::CohereOldEmbeddings;
+    let is_left_out = is_cohere && has_pictures && texts.is_empty();
     put(&mut body, "texts", (!is_left_out).then_some(texts));
     let otherwise = (!own).then_some(INPUT_TYPE);
     put(
@@ -121,7 +125,7 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
         gaps.left_out(Field::User);
     }
     for (name, value) in &call.extra.fields {
-        if own {
+        if own || is_cohere && OLD_FIELDS.contains(&name.as_str()) {
             body.insert(name.clone(), value.clone());
         } else {
             gaps.left_out_extra(Place::Body, name);
@@ -203,30 +207,47 @@ pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
     let Answer::Embedding(answer) = answer else {
         return openai_chat::write_answer(answer, form);
     };
+    let mut written = Map::new();
+    put(&mut written, "id", Some(form.fallback_id));
+    put(&mut written, "embeddings", Some(by_type(answer, form)));
+    put(&mut written, "meta", Some(write_meta(answer, "2")));
+    put(&mut written, "response_type", Some("embeddings_by_type"));
+    if answer.extra.dialect == Dialect::CohereEmbeddings {
+        let extra = answer.extra.fields.iter();
+        let extra = extra.filter(|(name, _)| *name != "embeddings");
+        written.extend(extra.map(|(name, value)| (name.clone(), value.clone())));
+    }
+    to_bytes(&Value::Object(written))
+}
+
+/// The vectors by the type that the client asked for, and those of Cohere's own types.
+pub(crate) fn by_type(answer: &EmbeddingAnswer, form: &AnswerForm<'_>) -> Map<String, Value> {
     let (name, write): (_, fn(&Vector) -> Value) = if form.base64_vectors {
         ("base64", to_base64)
     } else {
         ("float", floats)
     };
+    let mut types = Map::new();
     let vectors: Vec<Value> = answer.vectors.iter().map(write).collect();
-    let mut written = Map::new();
-    put(&mut written, "id", Some(form.fallback_id));
-    put(&mut written, "embeddings", Some(json!({name: vectors})));
-    let mut meta = Map::new();
-    put(&mut meta, "api_version", Some(json!({"version": "2"})));
-    meta.extend(answer.usage.as_ref().map(write_usage).unwrap_or_default());
-    put(&mut written, "meta", Some(meta));
-    put(&mut written, "response_type", Some("embeddings_by_type"));
-    if answer.extra.dialect == Dialect::CohereEmbeddings {
-        let mut extra = answer.extra.fields.clone();
-        if let Some(Value::Object(others)) = extra.shift_remove("embeddings")
-            && let Some(Value::Object(vectors)) = written.get_mut("embeddings")
-        {
-            vectors.extend(others);
-        }
-        written.extend(extra);
+    put(&mut types, name, Some(vectors));
+    let is_own = matches!(
+        answer.extra.dialect,
+        Dialect::CohereEmbeddings | Dialect::CohereOldEmbeddings
+    );
+    if let Some(Value::Object(others)) = answer.extra.fields.get("embeddings")
+        && is_own
+    {
+        types.extend(others.clone());
     }
-    to_bytes(&Value::Object(written))
+    types
+}
+
+/// What an answer tells besides, of this version of the API.
+pub(crate) fn write_meta(answer: &EmbeddingAnswer, version: &str) -> Map<String, Value> {
+    let mut meta = Map::new();
+    put(&mut meta, "api_version", Some(json!({"version": version})));
+    meta.extend(answer.usage.as_ref().map(write_usage).unwrap_or_default());
+    meta
 }
 
 #[cfg(test)]

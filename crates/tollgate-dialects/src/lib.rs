@@ -22,6 +22,7 @@ mod bedrock_converse;
 mod bedrock_embeddings;
 mod cohere_chat;
 mod cohere_embeddings;
+mod cohere_old_embeddings;
 mod cohere_rerank;
 mod gemini_embeddings;
 mod gemini_generate;

@@ -8,11 +8,11 @@ use tollgate_domain::{Accent, ChatInput, Dialect, ErrorShape, StreamEnd, StreamU
 use crate::{
     Answer, AnswerChoice, Call, ChatAnswer, Delta, ErrorReport, PartKind, PartStart, ProviderError,
     ReadError, SseEvent, Stop, StopReason, StreamEvent, Unsupported, anthropic_messages,
-    bedrock_converse, bedrock_embeddings, cohere_chat, cohere_embeddings, cohere_rerank,
-    gemini_embeddings, gemini_generate, mlflow_serving, ollama_chat, ollama_embeddings,
-    ollama_generate, ollama_old_embeddings, openai_chat, openai_completions, openai_embeddings,
-    openai_media, openai_responses, replicate_predictions, vertex_embeddings, voyage_embeddings,
-    voyage_rerank, watsonx_embeddings,
+    bedrock_converse, bedrock_embeddings, cohere_chat, cohere_embeddings, cohere_old_embeddings,
+    cohere_rerank, gemini_embeddings, gemini_generate, mlflow_serving, ollama_chat,
+    ollama_embeddings, ollama_generate, ollama_old_embeddings, openai_chat, openai_completions,
+    openai_embeddings, openai_media, openai_responses, replicate_predictions, vertex_embeddings,
+    voyage_embeddings, voyage_rerank, watsonx_embeddings,
 };
 
 /// How a call is to be written.
@@ -74,6 +74,7 @@ macro_rules! in_dialect {
             Dialect::GeminiEmbeddings => gemini_embeddings::$function($($argument),*),
             Dialect::CohereChat => cohere_chat::$function($($argument),*),
             Dialect::CohereEmbeddings => cohere_embeddings::$function($($argument),*),
+            Dialect::CohereOldEmbeddings => cohere_old_embeddings::$function($($argument),*),
             Dialect::CohereRerank => cohere_rerank::$function($($argument),*),
             Dialect::OllamaChat => ollama_chat::$function($($argument),*),
             Dialect::OllamaGenerate => ollama_generate::$function($($argument),*),
@@ -216,6 +217,7 @@ impl StreamReader {
             | Dialect::OpenaiMedia
             | Dialect::GeminiEmbeddings
             | Dialect::CohereEmbeddings
+            | Dialect::CohereOldEmbeddings
             | Dialect::CohereRerank
             | Dialect::OllamaEmbeddings
             | Dialect::OllamaOldEmbeddings
@@ -297,6 +299,7 @@ impl StreamWriter {
             | Dialect::OpenaiMedia
             | Dialect::GeminiEmbeddings
             | Dialect::CohereEmbeddings
+            | Dialect::CohereOldEmbeddings
             | Dialect::CohereRerank
             | Dialect::OllamaEmbeddings
             | Dialect::OllamaOldEmbeddings

@@ -554,7 +554,10 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
         return openai_responses::glance(body);
     }
     // Vectors are long, and what was used stands beside them.
-    if dialect == Dialect::CohereEmbeddings {
+    if matches!(
+        dialect,
+        Dialect::CohereEmbeddings | Dialect::CohereOldEmbeddings
+    ) {
         return cohere_embeddings::read_usage_of(body).map(|usage| Glance {
             usage,
             ..Glance::default()

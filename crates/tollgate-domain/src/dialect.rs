@@ -121,6 +121,8 @@ pub enum Dialect {
     CohereChat,
     /// `POST /v2/embed` of Cohere.
     CohereEmbeddings,
+    /// `POST /v1/embed` of Cohere: its predecessor.
+    CohereOldEmbeddings,
     /// `POST /v2/rerank` of Cohere, and with few differences of Jina, vLLM and others.
     CohereRerank,
     /// `POST /api/chat` of Ollama. Streams are JSON, line by line.
@@ -179,6 +181,7 @@ impl Dialect {
         Self::GeminiEmbeddings,
         Self::CohereChat,
         Self::CohereEmbeddings,
+        Self::CohereOldEmbeddings,
         Self::CohereRerank,
         Self::OllamaChat,
         Self::OllamaGenerate,
@@ -207,6 +210,7 @@ impl Dialect {
             Self::GeminiEmbeddings => "gemini_embeddings",
             Self::CohereChat => "cohere_chat",
             Self::CohereEmbeddings => "cohere_embeddings",
+            Self::CohereOldEmbeddings => "cohere_old_embeddings",
             Self::CohereRerank => "cohere_rerank",
             Self::OllamaChat => "ollama_chat",
             Self::OllamaGenerate => "ollama_generate",
@@ -238,6 +242,7 @@ impl Dialect {
             Self::OpenaiEmbeddings
             | Self::GeminiEmbeddings
             | Self::CohereEmbeddings
+            | Self::CohereOldEmbeddings
             | Self::OllamaEmbeddings
             | Self::OllamaOldEmbeddings
             | Self::BedrockEmbeddings

@@ -190,6 +190,12 @@ const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
             Cohere,
         ),
         (
+            "/v1/embed",
+            Method::POST,
+            CallByModel(Dialect::CohereOldEmbeddings),
+            Cohere,
+        ),
+        (
             "/v2/rerank",
             Method::POST,
             CallByModel(Dialect::CohereRerank),

@@ -290,6 +290,21 @@ fn same_error(part: &Part, answer: &Answer) -> Result<(), String> {
     Ok(())
 }
 
+/// Dialects that can ask for vectors of pictures, and for vectors that are no floats.
+const COHERE_VECTORS: [Dialect; 2] = [Dialect::CohereEmbeddings, Dialect::CohereOldEmbeddings];
+
+fn asks_for_other_vectors(call: &Call) -> bool {
+    let Call::Embedding(call) = call else {
+        return false;
+    };
+    let types = call.extra.fields.get("embedding_types");
+    let types = types
+        .and_then(Value::as_array)
+        .filter(|_| COHERE_VECTORS.contains(&call.extra.dialect));
+    call.extra.fields.contains_key("images")
+        || types.is_some_and(|types| !types.contains(&Value::from("float")))
+}
+
 /// Replays a call as a client of the other chat dialect would have made it.
 async fn other_dialect(stage: &Stage, index: usize, part: &Part, other: Dialect) -> Verdict {
     let recording = &part.recording;
@@ -305,6 +320,9 @@ async fn other_dialect(stage: &Stage, index: usize, part: &Part, other: Dialect)
     // Some dialects say so in their address.
     if let Call::Chat(chat) = &mut call {
         chat.stream = part.asks_for_stream();
+    }
+    if asks_for_other_vectors(&call) && !COHERE_VECTORS.contains(&other) {
+        return Verdict::Impossible;
     }
     let route = part.route(other);
     let form = CallForm {

@@ -24,7 +24,10 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
         (Dialect::OpenaiCompletions, _) => OPENAI_COMPLETIONS,
         (Dialect::AnthropicMessages, _) => ANTHROPIC_MESSAGES,
         (Dialect::CohereChat, _) => COHERE_CHAT,
+        (Dialect::CohereOldEmbeddings, Dialect::CohereEmbeddings) => &[],
+        (Dialect::CohereEmbeddings, Dialect::CohereOldEmbeddings) => COHERE_EMBEDDINGS_TO_OLD,
         (Dialect::CohereEmbeddings, _) => COHERE_EMBEDDINGS,
+        (Dialect::CohereOldEmbeddings, _) => COHERE_OLD_EMBEDDINGS,
         (Dialect::CohereRerank, _) => COHERE_RERANK,
         (Dialect::GeminiGenerate, _) => GEMINI_GENERATE,
         (Dialect::GeminiEmbeddings, _) => GEMINI_EMBEDDINGS,
@@ -444,6 +447,17 @@ const COHERE_EMBEDDINGS: &[Row] = &[
     ("embedding_types", Refused("vectors are floats there")),
     ("max_tokens", Refused(NO_PLACE)),
     ("priority", Dropped(HINT)),
+];
+
+const COHERE_EMBEDDINGS_TO_OLD: &[Row] = &[
+    ("inputs", Refused("came later")),
+    ("max_tokens", Refused(NO_PLACE)),
+    ("priority", Dropped(HINT)),
+];
+
+const COHERE_OLD_EMBEDDINGS: &[Row] = &[
+    ("images", Refused("texts alone are taken there")),
+    ("embedding_types", Refused("vectors are floats there")),
 ];
 
 const COHERE_RERANK: &[Row] = &[

@@ -197,6 +197,10 @@ impl Field {
             Dialect::OpenaiResponses => self.in_openai_responses(),
             Dialect::CohereChat => self.in_cohere_chat(),
             Dialect::CohereEmbeddings => self.in_cohere_embeddings(),
+            Dialect::CohereOldEmbeddings => match self {
+                Self::Dimensions => None,
+                _ => self.in_cohere_embeddings(),
+            },
             Dialect::CohereRerank => self.in_cohere_rerank(),
             Dialect::OpenaiMedia
             | Dialect::VoyageEmbeddings

@@ -9,9 +9,9 @@ use super::{
     Policy::{self, Dropped, Mapped, Refused},
 };
 use vectors::{
-    BEDROCK_EMBEDDINGS, COHERE_EMBEDDINGS, GEMINI_EMBEDDINGS, OLLAMA_EMBEDDINGS,
-    OLLAMA_OLD_EMBEDDINGS, OPENAI_EMBEDDINGS, VERTEX_EMBEDDINGS, VOYAGE_EMBEDDINGS,
-    WATSONX_EMBEDDINGS,
+    BEDROCK_EMBEDDINGS, COHERE_EMBEDDINGS, COHERE_OLD_EMBEDDINGS, GEMINI_EMBEDDINGS,
+    OLLAMA_EMBEDDINGS, OLLAMA_OLD_EMBEDDINGS, OPENAI_EMBEDDINGS, VERTEX_EMBEDDINGS,
+    VOYAGE_EMBEDDINGS, WATSONX_EMBEDDINGS,
 };
 
 type Row = (Field, Policy);
@@ -25,7 +25,9 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
         Dialect::MlflowServing => match from {
             Dialect::OpenaiCompletions => &[MLFLOW, MLFLOW_PROMPT],
             Dialect::OpenaiEmbeddings => &[MLFLOW, MLFLOW_INPUT],
-            Dialect::CohereEmbeddings => &[MLFLOW, MLFLOW_INPUT, OPENAI_EMBEDDINGS],
+            Dialect::CohereEmbeddings | Dialect::CohereOldEmbeddings => {
+                &[MLFLOW, MLFLOW_INPUT, OPENAI_EMBEDDINGS]
+            }
             Dialect::OpenaiChat => &[MLFLOW, MLFLOW_TEXT],
             _ => &[MLFLOW, OPENAI_CHAT, MLFLOW_TEXT],
         },
@@ -40,6 +42,7 @@ pub(super) fn of(from: Dialect, to: Dialect) -> Vec<Row> {
         Dialect::OpenaiResponses => &[COMPLETION, OPENAI_RESPONSES],
         Dialect::CohereChat => &[COMPLETION, COHERE_CHAT],
         Dialect::CohereEmbeddings => &[COHERE_EMBEDDINGS],
+        Dialect::CohereOldEmbeddings => &[COHERE_OLD_EMBEDDINGS, COHERE_EMBEDDINGS],
         Dialect::VoyageEmbeddings => &[VOYAGE_EMBEDDINGS],
         Dialect::VoyageRerank => &[VOYAGE_RERANK],
         Dialect::BedrockConverse => &[COMPLETION, BEDROCK_CONVERSE],

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{Frames, Glance, Watch, glance};
 
-const DIALECTS: [(Dialect, Task); 15] = [
+const DIALECTS: [(Dialect, Task); 16] = [
     (Dialect::OpenaiChat, Task::Chat),
     (Dialect::OpenaiResponses, Task::Chat),
     (Dialect::OpenaiCompletions, Task::Completions),
@@ -25,6 +25,7 @@ const DIALECTS: [(Dialect, Task); 15] = [
     (Dialect::GeminiEmbeddings, Task::Embeddings),
     (Dialect::CohereChat, Task::Chat),
     (Dialect::CohereEmbeddings, Task::Embeddings),
+    (Dialect::CohereOldEmbeddings, Task::Embeddings),
     (Dialect::CohereRerank, Task::Rerank),
     (Dialect::MlflowServing, Task::Predict),
 ];

@@ -95,6 +95,7 @@ const SPOKEN: &[Dialect] = &[
     Dialect::GeminiEmbeddings,
     Dialect::CohereChat,
     Dialect::CohereEmbeddings,
+    Dialect::CohereOldEmbeddings,
     Dialect::CohereRerank,
     Dialect::VoyageEmbeddings,
     Dialect::VoyageRerank,
@@ -131,6 +132,7 @@ fn dialect_of(recording: &Recording) -> Option<Dialect> {
         ("embedContent" | "batchEmbedContents", _) => Dialect::GeminiEmbeddings,
         ("chat_v2", _) => Dialect::CohereChat,
         ("embed_v2", _) => Dialect::CohereEmbeddings,
+        ("embed_v1", "cohere") => Dialect::CohereOldEmbeddings,
         ("rerank", provider) if provider != "bedrock" => Dialect::CohereRerank,
         ("native_chat", _) => Dialect::OllamaChat,
         ("native_generate", _) => Dialect::OllamaGenerate,
@@ -188,7 +190,10 @@ impl Part {
             // A kind that serves nothing else, so that other clients are answered there as well.
             Dialect::OpenaiResponses => "custom",
             Dialect::GeminiGenerate | Dialect::GeminiEmbeddings => "gemini",
-            Dialect::CohereChat | Dialect::CohereEmbeddings | Dialect::CohereRerank => "cohere",
+            Dialect::CohereChat
+            | Dialect::CohereEmbeddings
+            | Dialect::CohereOldEmbeddings
+            | Dialect::CohereRerank => "cohere",
             Dialect::OllamaChat | Dialect::OllamaGenerate | Dialect::OllamaEmbeddings => "ollama",
             Dialect::BedrockConverse | Dialect::BedrockEmbeddings => "bedrock",
             Dialect::VoyageEmbeddings | Dialect::VoyageRerank => "voyage",
@@ -539,6 +544,7 @@ impl Stage {
             Dialect::GeminiEmbeddings => format!("/v1beta/models/{route}:embedContent"),
             Dialect::CohereChat => "/v2/chat".to_owned(),
             Dialect::CohereEmbeddings => "/v2/embed".to_owned(),
+            Dialect::CohereOldEmbeddings => "/v1/embed".to_owned(),
             Dialect::CohereRerank => "/v2/rerank".to_owned(),
             Dialect::OllamaChat => "/api/chat".to_owned(),
             Dialect::OllamaGenerate => "/api/generate".to_owned(),

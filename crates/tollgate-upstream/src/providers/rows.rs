@@ -49,6 +49,7 @@ pub(super) const RERANK: KindEndpoint = at(Task::Rerank, Dialect::CohereRerank, 
 pub(super) const COHERE_ENDPOINTS: &[KindEndpoint] = &[
     at(Task::Chat, Dialect::CohereChat, "/v2/chat"),
     at(Task::Embeddings, Dialect::CohereEmbeddings, "/v2/embed"),
+    at(Task::Embeddings, Dialect::CohereOldEmbeddings, "/v1/embed"),
     at(Task::Rerank, Dialect::CohereRerank, "/v2/rerank"),
 ];
 

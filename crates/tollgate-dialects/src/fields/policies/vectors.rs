@@ -83,6 +83,9 @@ pub(super) const COHERE_EMBEDDINGS: &[Row] = &[
     (Field::User, Dropped(HINT)),
 ];
 
+/// What its predecessor does otherwise.
+pub(super) const COHERE_OLD_EMBEDDINGS: &[Row] = &[(Field::Dimensions, Refused(NO_PLACE))];
+
 pub(super) const VOYAGE_EMBEDDINGS: &[Row] = &[
     (Field::InputTokens, Refused("texts alone are taken there")),
     (Field::Dimensions, Mapped("`output_dimension`")),
