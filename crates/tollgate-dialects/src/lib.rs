@@ -27,6 +27,7 @@ mod cohere_rerank;
 mod gemini_embeddings;
 mod gemini_generate;
 mod mlflow_serving;
+mod mold;
 mod ollama_chat;
 mod ollama_embeddings;
 mod ollama_generate;

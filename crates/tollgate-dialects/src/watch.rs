@@ -1,7 +1,6 @@
 //! Looking on at an answer that passes through untouched: what was used, why it ended, whether it is complete. Reads no
 //! more than that; what it says agrees with what the dialect's reader would say.
 
-mod mold;
 mod said;
 
 use std::{collections::BTreeMap, ops::Range};
@@ -19,11 +18,11 @@ use crate::{
     cohere_embeddings,
     error::read_in_stream,
     gemini_generate::Glimpse,
+    mold::{Holes, MOLDS_MAX, Mold, place_of},
     openai_chat::{self, Count, Text, Told, WireUsage, is_failure, parse, read_event},
     openai_media, openai_responses, read_answer,
 };
 
-use mold::{Holes, Mold, place_of};
 pub(crate) use said::add_text;
 use said::{Said, Something};
 
@@ -79,9 +78,6 @@ pub struct Watch {
 
 /// Most choices that are remembered.
 const CHOICES_MAX: usize = 1024;
-
-/// Most molds that are made for a stream: whose events are all different is not worth more.
-const MOLDS_MAX: u8 = 16;
 
 impl Watch {
     /// For a stream in a dialect that ends in a certain way.

@@ -92,6 +92,29 @@ pub(crate) struct Choice<'a> {
     error: Option<&'a RawValue>,
 }
 
+impl<'a> Choice<'a> {
+    /// The text that it says, where that stands there without escapes. What it says besides is not looked at.
+    pub(crate) fn plain_text(&self) -> Option<&str> {
+        let plain = |text: &'a RawValue| {
+            let text = text.get().strip_prefix('"')?.strip_suffix('"')?;
+            (!text.is_empty() && !text.contains('\\')).then_some(text)
+        };
+        let said = |text: &'_ Option<Text<'a>>| match text {
+            Some(Text(Cow::Borrowed(text))) if !text.is_empty() => Some(*text),
+            _ => None,
+        };
+        let Some(delta) = &self.delta else {
+            return said(&self.text);
+        };
+        delta.content.and_then(plain).or_else(|| {
+            // The same is told again there, and that is what counts.
+            let is_alone = delta.reasoning_details.is_none();
+            let text = said(&delta.reasoning_content).or_else(|| said(&delta.reasoning));
+            text.filter(|_| is_alone)
+        })
+    }
+}
+
 impl Choice<'_> {
     /// Whether the provider failed in this choice.
     pub(crate) fn has_failed(&self) -> bool {

@@ -9,6 +9,7 @@ use tollgate_domain::{Dialect, Usage};
 use super::super::wire::{WireUsage, stop_reason};
 use crate::{
     Delta, PartStart, ReadError, SseEvent, Stop, StreamEvent, ToolKind,
+    mold::Repeated,
     openai_chat::{Text, parse},
     translate::ReadEvents,
 };
@@ -25,6 +26,7 @@ pub(crate) struct StreamReader {
     open: Vec<(u64, u32)>,
     usage: Usage,
     stopped: bool,
+    repeated: Repeated,
 }
 
 /// Any event. Its members are borrowed, or stay unread until they are needed.
@@ -87,9 +89,9 @@ struct WireDelta<'a> {
     #[serde(rename = "type", borrow, default)]
     kind: Option<Text<'a>>,
     #[serde(borrow, default)]
-    text: Option<Cow<'a, str>>,
+    text: Option<Text<'a>>,
     #[serde(borrow, default)]
-    thinking: Option<Cow<'a, str>>,
+    thinking: Option<Text<'a>>,
     #[serde(borrow, default)]
     signature: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
@@ -109,12 +111,16 @@ impl ReadEvents for StreamReader {
         if event.data.trim_ascii().is_empty() {
             return Ok(());
         }
+        if let Some(told) = self.repeated.read(event) {
+            out.push(told);
+            return Ok(());
+        }
         let told: WireEvent<'_> = serde_json::from_slice(&event.data)
             .map_err(|error| ReadError::Json(error.to_string()))?;
         match &*told.kind.0 {
             "message_start" => self.start(told.message.as_ref(), out),
             "content_block_start" => return self.block_start(&told, out),
-            "content_block_delta" => return self.block_delta(&told, out),
+            "content_block_delta" => return self.block_delta(event, &told, out),
             "content_block_stop" => self.block_stop(told.index, out),
             "message_delta" => return self.message_delta(&told, out),
             "message_stop" => out.push(StreamEvent::End),
@@ -187,16 +193,24 @@ impl StreamReader {
 
     fn block_delta(
         &mut self,
+        event: &SseEvent,
         told: &WireEvent<'_>,
         out: &mut Vec<StreamEvent>,
     ) -> Result<(), ReadError> {
+        let before = out.len();
         let Some(&(_, part)) = self.open.iter().find(|(index, _)| *index == told.index) else {
             return Err(ReadError::shape("index", "names a block that is not open"));
         };
         let delta: WireDelta<'_> = member("delta", told.delta)?;
+        let plain = match (&delta.text, &delta.thinking) {
+            (Some(Text(Cow::Borrowed(text))), None) | (None, Some(Text(Cow::Borrowed(text)))) => {
+                Some(*text)
+            }
+            _ => None,
+        };
         let delta = match delta.kind.as_ref().map_or("", |kind| &kind.0) {
-            "text_delta" => said(delta.text).map(Delta::Text),
-            "thinking_delta" => said(delta.thinking).map(Delta::Reasoning),
+            "text_delta" => said(delta.text.map(|text| text.0)).map(Delta::Text),
+            "thinking_delta" => said(delta.thinking.map(|text| text.0)).map(Delta::Reasoning),
             "signature_delta" => said(delta.signature).map(Delta::Signature),
             "input_json_delta" => said(delta.partial_json).map(Delta::Arguments),
             "citations_delta" => delta.citation.map(Delta::Citation),
@@ -207,6 +221,9 @@ impl StreamReader {
             part,
             delta,
         }));
+        if let (Some(text), Some(told)) = (plain, out.get(before..)) {
+            self.repeated.learn(event, text, None, told);
+        }
         Ok(())
     }
 

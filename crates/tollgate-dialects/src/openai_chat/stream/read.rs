@@ -11,7 +11,7 @@ use super::super::{
     },
 };
 use crate::{
-    Delta, PartStart, ReadError, SseEvent, Stop, StopReason, StreamEvent, ToolKind,
+    Delta, PartStart, ReadError, SseEvent, Stop, StopReason, StreamEvent, ToolKind, mold::Repeated,
     translate::ReadEvents,
 };
 
@@ -26,6 +26,7 @@ pub(crate) struct StreamReader {
     choices: Vec<ChoiceState>,
     /// What a search found, as the last chunk tells it: every chunk may repeat it.
     sources: String,
+    repeated: Repeated,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +63,11 @@ struct ToolCallState {
 
 impl ReadEvents for StreamReader {
     fn read(&mut self, event: &SseEvent, out: &mut Vec<StreamEvent>) -> Result<(), ReadError> {
+        if let Some(told) = self.repeated.read(event) {
+            out.push(told);
+            return Ok(());
+        }
+        let before = out.len();
         let chunk = match read_event(event).map_err(|error| ReadError::Json(error.to_string()))? {
             Told::Chunk(chunk) => chunk,
             Told::Nothing => return Ok(()),
@@ -91,6 +97,11 @@ impl ReadEvents for StreamReader {
         if let Some(usage) = chunk.usage() {
             self.start(Some(event), out);
             out.push(StreamEvent::Usage(usage));
+        }
+        if let ([choice], Some(told)) = (choices, out.get(before..))
+            && let Some(text) = choice.plain_text()
+        {
+            self.repeated.learn(event, text, chunk.padding(), told);
         }
         Ok(())
     }

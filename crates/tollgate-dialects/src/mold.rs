@@ -1,25 +1,28 @@
 //! What most events of a stream have in common: all but a text or two. Whoever has read one of them knows what another says that
-//! differs in these texts alone, without reading it.
+//! differs in these texts alone, without reading it. Who reads a stream keeps what is [`Repeated`] in it; who looks on keeps a [`Mold`].
 
 use std::ops::Range;
 
 use bytes::Bytes;
 use memchr::memchr2;
 
-use crate::SseEvent;
+use crate::{Delta, SseEvent, StreamEvent};
+
+/// Most molds that are made for a stream: one whose events are all different is not worth more.
+pub(crate) const MOLDS_MAX: u8 = 16;
 
 /// Where an event holds texts that differ from event to event.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Holes {
+pub(crate) struct Holes {
     /// What is said.
-    pub(super) said: Range<usize>,
+    pub(crate) said: Range<usize>,
     /// A text that means nothing.
-    pub(super) idle: Option<Range<usize>>,
+    pub(crate) idle: Option<Range<usize>>,
 }
 
 /// An event without its texts.
 #[derive(Debug)]
-pub(super) struct Mold {
+pub(crate) struct Mold {
     name: Bytes,
     /// Before what is said or does not matter, between, and behind; all but the first begin with the quote that ends a text.
     parts: Vec<Box<[u8]>>,
@@ -29,7 +32,7 @@ pub(super) struct Mold {
 
 impl Mold {
     /// Of an event with texts in these places, which are without escapes; `None` where they are not between quotes.
-    pub(super) fn of(event: &SseEvent, holes: Holes) -> Option<Self> {
+    pub(crate) fn of(event: &SseEvent, holes: Holes) -> Option<Self> {
         let mut places = vec![holes.said.clone()];
         places.extend(holes.idle);
         places.sort_by_key(|place| place.start);
@@ -52,7 +55,7 @@ impl Mold {
 
     /// What an event says, if it differs from that of the mold in its texts alone, and says something. Texts with escapes are left to who
     /// reads them.
-    pub(super) fn said<'a>(&self, event: &'a SseEvent) -> Option<&'a str> {
+    pub(crate) fn said<'a>(&self, event: &'a SseEvent) -> Option<&'a str> {
         let (first, others) = self.parts.split_first()?;
         if event.name != self.name {
             return None;
@@ -75,8 +78,78 @@ impl Mold {
     }
 }
 
+/// What the event that was read last says, and every one that differs from it in its text alone.
+#[derive(Debug, Default)]
+pub(crate) struct Repeated {
+    last: Option<Told>,
+    /// How often there was something to learn.
+    learned: u8,
+}
+
+/// A piece of text that an event told, and nothing else.
+#[derive(Debug)]
+struct Told {
+    mold: Mold,
+    choice: u32,
+    part: u32,
+    delta: fn(String) -> Delta,
+}
+
+impl Repeated {
+    /// Reads an event that is like the last one. What is not is for the reader, and may change what events mean.
+    pub(crate) fn read(&mut self, event: &SseEvent) -> Option<StreamEvent> {
+        let last = self.last.take()?;
+        let text = last.mold.said(event)?.to_owned();
+        let told = StreamEvent::Delta {
+            choice: last.choice,
+            part: last.part,
+            delta: (last.delta)(text),
+        };
+        self.last = Some(last);
+        Some(told)
+    }
+
+    /// Learns from an event that held this text, without escapes, and told all this. Reading it once more would tell the same again.
+    pub(crate) fn learn(
+        &mut self,
+        event: &SseEvent,
+        text: &str,
+        padding: Option<&str>,
+        told: &[StreamEvent],
+    ) {
+        let [
+            StreamEvent::Delta {
+                choice,
+                part,
+                delta,
+            },
+        ] = told
+        else {
+            return;
+        };
+        let delta: fn(String) -> Delta = match delta {
+            Delta::Text(told) if told == text => Delta::Text,
+            Delta::Reasoning(told) if told == text => Delta::Reasoning,
+            _ => return,
+        };
+        if self.learned == MOLDS_MAX {
+            return;
+        }
+        self.learned += 1;
+        let idle = padding.and_then(|text| place_of(event, text));
+        let holes = place_of(event, text).map(|said| Holes { said, idle });
+        let mold = holes.and_then(|holes| Mold::of(event, holes));
+        self.last = mold.map(|mold| Told {
+            mold,
+            choice: *choice,
+            part: *part,
+            delta,
+        });
+    }
+}
+
 /// Where a text is in an event that it was borrowed from.
-pub(super) fn place_of(event: &SseEvent, text: &str) -> Option<Range<usize>> {
+pub(crate) fn place_of(event: &SseEvent, text: &str) -> Option<Range<usize>> {
     let start = text
         .as_ptr()
         .addr()
@@ -93,7 +166,7 @@ mod tests {
     use tollgate_domain::{Dialect, StreamEnd};
 
     use super::*;
-    use crate::watch::Watch;
+    use crate::{StreamReader, watch::Watch};
 
     fn event(data: &Value) -> SseEvent {
         SseEvent {
@@ -171,6 +244,73 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// What a stream tells, whose first events open what the others go on with.
+    fn told(dialect: Dialect, events: &[SseEvent]) -> Vec<StreamEvent> {
+        let opening = match dialect {
+            Dialect::AnthropicMessages => vec![
+                json!({"type": "message_start", "message": {"id": "1", "model": "m", "usage": {"input_tokens": 1, "output_tokens": 1}}}),
+                json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+            ],
+            _ => Vec::new(),
+        };
+        let mut reader = StreamReader::new(dialect, StreamEnd::Mark);
+        let mut told = Vec::new();
+        for event in opening.iter().map(event).chain(events.iter().cloned()) {
+            if reader.read(&event, &mut told).is_err() {
+                break;
+            }
+        }
+        told
+    }
+
+    proptest! {
+        /// What comes behind an event is nothing to its readers, but hides that it is like the one before.
+        #[test]
+        fn what_is_repeated_reads_as_what_is_not(
+            dialect in prop::sample::select(vec![Dialect::OpenaiChat, Dialect::AnthropicMessages]),
+            events in prop::collection::vec((0_usize..5, 1_usize..5, prop::collection::vec((texts(), texts()), 4)), 1..6),
+        ) {
+            let mut plain = Vec::new();
+            for (way, times, texts) in events {
+                let said = texts.iter().take(times);
+                plain.extend(said.map(|(text, padding)| event(&saying(dialect, way, text, padding))));
+            }
+            let varied: Vec<SseEvent> = plain
+                .iter()
+                .enumerate()
+                .map(|(number, event)| SseEvent {
+                    data: [&event.data, " ".repeat(number % 3).as_bytes()].concat().into(),
+                    ..event.clone()
+                })
+                .collect();
+            prop_assert_eq!(told(dialect, &plain), told(dialect, &varied));
+        }
+    }
+
+    #[test]
+    fn an_event_like_the_last_one_is_read_without_its_reader() {
+        let mut repeated = Repeated::default();
+        let first = event(&saying(Dialect::OpenaiChat, 1, "Hi", "abc"));
+        let text = str::from_utf8(&first.data).unwrap();
+        let at = text.find("Hi").unwrap();
+        let delta = |text: &str| StreamEvent::Delta {
+            choice: 0,
+            part: 2,
+            delta: Delta::Text(text.to_owned()),
+        };
+        repeated.learn(&first, text.get(at..at + 2).unwrap(), None, &[delta("Hi")]);
+        let second = event(&saying(Dialect::OpenaiChat, 1, "there", "abc"));
+        assert_eq!(repeated.read(&second), Some(delta("there")));
+        assert_eq!(repeated.read(&second), Some(delta("there")));
+        let other = event(&saying(Dialect::OpenaiChat, 0, "there", "abc"));
+        assert_eq!(repeated.read(&other), None);
+        assert_eq!(
+            repeated.read(&second),
+            None,
+            "another may have changed what it means"
+        );
     }
 
     #[test]
