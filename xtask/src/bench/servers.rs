@@ -19,7 +19,7 @@ pub(super) const SERVERS_CORE: &str = "0";
 pub(super) const LOADS_CORE: &str = "1";
 
 /// How long a program may take to listen.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A caller's key, and its hash.
 pub(super) const KEY: &str = "tg_benchmark_0000000000000000000000000000000";
@@ -334,7 +334,7 @@ pub(super) fn started(
         }
         sleep(Duration::from_millis(25));
     }
-    bail!("it does not listen after {} seconds", patience.as_secs())
+    bail!("nothing listens at {address} after {} seconds", patience.as_secs())
 }
 
 pub(super) fn free_address() -> Result<SocketAddr> {
