@@ -334,7 +334,10 @@ pub(super) fn started(
         }
         sleep(Duration::from_millis(25));
     }
-    bail!("nothing listens at {address} after {} seconds", patience.as_secs())
+    bail!(
+        "nothing listens at {address} after {} seconds",
+        patience.as_secs()
+    )
 }
 
 pub(super) fn free_address() -> Result<SocketAddr> {
