@@ -1,4 +1,4 @@
-//! A call on its way: the client's bytes, read no further than each step needs. [`write`] writes them for each target that is asked.
+//! A call on its way: the client's bytes, read no further than each step needs. `question/write.rs` writes them for each target that is asked.
 
 mod endpoints;
 mod write;
