@@ -22,7 +22,10 @@ const INPUT_TYPE: &str = "search_document";
 const TYPES: [&str; 2] = ["float", "base64"];
 
 /// What its predecessor has as well.
-pub(crate) const OLD_FIELDS: [&str; 2] = ["images", "embedding_types"];
+const OLD_FIELDS: [&str; 2] = ["images", "embedding_types"];
+
+/// Both versions.
+const VERSIONS: [Dialect; 2] = [Dialect::CohereEmbeddings, Dialect::CohereOldEmbeddings];
 
 /// Reads a client's call.
 pub(crate) fn read_call(body: &[u8]) -> Result<Call, ReadError> {
@@ -82,12 +85,22 @@ pub(crate) fn read_type(fields: &mut Fields) -> Option<String> {
 
 /// Writes a call for a provider.
 pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupported> {
+    write_call_of(Dialect::CohereEmbeddings, call, form)
+}
+
+/// Writes a call in one of the versions. The older one makes floats unless it is told otherwise, and no shorter vectors.
+pub(crate) fn write_call_of(
+    to: Dialect,
+    call: &Call,
+    form: &CallForm<'_>,
+) -> Result<Written, Unsupported> {
     let from = call.dialect();
-    let own = from == Dialect::CohereEmbeddings;
+    let own = from == to;
+    let is_old = to == Dialect::CohereOldEmbeddings;
     let Call::Embedding(call) = call else {
         return Err(Unsupported::call(call));
     };
-    let mut gaps = Gaps::new(from, Dialect::CohereEmbeddings);
+    let mut gaps = Gaps::new(from, to);
     let mut body = Map::new();
     put(&mut body, "model", form.model);
     let texts = match &call.input {
@@ -102,7 +115,7 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
     let has_pictures = ["images", "inputs"]
         .iter()
         .any(|name| call.extra.fields.contains_key(*name));
-    let is_cohere = own || from == Dialect::CohereOldEmbeddings;
+    let is_cohere = VERSIONS.contains(&from);
     let is_left_out = is_cohere && has_pictures && texts.is_empty();
     put(&mut body, "texts", (!is_left_out).then_some(texts));
     let otherwise = (!own).then_some(INPUT_TYPE);
@@ -113,13 +126,17 @@ pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Un
     );
     // Every model makes floats, and the gateway writes them as they are asked for.
     let wanted = call.encoding_format.as_deref().filter(|_| own);
-    let wanted = wanted.or((!own).then_some("float"));
+    let wanted = wanted.or((!own && !is_old).then_some("float"));
     put(
         &mut body,
         "embedding_types",
         wanted.map(|wanted| vec![wanted]),
     );
-    put(&mut body, "output_dimension", call.dimensions);
+    if is_old && call.dimensions.is_some() {
+        gaps.left_out(Field::Dimensions);
+    } else {
+        put(&mut body, "output_dimension", call.dimensions);
+    }
     put(&mut body, "truncate", call.truncate.clone());
     if call.user.is_some() {
         gaps.left_out(Field::User);
@@ -212,12 +229,21 @@ pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
     put(&mut written, "embeddings", Some(by_type(answer, form)));
     put(&mut written, "meta", Some(write_meta(answer, "2")));
     put(&mut written, "response_type", Some("embeddings_by_type"));
-    if answer.extra.dialect == Dialect::CohereEmbeddings {
+    add_own(&mut written, answer, Dialect::CohereEmbeddings);
+    to_bytes(&Value::Object(written))
+}
+
+/// Adds what only this version told, but for its vectors.
+pub(crate) fn add_own(
+    written: &mut Map<String, Value>,
+    answer: &EmbeddingAnswer,
+    version: Dialect,
+) {
+    if answer.extra.dialect == version {
         let extra = answer.extra.fields.iter();
         let extra = extra.filter(|(name, _)| *name != "embeddings");
         written.extend(extra.map(|(name, value)| (name.clone(), value.clone())));
     }
-    to_bytes(&Value::Object(written))
 }
 
 /// The vectors by the type that the client asked for, and those of Cohere's own types.
@@ -230,10 +256,7 @@ pub(crate) fn by_type(answer: &EmbeddingAnswer, form: &AnswerForm<'_>) -> Map<St
     let mut types = Map::new();
     let vectors: Vec<Value> = answer.vectors.iter().map(write).collect();
     put(&mut types, name, Some(vectors));
-    let is_own = matches!(
-        answer.extra.dialect,
-        Dialect::CohereEmbeddings | Dialect::CohereOldEmbeddings
-    );
+    let is_own = VERSIONS.contains(&answer.extra.dialect);
     if let Some(Value::Object(others)) = answer.extra.fields.get("embeddings")
         && is_own
     {

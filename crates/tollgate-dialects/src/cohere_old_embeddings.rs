@@ -7,17 +7,13 @@ use serde_json::{Map, Value};
 use tollgate_domain::Dialect;
 
 use crate::{
-    Answer, AnswerForm, Call, CallForm, EmbeddingCall, EmbeddingInput, Extra, Field, Gaps,
-    ReadError, Unsupported, Written,
-    cohere_embeddings::{self, OLD_FIELDS, by_type, read_type, write_meta},
-    fields::Place,
+    Answer, AnswerForm, Call, CallForm, EmbeddingCall, EmbeddingInput, Extra, ReadError,
+    Unsupported, Written,
+    cohere_embeddings::{self, add_own, by_type, read_type, write_meta},
     json::{Fields, put},
     openai_chat::{self, to_bytes},
     openai_embeddings::floats,
 };
-
-/// What stands for a purpose that was not told: the newer models want one.
-const INPUT_TYPE: &str = "search_document";
 
 /// What is looked at in a call once more when its answer is written.
 #[derive(Default, Deserialize)]
@@ -61,49 +57,7 @@ pub(crate) fn read_call(body: &[u8]) -> Result<Call, ReadError> {
 
 /// Writes a call for a provider.
 pub(crate) fn write_call(call: &Call, form: &CallForm<'_>) -> Result<Written, Unsupported> {
-    let from = call.dialect();
-    let own = from == Dialect::CohereOldEmbeddings;
-    let Call::Embedding(call) = call else {
-        return Err(Unsupported::call(call));
-    };
-    let mut gaps = Gaps::new(from, Dialect::CohereOldEmbeddings);
-    let mut body = Map::new();
-    put(&mut body, "model", form.model);
-    let texts = match &call.input {
-        EmbeddingInput::Text(text) => vec![text.clone()],
-        EmbeddingInput::Texts(texts) => texts.clone(),
-        EmbeddingInput::Tokens(_) => {
-            gaps.left_out(Field::InputTokens);
-            Vec::new()
-        }
-    };
-    let is_left_out = texts.is_empty() && call.extra.fields.contains_key("images");
-    put(&mut body, "texts", (!is_left_out).then_some(texts));
-    let otherwise = (!own).then_some(INPUT_TYPE);
-    let input_type = call.input_type.as_deref().or(otherwise);
-    put(&mut body, "input_type", input_type);
-    let types = call.encoding_format.as_deref().filter(|_| own);
-    put(&mut body, "embedding_types", types.map(|one| vec![one]));
-    put(&mut body, "truncate", call.truncate.clone());
-    for (field, is_set) in [
-        (Field::Dimensions, call.dimensions.is_some()),
-        (Field::User, call.user.is_some()),
-    ] {
-        if is_set {
-            gaps.left_out(field);
-        }
-    }
-    for (name, value) in &call.extra.fields {
-        if own || from == Dialect::CohereEmbeddings && OLD_FIELDS.contains(&name.as_str()) {
-            body.insert(name.clone(), value.clone());
-        } else {
-            gaps.left_out_extra(Place::Body, name);
-        }
-    }
-    Ok(Written {
-        body: to_bytes(&Value::Object(body)),
-        dropped: gaps.judge(form.drop_unsupported)?,
-    })
+    cohere_embeddings::write_call_of(Dialect::CohereOldEmbeddings, call, form)
 }
 
 /// Reads a provider's answer.
@@ -136,11 +90,7 @@ pub(crate) fn write_answer(answer: &Answer, form: &AnswerForm<'_>) -> Bytes {
         None => "embeddings_floats",
     };
     put(&mut written, "response_type", Some(kind));
-    if answer.extra.dialect == Dialect::CohereOldEmbeddings {
-        let extra = answer.extra.fields.iter();
-        let extra = extra.filter(|(name, _)| *name != "embeddings");
-        written.extend(extra.map(|(name, value)| (name.clone(), value.clone())));
-    }
+    add_own(&mut written, answer, Dialect::CohereOldEmbeddings);
     to_bytes(&Value::Object(written))
 }
 
