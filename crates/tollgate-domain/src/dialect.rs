@@ -36,6 +36,9 @@ pub enum Task {
     /// A model that is not a language model scores its inputs.
     #[serde(rename = "ml/v1/predict")]
     Predict,
+    /// Whatever a provider's own API does: requests are passed on as they are, and not understood.
+    #[serde(rename = "http")]
+    Http,
 }
 
 impl Task {
@@ -51,6 +54,7 @@ impl Task {
         Self::Moderations,
         Self::Realtime,
         Self::Predict,
+        Self::Http,
     ];
 
     /// The name used in configuration files, as MLflow writes it.
@@ -66,6 +70,7 @@ impl Task {
             Self::Moderations => "llm/v1/moderations",
             Self::Realtime => "llm/v1/realtime",
             Self::Predict => "ml/v1/predict",
+            Self::Http => "http",
         }
     }
 
@@ -91,6 +96,7 @@ impl Task {
             Self::Moderations => "moderation",
             Self::Realtime => "realtime",
             Self::Predict => "predict",
+            Self::Http => "http",
         }
     }
 }

@@ -53,7 +53,7 @@ pub use providers::{
     Auth, BodyModel, ChatInput, Endpoint, Envelope, Models, Provider, ProviderKey, Quirks,
     StreamEnd, StreamUsage, Timeouts, Transport, VectorBytes, for_model, serving,
 };
-pub use routes::{Choice, Prompt, PromptMessage, Retries, Route, Sticky, Strategy, Target};
+pub use routes::{Choice, Plain, Prompt, PromptMessage, Retries, Route, Sticky, Strategy, Target};
 pub use secret::Secret;
 pub use snapshot::{DirectUse, LogContent, Snapshot, WhoMayCall};
 pub use usage::Usage;

@@ -70,7 +70,8 @@ pub fn serving(endpoints: &[Endpoint], task: Task, client: Dialect) -> Option<&E
             | Task::Transcriptions
             | Task::Moderations
             | Task::Realtime
-            | Task::Predict => None,
+            | Task::Predict
+            | Task::Http => None,
         })
 }
 

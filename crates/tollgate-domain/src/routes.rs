@@ -25,6 +25,17 @@ pub struct Route {
     pub drop_unsupported: bool,
     /// How often and how patiently to try.
     pub retries: Retries,
+    /// Where it is and what may be asked, where it is for plain HTTP ([`Task::Http`]).
+    pub plain: Option<Plain>,
+}
+
+/// What a route for plain HTTP is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plain {
+    /// Where it begins at the gateway: a slash at its beginning, none at its end. What comes behind goes to the provider.
+    pub path: Arc<str>,
+    /// The methods that it has; all of them where none is named.
+    pub methods: Vec<http::Method>,
 }
 
 /// How one of several choices is picked.

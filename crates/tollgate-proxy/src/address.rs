@@ -25,6 +25,13 @@ pub(crate) enum Address<'a> {
         /// The last part of the address.
         operation: &'static str,
     },
+    /// In the path, of what is passed on as it is.
+    Plain {
+        /// The route's name.
+        route: &'a str,
+        /// What comes behind the route's path.
+        rest: &'a str,
+    },
     /// In the path, in a dialect whose addresses name the model.
     Named {
         /// What the client speaks.
@@ -46,6 +53,7 @@ impl<'a> Address<'a> {
             What::SideCall { dialect, side } => Self::Side { dialect, side },
             What::CallByName(_) => Self::Path(name),
             What::Media { task, operation } => Self::Media { task, operation },
+            What::Plain { route, rest } => Self::Plain { route, rest },
             What::CallAt {
                 dialect,
                 name,
@@ -83,9 +91,12 @@ pub(crate) fn dialect_of(task: Task) -> Dialect {
         Task::Completions => Dialect::OpenaiCompletions,
         Task::Embeddings => Dialect::OpenaiEmbeddings,
         Task::Rerank => Dialect::CohereRerank,
-        Task::Images | Task::Speech | Task::Transcriptions | Task::Moderations | Task::Realtime => {
-            Dialect::OpenaiMedia
-        }
+        Task::Images
+        | Task::Speech
+        | Task::Transcriptions
+        | Task::Moderations
+        | Task::Realtime
+        | Task::Http => Dialect::OpenaiMedia,
         Task::Predict => Dialect::MlflowServing,
     }
 }

@@ -340,34 +340,76 @@ impl Permit {
 
     /// Headers that tell what is left.
     pub(crate) fn tell(&self, headers: &mut HeaderMap, now: Duration) {
-        let (mut policies, mut left) = (String::with_capacity(96), String::with_capacity(96));
+        let mut told = Told::default();
         for (place, hold) in self.holds.iter().enumerate() {
             let allowance = &hold.allowance;
-            let Some(window) = allowance.window.as_ref().filter(|_| allowance.is_told) else {
+            if !allowance.is_told || allowance.window.is_none() {
                 continue;
-            };
+            }
             let shared = self.share.as_ref();
             let remaining = shared.and_then(|share| share.remaining(place, hold, now));
             let remaining = remaining.unwrap_or_else(|| self.counters.remaining(hold, now));
-            if allowance.quantity == Quantity::Picodollars {
-                let dollars = Picodollars::new(remaining);
-                let told = format!("{}={dollars}", allowance.name);
-                headers.append(BUDGET, header_value(&told));
-                continue;
-            }
-            let (begin, end) = window.around(now);
-            let (length, rest) = (end.saturating_sub(begin), end.saturating_sub(now));
-            let (length, rest) = (length.as_secs(), rest.as_secs() + 1);
-            let most = allowance.most_at(now);
-            let name = &*allowance.name;
-            add_item(&mut policies, name, [("q", most), ("w", length)]);
-            add_item(&mut left, name, [("r", remaining), ("t", rest)]);
+            told.add(allowance, remaining, now, headers);
         }
-        if !policies.is_empty() {
-            headers.insert(RATE_LIMIT_POLICY, header_value(&policies));
-            headers.insert(RATE_LIMIT, header_value(&left));
+        told.write(headers);
+    }
+}
+
+/// What is left of limits, as headers tell it.
+#[derive(Default)]
+struct Told {
+    policies: String,
+    left: String,
+}
+
+impl Told {
+    /// Adds an allowance of a window; a budget has a header of its own.
+    fn add(
+        &mut self,
+        allowance: &Allowance,
+        remaining: u64,
+        now: Duration,
+        headers: &mut HeaderMap,
+    ) {
+        let Some(window) = &allowance.window else {
+            return;
+        };
+        if allowance.quantity == Quantity::Picodollars {
+            let dollars = Picodollars::new(remaining);
+            let told = format!("{}={dollars}", allowance.name);
+            headers.append(BUDGET, header_value(&told));
+            return;
+        }
+        if self.policies.is_empty() {
+            self.policies.reserve(96);
+            self.left.reserve(96);
+        }
+        let (begin, end) = window.around(now);
+        let (length, rest) = (end.saturating_sub(begin), end.saturating_sub(now));
+        let (length, rest) = (length.as_secs(), rest.as_secs() + 1);
+        let most = allowance.most_at(now);
+        let name = &*allowance.name;
+        add_item(&mut self.policies, name, [("q", most), ("w", length)]);
+        add_item(&mut self.left, name, [("r", remaining), ("t", rest)]);
+    }
+
+    fn write(self, headers: &mut HeaderMap) {
+        if !self.policies.is_empty() {
+            headers.insert(RATE_LIMIT_POLICY, header_value(&self.policies));
+            headers.insert(RATE_LIMIT, header_value(&self.left));
         }
     }
+}
+
+/// The headers that tell what is left of one allowance.
+fn told(allowance: &Allowance, remaining: u64, now: Duration) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if allowance.is_told {
+        let mut told = Told::default();
+        told.add(allowance, remaining, now, &mut headers);
+        told.write(&mut headers);
+    }
+    headers
 }
 
 impl Drop for Permit {

@@ -11,7 +11,7 @@ mod rules;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::time::{Instant, sleep, timeout_at};
 use tollgate_dialects::ErrorKind;
 use tollgate_domain::{Dialect, Limits, Task};
@@ -20,7 +20,7 @@ use tollgate_upstream::{
     Admission, KeyState, Lane, NoKey, ProviderSocket, RequestParts, UpstreamBody,
 };
 
-use answers::{collect, is_events, is_json};
+use answers::{collect, is_events, is_json, plain_reply};
 pub(crate) use engaged::Engaged;
 use engaged::fail;
 pub(crate) use rules::Miss;
@@ -30,6 +30,7 @@ use crate::{
     account::Account,
     credentials,
     gateway::Worker,
+    plain::{PlainHead, PlainRefusal, is_refused},
     question::{Outgoing, Question},
     refusal::Refusal,
     stream::Relay,
@@ -60,6 +61,13 @@ pub(crate) enum Reply {
         /// As it comes.
         body: UpstreamBody,
     },
+    /// The same of plain HTTP, with the provider's own status and headers.
+    Plain {
+        /// What goes before it.
+        head: PlainHead,
+        /// As it comes.
+        body: UpstreamBody,
+    },
     /// A WebSocket that the provider has opened.
     Socket(ProviderSocket),
 }
@@ -84,6 +92,7 @@ pub(crate) async fn first_success(
         account,
         made: 0,
         refusal: None,
+        own_words: None,
     };
     for (index, lane) in plan.iter().enumerate() {
         if let Admission::Cooling { .. } = lane.health().admit(Instant::now()) {
@@ -121,6 +130,8 @@ struct Run<'a> {
     made: u32,
     /// What the client is told if nobody answers.
     refusal: Option<Refusal>,
+    /// What a provider of plain HTTP said last, whole.
+    own_words: Option<Box<PlainRefusal>>,
 }
 
 impl Run<'_> {
@@ -184,9 +195,13 @@ impl Run<'_> {
             }
             let wait = self.settle(lane, &key, &miss, rule);
             self.account.record.error_detail = Some(miss.detail());
-            self.refusal = Some(refusal_of(miss));
+            let is_repeatable = self.is_repeatable(&miss);
+            self.refusal = Some(match self.own_words.take() {
+                Some(own_words) => Refusal::Plain(own_words),
+                None => refusal_of(miss),
+            });
             // What the client sends only once cannot be sent to anybody else.
-            if self.question.is_spent() {
+            if self.question.is_spent() || !is_repeatable {
                 return Err(self.refusal.take().unwrap_or(Refusal::Unreachable));
             }
             let may_repeat = |again: u32| {
@@ -276,9 +291,12 @@ impl Run<'_> {
         if let Some(attempt) = self.account.record.attempts.last_mut() {
             attempt.duration = duration;
             match &result {
-                Ok(_) => {
+                Ok(answer) => {
                     attempt.outcome = AttemptOutcome::Answered;
-                    attempt.status = Some(200);
+                    attempt.status = Some(match answer {
+                        Reply::Plain { head, .. } => head.status.as_u16(),
+                        _ => StatusCode::OK.as_u16(),
+                    });
                 }
                 Err(miss) => {
                     attempt.outcome = AttemptOutcome::Failed;
@@ -320,7 +338,9 @@ impl Run<'_> {
         let token = credentials::token(self.worker, lane, self.account, first_token)
             .await
             .map_err(Miss::NoCredential)?;
+        let plain = self.question.plain();
         let parts = RequestParts {
+            method: plain.map_or(&Method::POST, |request| &request.method),
             endpoint: &outgoing.endpoint,
             streams: outgoing.streams,
             body: self.question.request_body(outgoing.body.clone()),
@@ -339,8 +359,16 @@ impl Run<'_> {
                 Ok(response) => response.map_err(Miss::Failed)?,
                 Err(_) => return Err(Miss::Silent("first_token_timeout")),
             };
+        let is_plain = plain.is_some();
+        if is_plain && !is_refused(response.status) {
+            return Ok(plain_reply(response));
+        }
         if !response.status.is_success() {
-            let miss = Box::pin(self.read_error(engaged, outgoing, response)).await;
+            let miss = if is_plain {
+                Box::pin(self.read_own_words(engaged, response)).await
+            } else {
+                Box::pin(self.read_error(engaged, outgoing, response)).await
+            };
             if let Some(token) = &token {
                 credentials::refused(lane, token, &miss);
             }
@@ -379,6 +407,21 @@ impl Run<'_> {
         )
         .await?;
         self.finish_whole(lane, outgoing, bytes).await
+    }
+
+    /// Whether the question may be put again, here or elsewhere: of plain HTTP only where nothing can have come of it so far, unless that makes
+    /// no difference.
+    fn is_repeatable(&self, miss: &Miss) -> bool {
+        let Some(request) = self.question.plain() else {
+            return true;
+        };
+        let came_to_nothing = match miss {
+            Miss::Said(error) => !matches!(error.kind, ErrorKind::Server | ErrorKind::Timeout),
+            Miss::Failed(failure) => failure.kind().is_unasked(),
+            Miss::NoCredential(_) => true,
+            Miss::Silent(_) | Miss::Unreadable(_) | Miss::TooLarge => false,
+        };
+        came_to_nothing || request.is_idempotent()
     }
 
     /// Lets the health of whoever is at fault suffer; gives the pause that the provider asked for.

@@ -14,6 +14,7 @@ use crate::{
     keys::Caller,
     paths::{self, What},
     picture::{CompiledRoute, Picture},
+    plain::PlainRequest,
     question::{self, Passes, Question},
     refusal::Refusal,
     upload::Upload,
@@ -30,7 +31,10 @@ pub fn explain(picture: &Picture, path: &str, body: &Bytes) -> Value {
 
 fn story(picture: &Picture, path: &str, body: &Bytes) -> Result<Value, Refusal> {
     let limits = &picture.snapshot.limits;
-    let asked = paths::find(&Method::POST, path);
+    let asked = picture.asked(&Method::POST, path);
+    if let What::Plain { route, rest } = asked.what {
+        return plain_story(picture, asked.pattern, (route, rest), body);
+    }
     let mut aside = None;
     let (dialect, head, route) = match asked.what {
         What::CallByModel(dialect) | What::SideCall { dialect, .. } => {
@@ -90,6 +94,28 @@ fn story(picture: &Picture, path: &str, body: &Bytes) -> Result<Value, Refusal> 
         "route": route_of(question.route()),
         "stream": question.head.stream,
         "plan": targets,
+    }))
+}
+
+/// The same of a request that is passed on as it is.
+fn plain_story(
+    picture: &Picture,
+    pattern: &str,
+    (name, rest): (&str, &str),
+    body: &Bytes,
+) -> Result<Value, Refusal> {
+    let route = picture.route(name, &Caller::Anyone)?;
+    let request = PlainRequest::new(&Method::POST, rest, None, &route.route)?;
+    let question = Question::plain_http(request, body.clone(), route);
+    let plan = question.route().tree.plan(None);
+    let limits = &picture.snapshot.limits;
+    let targets = plan.iter().map(|lane| target(&question, lane, limits));
+    Ok(json!({
+        "revision": picture.snapshot.revision.as_str(),
+        "path": pattern,
+        "route": route_of(question.route()),
+        "stream": false,
+        "plan": targets.collect::<Vec<Value>>(),
     }))
 }
 

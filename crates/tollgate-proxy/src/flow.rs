@@ -22,6 +22,7 @@ use crate::{
     listings,
     paths::{self, What},
     picture::{Picture, header_value, shorten},
+    plain::{PlainHead, PlainRequest},
     question::{self, Question},
     realtime::{self, Handshake, Session},
     refusal::Refusal,
@@ -253,7 +254,7 @@ async fn call_story(
         account.keep_content(&upload.bytes);
     }
 
-    let mut question = read(picture, &caller, address, upload, account)?; // what they ask, and of which route
+    let mut question = read(visit, &caller, address, upload, account)?; // what they ask, and of which route
     keep_payload(picture, &question, account); // what is kept of that
     check_books(worker)?; // what is spent is written down
     question.framing = visit.framing(question.dialect);
@@ -344,20 +345,27 @@ fn check_books(worker: &Worker) -> Result<(), Refusal> {
 
 /// Reads as much of a call as routing needs.
 fn read(
-    picture: &Picture,
+    visit: &Visit<'_>,
     caller: &Caller,
     address: Address<'_>,
     upload: Upload,
     account: &mut Account,
 ) -> Result<Question, Refusal> {
-    if let Address::Media { task, operation } = address {
-        return read_media(picture, caller, task, operation, upload, account);
+    let picture = visit.picture;
+    match address {
+        Address::Media { task, operation } => {
+            return read_media(picture, caller, task, operation, upload, account);
+        }
+        Address::Plain { route, rest } => {
+            return read_plain(visit, caller, (route, rest), upload, account);
+        }
+        _ => {}
     }
     let bytes = upload.bytes;
     let mut asked_for = Errand::Answer;
     let mut aside = None;
     let (dialect, head, route) = match address {
-        Address::Media { .. } => return Err(Refusal::ModelMissing),
+        Address::Media { .. } | Address::Plain { .. } => return Err(Refusal::ModelMissing),
         Address::Named {
             dialect,
             name,
@@ -399,6 +407,20 @@ fn read(
     };
     note_question(account, &route.route, &head);
     Ok(Question::new(dialect, head, bytes, route, asked_for).asking(aside))
+}
+
+/// Takes in a request that is passed on as it is.
+fn read_plain(
+    visit: &Visit<'_>,
+    caller: &Caller,
+    (route, rest): (&str, &str),
+    upload: Upload,
+    account: &mut Account,
+) -> Result<Question, Refusal> {
+    let route = visit.picture.route(route, caller)?;
+    note_question(account, &route.route, &Head::default());
+    let request = PlainRequest::new(visit.method, rest, visit.query, &route.route)?;
+    Ok(Question::plain_http(request, upload.bytes, route))
 }
 
 /// Reads which model a call for media asks for. OpenAI's clients may leave it out; where one route alone does what is asked, it is that.
@@ -503,6 +525,13 @@ fn reply(
                 content_type,
             )
         }
+        Reply::Plain { head, body } => {
+            account.record.status = head.status.as_u16();
+            account.stream_opened();
+            let timeouts = success.engaged.lane().provider().timeouts;
+            let body = ReplyBody::bytes(body, account, success.engaged, &timeouts);
+            return plain_answer(head, body, headers);
+        }
         // Talks have a story of their own.
         Reply::Socket(_) => (
             ReplyBody::accounted(Bytes::new(), account, Outcome::Answered),
@@ -534,6 +563,15 @@ fn reply(
             .headers_mut()
             .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }
+    response
+}
+
+/// An answer that goes to the client as the provider gave it, with the gateway's headers besides.
+fn plain_answer(head: PlainHead, body: ReplyBody, headers: HeaderMap) -> Response<ReplyBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response.headers_mut().extend(headers);
     response
 }
 

@@ -87,7 +87,8 @@ pub(crate) fn ollama_model_named(picture: &Picture, caller: &Caller, name: &str)
         | Task::Transcriptions
         | Task::Moderations
         | Task::Realtime
-        | Task::Predict => &[],
+        | Task::Predict
+        | Task::Http => &[],
     };
     Some(body(&json!({
         "modelfile": "",

@@ -46,6 +46,13 @@ pub(crate) enum What<'a> {
         /// The last part of the address.
         operation: &'static str,
     },
+    /// Pass a request on as it is. The snapshot's routes say where such paths begin.
+    Plain {
+        /// The route's name.
+        route: &'a str,
+        /// What comes behind the route's path.
+        rest: &'a str,
+    },
     /// Talk with a model over a WebSocket; the query names the route.
     Realtime,
     /// Have a model count the tokens of a question of Gemini's; the path names the route.

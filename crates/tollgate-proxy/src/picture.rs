@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 use tollgate_domain::{
     Choice, DirectUse, Retries, Route, RouteName, Snapshot, Strategy, Target, TargetName, Task,
 };
@@ -11,7 +11,9 @@ use tollgate_upstream::Fleet;
 use crate::{
     admission::AllowanceIndex,
     keys::{Caller, TrustedIssuer},
+    paths::{self, Asked, What},
     payloads::Payloads,
+    plain::PlainRoutes,
     prompts::{Template, TemplateProblem},
     refusal::Refusal,
     routes::Tree,
@@ -27,6 +29,7 @@ pub struct Picture {
     /// Who issues tokens that callers may show, with their keys.
     pub(crate) issuers: Vec<Arc<TrustedIssuer>>,
     routes: HashMap<RouteName, Arc<CompiledRoute>>,
+    plain_routes: PlainRoutes,
     /// The revision, as answers carry it.
     pub(crate) revision: HeaderValue,
     /// Which payloads are kept, where any are.
@@ -71,12 +74,29 @@ impl Picture {
         Ok(Self {
             issuers: issuers.collect(),
             payloads: Payloads::of(&snapshot).map(Arc::new),
+            plain_routes: PlainRoutes::of(snapshot.routes.iter().map(AsRef::as_ref)),
             allowances: AllowanceIndex::of(&snapshot.allowances),
             snapshot,
             fleet,
             routes,
             revision,
         })
+    }
+
+    /// What a request asks for. What is no path of the gateway's own may be one of a route for plain HTTP.
+    pub(crate) fn asked<'a>(&'a self, method: &Method, path: &'a str) -> Asked<'a> {
+        let asked = paths::find(method, path);
+        if asked.what != What::Unknown {
+            return asked;
+        }
+        match self.plain_routes.find(path) {
+            None => asked,
+            Some((route, rest)) => Asked {
+                what: What::Plain { route, rest },
+                shape: asked.shape,
+                pattern: "/{http}",
+            },
+        }
     }
 
     /// The route that a client's `model` names: a route's name, an alias, or `provider/model` where that is allowed.
@@ -158,6 +178,7 @@ impl Picture {
             prompt: None,
             drop_unsupported: false,
             retries: Retries::default(),
+            plain: None,
         });
         let header = header_value(route.name.as_str());
         Some(Arc::new(CompiledRoute {
@@ -169,7 +190,7 @@ impl Picture {
         }))
     }
 
-    /// The routes that a caller may use, in the order written.
+    /// The routes that a caller may use by the names of their models, in the order written.
     pub(crate) fn routes_for<'a>(
         &'a self,
         caller: &'a Caller,
@@ -177,7 +198,7 @@ impl Picture {
         self.snapshot
             .routes
             .iter()
-            .filter(|route| caller.may_use(route.name.as_str()))
+            .filter(|route| route.task != Task::Http && caller.may_use(route.name.as_str()))
     }
 
     /// The name that may have been meant: at most a third of its letters differ.

@@ -11,8 +11,13 @@ use tollgate_domain::{Dialect, Framing, Limits, Task};
 use tollgate_upstream::{RequestBody, Rest};
 
 use crate::{
-    address::Errand, estimate::Sample, picture::CompiledRoute, refusal::Refusal,
-    responses::Keeping, upload::Upload,
+    address::{Errand, dialect_of},
+    estimate::Sample,
+    picture::CompiledRoute,
+    plain::PlainRequest,
+    refusal::Refusal,
+    responses::Keeping,
+    upload::Upload,
 };
 pub(crate) use write::{Outgoing, Passes};
 
@@ -34,6 +39,7 @@ pub(crate) struct Question {
     route: Arc<CompiledRoute>,
     read: OnceLock<Call>,
     media: Option<Media>,
+    plain: Option<PlainRequest>,
     /// What is kept once it is answered.
     keeping: Option<Keeping>,
     /// Nobody here knows the answer that it goes on from.
@@ -86,6 +92,7 @@ impl Question {
             route,
             read: OnceLock::new(),
             media: None,
+            plain: None,
             keeping: None,
             previous_is_unknown: false,
         }
@@ -114,6 +121,24 @@ impl Question {
                 Errand::Answer,
             )
         }
+    }
+
+    /// Takes in a request that is passed on as it is.
+    pub(crate) fn plain_http(
+        request: PlainRequest,
+        body: Bytes,
+        route: Arc<CompiledRoute>,
+    ) -> Self {
+        let dialect = dialect_of(route.route.task);
+        Self {
+            plain: Some(request),
+            ..Self::new(dialect, Head::default(), body, route, Errand::Answer)
+        }
+    }
+
+    /// The request, where it is passed on as it is.
+    pub(crate) fn plain(&self) -> Option<&PlainRequest> {
+        self.plain.as_ref()
     }
 
     /// The body to send, with what the client is still sending of it.

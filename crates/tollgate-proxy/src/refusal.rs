@@ -9,6 +9,7 @@ use tollgate_domain::ErrorShape;
 
 use crate::{
     admission::Shortage,
+    plain::PlainRefusal,
     reply::ReplyBody,
     visit::{TAG_BYTES_MAX, TAGS_MAX},
 };
@@ -100,6 +101,12 @@ pub(crate) enum Refusal {
     ResponseUnknown { id: String },
     /// Whoever keeps answers cannot look now.
     ResponsesAway,
+    /// A route for plain HTTP has no such method; which it has.
+    MethodNotAllowed { allowed: String },
+    /// A path below a route for plain HTTP leads back up.
+    PathLeadsBack,
+    /// A provider of plain HTTP answered with an error, which is passed on as it is.
+    Plain(Box<PlainRefusal>),
     /// The provider answered with an error, which is passed on.
     Provider(Box<ProviderError>),
     /// Every key of the provider was refused by it.
@@ -143,6 +150,9 @@ impl Refusal {
                 "there is no {path} here; the gateway answers at /v1/chat/completions, /v1/responses, /v1/messages, /v1/completions, /v1/embeddings, \
                  /v1/models and /gateway/{{route}}/invocations").into()),
             Self::WrongMethod { wanted } => told(405, Kind::InvalidRequest, "method_not_allowed", format!("this path wants {wanted}").into()),
+            Self::MethodNotAllowed { allowed } => told(405, Kind::InvalidRequest, "method_not_allowed", format!("this path wants {allowed}").into()),
+            Self::PathLeadsBack => told(400, Kind::InvalidRequest, "path_leads_back",
+                "parts such as `..` are not followed; write the path as it is meant".into()),
             Self::UrlTooLong { bytes_max } => told(414, Kind::InvalidRequest, "url_too_long", format!("the URL is longer than {bytes_max} bytes").into()),
             Self::Behind => told(503, Kind::Overloaded, "gateway_overloaded",
                 "the gateway has more to do than it can at the moment; try again".into()),
@@ -210,6 +220,7 @@ impl Refusal {
                 format!("there is no response `{id}` of yours here, or what it went on from is not kept any more").into()) },
             Self::ResponsesAway => told(503, Kind::Overloaded, "responses_away",
                 "the gateway cannot look for the response that this one goes on from; try again".into()),
+            Self::Plain(refusal) => Told { text: Cow::Borrowed(&refusal.error.message), ..told(refusal.error.status, refusal.error.kind, "", "".into()) },
             Self::Provider(error) => Told {
                 status: error.status,
                 kind: error.kind,
@@ -238,6 +249,7 @@ impl Refusal {
     pub(crate) fn code(&self) -> String {
         match self {
             Self::Provider(error) => error.kind.as_str().to_owned(),
+            Self::Plain(refusal) => refusal.error.kind.as_str().to_owned(),
             other => other.told().code.into_owned(),
         }
     }
@@ -249,13 +261,15 @@ impl Refusal {
 
     /// Whether a provider said it, rather than the gateway.
     pub(crate) fn is_providers(&self) -> bool {
-        matches!(self, Self::Provider(_))
+        matches!(self, Self::Provider(_) | Self::Plain(_))
     }
 
     /// How long the client had better wait.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Provider(error) => error.retry_after,
+            // Its own headers say so.
+            Self::Plain(_) => None,
             Self::RateLimited { retry_after } => Some(*retry_after),
             Self::AllowanceReached(short) => Some(short.wait),
             Self::Behind | Self::CountersAway | Self::ResponsesAway => Some(Duration::from_secs(1)),
@@ -279,6 +293,12 @@ impl Refusal {
 
     /// The whole answer, but for the headers that every answer carries.
     pub(crate) fn response(&self, shape: ErrorShape, request_id: &str) -> Response<ReplyBody> {
+        if let Self::Plain(refusal) = self {
+            let mut response = Response::new(ReplyBody::full(refusal.body.clone()));
+            *response.status_mut() = refusal.head.status;
+            response.headers_mut().clone_from(&refusal.head.headers);
+            return response;
+        }
         let mut response = Response::new(ReplyBody::full(self.body(shape, request_id)));
         *response.status_mut() =
             StatusCode::from_u16(self.status()).unwrap_or(StatusCode::BAD_GATEWAY);
@@ -287,6 +307,9 @@ impl Refusal {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         );
+        if let Self::AllowanceReached(short) = self {
+            headers.extend(short.told.clone());
+        }
         if let Some(wait) = self.retry_after() {
             headers.insert(
                 header::RETRY_AFTER,
@@ -299,6 +322,11 @@ impl Refusal {
         }
         if let Self::WrongMethod { wanted } = self {
             headers.insert(header::ALLOW, HeaderValue::from_static(wanted));
+        }
+        if let Self::MethodNotAllowed { allowed } = self
+            && let Ok(allowed) = HeaderValue::from_str(allowed)
+        {
+            headers.insert(header::ALLOW, allowed);
         }
         if let Self::BodyTooSlow | Self::BodyTooLarge { .. } = self {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -4,7 +4,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -145,13 +145,15 @@ impl ReplyBody {
         engaged: Engaged,
         timeouts: &Timeouts,
     ) -> Self {
-        Self(Kind::Bytes(Box::new(BytesReply {
+        let mut bytes = BytesReply {
             patience: Patience::new(&engaged, timeouts),
             body,
             account,
             engaged,
             over: false,
-        })))
+        };
+        bytes.end_if_all_came();
+        Self(Kind::Bytes(Box::new(bytes)))
     }
 }
 
@@ -311,16 +313,33 @@ impl BytesReply {
             Some(Ok(frame)) => {
                 let data = frame.into_data().unwrap_or_default();
                 self.account.sent(&data);
+                self.end_if_all_came();
                 Some(Ok(data))
             }
             Some(Err(failure)) => Some(Err(self.broken(&Break::Cut(Some(failure))))),
             None => {
-                self.over = true;
-                self.engaged.succeeded();
-                self.account.close(Outcome::Answered);
+                self.end();
                 None
             }
         })
+    }
+
+    /// Whoever was told how long an answer is does not ask for what comes behind it.
+    fn end_if_all_came(&mut self) {
+        if self.body.size_hint().exact() != Some(0) {
+            return;
+        }
+        // Asked for more, the body lets go of its connection.
+        let mut context = Context::from_waker(Waker::noop());
+        if let Poll::Ready(None) = Pin::new(&mut self.body).poll_frame(&mut context) {
+            self.end();
+        }
+    }
+
+    fn end(&mut self) {
+        self.over = true;
+        self.engaged.succeeded();
+        self.account.close(Outcome::Answered);
     }
 
     fn broken(&mut self, how: &Break) -> BrokenAnswer {

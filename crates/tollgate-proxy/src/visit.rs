@@ -18,6 +18,7 @@ use crate::{
     keys::{self, Caller},
     paths::{self, What},
     picture::Picture,
+    plain,
     question::Question,
     refusal::Refusal,
     routes,
@@ -77,7 +78,7 @@ impl<'a> Visit<'a> {
 
     /// What is asked for. OpenAI's and Anthropic's clients list models at the same path; only the latter send a version.
     pub(crate) fn asked(&self) -> paths::Asked<'a> {
-        let mut asked = paths::find(self.method, self.path);
+        let mut asked = self.picture.asked(self.method, self.path);
         let listing = matches!(asked.what, What::Models | What::Model(_));
         if listing && self.headers.contains_key("anthropic-version") {
             asked.shape = ErrorShape::Anthropic;
@@ -196,8 +197,11 @@ impl<'a> Visit<'a> {
     }
 
     /// The caller's headers that go to the provider: its trace and the beta features that it asks Anthropic for,
-    /// and nothing that could hold a credential.
+    /// and nothing that could hold a credential; of plain HTTP all that are not for the gateway.
     pub(crate) fn forwarded(&self, question: &Question) -> HeaderMap {
+        if question.plain().is_some() {
+            return plain::to_provider(self.headers);
+        }
         let mut forwarded = HeaderMap::new();
         if question.dialect == Dialect::OpenaiMedia {
             // Forms have a boundary, and answers may be anything.

@@ -23,6 +23,9 @@ pub struct Recording {
     /// The model that was asked for.
     #[serde(default)]
     pub model: Option<String>,
+    /// How it was asked.
+    #[serde(default = "post")]
+    pub method: String,
     /// The path and query.
     pub url_path: String,
     /// The request's headers, as far as they were kept.
@@ -49,6 +52,10 @@ pub struct Recording {
     /// Whether a stream was asked for or given.
     #[serde(default)]
     pub streaming: bool,
+}
+
+fn post() -> String {
+    "POST".to_owned()
 }
 
 impl Recording {

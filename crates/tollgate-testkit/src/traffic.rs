@@ -5,6 +5,7 @@
 
 mod assumed;
 mod costs;
+mod foreign;
 mod gist;
 mod plain;
 mod stage;
@@ -41,8 +42,8 @@ const SHOWN_CHARS: usize = 600;
 #[derive(Debug, Default)]
 pub struct Counts {
     rows: BTreeMap<(String, &'static str), Row>,
-    /// Calls in no dialect that the gateway speaks: how many there are of each kind.
-    foreign: BTreeMap<String, usize>,
+    /// Calls in no dialect that the gateway speaks, which pass as they are.
+    foreign: BTreeMap<String, Row>,
     failures: Vec<String>,
 }
 
@@ -87,16 +88,16 @@ pub fn replay(
     };
     let recordings: Vec<Recording> = recordings::load(folder)?.into_iter().filter(fits).collect();
     let plain: Arc<Vec<Plain>> = Arc::new(recordings.iter().filter_map(Plain::of).collect());
-    let (mut parts, mut foreign) = (Vec::new(), BTreeMap::new());
+    let (mut parts, mut foreign) = (Vec::new(), Vec::new());
     for recording in recordings.into_iter().map(assumed::with_request) {
-        let kind = kind_of(&recording);
         let is_plain = Plain::of(&recording).is_some();
         match Part::of(recording) {
-            Some(part) => parts.push(part),
-            None if is_plain => {}
-            None => *foreign.entry(kind).or_default() += 1,
+            Ok(part) => parts.push(part),
+            Err(_) if is_plain => {}
+            Err(recording) => foreign.push(*recording),
         }
     }
+    let foreign = Arc::new(foreign);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -108,7 +109,10 @@ pub fn replay(
         for (part, verdict) in plain.iter().zip(verdicts) {
             counts.add(&part.recording, "own", verdict);
         }
-        counts.foreign = foreign;
+        let verdicts = foreign::replay(program, &foreign).await;
+        for (recording, verdict) in foreign.iter().zip(verdicts) {
+            counts.add_foreign(recording, verdict);
+        }
         Ok(counts)
     })
 }
@@ -464,22 +468,28 @@ fn without(value: &Value, names: &[&str]) -> Value {
 impl Counts {
     /// How many replays failed.
     pub fn failed(&self) -> usize {
-        self.rows.values().map(|row| row.failed).sum()
+        let rows = self.rows.values().chain(self.foreign.values());
+        rows.map(|row| row.failed).sum()
     }
 
     fn add(&mut self, recording: &Recording, client: &'static str, verdict: Verdict) {
         let row = self.rows.entry((kind_of(recording), client)).or_default();
-        match verdict {
-            Verdict::Passed => row.passed += 1,
-            Verdict::Lossy => row.lossy += 1,
-            Verdict::Impossible => row.impossible += 1,
-            Verdict::Failed(problem) => {
-                row.failed += 1;
-                self.failures.push(format!(
-                    "{} {} ({client}): {problem}",
-                    recording.provider, recording.id
-                ));
-            }
+        row.count(&verdict);
+        self.note_failure(recording, client, verdict);
+    }
+
+    fn add_foreign(&mut self, recording: &Recording, verdict: Verdict) {
+        let row = self.foreign.entry(kind_of(recording)).or_default();
+        row.count(&verdict);
+        self.note_failure(recording, "plain HTTP", verdict);
+    }
+
+    fn note_failure(&mut self, recording: &Recording, client: &str, verdict: Verdict) {
+        if let Verdict::Failed(problem) = verdict {
+            self.failures.push(format!(
+                "{} {} ({client}): {problem}",
+                recording.provider, recording.id
+            ));
         }
     }
 }
@@ -526,16 +536,19 @@ impl fmt::Display for Counts {
         if self.foreign.is_empty() {
             return Ok(());
         }
-        let all: usize = self.foreign.values().sum();
+        let mut all = Row::default();
+        self.foreign.values().for_each(|row| all.add(row));
         writeln!(
             f,
-            "\nAnother {all} calls were recorded in no dialect that the gateway speaks:\n"
+            "\nAnother {} calls were recorded in no dialect that the gateway speaks. They go through a route for plain HTTP as they are, byte \
+             for byte: passed / failed.\n",
+            all.passed + all.failed
         )?;
-        writeln!(f, "| recorded | calls |\n|---|--:|")?;
-        for (kind, calls) in &self.foreign {
-            writeln!(f, "| {kind} | {calls} |")?;
+        writeln!(f, "| recorded | as it is |\n|---|--:|")?;
+        for (kind, row) in &self.foreign {
+            writeln!(f, "| {kind} | {} / {} |", row.passed, row.failed)?;
         }
-        Ok(())
+        writeln!(f, "| **all** | {} / {} |", all.passed, all.failed)
     }
 }
 
@@ -545,6 +558,15 @@ fn kind_of(recording: &Recording) -> String {
 }
 
 impl Row {
+    fn count(&mut self, verdict: &Verdict) {
+        match verdict {
+            Verdict::Passed => self.passed += 1,
+            Verdict::Lossy => self.lossy += 1,
+            Verdict::Impossible => self.impossible += 1,
+            Verdict::Failed(_) => self.failed += 1,
+        }
+    }
+
     fn add(&mut self, other: &Self) {
         self.passed += other.passed;
         self.lossy += other.lossy;

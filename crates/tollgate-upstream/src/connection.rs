@@ -62,6 +62,8 @@ pub(crate) struct Connection {
     /// What came of the body together with the head.
     came: Bytes,
     keeps_open: bool,
+    /// Whether only the head of the answer was asked for (`HEAD`): it tells of a body that does not come.
+    is_head_only: bool,
 }
 
 impl Connection {
@@ -77,6 +79,7 @@ impl Connection {
             read: BytesMut::new(),
             came: Bytes::new(),
             keeps_open: true,
+            is_head_only: false,
         }
     }
 
@@ -98,6 +101,7 @@ impl Connection {
     /// Takes a request up; it is sent while its answer is waited for.
     pub(crate) fn begin(&mut self, message: Message) {
         self.head = message.head;
+        self.is_head_only = message.is_head_only;
         self.body = Some(message.body);
         self.is_flushed = false;
     }
@@ -131,7 +135,11 @@ impl Connection {
                 && let Some((head, came)) = take_head(&mut self.read)?
             {
                 self.came = came;
-                self.answer = head.body;
+                self.answer = if self.is_head_only {
+                    AnswerBody::Over
+                } else {
+                    head.body
+                };
                 self.keeps_open &= head.keeps_open;
                 return Poll::Ready(Ok((head.status, head.headers)));
             }

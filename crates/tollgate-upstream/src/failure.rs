@@ -50,6 +50,14 @@ impl FailureKind {
             Self::Encoding => "encoding",
         }
     }
+
+    /// Whether nothing was asked: there was no connection to ask by.
+    pub const fn is_unasked(self) -> bool {
+        matches!(
+            self,
+            Self::Dns | Self::PrivateAddress | Self::Connect | Self::ConnectTimeout | Self::Tls
+        )
+    }
 }
 
 // === impl Failure ===

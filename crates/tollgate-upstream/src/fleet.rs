@@ -76,6 +76,8 @@ pub struct Lane {
 /// What a request is made of, apart from its credential.
 #[derive(Debug)]
 pub struct RequestParts<'a> {
+    /// `POST` for every call to a model.
+    pub method: &'a Method,
     /// Where it goes.
     pub endpoint: &'a Endpoint,
     /// Whether a stream is asked for.
@@ -367,6 +369,7 @@ impl Lane {
             streams,
             body: RequestBody::whole(Bytes::new()),
             forwarded,
+            method: &Method::POST,
         });
         match &self.state.provider.auth {
             Auth::Issued(issuer) => {
@@ -392,29 +395,23 @@ impl Lane {
 
     fn unsigned(&self, parts: RequestParts<'_>) -> UpstreamRequest {
         let RequestParts {
+            method,
             endpoint,
             streams,
             body,
             forwarded,
         } = parts;
-        let mut headers = self.state.headers.clone();
-        for name in forwarded.keys() {
-            // Another language's features mean nothing here, and in an envelope they are in the body.
-            let takes_features = endpoint.dialect == Dialect::AnthropicMessages
-                && endpoint.envelope == Envelope::Plain;
-            if name != "anthropic-beta" || takes_features {
-                headers.remove(name);
-                for value in forwarded.get_all(name) {
-                    headers.append(name.clone(), value.clone());
-                }
-            }
-        }
+        let mut headers = if endpoint.task == Task::Http {
+            self.plain_headers(forwarded)
+        } else {
+            self.headers(endpoint, forwarded)
+        };
         // Jobs are waited for where they are short; their streams begin at once.
         if endpoint.dialect.is_job() && !streams {
             headers.insert(PREFER, HeaderValue::from_static("wait"));
         }
         UpstreamRequest {
-            method: Method::POST,
+            method: method.clone(),
             uri: match &endpoint.stream_uri {
                 Some(uri) if streams => uri.clone(),
                 _ => endpoint.uri.clone(),
@@ -428,6 +425,33 @@ impl Lane {
                 Reach::AsNamed
             },
         }
+    }
+
+    /// The headers of a call to a model.
+    fn headers(&self, endpoint: &Endpoint, forwarded: &HeaderMap) -> HeaderMap {
+        let mut headers = self.state.headers.clone();
+        for name in forwarded.keys() {
+            // Another language's features mean nothing here, and in an envelope they are in the body.
+            let takes_features = endpoint.dialect == Dialect::AnthropicMessages
+                && endpoint.envelope == Envelope::Plain;
+            if name != "anthropic-beta" || takes_features {
+                headers.remove(name);
+                for value in forwarded.get_all(name) {
+                    headers.append(name.clone(), value.clone());
+                }
+            }
+        }
+        headers
+    }
+
+    /// The headers of plain HTTP: the client's, and those that the operator sets.
+    fn plain_headers(&self, forwarded: &HeaderMap) -> HeaderMap {
+        let mut headers = forwarded.clone();
+        headers.insert(header::ACCEPT_ENCODING, PLAIN);
+        for (name, value) in &self.state.provider.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+        headers
     }
 }
 

@@ -43,7 +43,8 @@ pub(crate) fn read_answer_to(task: Task, body: &[u8]) -> Result<Answer, ReadErro
         | Task::Speech
         | Task::Transcriptions
         | Task::Moderations
-        | Task::Realtime => Err(ReadError::shape("predictions", "are no answer to this")),
+        | Task::Realtime
+        | Task::Http => Err(ReadError::shape("predictions", "are no answer to this")),
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderMap;
 use tollgate_domain::{Allowance, TargetName, Then, Window};
 
 /// Counts that are kept; what comes beyond is counted together.
@@ -119,6 +120,8 @@ pub(crate) struct Shortage {
     pub(crate) wait: Duration,
     /// It is money that is short.
     pub(crate) is_budget: bool,
+    /// Headers that tell what is left.
+    pub(crate) told: HeaderMap,
 }
 
 impl fmt::Display for Shortage {
@@ -343,6 +346,8 @@ impl Count {
             self.room_at(allowance, ask.amount.into(), now)
                 .saturating_sub(now)
         };
+        let taken = self.used.saturating_add(self.reserved);
+        let left = u128::from(allowance.most_at(now)).saturating_sub(taken);
         Shortage {
             name: allowance.name.to_string(),
             subject: subject.replace('\n', ", "),
@@ -353,6 +358,7 @@ impl Count {
             asked: text(ask.amount.into()),
             wait,
             is_budget: allowance.quantity == tollgate_domain::Quantity::Picodollars,
+            told: super::told(allowance, u64::try_from(left).unwrap_or(u64::MAX), now),
         }
     }
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use tokio::time::{Instant, timeout_at};
 use tollgate_dialects::{
-    Answer, AnswerForm, Frames, PartStart, StreamEvent, glance, read_answer, read_count,
-    read_error, stream_of, write_answer,
+    Answer, AnswerForm, ErrorKind, Frames, PartStart, ProviderError, StreamEvent, glance,
+    read_answer, read_count, read_error, stream_of, write_answer,
 };
 use tollgate_domain::{Dialect, Envelope, Framing, Task, VectorBytes};
 use tollgate_upstream::{Lane, UpstreamBody, UpstreamRequest, UpstreamResponse};
@@ -21,6 +21,7 @@ use crate::{
     account::Account,
     address::Errand,
     body::RESERVE_BYTES_MAX,
+    plain::{PlainHead, PlainRefusal},
     question::{Outgoing, Passes},
     stream::{Relay, Step},
 };
@@ -253,6 +254,43 @@ impl Run<'_> {
         Miss::Said(error)
     }
 
+    /// Reads a refusal of plain HTTP, which is passed on in the provider's own words, unless they are longer than errors are.
+    pub(super) async fn read_own_words(
+        &mut self,
+        engaged: &Engaged,
+        response: UpstreamResponse,
+    ) -> Miss {
+        let timeouts = &engaged.lane.provider().timeouts;
+        let deadline = engaged.started + timeouts.whole;
+        let status = response.status;
+        let now = self.account.record.came_at + self.account.started().elapsed();
+        let error = ProviderError {
+            status: status.as_u16(),
+            kind: ErrorKind::of_status(status.as_u16()),
+            message: format!("the provider answered with {status}"),
+            code: None,
+            param: None,
+            retry_after: retry_after(&response.headers, now),
+        };
+        let read = collect(response.body, ERROR_BYTES_MAX, timeouts.idle, deadline).await;
+        // That a key of the gateway's is refused is nothing for the client to know more of.
+        if let Ok(bytes) = read
+            && error.kind != ErrorKind::Authentication
+        {
+            let body = match std::str::from_utf8(&bytes) {
+                Ok(text) => Bytes::from(engaged.lane.discreet(text).into_owned()),
+                Err(_) => bytes,
+            };
+            let length = Some(body.len() as u64);
+            self.own_words = Some(Box::new(PlainRefusal {
+                error: error.clone(),
+                head: PlainHead::of(status, &response.headers, length),
+                body,
+            }));
+        }
+        Miss::Said(error)
+    }
+
     fn answer_form<'a>(&'a self, lane: &'a Lane, passes: Passes) -> AnswerForm<'a> {
         let question = self.question;
         let keeping = question.keeping(passes);
@@ -294,6 +332,15 @@ fn note(account: &mut Account, relay: &mut Relay) -> bool {
         account.stopped(stop);
     }
     facts.content
+}
+
+/// An answer of plain HTTP, as it is.
+pub(super) fn plain_reply(response: UpstreamResponse) -> Reply {
+    let length = http_body::Body::size_hint(&response.body).exact();
+    Reply::Plain {
+        head: PlainHead::of(response.status, &response.headers, length),
+        body: response.body,
+    }
 }
 
 /// Reads a body to its end, within bounds of size and time.

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     address::Errand,
+    plain::PlainRequest,
     refusal::Refusal,
     responses::{self, PREVIOUS},
     visit::ANTHROPIC_BETA,
@@ -72,7 +73,7 @@ impl Question {
         forwarded: &HeaderMap,
         limits: &Limits,
     ) -> Result<Outgoing, Refusal> {
-        let outgoing = self.write_plain(lane, limits)?;
+        let outgoing = self.write_bare(lane, limits)?;
         if outgoing.endpoint.envelope == Envelope::Plain {
             return Ok(outgoing);
         }
@@ -89,7 +90,7 @@ impl Question {
     }
 
     /// Writes the call without an envelope.
-    fn write_plain(&self, lane: &Lane, limits: &Limits) -> Result<Outgoing, Refusal> {
+    fn write_bare(&self, lane: &Lane, limits: &Limits) -> Result<Outgoing, Refusal> {
         if self.errand == Errand::CountTokens {
             return self.write_count_for(lane);
         }
@@ -102,6 +103,9 @@ impl Question {
                     target: lane.name().to_string(),
                     task: task.as_str(),
                 })?;
+        if let Some(request) = &self.plain {
+            return self.write_plain_for(request, lane, endpoint);
+        }
         if let Some(media) = &self.media {
             return Ok(self.write_media_for(media, lane, endpoint));
         }
@@ -288,6 +292,25 @@ impl Question {
             dropped: Vec::new(),
             streams: false,
         }
+    }
+
+    /// A request that goes on as it is, to the same place below the provider's address.
+    fn write_plain_for(
+        &self,
+        request: &PlainRequest,
+        lane: &Lane,
+        endpoint: Endpoint,
+    ) -> Result<Outgoing, Refusal> {
+        let uri = request
+            .address(&endpoint.uri, &lane.provider().auth)
+            .ok_or(Refusal::PathLeadsBack)?;
+        Ok(Outgoing {
+            body: self.body.clone(),
+            endpoint: Endpoint { uri, ..endpoint },
+            passes: Passes::Through,
+            dropped: Vec::new(),
+            streams: false,
+        })
     }
 
     /// Writes the question how many tokens the call has. It goes to a provider of the client's own dialect or to nobody: an estimate

@@ -163,8 +163,12 @@ fn is_enclosed(recording: &Recording) -> bool {
 
 impl Part {
     /// Takes a recording, if the gateway speaks its language.
-    pub(super) fn of(recording: Recording) -> Option<Self> {
-        let dialect = dialect_of(&recording)?;
+    /// # Errors
+    /// The recording itself, where it is in no dialect that the gateway speaks.
+    pub(super) fn of(recording: Recording) -> Result<Self, Box<Recording>> {
+        let Some(dialect) = dialect_of(&recording) else {
+            return Err(Box::new(recording));
+        };
         if recording.request_body_kind != "json"
             || !recording.request_body.is_object()
             || !matches!(
@@ -172,7 +176,7 @@ impl Part {
                 "json" | "sse" | "ndjson" | "eventstream" | "text"
             )
         {
-            return None;
+            return Err(Box::new(recording));
         }
         let spoken = |kind: &&&str| match recording.provider.as_str() {
             "vercel-gateway" => **kind == "vercel",
@@ -212,7 +216,7 @@ impl Part {
         } else {
             format!("{kind}-{}{}", dialect.as_str(), part.suffix())
         };
-        Some(part)
+        Ok(part)
     }
 
     /// The kind of provider that plays it for a client. Some kinds serve chats in two dialects, of which the client's own would be

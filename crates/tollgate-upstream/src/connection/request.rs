@@ -22,6 +22,8 @@ const LAST_CHUNK: Bytes = Bytes::from_static(b"0\r\n\r\n");
 pub(crate) struct Message {
     pub(super) head: Bytes,
     pub(super) body: BodyToSend,
+    /// Whether only the head of an answer is asked for.
+    pub(super) is_head_only: bool,
 }
 
 /// What is still to be sent of a body.
@@ -79,12 +81,13 @@ impl Message {
         }
         match length {
             // A question without a body has no length.
-            Length::Told(0) if method == Method::GET => {}
+            Length::Told(0) if [Method::GET, Method::HEAD].contains(method) => {}
             Length::Told(length) => write(format!("\r\ncontent-length: {length}").as_bytes()),
             Length::Chunked => write(b"\r\ntransfer-encoding: chunked"),
         }
         write(b"\r\n\r\n");
         Self {
+            is_head_only: method == Method::HEAD,
             head: head.into(),
             body: BodyToSend {
                 body: Some(body),
@@ -97,6 +100,7 @@ impl Message {
     pub(crate) fn again(&self) -> Option<Self> {
         let body = self.body.body.as_ref()?.again()?;
         Some(Self {
+            is_head_only: self.is_head_only,
             head: self.head.clone(),
             body: BodyToSend {
                 body: Some(body),

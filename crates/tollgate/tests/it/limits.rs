@@ -63,6 +63,9 @@ async fn requests_are_limited_and_told() {
         );
         let wait: u64 = refused.header("retry-after").parse().unwrap();
         assert!((1..=3600).contains(&wait));
+        assert_eq!(refused.header("ratelimit-policy"), "\"fair\";q=2;w=3600");
+        let left = refused.header("ratelimit");
+        assert!(left.starts_with("\"fair\";r=0;t="), "{left}");
     }
     assert_eq!(
         gateway

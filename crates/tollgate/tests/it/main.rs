@@ -23,6 +23,7 @@ mod limits;
 mod media;
 mod mlflow;
 mod ollama;
+mod plain_http;
 mod prompts;
 mod provider_keys;
 mod realtime;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::Uri;
-use tollgate_domain::{BodyModel, Dialect, Endpoint, Task};
+use tollgate_domain::{BodyModel, Dialect, Endpoint, Envelope, Models, Task};
 use tollgate_upstream::providers::{Kind, KindEndpoint, find};
 
 use crate::config::{
@@ -328,10 +328,40 @@ pub(crate) fn endpoints(
             }
         }
     }
+    endpoints.extend(plain_endpoint(base, written, at, problems));
     if !has_responses(kind, written) {
         endpoints.retain(|endpoint| endpoint.dialect != Dialect::OpenaiResponses);
     }
     endpoints
+}
+
+/// Where plain HTTP goes: what all addresses of the provider begin with.
+fn plain_endpoint(
+    base: &Base,
+    written: &written::Provider,
+    at: At<'_>,
+    problems: &mut Problems,
+) -> Option<Endpoint> {
+    match finish_uri(&base.with_path(""), written) {
+        Ok(uri) => Some(Endpoint {
+            task: Task::Http,
+            // No language; like this one it passes as it is.
+            dialect: Dialect::OpenaiMedia,
+            uri,
+            stream_uri: None,
+            models: Models::Others,
+            fields: &[],
+            model: BodyModel::Unnamed,
+            envelope: Envelope::Plain,
+        }),
+        Err(why) => {
+            problems.error(
+                at.key("base_url").span(),
+                format!("this address cannot be used: {why}"),
+            );
+            None
+        }
+    }
 }
 
 /// What the bodies of an endpoint call the model.

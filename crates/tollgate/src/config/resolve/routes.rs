@@ -5,11 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use http::HeaderName;
+use http::{HeaderName, Method};
 use tollgate_domain::{
-    Choice, Provider, ProviderName, Retries, Route, RouteName, Sticky, Strategy, Target,
+    Choice, Plain, Provider, ProviderName, Retries, Route, RouteName, Sticky, Strategy, Target,
     TargetName, Task,
 };
+use tollgate_proxy::is_own_path;
 use tollgate_upstream::providers;
 
 use super::{Context, is_plain_name, prompts, providers::Providers};
@@ -47,6 +48,7 @@ pub(crate) fn resolve(
         providers_used: HashSet::new(),
     };
     let mut places: HashMap<String, Span> = HashMap::new();
+    let mut paths: HashMap<String, Span> = HashMap::new();
     for (index, written) in written.iter().enumerate() {
         let at = at.item(index);
         let Some(name) = &written.name else {
@@ -57,6 +59,7 @@ pub(crate) fn resolve(
             task: written.route_type.map_or(Task::Chat, Task::from),
             providers,
             used: &mut routes.providers_used,
+            paths: &mut paths,
             problems,
         };
         let Some(route) = resolver.route(name, written, at, context) else {
@@ -123,6 +126,8 @@ struct Resolver<'a> {
     task: Task,
     providers: &'a Providers,
     used: &'a mut HashSet<String>,
+    /// Paths of plain HTTP that are taken.
+    paths: &'a mut HashMap<String, Span>,
     problems: &'a mut Problems,
 }
 
@@ -149,6 +154,7 @@ impl Resolver<'_> {
                 )
                 .help("name it under `model`: `model: {provider: …, name: …}`");
         }
+        let plain = self.plain(name, written, at);
         let prompt = written.prompt_template.as_ref().and_then(|template| {
             let at = at.key("prompt_template");
             prompts::resolve(template, self.task, at, context, self.problems)
@@ -168,7 +174,89 @@ impl Resolver<'_> {
             prompt,
             drop_unsupported: written.drop_unsupported,
             retries,
+            plain,
         })
+    }
+
+    /// What a route of plain HTTP is for; others have no such settings, and it has none of theirs.
+    fn plain(&mut self, name: &str, written: &written::Route, at: At<'_>) -> Option<Plain> {
+        let is_plain = self.task == Task::Http;
+        for (key, present, belongs) in [
+            ("path", written.path.is_some(), is_plain),
+            ("methods", !written.methods.is_empty(), is_plain),
+            (
+                "prompt_template",
+                written.prompt_template.is_some(),
+                !is_plain,
+            ),
+            ("params", !written.params.is_empty(), !is_plain),
+        ] {
+            if present && !belongs {
+                let problem = self.problems.error(
+                    at.key(key).key_span(),
+                    format!("a route of type `{}` has no `{key}`", self.task.as_str()),
+                );
+                problem.help(if is_plain {
+                    "what is asked of it is passed on as it is"
+                } else {
+                    "a route with `route_type: http` has"
+                });
+            }
+        }
+        if !is_plain {
+            return None;
+        }
+        let path = match written.path.as_deref() {
+            Some(path) => path.strip_suffix('/').unwrap_or(path).to_owned(),
+            None => format!("/{name}"),
+        };
+        let place = if written.path.is_some() {
+            "path"
+        } else {
+            "name"
+        };
+        self.report_path(&path, at.key(place));
+        let mut methods = Vec::new();
+        for (index, method) in written.methods.iter().enumerate() {
+            match method.to_ascii_uppercase().parse::<Method>() {
+                Ok(method) if method != Method::CONNECT => methods.push(method),
+                _ => {
+                    let place = at.key("methods").item(index).span();
+                    self.problems
+                        .error(place, format!("{} is no method", quoted(method)))
+                        .help("such as `GET` or `POST`");
+                }
+            }
+        }
+        Some(Plain {
+            path: path.into(),
+            methods,
+        })
+    }
+
+    /// Says where a path cannot be one of plain HTTP.
+    fn report_path(&mut self, path: &str, at: At<'_>) {
+        let is_sign = |sign: char| sign.is_ascii_alphanumeric() || "-._~/".contains(sign);
+        let parts = path.split('/').skip(1);
+        let is_part = |part: &str| !part.is_empty() && part != "." && part != "..";
+        if !path.starts_with('/') || !path.chars().all(is_sign) || !parts.clone().all(is_part) {
+            self.problems
+                .error(at.span(), format!("{} is no path", quoted(path)))
+                .help("write `/one` or `/one/two`, of letters, digits, `-`, `.`, `_` and `~`");
+        } else if is_own_path(path) {
+            self.problems
+                .error(
+                    at.span(),
+                    format!("the gateway itself answers at {}", quoted(path)),
+                )
+                .help("begin with another word, such as `path: /apis/NAME`");
+        } else if let Some(first) = self.paths.get(path) {
+            self.problems
+                .error(at.span(), format!("the path {} is taken", quoted(path)))
+                .label("the second time")
+                .related(first.clone(), "the first time");
+        }
+        self.paths.insert(path.to_owned(), at.span());
     }
 
     /// A route's `model`: one model, or a strategy.
@@ -393,8 +481,15 @@ impl Resolver<'_> {
         if at.has("name") {
             return None; // a mistake in it has been reported
         }
-        if let Some(model) = &provider.default_model {
+        if let Some(model) = provider
+            .default_model
+            .as_ref()
+            .filter(|_| self.task != Task::Http)
+        {
             return Some(Arc::clone(model));
+        }
+        if self.task == Task::Http {
+            return Some("http".into()); // whatever is asked for, the path says so
         }
         if !provider.quirks.model_in_body && provider.kind.as_ref() == "mlflow" {
             return Some("default".into()); // a model server has one model, whatever its name

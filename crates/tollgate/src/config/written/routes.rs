@@ -28,6 +28,10 @@ pub(crate) struct Route {
     pub(crate) drop_unsupported: bool,
     /// How often and how patiently to try.
     pub(crate) retries: Retries,
+    /// Of a route of type `http`: where it begins at the gateway. What comes behind goes to the provider. Default: `/NAME`.
+    pub(crate) path: Option<String>,
+    /// Of a route of type `http`: the methods that it has. Default: all.
+    pub(crate) methods: Vec<String>,
 }
 
 /// What a route does.
@@ -63,6 +67,9 @@ pub(crate) enum RouteType {
     /// A model that is not a language model.
     #[serde(rename = "ml/v1/predict")]
     Predict,
+    /// Whatever a provider's own API does: requests are passed on as they are.
+    #[serde(rename = "http")]
+    Http,
 }
 
 /// A model of a provider, or a strategy that chooses among several.
@@ -211,6 +218,7 @@ impl From<RouteType> for Task {
             RouteType::Moderations => Self::Moderations,
             RouteType::Realtime => Self::Realtime,
             RouteType::Predict => Self::Predict,
+            RouteType::Http => Self::Http,
         }
     }
 }
