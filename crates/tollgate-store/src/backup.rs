@@ -368,7 +368,7 @@ impl Store {
     /// # Errors
     /// When the text is no whole backup, the database is not empty, or it fails.
     pub async fn restore(&self, from: &mut (dyn BufRead + Send)) -> Result<u64, BackupError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin_writing().await?;
         let emptied = |table: &&Table| !NEVER_EMPTY.contains(&table.name);
         for table in TABLES.iter().filter(emptied) {
             let sql = format!("SELECT COUNT(*) FROM {}", table.name);

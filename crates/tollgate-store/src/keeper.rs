@@ -7,7 +7,6 @@ use std::{
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use tollgate_domain::UsageRecord;
@@ -15,15 +14,14 @@ use tollgate_telemetry::journal::{ENDING, JournalState, LOCK};
 
 use crate::{Store, StoreError};
 
-/// Bytes of a journal's file that are read at a time.
-const READ_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of a journal's file that are read at a time, and entered in one transaction: others who write wait for its end.
+const READ_BYTES: u64 = 256 << 10;
 
-/// While no more bytes than this wait in a file, they are entered few records at a time with a pause between, so that who serves calls on the same core
-/// does not wait for long.
-const CALM_BYTES_MAX: u64 = 1 << 20;
-const CALM_RECORDS: usize = 64;
-const CALM_READ_BYTES: u64 = 64 << 10;
-const CALM_PAUSE: Duration = Duration::from_millis(1);
+/// The most that is read at a time: a record with what was asked and answered may be long.
+const READ_BYTES_MAX: u64 = 4 << 20;
+
+/// Bytes that one round enters of this process's journal, or a little more.
+const ROUND_BYTES: u64 = 1 << 20;
 
 /// Reads journals and keeps the books.
 #[derive(Debug)]
@@ -56,6 +54,8 @@ pub struct Round {
     pub skipped: Skipped,
     /// Records that were wanted.
     pub wanted: Vec<UsageRecord>,
+    /// There is more to be entered at once.
+    pub has_more: bool,
 }
 
 /// The journal of a process that has died, locked against others who would enter it.
@@ -105,7 +105,7 @@ impl Keeper {
         &self.store
     }
 
-    /// Enters all that this process has written so far.
+    /// Enters what this process has written so far, up to a bound.
     ///
     /// # Errors
     /// When the database fails or a file cannot be read. What was not entered stays, for a later round.
@@ -177,6 +177,9 @@ impl Keeper {
             let next = files.get(index + 1);
             let is_last = next.is_none_or(|next| worker(next) != worker(file));
             self.enter_file(file, is_own, wanted, round).await?;
+            if round.has_more {
+                return Ok(());
+            }
             if !(is_own && is_last) {
                 fs::remove_file(file).map_err(StoreError::Journal)?;
                 self.read.remove(file);
@@ -195,20 +198,17 @@ impl Keeper {
         let mut file = File::open(path).map_err(StoreError::Journal)?;
         // What is written meanwhile is another round's: a round comes to an end however much is written.
         let end = file.metadata().map_err(StoreError::Journal)?.len();
-        let mut kept_from = None;
+        let (mut kept_from, mut entered_bytes) = (None, 0);
         loop {
             let from = self.read.get(path).copied().unwrap_or_default();
             if from >= end {
                 return Ok(());
             }
-            let is_calm = is_own && end - from <= CALM_BYTES_MAX;
-            let mut lines = Vec::new();
-            if is_calm {
-                lines =
-                    read_lines(&mut file, from, CALM_READ_BYTES).map_err(StoreError::Journal)?;
-                lines.truncate(first_lines(&lines, CALM_RECORDS));
+            if is_own && entered_bytes >= ROUND_BYTES {
+                round.has_more = true;
+                return Ok(());
             }
-            // A record with what was asked and answered may be longer.
+            let mut lines = read_lines(&mut file, from, READ_BYTES).map_err(StoreError::Journal)?;
             if lines.is_empty() {
                 lines = read_lines(&mut file, from, READ_BYTES_MAX).map_err(StoreError::Journal)?;
             }
@@ -247,9 +247,7 @@ impl Keeper {
             if is_own {
                 self.state.bytes_entered(length);
             }
-            if is_calm {
-                tokio::time::sleep(CALM_PAUSE).await;
-            }
+            entered_bytes += length;
         }
     }
 }
@@ -262,12 +260,6 @@ fn read_lines(file: &mut File, from: u64, bytes_max: u64) -> io::Result<Vec<u8>>
     let end = bytes.iter().rposition(|byte| *byte == b'\n');
     bytes.truncate(end.map_or(0, |end| end + 1));
     Ok(bytes)
-}
-
-/// How many bytes the first lines have, so many at most.
-fn first_lines(lines: &[u8], count: usize) -> usize {
-    let mut ends = lines.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-    ends.nth(count - 1).map_or(lines.len(), |(end, _)| end + 1)
 }
 
 fn folders(root: &Path) -> io::Result<Vec<PathBuf>> {

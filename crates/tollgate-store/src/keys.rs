@@ -115,7 +115,7 @@ impl Store {
     /// # Errors
     /// When there is one of that name, what the change's request asks was answered before, or the database fails.
     pub async fn add_key(&self, key: &StoredKey, change: &Change) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin_writing().await?;
         let opening = &key.opening;
         let added = sqlx::query(
             "INSERT INTO caller_keys (id, name, team, hash, routes, expires_ms, blocked, created_ms, organisation, app, version, paths, networks) \
@@ -281,7 +281,7 @@ impl Store {
         if version.is_some_and(|version| version != before.version) {
             return Ok(Changed::Stale);
         }
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin_writing().await?;
         let done = sqlx::query("UPDATE caller_keys SET removed_ms = $1 WHERE id = $2 AND version = $3 AND removed_ms IS NULL")
             .bind(milliseconds(change.at))
             .bind(&before.id)
@@ -324,7 +324,7 @@ impl Store {
         after.version += 1;
         let opening = &after.opening;
         let (old_hash, old_until) = after.old.clone().unzip();
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin_writing().await?;
         let done = sqlx::query(
             "UPDATE caller_keys SET hash = $1, old_hash = $2, old_until_ms = $3, routes = $4, expires_ms = $5, blocked = $6, version = $7, \
              paths = $8, networks = $9 WHERE id = $10 AND version = $11 AND removed_ms IS NULL",

@@ -2,19 +2,17 @@
 
 use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
-use sqlx::{
-    Any, AssertSqlSafe, Row,
-    any::{AnyArguments, AnyRow},
-    query::Query,
-};
+use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 use tollgate_domain::{ServiceTier, Usage, UsageRecord};
 
 use crate::{
     Store, StoreError,
     batches::{Batches, insertion},
+    file::FileWriter,
     payloads,
     sums::{self, Source, addition},
     usage::is_one_of,
+    values::{Value, bind},
 };
 
 pub(crate) const COLUMNS: [&str; 32] = [
@@ -58,26 +56,34 @@ const AT_ONCE: usize = 50;
 /// Times that records are entered while others enter some of them.
 const TRIES_MAX: u32 = 5;
 
-/// The statements by which records are entered into the books.
+/// How records are entered into the books.
 #[derive(Debug)]
-pub(crate) struct Entering {
+pub(crate) enum Entering {
+    File(Box<FileWriter>),
+    Server(Box<Statements>),
+}
+
+/// The statements by which a server is given records.
+#[derive(Debug)]
+pub(crate) struct Statements {
     records: Batches,
     /// For each of [`Source::SUMS`].
     sums: [Batches; Source::SUMS.len()],
 }
 
-impl Entering {
-    pub(crate) fn new(is_file: bool) -> Self {
-        let insertion = |rows| insertion("usage_records", &COLUMNS, rows, is_file);
+impl Statements {
+    pub(crate) fn new() -> Self {
+        let insertion = |rows| insertion("usage_records", &COLUMNS, rows, false);
         Self {
             records: Batches::new(|rows| insertion(rows) + " ON CONFLICT (id) DO NOTHING"),
-            sums: Source::SUMS.map(|source| Batches::new(|rows| addition(source, rows, is_file))),
+            sums: Source::SUMS.map(|source| Batches::new(|rows| addition(source, rows, false))),
         }
     }
 }
 
 impl Store {
-    /// Enters records, all or none. One that is there already is passed over: what failed half-way may be done again.
+    /// Enters records, all or none. One that is there already is passed over: what failed half-way may be done again. Where the database is a
+    /// file, all of it is done in the caller's own thread.
     ///
     /// # Errors
     /// When the database fails; then nothing was entered.
@@ -94,20 +100,29 @@ impl Store {
 
     /// Enters records and adds them to the sums, unless one of them is there already; then nothing is done.
     async fn enter_new(&self, records: &[&UsageRecord]) -> Result<bool, StoreError> {
+        match &*self.entering {
+            Entering::File(writer) => Ok(writer.enter(records)?),
+            Entering::Server(statements) => self.give_to_server(statements, records).await,
+        }
+    }
+
+    async fn give_to_server(
+        &self,
+        statements: &Statements,
+        records: &[&UsageRecord],
+    ) -> Result<bool, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        for (statement, group) in self.entering.records.of(records) {
+        for (statement, group) in statements.records.of(records) {
             // Made of words of this file alone.
-            let mut query = sqlx::query(AssertSqlSafe(statement));
-            for record in group {
-                query = bind(query, record);
-            }
-            let entered = query.execute(&mut *transaction).await?.rows_affected();
-            if entered != group.len() as u64 {
+            let query = sqlx::query(AssertSqlSafe(statement));
+            let rows = group.iter().flat_map(|record| values(record));
+            let entered = bind(query, rows).execute(&mut *transaction).await?;
+            if entered.rows_affected() != group.len() as u64 {
                 transaction.rollback().await?;
                 return Ok(false);
             }
         }
-        sums::add(&mut transaction, records, &self.entering.sums).await?;
+        sums::add(&mut transaction, records, &statements.sums).await?;
         payloads::add(&mut transaction, records).await?;
         transaction.commit().await?;
         Ok(true)
@@ -132,49 +147,44 @@ impl Store {
     }
 }
 
-type Insertion<'q> = Query<'q, Any, AnyArguments>;
-
 /// The values of a record, in the order of the columns.
-fn bind<'q>(query: Insertion<'q>, record: &'q UsageRecord) -> Insertion<'q> {
+pub(crate) fn values(record: &UsageRecord) -> [Value<'_>; COLUMNS.len()] {
     let usage = &record.usage;
-    query
-        .bind(&*record.id)
-        .bind(record.at_ms)
-        .bind(&*record.request_id)
-        .bind(&*record.revision)
-        .bind(record.key.as_deref())
-        .bind(record.team.as_deref())
-        .bind(record.user.as_deref().map(|text| clean(text).into_owned()))
-        .bind(record.route.as_deref())
-        .bind(record.task.as_deref())
-        .bind(record.provider.as_deref())
-        .bind(record.model.as_deref().map(|text| clean(text).into_owned()))
-        .bind(&*record.outcome)
-        .bind(i64::from(record.status))
-        .bind(
-            record
-                .error_code
-                .as_deref()
-                .map(|text| clean(text).into_owned()),
-        )
-        .bind(usage.input.map(count))
-        .bind(usage.input_cached.map(count))
-        .bind(usage.cache_write.map(count))
-        .bind(usage.cache_write_1h.map(count))
-        .bind(usage.input_audio.map(count))
-        .bind(usage.output.map(count))
-        .bind(usage.output_reasoning.map(count))
-        .bind(usage.output_audio.map(count))
-        .bind(usage.search_units.map(count))
-        .bind(usage.tier.map(ServiceTier::as_str))
-        .bind(record.cost.map(count))
-        .bind(record.cost_at_most.map(count))
-        .bind(record.cost_unknown.as_deref())
-        .bind(i64::from(record.attempts))
-        .bind(i64::from(record.streamed))
-        .bind(count(record.duration_ms))
-        .bind(i64::from(usage.is_estimated))
-        .bind(written_tags(&record.tags))
+    let number = |number: Option<u64>| Value::Number(number.map(count));
+    [
+        (&*record.id).into(),
+        record.at_ms.into(),
+        (&*record.request_id).into(),
+        (&*record.revision).into(),
+        record.key.as_deref().into(),
+        record.team.as_deref().into(),
+        record.user.as_deref().map(clean).into(),
+        record.route.as_deref().into(),
+        record.task.as_deref().into(),
+        record.provider.as_deref().into(),
+        record.model.as_deref().map(clean).into(),
+        (&*record.outcome).into(),
+        i64::from(record.status).into(),
+        record.error_code.as_deref().map(clean).into(),
+        number(usage.input),
+        number(usage.input_cached),
+        number(usage.cache_write),
+        number(usage.cache_write_1h),
+        number(usage.input_audio),
+        number(usage.output),
+        number(usage.output_reasoning),
+        number(usage.output_audio),
+        number(usage.search_units),
+        usage.tier.map(ServiceTier::as_str).into(),
+        number(record.cost),
+        number(record.cost_at_most),
+        record.cost_unknown.as_deref().into(),
+        i64::from(record.attempts).into(),
+        i64::from(record.streamed).into(),
+        count(record.duration_ms).into(),
+        i64::from(usage.is_estimated).into(),
+        Value::Text(written_tags(&record.tags).map(Cow::Owned)),
+    ]
 }
 
 /// Tags as a JSON list; nothing for none.

@@ -8,6 +8,7 @@ mod backup;
 mod batches;
 mod calls;
 mod changes;
+mod file;
 mod keeper;
 mod keys;
 mod ledger;
@@ -18,14 +19,16 @@ mod retention;
 mod schema;
 mod sums;
 mod usage;
+mod values;
 
 #[cfg(test)]
 mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use ledger::Entering;
-use sqlx::{AnyPool, any::AnyPoolOptions};
+use file::FileWriter;
+use ledger::{Entering, Statements};
+use sqlx::{Any, AnyPool, Transaction, any::AnyPoolOptions};
 use thiserror::Error;
 
 pub use answered::{Answered, NewAnswer};
@@ -88,6 +91,9 @@ pub enum StoreError {
     /// It did not do what it was asked.
     #[error("the database failed")]
     Failed(#[from] sqlx::Error),
+    /// The file did not take what was to be entered.
+    #[error("the database failed")]
+    File(#[from] rusqlite::Error),
     /// The journal could not be read.
     #[error("cannot read the journal")]
     Journal(#[source] std::io::Error),
@@ -123,16 +129,33 @@ impl Store {
             .connect(&url)
             .await
             .map_err(StoreError::Open)?;
+        let entering = if is_file {
+            Entering::File(Box::new(FileWriter::new(&url).map_err(StoreError::Open)?))
+        } else {
+            Entering::Server(Box::new(Statements::new()))
+        };
         schema::migrate(&pool).await.map_err(StoreError::Schema)?;
         Ok(Self {
             pool,
             is_file,
-            entering: Arc::new(Entering::new(is_file)),
+            entering: Arc::new(entering),
         })
+    }
+
+    /// A transaction that writes. A file has one writer at a time: whoever waited for his turn with what he read before would find it outdated.
+    pub(crate) async fn begin_writing(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        if self.is_file {
+            self.pool.begin_with("BEGIN IMMEDIATE").await
+        } else {
+            self.pool.begin().await
+        }
     }
 
     /// Closes it, what was asked done.
     pub async fn close(&self) {
+        if let Entering::File(writer) = &*self.entering {
+            writer.close();
+        }
         self.pool.close().await;
     }
 }

@@ -160,7 +160,7 @@ impl Store {
     /// When there is one of that name, what the change's request asks was answered before, or the database fails.
     pub async fn add_object(&self, object: Object, change: &Change) -> Result<Object, StoreError> {
         let object = object.made_at(change.at);
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin_writing().await?;
         let added = sqlx::query(
             "INSERT INTO objects (id, kind, organisation, team, name, body, version, created_ms, changed_ms) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -290,7 +290,7 @@ impl Store {
             changed_ms: milliseconds(change.at),
             ..before.clone()
         };
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin_writing().await?;
         let done = sqlx::query(
             "UPDATE objects SET body = $1, version = $2, changed_ms = $3 WHERE id = $4 AND version = $5 AND kind = $6 AND removed_ms IS NULL",
         )
@@ -336,7 +336,7 @@ impl Store {
         if version.is_some_and(|version| version != before.version) {
             return Ok(Changed::Stale);
         }
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin_writing().await?;
         let done = sqlx::query("UPDATE objects SET removed_ms = $1 WHERE id = $2 AND version = $3 AND kind = $4 AND removed_ms IS NULL")
             .bind(milliseconds(change.at))
             .bind(id)

@@ -5,7 +5,13 @@ use std::time::Duration;
 use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 use tollgate_domain::{Payload, UsageRecord};
 
-use crate::{Store, StoreError, ledger::clean, objects::milliseconds, sums::DAY_MS};
+use crate::{
+    Store, StoreError,
+    ledger::clean,
+    objects::milliseconds,
+    sums::DAY_MS,
+    values::{Value, bind},
+};
 
 /// What the tables' names begin with; the number of the day since 1970-01-01 UTC follows.
 const PREFIX: &str = "payloads_";
@@ -15,32 +21,63 @@ pub(crate) fn table(at_ms: i64) -> String {
     format!("{PREFIX}{}", at_ms.max(0) / DAY_MS)
 }
 
+/// A payload, and how it is entered.
+pub(crate) struct Entry<'a> {
+    id: &'a str,
+    payload: &'a Payload,
+    /// Makes the table, where it is not there.
+    pub(crate) making: String,
+    /// Has three places.
+    pub(crate) insertion: String,
+}
+
+impl<'a> Entry<'a> {
+    pub(crate) fn values(&self) -> [Value<'a>; 3] {
+        let Payload { request, response } = self.payload;
+        [
+            self.id.into(),
+            Some(clean(request)).into(),
+            Some(clean(response)).into(),
+        ]
+    }
+}
+
+/// The payloads of those records that have some.
+pub(crate) fn entries<'a>(records: &[&'a UsageRecord]) -> impl Iterator<Item = Entry<'a>> {
+    records.iter().filter_map(|record| {
+        let payload = record.payload.as_ref()?;
+        let table = table(record.at_ms);
+        Some(Entry {
+            id: &record.id,
+            payload,
+            making: format!(
+                "CREATE TABLE IF NOT EXISTS {table} (id TEXT NOT NULL PRIMARY KEY, request TEXT NOT NULL, response TEXT NOT NULL)"
+            ),
+            insertion: format!(
+                "INSERT INTO {table} (id, request, response) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING"
+            ),
+        })
+    })
+}
+
 /// Enters the payloads of records.
 pub(crate) async fn add(
     transaction: &mut Transaction<'_, Any>,
     records: &[&UsageRecord],
 ) -> Result<(), sqlx::Error> {
-    let mut made = None;
-    for record in records {
-        let Some(payload) = &record.payload else {
-            continue;
-        };
-        let table = table(record.at_ms);
-        if made.as_ref() != Some(&table) {
-            // Made of a word of this file and a number.
-            sqlx::query(AssertSqlSafe(format!(
-                "CREATE TABLE IF NOT EXISTS {table} (id TEXT NOT NULL PRIMARY KEY, request TEXT NOT NULL, response TEXT NOT NULL)"
-            )))
-            .execute(&mut **transaction)
-            .await?;
-            made = Some(table.clone());
+    let mut made = String::new();
+    for entry in entries(records) {
+        // Both are made of words of this file and a number.
+        if made != entry.making {
+            sqlx::query(AssertSqlSafe(entry.making.clone()))
+                .execute(&mut **transaction)
+                .await?;
+            made.clone_from(&entry.making);
         }
-        sqlx::query(AssertSqlSafe(format!(
-            "INSERT INTO {table} (id, request, response) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING"
-        )))
-        .bind(&*record.id)
-        .bind(clean(&payload.request).into_owned())
-        .bind(clean(&payload.response).into_owned())
+        bind(
+            sqlx::query(AssertSqlSafe(entry.insertion.clone())),
+            entry.values(),
+        )
         .execute(&mut **transaction)
         .await?;
     }

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
-use sqlx::{Any, AnyConnection, AssertSqlSafe, any::AnyArguments, query::Query};
+use sqlx::{AnyConnection, AssertSqlSafe};
 use tollgate_domain::UsageRecord;
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     batches::{Batches, insertion},
     ledger::{clean, count},
     retention::calls_kept_from,
+    values::{Value, bind},
 };
 
 pub(crate) const HOUR_MS: i64 = 3_600_000;
@@ -59,10 +60,10 @@ pub(crate) enum Source {
 }
 
 /// What a sum is of: the hour or day since 1970, the dimensions, and the end user or the tag where those are told apart.
-type Of<'a> = (i64, [Cow<'a, str>; 6], Option<Cow<'a, str>>);
+pub(crate) type Of<'a> = (i64, [Cow<'a, str>; 6], Option<Cow<'a, str>>);
 
 /// A sum, in the order of [`MEASURES`].
-type Sum = [u64; MEASURES.len()];
+pub(crate) type Sum = [u64; MEASURES.len()];
 
 // === impl Source ===
 
@@ -151,6 +152,21 @@ pub(crate) async fn add(
     records: &[&UsageRecord],
     statements: &[Batches; Source::SUMS.len()],
 ) -> Result<(), sqlx::Error> {
+    for (statements, sums) in statements.iter().zip(of_records(records)) {
+        for (statement, group) in statements.of(&sums) {
+            // Made of words of this file alone.
+            let query = sqlx::query(AssertSqlSafe(statement));
+            let rows = group.iter().flat_map(|(of, sum)| values(of, sum));
+            bind(query, rows).execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The sums of records, for each of [`Source::SUMS`].
+pub(crate) fn of_records<'a>(
+    records: &[&'a UsageRecord],
+) -> [Vec<(Of<'a>, Sum)>; Source::SUMS.len()] {
     let finest = records.iter().map(|record| (of(record), measures(record)));
     let finest = sum_up(finest);
     let tagged = records.iter().flat_map(|record| {
@@ -168,18 +184,7 @@ pub(crate) async fn add(
         let of = (span * HOUR_MS / DAY_MS, dimensions.clone(), None);
         (of, *sum)
     }));
-    for (statements, sums) in statements.iter().zip([days, hours, finest, tagged]) {
-        let sums: Vec<_> = sums.into_iter().collect();
-        for (statement, group) in statements.of(&sums) {
-            // Made of words of this file alone.
-            let mut query = sqlx::query(AssertSqlSafe(statement));
-            for (of, sum) in group {
-                query = bind(query, of, sum);
-            }
-            query.execute(&mut *connection).await?;
-        }
-    }
-    Ok(())
+    [days, hours, finest, tagged].map(|sums| sums.into_iter().collect())
 }
 
 /// In order, so that two gateways that add to the same sums do not wait for each other.
@@ -236,14 +241,13 @@ pub(crate) fn addition(source: Source, rows: usize, is_file: bool) -> String {
     )
 }
 
-type Addition<'q> = Query<'q, Any, AnyArguments>;
-
-fn bind<'q>(query: Addition<'q>, of: &'q Of<'_>, sum: &Sum) -> Addition<'q> {
+/// The values of a row of sums.
+pub(crate) fn values<'a>(of: &'a Of<'_>, sum: &'a Sum) -> impl Iterator<Item = Value<'a>> {
     let (span, dimensions, finer) = of;
     let texts = dimensions.iter().chain(finer);
-    let query = texts.fold(query.bind(*span), |query, text| query.bind(&**text));
-    sum.iter()
-        .fold(query, |query, number| query.bind(count(*number)))
+    let texts = texts.map(|text| Value::from(&**text));
+    let numbers = sum.iter().map(|number| count(*number).into());
+    std::iter::once((*span).into()).chain(texts).chain(numbers)
 }
 
 impl Store {
@@ -252,7 +256,7 @@ impl Store {
     /// # Errors
     /// When the database fails; then the sums are as they were.
     pub async fn make_sums_anew(&self) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin_writing().await?;
         make_anew(&mut transaction, self.is_file).await?;
         transaction.commit().await?;
         Ok(())

@@ -153,6 +153,11 @@ impl JournalState {
         !self.broken.load(Ordering::Relaxed) && self.waiting() < self.bytes_max
     }
 
+    /// Bytes that may wait to be entered.
+    pub fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
+
     /// Bytes that wait to be entered into the books.
     pub fn waiting(&self) -> u64 {
         let entered = self.entered.load(Ordering::Relaxed);

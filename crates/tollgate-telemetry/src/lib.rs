@@ -23,7 +23,7 @@ use std::{
 
 use tollgate_domain::TargetName;
 
-pub use background::give_way;
+pub use background::{give_way, stand_back};
 pub use call::{AttemptOutcome, AttemptRecord, CallContent, CallRecord, Outcome, Params};
 pub use call_log::{CallLog, LogWriter};
 pub use counts::CountsState;

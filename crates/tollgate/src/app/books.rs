@@ -1,4 +1,7 @@
-//! The thread that keeps the books: it opens the database, enters what journals hold, and goes on until all of it is entered.
+//! The books: how they are opened, and the two threads behind them. One enters what journals hold, the other looks at the store for what has changed.
+
+mod entering;
+mod looking;
 
 use std::{
     io,
@@ -8,16 +11,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use tokio::{
-    runtime::Runtime,
-    sync::oneshot,
-    time::{Instant, sleep, sleep_until, timeout},
-};
+use tokio::{runtime::Runtime, time::timeout};
+use tokio_util::sync::CancellationToken;
 use tollgate_counters::SharedCounts;
 use tollgate_domain::{Allowance, Quantity, Snapshot, Then};
-use tollgate_store::{ChangeFeed, Keeper, Skipped, Store, StoreError};
+use tollgate_store::{Keeper, Store, StoreError};
 use tollgate_telemetry::{
-    events::{BooksBehind, BooksInOrder, BooksOff, JournalOutdated, JournalUnreadable},
+    events::{BooksBehind, BooksInOrder, BooksOff},
     give_way,
     journal::Journal,
 };
@@ -26,21 +26,14 @@ use super::{
     composer::{Composer, Known, Parts, Stored},
     current_thread,
     estates::Estates,
-    retention::Retention,
-    since_1970,
     spent::{Holders, Spent},
 };
 use crate::config::StoreSettings;
+use entering::{Entering, report_skipped};
+use looking::Looking;
 
-/// How often journals are looked into.
+/// The pause between rounds.
 const ROUND_EVERY: Duration = Duration::from_millis(200);
-
-/// While changes in the store are told as they are made, they are looked for once in so many rounds all the same: a word that is lost on its way
-/// costs no more than a second.
-const LOOK_EVERY_ROUNDS: u32 = 4;
-
-/// The pause between looks, however many changes are told.
-const LOOKS_APART: Duration = Duration::from_millis(50);
 
 /// How long a round may take, and how long the database may take at the start. What is not done is done in another round.
 const ROUND_TIMEOUT: Duration = Duration::from_secs(60);
@@ -75,9 +68,11 @@ pub(super) struct Books {
     pub(super) spent: Option<Spent>,
     /// What stood in the store then.
     pub(super) stored: Stored,
-    keeping: Option<(Keeping, Runtime, Option<Keeper>)>,
-    thread: Option<JoinHandle<()>>,
-    stop: oneshot::Sender<()>,
+    entering: Option<(Entering, Runtime)>,
+    settings: StoreSettings,
+    counts_alone: bool,
+    threads: Vec<JoinHandle<()>>,
+    stop: CancellationToken,
 }
 
 impl Books {
@@ -163,185 +158,93 @@ impl Books {
             }
             Err(error) => return Err(error).context("cannot keep the books"),
         }
-        let (stop, stopped) = oneshot::channel();
-        let keeping = Keeping {
+        let stop = CancellationToken::new();
+        let entering = Entering {
             settings: settings.clone(),
             journal: Arc::clone(&journal),
+            keeper,
             estates,
-            counts_alone: process.counts.is_none(),
-            stopped,
+            troubles: Troubles::default(),
+            stop: stop.clone(),
         };
         Ok(Self {
             journal,
             spent,
             stored,
-            keeping: Some((keeping, runtime, keeper)),
-            thread: None,
+            entering: Some((entering, runtime)),
+            settings: settings.clone(),
+            counts_alone: process.counts.is_none(),
+            threads: Vec::new(),
             stop,
         })
     }
 
-    /// Starts the thread. `composer` is told when keys change.
+    /// Starts the threads. `composer` is told when something in the store changes.
     pub(super) fn start(&mut self, composer: Arc<Composer>) -> io::Result<()> {
-        if let Some((keeping, runtime, keeper)) = self.keeping.take() {
-            let known = match &self.stored {
+        let Some((entering, runtime)) = self.entering.take() else {
+            return Ok(());
+        };
+        let looking = Looking {
+            settings: self.settings.clone(),
+            counts_alone: self.counts_alone,
+            known: match &self.stored {
                 Stored::Known(known) => Some(Arc::clone(known)),
                 Stored::None | Stored::Unknown => None,
-            };
-            let thread = thread::Builder::new()
-                .name("books".to_owned())
-                .spawn(move || {
-                    give_way();
-                    runtime.block_on(keeping.run(keeper, &composer, known));
-                })?;
-            self.thread = Some(thread);
-        }
+            },
+            store: None,
+            troubles: Troubles::default(),
+            stop: self.stop.clone(),
+        };
+        let looking_runtime = current_thread().map_err(io::Error::other)?;
+        let for_looking = Arc::clone(&composer);
+        let named = |name: &str| thread::Builder::new().name(name.to_owned());
+        self.threads.push(named("books").spawn(move || {
+            give_way();
+            entering.enter_all(&runtime, &composer);
+        })?);
+        self.threads.push(named("store").spawn(move || {
+            give_way();
+            looking_runtime.block_on(looking.run(&for_looking));
+        })?);
         Ok(())
     }
 
-    /// Enters what is still to be entered, once, and ends the thread. What cannot be entered now stays in the journal.
+    /// Enters what is still to be entered, once, and ends the threads. What cannot be entered now stays in the journal.
     pub(super) fn close(self) {
-        let _said = self.stop.send(());
-        if let Some(thread) = self.thread {
+        self.stop.cancel();
+        for thread in self.threads {
             let _ended = thread.join();
         }
     }
 }
 
-/// The thread's own.
-struct Keeping {
-    settings: StoreSettings,
-    journal: Arc<Journal>,
-    estates: Estates,
-    /// Limits and budgets are counted by this process alone.
-    counts_alone: bool,
-    stopped: oneshot::Receiver<()>,
-}
+/// How often in a row something of the books failed.
+#[derive(Debug, Default)]
+struct Troubles(u32);
 
-/// Why the thread goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Woken {
-    /// Its pause is over.
-    Rested,
-    /// Something in the store may have changed.
-    Told,
-    /// It is to end.
-    Stopped,
-}
+impl Troubles {
+    /// The pause before the next try.
+    fn pause(&self) -> Duration {
+        ROUND_EVERY
+            .saturating_mul(1 << self.0.min(6))
+            .min(PAUSE_MAX)
+    }
 
-impl Keeping {
-    async fn run(
-        mut self,
-        mut keeper: Option<Keeper>,
-        composer: &Composer,
-        mut known: Option<Arc<Known>>,
-    ) {
-        let mut feed = ChangeFeed::start(self.settings.url.expose());
-        let mut retention = Retention::new(self.settings.calls_kept);
-        let (mut failures, mut look_in) = (0_u32, 0_u32);
-        let mut looked_at = Instant::now();
-        loop {
-            let pause = ROUND_EVERY
-                .saturating_mul(1 << failures.min(6))
-                .min(PAUSE_MAX);
-            let woken = self.rest(pause, &mut feed, looked_at + LOOKS_APART).await;
-            self.journal.retry();
-            let looks = woken != Woken::Rested || !feed.is_connected() || look_in == 0;
-            look_in = look_in.saturating_sub(1);
-            let round = async {
-                self.round(&mut keeper, &composer.allowances()).await?;
-                let Some(keeper) = &keeper else {
-                    return Ok(());
-                };
-                let store = keeper.store();
-                let payloads_kept = composer.payloads_kept_for();
-                retention.round(store, payloads_kept, since_1970()).await?;
-                if self.counts_alone {
-                    begin_fresh(store, composer).await?;
-                }
-                if looks {
-                    look_at_store(store, composer, &mut known, self.counts_alone).await?;
-                    (look_in, looked_at) = (LOOK_EVERY_ROUNDS - 1, Instant::now());
-                }
-                Ok(())
-            };
-            let patience = if woken == Woken::Stopped {
-                CLOSING_TIMEOUT
-            } else {
-                ROUND_TIMEOUT
-            };
-            match within(patience, round).await {
-                Ok(()) => {
-                    if std::mem::take(&mut failures) > 0 {
-                        BooksInOrder.emit();
-                    }
-                }
-                Err(error) => {
-                    self.journal.state().failed();
-                    if failures == 0 {
-                        report(&error);
-                    }
-                    failures += 1;
-                    // What was told and could not be read is looked for again.
-                    look_in = 0;
+    /// Takes note of how a round went, and tells of what is new.
+    fn note(&mut self, round: Result<(), StoreError>) {
+        match round {
+            Ok(()) => {
+                if std::mem::take(&mut self.0) > 0 {
+                    BooksInOrder.emit();
                 }
             }
-            if woken == Woken::Stopped {
-                break;
+            Err(error) => {
+                if self.0 == 0 {
+                    report(&error);
+                }
+                self.0 += 1;
             }
         }
-        feed.close().await;
-        if let Some(keeper) = keeper {
-            let _ended = timeout(CLOSING_TIMEOUT, keeper.finish()).await;
-        }
-    }
-
-    /// Waits for a pause to be over, or for a change, which is not taken before a time.
-    async fn rest(&mut self, pause: Duration, feed: &mut ChangeFeed, from: Instant) -> Woken {
-        let told = async {
-            sleep_until(from).await;
-            feed.heard().await;
-        };
-        tokio::select! {
-            biased;
-            _ = &mut self.stopped => Woken::Stopped,
-            () = told => Woken::Told,
-            () = sleep(pause) => Woken::Rested,
-        }
-    }
-
-    async fn round(
-        &mut self,
-        keeper: &mut Option<Keeper>,
-        allowances: &[Arc<Allowance>],
-    ) -> Result<(), StoreError> {
-        let keeper = match keeper {
-            Some(keeper) => keeper,
-            None => {
-                let store = Store::open(self.settings.url.expose()).await?;
-                keeper.insert(keeper_of(store, &self.settings, &self.journal))
-            }
-        };
-        let own = keeper.round().await?;
-        report_skipped(own.skipped);
-        let skipped = self.estates.enter(keeper, allowances).await?;
-        report_skipped(skipped);
-        Ok(())
-    }
-}
-
-fn report_skipped(skipped: Skipped) {
-    if skipped.unreadable > 0 {
-        JournalUnreadable {
-            lines: skipped.unreadable,
-        }
-        .emit();
-    }
-    if skipped.too_old > 0 {
-        JournalOutdated {
-            records: skipped.too_old,
-        }
-        .emit();
     }
 }
 
@@ -352,47 +255,6 @@ async fn within<T>(
 ) -> Result<T, StoreError> {
     let answer = timeout(patience, asked).await;
     answer.unwrap_or(Err(StoreError::Slow(patience)))
-}
-
-/// Tells of what stands in the store where it has changed. A limit or budget that is new begins with what the books say was used.
-async fn look_at_store(
-    store: &Store,
-    composer: &Composer,
-    known: &mut Option<Arc<Known>>,
-    counts_alone: bool,
-) -> Result<(), StoreError> {
-    let changed = match known {
-        Some(known) => known.read_changed(store).await?,
-        None => Some(Known::read(store).await?),
-    };
-    let Some(changed) = changed.map(Arc::new) else {
-        return Ok(());
-    };
-    let new = composer.new_allowances(&changed);
-    if counts_alone && !new.is_empty() {
-        let now = since_1970();
-        let spent = Spent::read(store, &new, &composer.holders(), now).await?;
-        composer.tell(&spent, now);
-    }
-    *known = Some(Arc::clone(&changed));
-    composer.store_changed(changed);
-    Ok(())
-}
-
-/// Counts what was used of limits and budgets before a change of the file brought them.
-async fn begin_fresh(store: &Store, composer: &Composer) -> Result<(), StoreError> {
-    let fresh = composer.take_fresh();
-    for (place, (allowance, at)) in fresh.iter().enumerate() {
-        let (allowance, holders) = (std::slice::from_ref(allowance), composer.holders());
-        match Spent::read(store, allowance, &holders, *at).await {
-            Ok(spent) => composer.tell(&spent, since_1970()),
-            Err(error) => {
-                composer.put_back(fresh[place..].to_vec());
-                return Err(error);
-            }
-        }
-    }
-    Ok(())
 }
 
 fn keeper_of(store: Store, settings: &StoreSettings, journal: &Arc<Journal>) -> Keeper {

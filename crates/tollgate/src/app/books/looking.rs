@@ -1,0 +1,160 @@
+//! The thread that looks at the store: for keys, limits and prices that have changed, for what was used of limits that are new, and for what is too old to
+//! be kept.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tollgate_store::{ChangeFeed, Store, StoreError};
+
+use super::{ROUND_TIMEOUT, Troubles, within};
+use crate::{
+    app::{
+        composer::{Composer, Known},
+        retention::Retention,
+        since_1970,
+        spent::Spent,
+    },
+    config::StoreSettings,
+};
+
+/// While changes in the store are told as they are made, they are looked for once in so many rounds all the same: a word that is lost on its way
+/// costs no more than a second.
+const LOOK_EVERY_ROUNDS: u32 = 4;
+
+/// The pause between looks, however many changes are told.
+const LOOKS_APART: Duration = Duration::from_millis(50);
+
+/// What the thread works with.
+pub(super) struct Looking {
+    pub(super) settings: StoreSettings,
+    /// Limits and budgets are counted by this process alone.
+    pub(super) counts_alone: bool,
+    /// What stood in the store when it was looked at last.
+    pub(super) known: Option<Arc<Known>>,
+    /// Until the database was reached there is none.
+    pub(super) store: Option<Store>,
+    pub(super) troubles: Troubles,
+    pub(super) stop: CancellationToken,
+}
+
+/// Why the thread goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Woken {
+    /// Its pause is over.
+    Rested,
+    /// Something in the store may have changed.
+    Told,
+    /// It is to end.
+    Stopped,
+}
+
+impl Looking {
+    pub(super) async fn run(mut self, composer: &Composer) {
+        let mut feed = ChangeFeed::start(self.settings.url.expose());
+        let mut retention = Retention::new(self.settings.calls_kept);
+        let mut look_in = 0_u32;
+        let mut looked_at = Instant::now();
+        loop {
+            let pause = self.troubles.pause();
+            let woken = self.rest(pause, &mut feed, looked_at + LOOKS_APART).await;
+            if woken == Woken::Stopped {
+                break;
+            }
+            let looks = woken == Woken::Told || !feed.is_connected() || look_in == 0;
+            look_in = look_in.saturating_sub(1);
+            let round = self.round(composer, &mut retention, looks);
+            let round = within(ROUND_TIMEOUT, round).await;
+            match &round {
+                Ok(()) if looks => (look_in, looked_at) = (LOOK_EVERY_ROUNDS - 1, Instant::now()),
+                Ok(()) => {}
+                // What was told and could not be read is looked for again.
+                Err(_) => look_in = 0,
+            }
+            self.troubles.note(round);
+        }
+        feed.close().await;
+        if let Some(store) = self.store {
+            store.close().await;
+        }
+    }
+
+    /// Waits for a pause to be over, or for a change, which is not taken before a time.
+    async fn rest(&self, pause: Duration, feed: &mut ChangeFeed, from: Instant) -> Woken {
+        let told = async {
+            sleep_until(from).await;
+            feed.heard().await;
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Woken::Stopped,
+            () = told => Woken::Told,
+            () = sleep(pause) => Woken::Rested,
+        }
+    }
+
+    async fn round(
+        &mut self,
+        composer: &Composer,
+        retention: &mut Retention,
+        looks: bool,
+    ) -> Result<(), StoreError> {
+        let store = match &self.store {
+            Some(store) => store,
+            None => {
+                let store = Store::open(self.settings.url.expose()).await?;
+                self.store.insert(store)
+            }
+        };
+        let payloads_kept = composer.payloads_kept_for();
+        retention.round(store, payloads_kept, since_1970()).await?;
+        if self.counts_alone {
+            begin_fresh(store, composer).await?;
+        }
+        if looks {
+            look_at_store(store, composer, &mut self.known, self.counts_alone).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Tells of what stands in the store where it has changed. A limit or budget that is new begins with what the books say was used.
+async fn look_at_store(
+    store: &Store,
+    composer: &Composer,
+    known: &mut Option<Arc<Known>>,
+    counts_alone: bool,
+) -> Result<(), StoreError> {
+    let changed = match known {
+        Some(known) => known.read_changed(store).await?,
+        None => Some(Known::read(store).await?),
+    };
+    let Some(changed) = changed.map(Arc::new) else {
+        return Ok(());
+    };
+    let new = composer.new_allowances(&changed);
+    if counts_alone && !new.is_empty() {
+        let now = since_1970();
+        let spent = Spent::read(store, &new, &composer.holders(), now).await?;
+        composer.tell(&spent, now);
+    }
+    *known = Some(Arc::clone(&changed));
+    composer.store_changed(changed);
+    Ok(())
+}
+
+/// Counts what was used of limits and budgets before a change of the file brought them.
+async fn begin_fresh(store: &Store, composer: &Composer) -> Result<(), StoreError> {
+    let fresh = composer.take_fresh();
+    for (place, (allowance, at)) in fresh.iter().enumerate() {
+        let (allowance, holders) = (std::slice::from_ref(allowance), composer.holders());
+        match Spent::read(store, allowance, &holders, *at).await {
+            Ok(spent) => composer.tell(&spent, since_1970()),
+            Err(error) => {
+                composer.put_back(fresh[place..].to_vec());
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
