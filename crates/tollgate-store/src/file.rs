@@ -18,6 +18,7 @@ use crate::{
     batches::insertion,
     ledger::{COLUMNS, values},
     payloads,
+    retention::KEPT_FROM,
     sums::{self, Source, addition},
     values::Value,
 };
@@ -57,6 +58,24 @@ impl FileWriter {
     /// # Errors
     /// When the database fails; then nothing was entered.
     pub(crate) fn enter(&self, records: &[&UsageRecord]) -> Result<bool, rusqlite::Error> {
+        self.by_connection(|connection| self.enter_by(connection, records))
+    }
+
+    /// From when on single calls are kept, in milliseconds since 1970-01-01 UTC.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) fn calls_kept_from(&self) -> Result<i64, rusqlite::Error> {
+        self.by_connection(|connection| {
+            let mut statement = connection.prepare_cached(KEPT_FROM)?;
+            statement.query_row([], |row| row.get(0))
+        })
+    }
+
+    fn by_connection<T>(
+        &self,
+        ask: impl FnOnce(&mut Connection) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, rusqlite::Error> {
         let mut place = self
             .connection
             .lock()
@@ -65,9 +84,9 @@ impl FileWriter {
             Some(connection) => connection,
             None => self.open()?,
         };
-        let entered = self.enter_by(&mut connection, records)?;
+        let answer = ask(&mut connection)?;
         *place = Some(connection);
-        Ok(entered)
+        Ok(answer)
     }
 
     /// Closes the connection.

@@ -226,7 +226,7 @@ impl Keeper {
             }
             let kept_from = match kept_from {
                 Some(from) => from,
-                None => *kept_from.insert(self.store.calls_kept_from().await?),
+                None => *kept_from.insert(self.store.entered_from().await?),
             };
             let (kept, old): (Vec<_>, Vec<_>) = records
                 .into_iter()

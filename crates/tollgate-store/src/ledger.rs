@@ -98,6 +98,15 @@ impl Store {
         Err(StoreError::Busy)
     }
 
+    /// From when on single calls are kept, for who enters them: a file is asked by his own connection, so that nobody who waits for the pool's waits
+    /// for him.
+    pub(crate) async fn entered_from(&self) -> Result<i64, StoreError> {
+        match &*self.entering {
+            Entering::File(writer) => Ok(writer.calls_kept_from()?),
+            Entering::Server(_) => self.calls_kept_from().await,
+        }
+    }
+
     /// Enters records and adds them to the sums, unless one of them is there already; then nothing is done.
     async fn enter_new(&self, records: &[&UsageRecord]) -> Result<bool, StoreError> {
         match &*self.entering {

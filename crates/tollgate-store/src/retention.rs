@@ -9,11 +9,11 @@ use sqlx::{AnyConnection, AssertSqlSafe};
 
 use crate::{Store, StoreError, objects::milliseconds, sums::DAY_MS};
 
+pub(crate) const KEPT_FROM: &str = "SELECT from_ms FROM calls_kept";
+
 /// From when on single calls are kept, in milliseconds since 1970-01-01 UTC.
 pub(crate) async fn calls_kept_from(connection: &mut AnyConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("SELECT from_ms FROM calls_kept")
-        .fetch_one(connection)
-        .await
+    sqlx::query_scalar(KEPT_FROM).fetch_one(connection).await
 }
 
 impl Store {

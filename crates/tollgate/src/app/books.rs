@@ -184,6 +184,9 @@ impl Books {
         let Some((entering, runtime)) = self.entering.take() else {
             return Ok(());
         };
+        // A server's connections belong to the thread that made them.
+        let keeper = entering.keeper.as_ref();
+        let store = keeper.filter(|_| self.settings.is_file());
         let looking = Looking {
             settings: self.settings.clone(),
             counts_alone: self.counts_alone,
@@ -191,7 +194,7 @@ impl Books {
                 Stored::Known(known) => Some(Arc::clone(known)),
                 Stored::None | Stored::Unknown => None,
             },
-            store: None,
+            store: store.map(|keeper| keeper.store().clone()),
             troubles: Troubles::default(),
             stop: self.stop.clone(),
         };

@@ -74,7 +74,8 @@ impl Looking {
             self.troubles.note(round);
         }
         feed.close().await;
-        if let Some(store) = self.store {
+        // The other thread closes a file's when it is done with it.
+        if let Some(store) = self.store.filter(|_| !self.settings.is_file()) {
             store.close().await;
         }
     }
