@@ -242,6 +242,15 @@ fn ask<'a>(
 impl Asked {
     /// How much a question asks for, its body filled in.
     pub(crate) fn of(question: &Question) -> Self {
+        if question.plain().is_some() {
+            // There are no tokens, neither in it nor in what is answered.
+            return Self {
+                weight: Weight::default(),
+                output_max: Some(0),
+                choices: 1,
+                bytes: question.bytes(),
+            };
+        }
         Self {
             weight: Weight::of(question.body()),
             output_max: question.head.max_tokens,

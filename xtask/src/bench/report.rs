@@ -24,13 +24,13 @@ core with one worker; the mock and the load share another. Rounds take turns; fi
 tokens or money. *Everything off* is no keys, limits, books and log; *everything on* is keys, two limits, a budget, prices, the books on SQLite, metrics, and a log line for each call.
 
 The load is a closed loop but where it says so; an open loop counts latency from when a call was due. Times of a core are the kernel's, for the process that is measured: where calls a second times the core for each come to a
-second, its core was full; where they do not, the load was the narrow place, and those who are measured look more alike than they are. The program is the one that `cargo xtask ship` builds, where it is named (`--program`).
+second, its core was full (with everything on, calls are entered into the books while nobody else wants the core: what that took after the load had ended is in the times of a core, and not in the calls a second); where they do not, the load was the narrow place, and those who are measured look more alike than they are. The program is the one that `cargo xtask ship` builds, where it is named (`--program`).
 
 Where it says *all cores*, nothing is pinned and there is a worker for each core, but load and mock are on the same cores: it says how they get along, and little of what as many cores of one's own would do.
 
 Wanted (1 KB, 64 connections): 0.7 of nginx with everything on and 0.9 with everything off; 0.8 for streams of 20 events; translated 0.7 of what passes through; 12 KB for an open stream.
 
-Instructions for each call, which repeat where times do not, are counted by `cargo xtask bench --instructions` into `docs/instructions.json`. Not measured here: plain REST.
+Instructions for each call, which repeat where times do not, are counted by `cargo xtask bench --instructions` into `docs/instructions.json`.
 ";
 
 /// Prints the figures, compares them with those of the last run, and writes the page where all was measured.

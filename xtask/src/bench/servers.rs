@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    io::{Read, Write},
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -137,6 +138,31 @@ impl Running {
             time += ticks * 10_000;
         }
         Ok((memory, time))
+    }
+}
+
+impl Running {
+    /// Waits until a gateway has entered all calls into its books; for nobody else, and no longer than a minute.
+    pub(super) fn wait_for_books(&self) {
+        for _ in 0..600 {
+            let waiting = self.metric("tollgate_books_waiting_bytes");
+            if waiting.is_none_or(|waiting| waiting == 0.0) {
+                return;
+            }
+            sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// A metric without labels, where it is told.
+    fn metric(&self, name: &str) -> Option<f64> {
+        let mut stream = std::net::TcpStream::connect(self.address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        let request = "GET /metrics HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut told = String::new();
+        stream.read_to_string(&mut told).ok()?;
+        let line = told.lines().find(|line| line.starts_with(name))?;
+        line.split(' ').nth(1)?.trim().parse().ok()
     }
 }
 
@@ -397,6 +423,7 @@ http {{
 routes:
   - {{name: chat, model: {{provider: mock, name: mock}}}}
   - {{name: vectors, route_type: llm/v1/embeddings, model: {{provider: mock, name: mock}}}}
+  - {{name: plain, route_type: http, model: {{provider: mock}}}}
 prices:
   - {{provider: mock, model: \"*\", input: 1, output: 2}}
 server: {{workers: {workers}, limits: {{connections: 12000{late}}}}}

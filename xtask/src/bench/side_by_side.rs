@@ -65,7 +65,7 @@ impl Case {
 }
 
 /// What is measured for everybody.
-pub(super) const CASES: [Case; 10] = [
+pub(super) const CASES: [Case; 11] = [
     case("chat 1 KB, 64 connections", CHAT, 1 << 10, None, 64),
     case("chat 1 KB, 16 connections", CHAT, 1 << 10, None, 16),
     case("chat 1 KB, 512 connections", CHAT, 1 << 10, None, 512),
@@ -95,6 +95,14 @@ pub(super) const CASES: [Case; 10] = [
             64,
         )
     },
+    // As it is: no model is asked for, as far as the gateway knows.
+    case(
+        "plain HTTP, 64 connections",
+        "/plain/v1/chat/completions",
+        1 << 10,
+        None,
+        64,
+    ),
     Case {
         is_translated: true,
         ..case(

@@ -206,7 +206,7 @@ async fn streams_pass_as_they_come_and_what_breaks_off_is_not_taken_for_whole() 
 async fn keys_and_limits_are_for_plain_http_too() {
     let provider = ScriptedProvider::always(Reply::body(200, "text/plain", "ok")).await;
     let configuration = format!(
-        "{CONFIGURATION}keys: [{{name: beta, hash: \"sha256:f44e64e75f3948e9f73f8dfa94721c4ce8cbb4f265c4790c702b2d41cfbf2753\", routes: [files]}}]\nlimits: [{{name: two, of: {{key: each}}, requests: 2, per: hour}}]\n"
+        "{CONFIGURATION}keys: [{{name: beta, hash: \"sha256:f44e64e75f3948e9f73f8dfa94721c4ce8cbb4f265c4790c702b2d41cfbf2753\", routes: [files]}}]\nlimits: [{{name: two, of: {{key: each}}, requests: 2, per: hour}}, {{name: tokens, of: {{key: each}}, tokens: 1, per: hour}}]\n"
     );
     let pairs = [("FILES", &provider), ("SPARE", &provider)];
     let gateway = gateway(&configuration, &pairs).await;
