@@ -44,6 +44,7 @@ routes:
   - {{name: command, retries: {{per_target: 0}}, model: {{provider: cohere, name: plain}}}}
   - {{name: embed, route_type: llm/v1/embeddings, model: {{provider: cohere, name: plain}}}}
   - {{name: rerank, route_type: llm/v1/rerank, model: {{provider: cohere, name: plain}}}}
+  - {{name: files, route_type: http, path: /apis/openai, methods: [GET, POST, DELETE], model: {{provider: openai}}}}
 keys:
   - {{name: clients, hash: "{hash}"}}
 """

@@ -28,7 +28,19 @@ class Provider:
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def do_files(self):
+                """OpenAI's files, of which the gateway knows nothing: what was asked is told in the answer."""
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                file = {"id": "file-1", "object": "file", "bytes": len(body), "created_at": 1, "filename": "a", "purpose": "batch", "status": "uploaded"}
+                outer.received.append({"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}, "body": body})
+                answers = {"GET": {"object": "list", "data": [file], "has_more": False}, "POST": file, "DELETE": {"id": "file-1", "object": "file", "deleted": True}}
+                send(self, 200, answers[self.command])
+
+            do_GET = do_DELETE = do_files
+
             def do_POST(self):
+                if self.path == "/v1/files":
+                    return self.do_files()
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 outer.received.append({"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}, "body": body})
                 try:

@@ -155,3 +155,15 @@ def test_mlflows_and_openais_prefixes(gateway):
     for prefix in ("/gateway/mlflow/v1", "/gateway/openai/v1"):
         client = openai.OpenAI(base_url=gateway.url + prefix, api_key=gateway.key, max_retries=0)
         assert client.chat.completions.create(**hello("gpt")).choices[0].message.content == "Hello wörld"
+
+
+def test_files_pass_as_plain_http(gateway, provider):
+    client = openai.OpenAI(base_url=f"{gateway.url}/apis/openai/v1", api_key=gateway.key, max_retries=0)
+    assert [file.id for file in client.files.list()] == ["file-1"]
+    file = client.files.create(file=("calls.jsonl", b"{}\n" * 1000), purpose="batch")
+    sent = provider.received[-1]
+    assert sent["headers"]["content-type"].startswith("multipart/form-data; boundary=") and file.bytes == len(sent["body"]) > 3000
+    assert sent["headers"]["authorization"] == "Bearer sk-up-1"
+    assert client.files.delete("file-1").deleted
+    with pytest.raises(openai.AuthenticationError):
+        openai.OpenAI(base_url=f"{gateway.url}/apis/openai/v1", api_key="wrong", max_retries=0).files.list()
