@@ -334,13 +334,21 @@ fn note(account: &mut Account, relay: &mut Relay) -> bool {
     facts.content
 }
 
-/// An answer of plain HTTP, as it is.
+/// An answer of plain HTTP, as it is. One without a body may tell of the one that another request would get.
 pub(super) fn plain_reply(response: UpstreamResponse) -> Reply {
-    let length = http_body::Body::size_hint(&response.body).exact();
+    let length = match http_body::Body::size_hint(&response.body).exact() {
+        Some(0) => told_length(&response.headers),
+        length => length,
+    };
     Reply::Plain {
         head: PlainHead::of(response.status, &response.headers, length),
         body: response.body,
     }
+}
+
+fn told_length(headers: &HeaderMap) -> Option<u64> {
+    let told = headers.get(header::CONTENT_LENGTH)?;
+    told.to_str().ok()?.parse().ok()
 }
 
 /// Reads a body to its end, within bounds of size and time.

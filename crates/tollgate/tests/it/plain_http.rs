@@ -119,6 +119,28 @@ async fn an_answer_whose_length_is_told_is_known_to_be_whole() {
 }
 
 #[tokio::test]
+async fn an_answer_without_a_body_tells_of_the_one_that_there_would_be() {
+    for (method, wire) in [
+        ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 71\r\n\r\n"),
+        (
+            "GET",
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 71\r\n\r\n",
+        ),
+    ] {
+        let provider = ScriptedProvider::always(Reply::garbage(wire)).await;
+        let pairs = [("FILES", &provider), ("SPARE", &provider)];
+        let gateway = gateway(CONFIGURATION, &pairs).await;
+        for _ in 0..2 {
+            let told = send(&gateway, method, "/files/x", &[], b"").await;
+            assert_eq!(told.header("content-length"), "71", "{method}");
+            assert!(told.body.is_empty() && told.complete);
+        }
+        let record = gateway.wait_for_calls(1).await.pop().expect("a record");
+        assert_eq!(record["outcome"], "answered");
+    }
+}
+
+#[tokio::test]
 async fn errors_are_told_in_the_providers_own_words() {
     for (status, is_retried) in [
         (400, false),
