@@ -349,7 +349,7 @@ impl Permit {
 
     /// Headers that tell what is left.
     pub(crate) fn tell(&self, headers: &mut HeaderMap, now: Duration) {
-        let mut told = Told::default();
+        let mut told = LimitHeaders::default();
         for (place, hold) in self.holds.iter().enumerate() {
             let allowance = &hold.allowance;
             if !allowance.is_told || allowance.window.is_none() {
@@ -366,12 +366,12 @@ impl Permit {
 
 /// What is left of limits, as headers tell it.
 #[derive(Default)]
-struct Told {
+struct LimitHeaders {
     policies: String,
     left: String,
 }
 
-impl Told {
+impl LimitHeaders {
     /// Adds an allowance of a window; a budget has a header of its own.
     fn add(
         &mut self,
@@ -411,10 +411,10 @@ impl Told {
 }
 
 /// The headers that tell what is left of one allowance.
-fn told(allowance: &Allowance, remaining: u64, now: Duration) -> HeaderMap {
+fn limit_headers(allowance: &Allowance, remaining: u64, now: Duration) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if allowance.is_told {
-        let mut told = Told::default();
+        let mut told = LimitHeaders::default();
         told.add(allowance, remaining, now, &mut headers);
         told.write(&mut headers);
     }

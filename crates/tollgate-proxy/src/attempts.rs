@@ -64,7 +64,7 @@ pub(crate) enum Reply {
     /// The same of plain HTTP, with the provider's own status and headers.
     Plain {
         /// What goes before it.
-        head: PlainHead,
+        head: Box<PlainHead>,
         /// As it comes.
         body: UpstreamBody,
     },

@@ -530,7 +530,7 @@ fn reply(
             account.stream_opened();
             let timeouts = success.engaged.lane().provider().timeouts;
             let body = ReplyBody::bytes(body, account, success.engaged, &timeouts);
-            return plain_answer(head, body, headers);
+            return plain_answer(*head, body, headers);
         }
         // Talks have a story of their own.
         Reply::Socket(_) => (

@@ -103,10 +103,13 @@ pub(crate) async fn identify(
     Ok(Caller::Holder(Arc::clone(key)))
 }
 
+/// Headers that hold a key and nothing else.
+pub(crate) const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
+
 /// The key as sent: `x-api-key`, `api-key`, `x-goog-api-key`, a bearer token, or the password of basic credentials (which MLflow's clients
 /// send where a user name is set).
 fn sent_key(headers: &HeaderMap) -> Option<Cow<'_, str>> {
-    for name in ["x-api-key", "api-key", "x-goog-api-key"] {
+    for name in KEY_HEADERS {
         if let Some(key) = headers.get(name).and_then(|value| value.to_str().ok()) {
             return Some(Cow::Borrowed(key.trim()));
         }

@@ -333,6 +333,28 @@ const FIXED: &[(&str, Method, What<'static>, ErrorShape)] = {
     ]
 };
 
+/// First parts of the paths that the gateway answers at itself.
+const OWN: &[&str] = &[
+    "api",
+    "endpoints",
+    "gateway",
+    "health",
+    "healthz",
+    "metrics",
+    "openai",
+    "readyz",
+    "rerank",
+    "v1",
+    "v1beta",
+    "v2",
+];
+
+/// Whether the gateway itself answers at paths that begin like this one.
+pub fn is_own_path(path: &str) -> bool {
+    let first = path.split('/').find(|part| !part.is_empty());
+    first.is_none_or(|first| OWN.contains(&first))
+}
+
 /// Finds what a request asks for. A trailing slash makes no difference.
 pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Asked<'a> {
     let path = path.strip_suffix('/').unwrap_or(path);
@@ -638,6 +660,27 @@ mod tests {
 
     fn what<'a>(method: &Method, path: &'a str) -> What<'a> {
         find(method, path).what
+    }
+
+    #[test]
+    fn the_gateway_knows_its_own_paths() {
+        for (path, ..) in FIXED {
+            assert!(is_own_path(path), "{path}");
+        }
+        let named = [
+            "/v1/images/edits",
+            "/openai/v1/audio/speech",
+            "/v1beta/models/x:generateContent",
+            "/gateway/x/invocations",
+            "/endpoints/x/invocations",
+            "/openai/deployments/x/embeddings",
+            "/api/2.0/endpoints/x",
+        ];
+        for path in named {
+            assert_ne!(what(&Method::POST, path), What::Unknown, "{path}");
+            assert!(is_own_path(path), "{path}");
+        }
+        assert!(is_own_path("/") && !is_own_path("/v1x") && !is_own_path("/apis/v1"));
     }
 
     #[test]

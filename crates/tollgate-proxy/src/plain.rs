@@ -8,25 +8,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use tollgate_dialects::{ErrorKind, ProviderError};
 use tollgate_domain::{Auth, Route, RouteName};
 
-use crate::refusal::Refusal;
+use crate::{keys::KEY_HEADERS, refusal::Refusal};
 
-/// First parts of the paths that the gateway answers at itself.
-const OWN: &[&str] = &[
-    "api",
-    "endpoints",
-    "gateway",
-    "health",
-    "healthz",
-    "metrics",
-    "openai",
-    "readyz",
-    "rerank",
-    "v1",
-    "v1beta",
-    "v2",
-];
-
-/// Headers between two machines, and what is written anew on each way (RFC 9110, section 7.6.1).
+/// Headers between two machines, and what is written anew on each way (RFC 9110, section 7.6.1). Talks over a socket are not passed on, and
+/// their headers may hold the caller's key.
 const BETWEEN_TWO: &[&str] = &[
     "connection",
     "content-encoding",
@@ -35,26 +20,27 @@ const BETWEEN_TWO: &[&str] = &[
     "proxy-authenticate",
     "proxy-authorization",
     "proxy-connection",
+    "sec-websocket-extensions",
+    "sec-websocket-key",
+    "sec-websocket-protocol",
+    "sec-websocket-version",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
 ];
 
-/// What a client says to the gateway alone: who it is, and what the gateway asks of the provider in its own name.
+/// What a client says to the gateway alone, its keys aside ([`KEY_HEADERS`]): who it is, and what the gateway asks of the provider in its own name.
 const TO_THE_GATEWAY: &[&str] = &[
     "accept-encoding",
-    "api-key",
     "authorization",
     "cookie",
     "expect",
     "forwarded",
     "host",
-    "x-api-key",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-proto",
-    "x-goog-api-key",
     "x-real-ip",
 ];
 
@@ -92,12 +78,6 @@ pub(crate) struct PlainRefusal {
 /// Routes by their paths.
 #[derive(Debug, Default)]
 pub(crate) struct PlainRoutes(HashMap<String, RouteName>);
-
-/// Whether the gateway itself answers at paths that begin like this one.
-pub fn is_own_path(path: &str) -> bool {
-    let first = path.split('/').find(|part| !part.is_empty());
-    first.is_none_or(|first| OWN.contains(&first))
-}
 
 // === impl PlainRoutes ===
 
@@ -229,7 +209,7 @@ pub(crate) fn is_refused(status: StatusCode) -> bool {
 
 /// The client's headers that go to the provider.
 pub(crate) fn to_provider(headers: &HeaderMap) -> HeaderMap {
-    without(headers, TO_THE_GATEWAY)
+    without(headers, &[TO_THE_GATEWAY, &KEY_HEADERS].concat())
 }
 
 impl PlainHead {
@@ -400,6 +380,8 @@ mod tests {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("authorization", "Bearer tg_1"),
+            ("x-goog-api-key", "tg_1"),
+            ("sec-websocket-protocol", "openai-insecure-api-key.tg_1"),
             ("connection", "close, x-hop"),
             ("x-hop", "1"),
             ("cookie", "a=b"),

@@ -39,7 +39,8 @@ pub(crate) struct Question {
     route: Arc<CompiledRoute>,
     read: OnceLock<Call>,
     media: Option<Media>,
-    plain: Option<PlainRequest>,
+    /// Boxed, since few are.
+    plain: Option<Box<PlainRequest>>,
     /// What is kept once it is answered.
     keeping: Option<Keeping>,
     /// Nobody here knows the answer that it goes on from.
@@ -131,14 +132,14 @@ impl Question {
     ) -> Self {
         let dialect = dialect_of(route.route.task);
         Self {
-            plain: Some(request),
+            plain: Some(Box::new(request)),
             ..Self::new(dialect, Head::default(), body, route, Errand::Answer)
         }
     }
 
     /// The request, where it is passed on as it is.
     pub(crate) fn plain(&self) -> Option<&PlainRequest> {
-        self.plain.as_ref()
+        self.plain.as_deref()
     }
 
     /// The body to send, with what the client is still sending of it.

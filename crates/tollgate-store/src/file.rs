@@ -125,8 +125,12 @@ impl FileWriter {
                 execute(&mut statement, sums::values(of, sum))?;
             }
         }
+        let mut made = String::new();
         for entry in payloads::entries(records) {
-            transaction.execute_batch(&entry.making)?;
+            if made != entry.making {
+                transaction.execute_batch(&entry.making)?;
+                made.clone_from(&entry.making);
+            }
             let mut statement = transaction.prepare_cached(&entry.insertion)?;
             execute(&mut statement, entry.values())?;
         }

@@ -172,10 +172,11 @@ impl Keeper {
         round: &mut Round,
     ) -> Result<(), StoreError> {
         let files = files(folder).map_err(StoreError::Journal)?;
-        for (index, file) in files.iter().enumerate() {
-            // A worker goes on in its last file; those before it are complete.
-            let next = files.get(index + 1);
-            let is_last = next.is_none_or(|next| worker(next) != worker(file));
+        // A worker goes on in its last file; those before it are complete.
+        let last: HashMap<Option<&str>, &PathBuf> =
+            files.iter().map(|file| (worker(file), file)).collect();
+        for file in &files {
+            let is_last = last.get(&worker(file)) == Some(&file);
             self.enter_file(file, is_own, wanted, round).await?;
             if round.has_more {
                 return Ok(());
@@ -277,7 +278,7 @@ fn folders(root: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// The files of a journal, each worker's in order.
+/// The files of a journal, each worker's in order, those of all workers in turn: a worker that writes much does not keep the others' out.
 fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -286,12 +287,19 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
             files.push(path);
         }
     }
-    files.sort();
+    files.sort_by(|one, other| {
+        let of = |file| (number(file), worker(file));
+        of(one).cmp(&of(other))
+    });
     Ok(files)
 }
 
 fn worker(file: &Path) -> Option<&str> {
-    file.file_name()?.to_str()?.split('-').next()
+    Some(file.file_stem()?.to_str()?.split_once('-')?.0)
+}
+
+fn number(file: &Path) -> Option<&str> {
+    Some(file.file_stem()?.to_str()?.split_once('-')?.1)
 }
 
 /// The lock of a process that has died.

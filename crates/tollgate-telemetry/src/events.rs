@@ -137,6 +137,23 @@ impl BooksBehind<'_> {
     }
 }
 
+/// The store cannot be looked at for now; keys, limits and prices stay as they are known.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreAway<'a> {
+    /// Why.
+    pub problem: &'a str,
+}
+
+impl StoreAway<'_> {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::error!(
+            problem = self.problem,
+            "the store cannot be looked at; keys, limits and prices stay as they are known"
+        );
+    }
+}
+
 /// The keys of an issuer of callers' tokens cannot be had.
 #[derive(Clone, Copy, Debug)]
 pub struct IssuerAway<'a> {
@@ -296,6 +313,17 @@ impl BooksInOrder {
     /// Writes the log.
     pub fn emit(&self) {
         tracing::info!("the books are in order again");
+    }
+}
+
+/// The store can be looked at again.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreBack;
+
+impl StoreBack {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::info!("the store can be looked at again");
     }
 }
 

@@ -358,7 +358,7 @@ impl Count {
             asked: text(ask.amount.into()),
             wait,
             is_budget: allowance.quantity == tollgate_domain::Quantity::Picodollars,
-            told: super::told(allowance, u64::try_from(left).unwrap_or(u64::MAX), now),
+            told: super::limit_headers(allowance, u64::try_from(left).unwrap_or(u64::MAX), now),
         }
     }
 }

@@ -341,7 +341,7 @@ pub(super) fn plain_reply(response: UpstreamResponse) -> Reply {
         length => length,
     };
     Reply::Plain {
-        head: PlainHead::of(response.status, &response.headers, length),
+        head: Box::new(PlainHead::of(response.status, &response.headers, length)),
         body: response.body,
     }
 }

@@ -17,7 +17,7 @@ use tollgate_counters::SharedCounts;
 use tollgate_domain::{Allowance, Quantity, Snapshot, Then};
 use tollgate_store::{Keeper, Store, StoreError};
 use tollgate_telemetry::{
-    events::{BooksBehind, BooksInOrder, BooksOff},
+    events::{BooksBehind, BooksOff},
     give_way,
     journal::Journal,
 };
@@ -154,7 +154,10 @@ impl Books {
                         format!("cannot know what was spent of the budget `{name}`")
                     });
                 }
-                report(&error);
+                BooksBehind {
+                    problem: &told(&error),
+                }
+                .emit();
             }
             Err(error) => return Err(error).context("cannot keep the books"),
         }
@@ -221,9 +224,18 @@ impl Books {
     }
 }
 
-/// How often in a row something of the books failed.
+/// How often in a row one of the threads failed.
 #[derive(Debug, Default)]
 struct Troubles(u32);
+
+/// What is new when it fails, or does not any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    /// It failed, and had not before.
+    Begun,
+    /// It did not fail, and had before.
+    Over,
+}
 
 impl Troubles {
     /// The pause before the next try.
@@ -233,19 +245,13 @@ impl Troubles {
             .min(PAUSE_MAX)
     }
 
-    /// Takes note of how a round went, and tells of what is new.
-    fn note(&mut self, round: Result<(), StoreError>) {
+    /// Takes note of how a round went; gives what is new.
+    fn note<T>(&mut self, round: &Result<T, StoreError>) -> Option<News> {
         match round {
-            Ok(()) => {
-                if std::mem::take(&mut self.0) > 0 {
-                    BooksInOrder.emit();
-                }
-            }
-            Err(error) => {
-                if self.0 == 0 {
-                    report(&error);
-                }
-                self.0 += 1;
+            Ok(_) => (std::mem::take(&mut self.0) > 0).then_some(News::Over),
+            Err(_) => {
+                self.0 = self.0.saturating_add(1);
+                (self.0 == 1).then_some(News::Begun)
             }
         }
     }
@@ -274,9 +280,8 @@ fn is_budget(allowance: &Allowance) -> bool {
     allowance.quantity == Quantity::Picodollars && allowance.then == Then::Refuse
 }
 
-/// Says why the books are behind. The addresses of databases hold passwords, which their errors do not repeat.
-fn report(error: &StoreError) {
+/// An error with its causes. The addresses of databases hold passwords, which their errors do not repeat.
+fn told(error: &StoreError) -> String {
     let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    let problem = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
-    BooksBehind { problem: &problem }.emit();
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tollgate_domain::Allowance;
 use tollgate_store::{Keeper, Skipped, Store, StoreError};
 use tollgate_telemetry::{
-    events::{JournalOutdated, JournalUnreadable},
+    events::{BooksBehind, BooksInOrder, JournalOutdated, JournalUnreadable},
     journal::Journal,
     stand_back,
 };
 
-use super::{CLOSING_TIMEOUT, ROUND_TIMEOUT, Troubles, keeper_of, within};
+use super::{CLOSING_TIMEOUT, News, ROUND_TIMEOUT, Troubles, keeper_of, told, within};
 use crate::{
     app::{composer::Composer, estates::Estates},
     config::StoreSettings,
@@ -73,11 +73,22 @@ impl Entering {
             if round.is_err() {
                 self.journal.state().failed();
             }
-            let has_more = matches!(round, Ok(true));
-            self.troubles.note(round.map(|_| ()));
-            if !has_more {
+            self.tell(&round);
+            if !matches!(round, Ok(true)) {
                 self.rest(self.troubles.pause()).await;
             }
+        }
+    }
+
+    /// Tells of what is new in how rounds go.
+    fn tell<T>(&mut self, round: &Result<T, StoreError>) {
+        match (self.troubles.note(round), round) {
+            (Some(News::Begun), Err(error)) => {
+                let problem = &told(error);
+                BooksBehind { problem }.emit();
+            }
+            (Some(News::Over), _) => BooksInOrder.emit(),
+            _ => {}
         }
     }
 
@@ -127,7 +138,7 @@ impl Entering {
             Ok(())
         };
         let last = within(CLOSING_TIMEOUT, last).await;
-        self.troubles.note(last);
+        self.tell(&last);
         if let Some(keeper) = self.keeper {
             let _ended = timeout(CLOSING_TIMEOUT, keeper.finish()).await;
         }

@@ -6,8 +6,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tollgate_store::{ChangeFeed, Store, StoreError};
+use tollgate_telemetry::events::{StoreAway, StoreBack};
 
-use super::{ROUND_TIMEOUT, Troubles, within};
+use super::{News, ROUND_TIMEOUT, Troubles, told, within};
 use crate::{
     app::{
         composer::{Composer, Known},
@@ -63,15 +64,26 @@ impl Looking {
             }
             let looks = woken == Woken::Told || !feed.is_connected() || look_in == 0;
             look_in = look_in.saturating_sub(1);
+            let stop = self.stop.clone();
             let round = self.round(composer, &mut retention, looks);
-            let round = within(ROUND_TIMEOUT, round).await;
+            let round = stop.run_until_cancelled(within(ROUND_TIMEOUT, round));
+            let Some(round) = round.await else {
+                break;
+            };
             match &round {
                 Ok(()) if looks => (look_in, looked_at) = (LOOK_EVERY_ROUNDS - 1, Instant::now()),
                 Ok(()) => {}
                 // What was told and could not be read is looked for again.
                 Err(_) => look_in = 0,
             }
-            self.troubles.note(round);
+            match (self.troubles.note(&round), &round) {
+                (Some(News::Begun), Err(error)) => {
+                    let problem = &told(error);
+                    StoreAway { problem }.emit();
+                }
+                (Some(News::Over), _) => StoreBack.emit(),
+                _ => {}
+            }
         }
         feed.close().await;
         // The other thread closes a file's when it is done with it.

@@ -1,0 +1,138 @@
+//! Journals get into the books, whoever wrote them and however much.
+
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use tollgate_telemetry::journal::Journal;
+
+use super::{Database, record};
+use crate::{Keeper, Round, Store, UsageQuery};
+
+#[tokio::test]
+async fn journals_are_entered_and_removed_whoever_wrote_them() {
+    for database in Database::all("journals") {
+        let root = database.folder.join("journal");
+        let dead = Journal::open(&root, "dead", 1 << 20).unwrap();
+        let pens = [dead.pen(0), dead.pen(1)];
+        for number in 0..10 {
+            pens[usize::try_from(number % 2).unwrap()].write(&record(number));
+        }
+        // It died in the middle of a line; the client of that call has not had its last byte.
+        let torn = root.join("dead/000-00000001.jsonl");
+        let mut text = fs::read_to_string(&torn).unwrap();
+        text += "{\"id\":\"torn";
+        fs::write(&torn, text).unwrap();
+        let alive = Journal::open(&root, "alive", 1 << 20).unwrap();
+        alive.pen(0).write(&record(50));
+        let own = Journal::open(&root, "own", 1 << 20).unwrap();
+        let pen = own.pen(0);
+        pen.write(&record(60));
+
+        let store = Store::open(&database.url).await.unwrap();
+        let state = Arc::clone(own.state());
+        let mut keeper = Keeper::new(store.clone(), root.clone(), own.folder().to_owned(), state);
+        let round = |entered| Round {
+            entered,
+            ..Round::default()
+        };
+        // Both others live: only our own is ours.
+        assert_eq!(keeper.round().await.unwrap(), round(1));
+        assert_eq!(keeper.dead().unwrap().len(), 0);
+        drop((dead, pens));
+        let mut dead = keeper.dead().unwrap();
+        let dead = dead.pop().unwrap();
+        assert_eq!(dead.name(), "dead");
+        // Nobody else enters it meanwhile.
+        assert_eq!(keeper.dead().unwrap().len(), 0);
+        let wanted = ["hold-3".to_owned(), "hold-99".to_owned()].into();
+        let mut told = Round::default();
+        keeper.enter_dead(&dead, &wanted, &mut told).await.unwrap();
+        assert_eq!(told.entered, 10);
+        assert_eq!(told.wanted, [record(3)]);
+        dead.remove();
+        assert!(!root.join("dead").exists() && root.join("alive").exists());
+        assert_eq!(own.state().waiting(), 0);
+        pen.write(&record(61));
+        assert_eq!(keeper.round().await.unwrap(), round(1));
+        assert_eq!(keeper.round().await.unwrap(), round(0));
+        assert_eq!(
+            store.usage(&UsageQuery::default()).await.unwrap()[0].calls,
+            12
+        );
+        keeper.finish().await;
+        assert!(!root.join("own").exists());
+    }
+}
+
+/// Whoever writes faster than can be entered would hold up all else that is done between rounds.
+#[tokio::test]
+async fn a_round_ends_however_much_is_written_meanwhile() {
+    for database in Database::all("endless") {
+        let root = database.folder.join("journal");
+        let own = Journal::open(&root, "own", 1 << 30).unwrap();
+        let pen = own.pen(0);
+        (0..120).for_each(|number| pen.write(&record(number)));
+        let store = Store::open(&database.url).await.unwrap();
+        let state = Arc::clone(own.state());
+        let mut keeper = Keeper::new(store, root, own.folder().to_owned(), state);
+        let writes = Arc::new(AtomicBool::new(true));
+        let goes_on = Arc::clone(&writes);
+        let writer = thread::spawn(move || {
+            let mut number = 120;
+            loop {
+                // In bursts, so that it is ahead wherever this runs, and its file stays the same.
+                (0..200).for_each(|more| pen.write(&record(number + more)));
+                number += 200;
+                thread::sleep(Duration::from_millis(20));
+                if number > 8_000 || !goes_on.load(Ordering::Relaxed) {
+                    return number;
+                }
+            }
+        });
+        let round = keeper.round().await.unwrap();
+        writes.store(false, Ordering::Relaxed);
+        let written = writer.join().unwrap();
+        assert!(
+            (120..written).contains(&round.entered),
+            "{} of {written}",
+            round.entered
+        );
+        let mut entered = round.entered;
+        while entered < written {
+            let more = keeper.round().await.unwrap().entered;
+            assert!(more > 0, "{entered} of {written}");
+            entered += more;
+        }
+        keeper.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_writes_much_does_not_keep_the_others_out() {
+    for database in Database::all("turns") {
+        let root = database.folder.join("journal");
+        let own = Journal::open(&root, "own", 1 << 30).unwrap();
+        let (busy, calm) = (own.pen(0), own.pen(1));
+        let all = 40_000;
+        (1..all).for_each(|number| busy.write(&record(number)));
+        calm.write(&record(all));
+        let store = Store::open(&database.url).await.unwrap();
+        let state = Arc::clone(own.state());
+        let mut keeper = Keeper::new(store.clone(), root, own.folder().to_owned(), state);
+        let sought = record(all).request_id;
+        let mut entered = 0;
+        while store.find(&sought).await.unwrap().is_empty() {
+            let round = keeper.round().await.unwrap();
+            assert!(round.has_more, "it came last");
+            entered += round.entered;
+        }
+        assert!(entered < 3 * all / 4, "{entered} came before it");
+    }
+}
