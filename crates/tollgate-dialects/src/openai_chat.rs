@@ -6,6 +6,7 @@ mod answer;
 mod read;
 mod sources;
 mod stream;
+mod usage;
 mod wire;
 mod write;
 
@@ -18,9 +19,10 @@ pub(crate) use read::{
     read_tool, read_url,
 };
 pub(crate) use stream::{Frame, StreamReader, StreamWriter};
+pub(crate) use usage::{Count, WireUsage};
 pub(crate) use wire::{
-    Count, Text, Told, WireUsage, failure, finish_reason, is_failure, parse, read_event, seconds,
-    stop_reason, text_of,
+    Text, Told, failure, finish_reason, is_failure, parse, read_event, seconds, stop_reason,
+    text_of,
 };
 pub(crate) use write::{
     data_url, effort_for_budget, effort_word, to_bytes, to_map, write_call, write_call_in,

@@ -1,28 +1,25 @@
 //! Looking on at an answer that passes through untouched: what was used, why it ended, whether it is complete. Reads no
-//! more than that; what it says agrees with what the dialect's reader would say.
+//! more than that; what it says agrees with what the dialect's reader would say. Streams are here, whole answers in `watch/glance.rs`.
 
+mod glance;
 mod said;
 
 use std::{collections::BTreeMap, ops::Range};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
+use serde::Deserialize;
 use serde_json::value::RawValue;
-use tollgate_domain::{Dialect, StreamEnd, Task, Usage};
+use tollgate_domain::{Dialect, StreamEnd, Usage};
 
 use crate::{
-    Answer, ProviderError, ReadError, SseEvent, StopReason, StreamEvent, StreamReader,
+    ProviderError, SseEvent, StopReason, StreamEvent, StreamReader,
     anthropic_messages::{self, WireUsage as AnthropicUsage},
-    cohere_embeddings,
     error::read_in_stream,
     gemini_generate::Glimpse,
     mold::{Holes, MOLDS_MAX, Mold, place_of},
-    openai_chat::{self, Count, Text, Told, WireUsage, is_failure, parse, read_event},
-    openai_media, openai_responses, read_answer,
+    openai_chat::{self, Count, Text, Told, is_failure, parse, read_event},
 };
 
+pub use glance::{Glance, error_within, glance};
 pub(crate) use said::add_text;
 use said::{Said, Something};
 
@@ -470,182 +467,6 @@ fn only_one<'a>(
     place_of(event, only.text()?)
 }
 
-/// What is seen at a glance of a whole answer.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Glance {
-    /// What was used.
-    pub usage: Option<Usage>,
-    /// Why the first choice ended.
-    pub stop: Option<StopReason>,
-    /// The model that answered.
-    pub model: Option<String>,
-    /// The provider failed, for all that its status says otherwise.
-    pub error: Option<ProviderError>,
-}
-
-/// What is looked at in a whole answer. Of a field that comes twice the later one counts, as for the readers.
-#[derive(Default)]
-struct Whole<'a> {
-    model: Option<&'a RawValue>,
-    usage: Option<&'a RawValue>,
-    service_tier: Option<&'a RawValue>,
-    choices: Option<&'a RawValue>,
-    stop_reason: Option<&'a RawValue>,
-    error: Option<&'a RawValue>,
-}
-
-impl<'de> Deserialize<'de> for Whole<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(WholeVisitor)
-    }
-}
-
-struct WholeVisitor;
-
-impl<'de> Visitor<'de> for WholeVisitor {
-    type Value = Whole<'de>;
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Whole<'de>, A::Error> {
-        let mut whole = Whole::default();
-        while let Some((Text(name), value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
-            let place = match &*name {
-                "model" => &mut whole.model,
-                "usage" => &mut whole.usage,
-                "service_tier" => &mut whole.service_tier,
-                "choices" => &mut whole.choices,
-                "stop_reason" => &mut whole.stop_reason,
-                "error" => &mut whole.error,
-                _ => continue,
-            };
-            *place = (value.get() != "null").then_some(value);
-        }
-        Ok(whole)
-    }
-}
-
-/// Glances at a whole answer that passes through.
-///
-/// # Errors
-/// When the body is not a JSON object. A score may be anything.
-pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadError> {
-    if task == Task::Predict {
-        return Ok(Glance::default());
-    }
-    if dialect == Dialect::OpenaiMedia {
-        return Ok(openai_media::glance(body));
-    }
-    let is_glimpsed = matches!(
-        dialect,
-        Dialect::OpenaiChat
-            | Dialect::OpenaiCompletions
-            | Dialect::OpenaiEmbeddings
-            | Dialect::AnthropicMessages
-            | Dialect::MlflowServing
-    );
-    if dialect == Dialect::OpenaiResponses {
-        return openai_responses::glance(body);
-    }
-    // Vectors are long, and what was used stands beside them.
-    if matches!(
-        dialect,
-        Dialect::CohereEmbeddings | Dialect::CohereOldEmbeddings
-    ) {
-        return cohere_embeddings::read_usage_of(body).map(|usage| Glance {
-            usage,
-            ..Glance::default()
-        });
-    }
-    if !is_glimpsed {
-        return Ok(glance_at(read_answer(dialect, task, body)?));
-    }
-    let whole: Whole<'_> =
-        serde_json::from_slice(body).map_err(|error| ReadError::Json(error.to_string()))?;
-    let anthropic = dialect == Dialect::AnthropicMessages;
-    let usage = match whole.usage {
-        Some(raw) if anthropic => {
-            parse::<AnthropicUsage>(raw).and_then(|usage| usage.into_usage(None))
-        }
-        Some(raw) if task == Task::Embeddings => {
-            parse::<WireUsage>(raw).and_then(WireUsage::into_input_usage)
-        }
-        Some(raw) => parse::<WireUsage>(raw).and_then(WireUsage::into_usage),
-        None => None,
-    };
-    let tier = whole.service_tier.and_then(parse::<Text<'_>>);
-    let tier = tier.as_ref().map(|tier| &*tier.0);
-    let usage = usage.map(|usage| usage.in_tier(tier));
-    let choices = whole.choices();
-    let error = whole.error(dialect, &choices, body);
-    let stop = if anthropic {
-        whole
-            .stop_reason
-            .and_then(parse::<Text<'_>>)
-            .map(|word| anthropic_messages::stop_reason(&word.0))
-    } else {
-        let word = choices
-            .first()
-            .and_then(|choice| choice.finish_reason.as_ref());
-        word.and_then(|word| openai_chat::stop_reason(&word.0))
-    };
-    Ok(Glance {
-        usage,
-        stop,
-        model: whole.model.and_then(parse),
-        error,
-    })
-}
-
-/// The error that an answer holds for all that its status says otherwise.
-pub fn error_within(dialect: Dialect, body: &[u8]) -> Option<ProviderError> {
-    let whole: Whole<'_> = serde_json::from_slice(body).ok()?;
-    whole.error(dialect, &whole.choices(), body)
-}
-
-impl<'a> Whole<'a> {
-    fn choices(&self) -> Vec<ChoiceGlimpse<'a>> {
-        self.choices.and_then(parse).unwrap_or_default()
-    }
-
-    fn error(
-        &self,
-        dialect: Dialect,
-        choices: &[ChoiceGlimpse<'_>],
-        body: &[u8],
-    ) -> Option<ProviderError> {
-        if self.error.is_some() {
-            return Some(read_in_stream(dialect, body));
-        }
-        let failed = choices.iter().any(ChoiceGlimpse::has_failed);
-        failed.then(|| openai_chat::failure(body))
-    }
-}
-
-fn glance_at(answer: Answer) -> Glance {
-    let (model, usage, stop) = match answer {
-        Answer::Chat(answer) => {
-            let stop = answer
-                .choices
-                .into_iter()
-                .next()
-                .and_then(|choice| choice.stop);
-            (answer.model, answer.usage, stop.map(|stop| stop.reason))
-        }
-        Answer::Embedding(answer) => (answer.model, answer.usage, None),
-        Answer::Rerank(answer) => (answer.model, answer.usage, None),
-        Answer::Predict(_) => return Glance::default(),
-    };
-    Glance {
-        usage,
-        stop,
-        model: Some(model).filter(|model| !model.is_empty()),
-        error: None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -770,35 +591,6 @@ mod tests {
                 .1
                 .complete()
         );
-    }
-
-    /// Such an answer counted as unreadable, though it passes through.
-    #[test]
-    fn a_glance_at_a_field_that_comes_twice_sees_the_later_one() {
-        let body =
-            br#"{"model": "a", "usage": "none", "model": "b", "usage": {"prompt_tokens": 3}}"#;
-        let seen = glance(Dialect::OpenaiChat, Task::Chat, body).unwrap();
-        assert_eq!(seen.model.as_deref(), Some("b"));
-        assert_eq!(seen.usage.unwrap().total(), Some(3));
-    }
-
-    #[test]
-    fn a_glance_sees_an_error_under_a_status_of_success() {
-        let body = b"\n  {\"error\":{\"message\":\"Provider returned error\",\"code\":400}}";
-        let seen = glance(Dialect::OpenaiChat, Task::Chat, body).unwrap();
-        assert_eq!(seen.error.unwrap().status, 400);
-        let body = br#"{"model": "claude", "stop_reason": "max_tokens", "usage": {"input_tokens": 1, "output_tokens": 2}, "error": null}"#;
-        let seen = glance(Dialect::AnthropicMessages, Task::Chat, body).unwrap();
-        assert_eq!((seen.stop, seen.error), (Some(StopReason::MaxTokens), None));
-        assert_eq!(seen.usage.unwrap().total(), Some(3));
-        let body = br#"{"choices": [{"finish_reason": null, "error": {"code": 502, "message": "no"}, "message": {"content": "Hel"}}]}"#;
-        let seen = glance(Dialect::OpenaiChat, Task::Chat, body).unwrap();
-        assert_eq!(seen.error.unwrap().status, 502);
-        let body = br#"{"choices": [{"finish_reason": "error", "message": {"content": "Hel"}}]}"#;
-        let seen = glance(Dialect::OpenaiChat, Task::Chat, body).unwrap();
-        assert_eq!(seen.error.unwrap().kind, crate::ErrorKind::Server);
-        assert!(glance(Dialect::OpenaiChat, Task::Chat, b"<html>").is_err());
-        assert!(glance(Dialect::MlflowServing, Task::Predict, b"[1]").is_ok());
     }
 
     #[test]

@@ -7,7 +7,8 @@ use tollgate_domain::Dialect;
 use super::{
     read::{REASONING_FIELDS, read_function_call, read_reasoning, read_refusal, read_tool_calls},
     sources::{SOURCES, citations_of, cite},
-    wire::{Text, WireUsage, finish_reason, is_failure, seconds, short, stop_reason, write_usage},
+    usage::{WireUsage, write_usage},
+    wire::{Text, finish_reason, is_failure, seconds, short, stop_reason},
     write::{to_bytes, to_map},
 };
 use crate::{

@@ -8,7 +8,8 @@ use tollgate_domain::{ErrorShape, Usage};
 
 use super::super::{
     answer::{annotation, extra_content, whole_logprobs},
-    wire::{ReasoningDetail, finish_reason, short, write_usage},
+    usage::write_usage,
+    wire::{ReasoningDetail, finish_reason, short},
 };
 use crate::{
     AnswerForm, Delta, ErrorReport, PartStart, ProviderError, StreamEvent, ToolKind,
