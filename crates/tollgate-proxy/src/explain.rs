@@ -43,7 +43,7 @@ fn story(picture: &Picture, path: &str, body: &Bytes) -> Result<Value, Refusal> 
             }
             let head = question::scan(dialect, body, limits)?;
             let model = head.model.clone().ok_or(Refusal::ModelMissing)?;
-            let route = picture.route_or_direct(&model, dialect.task(), &Caller::Anyone)?;
+            let route = picture.route_of_call(&model, dialect, &Caller::Anyone)?;
             (dialect, head, route)
         }
         What::Media { task, .. } => {

@@ -390,7 +390,7 @@ fn read(
             account.record.client_dialect = Some(dialect);
             let model = head.model.as_deref().ok_or(Refusal::ModelMissing)?;
             account.record.model_asked = Some(shorten(model));
-            let route = picture.route_or_direct(model, dialect.task(), caller)?;
+            let route = picture.route_of_call(model, dialect, caller)?;
             (dialect, head, route)
         }
         Address::Path(name) => {

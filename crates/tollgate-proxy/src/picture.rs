@@ -4,7 +4,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use http::{HeaderValue, Method};
 use tollgate_domain::{
-    Choice, DirectUse, Retries, Route, RouteName, Snapshot, Strategy, Target, TargetName, Task,
+    Choice, Dialect, DirectUse, Retries, Route, RouteName, Snapshot, Strategy, Target, TargetName,
+    Task,
 };
 use tollgate_upstream::Fleet;
 
@@ -143,6 +144,24 @@ impl Picture {
                 does: does.as_str(),
                 asked: asked.as_str(),
             })
+        }
+    }
+
+    /// The route of a call in a dialect. With Ollama one model continues texts and conversations, so that its texts go to routes for chats as
+    /// well, but for those with a prompt, which is made of messages.
+    pub(crate) fn route_of_call(
+        &self,
+        model: &str,
+        dialect: Dialect,
+        caller: &Caller,
+    ) -> Result<Arc<CompiledRoute>, Refusal> {
+        let found = self.route_or_direct(model, dialect.task(), caller);
+        match found {
+            Err(refusal @ Refusal::WrongTask { .. }) if dialect == Dialect::OllamaGenerate => {
+                let chat = self.route_or_direct(model, Task::Chat, caller).ok();
+                chat.filter(|route| route.template.is_none()).ok_or(refusal)
+            }
+            found => found,
         }
     }
 

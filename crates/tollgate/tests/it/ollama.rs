@@ -10,6 +10,7 @@ providers:
   - {name: openai, type: openai, base_url: "OPENAI/v1", api_key: sk-up}
 routes:
   - {name: gpt, model: {provider: openai, name: gpt-4o-mini}}
+  - {name: prompted, model: {provider: openai, name: gpt-4o-mini}, prompt_template: [{role: system, content: "Be kind."}, "{{ input.messages }}"]}
   - {name: complete, route_type: llm/v1/completions, model: {provider: openai, name: gpt-4o-mini}}
   - {name: vectors, route_type: llm/v1/embeddings, model: {provider: openai, name: small}}
 "#;
@@ -115,6 +116,20 @@ async fn ollamas_client_asks_an_openai_provider() {
     let sent = provider.received().last().expect("asked").json();
     assert_eq!(sent["input"], "a");
 
+    // With Ollama one model does both.
+    let call = json!({"model": "gpt", "stream": false, "prompt": "Once", "system": "Be brief."});
+    let answer = gateway.post("/api/generate", &call).await.json();
+    assert_eq!(answer["response"], "Hello");
+    let sent = provider.received().pop().expect("a request");
+    assert_eq!(sent.path, "/v1/chat/completions");
+    assert_eq!(
+        sent.json()["messages"],
+        json!([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Once"}])
+    );
+    let call = json!({"model": "prompted", "stream": false, "prompt": "Once"});
+    let answer = gateway.post("/api/generate", &call).await;
+    assert_eq!(answer.json()["code"], "wrong_task");
+
     let mut call = chat("gpt");
     call["messages"][0]["content"] = json!("fail");
     let answer = gateway.post("/api/chat", &call).await;
@@ -138,7 +153,7 @@ async fn ollamas_client_finds_out_what_there_is() {
         .iter()
         .map(|model| &model["model"])
         .collect();
-    assert_eq!(names, ["gpt", "complete", "vectors"]);
+    assert_eq!(names, ["gpt", "prompted", "complete", "vectors"]);
     let show = gateway.post("/api/show", &json!({"model": "gpt"})).await;
     assert_eq!(show.json()["capabilities"], json!(["completion", "tools"]));
     let show = gateway.post("/api/show", &json!({"model": "nobody"})).await;
