@@ -10,18 +10,22 @@ use std::{
 };
 
 use tollgate_domain::UsageRecord;
-use tollgate_telemetry::journal::{ENDING, JournalState, LOCK};
+use tollgate_telemetry::journal::{
+    ENDING, JournalState, LOCK,
+    frames::{self, Mark},
+    remove_folder,
+};
 
 use crate::{Store, StoreError};
 
 /// Bytes of a journal's file that are read at a time, and entered in one transaction: others who write wait for its end.
 const READ_BYTES: u64 = 256 << 10;
 
-/// The most that is read at a time: a record with what was asked and answered may be long.
-const READ_BYTES_MAX: u64 = 4 << 20;
-
 /// Bytes that one round enters of this process's journal, or a little more.
 const ROUND_BYTES: u64 = 1 << 20;
+
+/// The ending of a file that something could not be read of.
+const DAMAGED_ENDING: &str = "damaged";
 
 /// Reads journals and keeps the books.
 #[derive(Debug)]
@@ -33,13 +37,33 @@ pub struct Keeper {
     own: PathBuf,
     state: Arc<JournalState>,
     /// How far each file has been read.
-    read: HashMap<PathBuf, u64>,
+    read: HashMap<PathBuf, Place>,
 }
 
-/// Lines that were not entered.
+/// Where reading goes on in a file.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    /// Bytes of it that are done with.
+    bytes: u64,
+    /// Something before could not be read.
+    is_damaged: bool,
+}
+
+/// What is read of a file at a time.
+#[derive(Debug, Default)]
+struct Batch {
+    records: Vec<UsageRecord>,
+    /// Those that are none, which have their frames all the same.
+    unreadable: u64,
+    /// The bytes of all of these.
+    length: u64,
+}
+
+/// What was not entered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Skipped {
-    /// They are no records: none, unless somebody else has written into the files.
+    /// Records that cannot be read, what follows one that is damaged being one: none, unless somebody else has written into the files. Their files are
+    /// set aside.
     pub unreadable: u64,
     /// Records of calls that came before those that are kept. They were entered long ago, which cannot be seen any more.
     pub too_old: u64,
@@ -74,9 +98,7 @@ impl Dead {
 
     /// Removes what is left of it, all being entered.
     pub fn remove(self) {
-        // What is still in it is not ours to remove.
-        let _removed = fs::remove_file(self.folder.join(LOCK));
-        let _removed = fs::remove_dir(&self.folder);
+        remove_folder(&self.folder);
     }
 }
 
@@ -113,7 +135,7 @@ impl Keeper {
         let mut round = Round::default();
         let own = self.own.clone();
         let wanted = HashSet::new();
-        self.enter_folder(&own, true, &wanted, &mut round).await?;
+        self.enter_folder(&own, &wanted, &mut round).await?;
         Ok(round)
     }
 
@@ -144,30 +166,32 @@ impl Keeper {
         wanted: &HashSet<String>,
         round: &mut Round,
     ) -> Result<(), StoreError> {
-        self.enter_folder(&dead.folder, false, wanted, round).await
+        self.enter_folder(&dead.folder, wanted, round).await
     }
 
     /// Ends it: the journal of this process is removed, as far as it is entered.
-    pub async fn finish(self) {
-        for file in files(&self.own).unwrap_or_default() {
-            let length = fs::metadata(&file).map(|file| file.len()).ok();
-            if length == Some(self.read.get(&file).copied().unwrap_or_default()) {
+    pub async fn finish(mut self) {
+        for path in files(&self.own).unwrap_or_default() {
+            let from = self.place(&path).bytes;
+            let left = File::open(&path).and_then(|mut file| read_batch(&mut file, &path, from));
+            if left.is_ok_and(|left| left.length == 0) {
                 // What is left is entered once more at the next start, and found to be there.
-                let _removed = fs::remove_file(file);
+                let _left = self.leave(&path, false, &mut Round::default());
             }
         }
-        let is_done = files(&self.own).is_ok_and(|files| files.is_empty());
-        if is_done {
-            let _removed = fs::remove_file(self.own.join(LOCK));
-            let _removed = fs::remove_dir(&self.own);
+        if files(&self.own).is_ok_and(|files| files.is_empty()) {
+            remove_folder(&self.own);
         }
         self.store.close().await;
+    }
+
+    fn place(&self, path: &Path) -> Place {
+        self.read.get(path).copied().unwrap_or_default()
     }
 
     async fn enter_folder(
         &mut self,
         folder: &Path,
-        is_own: bool,
         wanted: &HashSet<String>,
         round: &mut Round,
     ) -> Result<(), StoreError> {
@@ -177,89 +201,121 @@ impl Keeper {
             files.iter().map(|file| (worker(file), file)).collect();
         for file in &files {
             let is_last = last.get(&worker(file)) == Some(&file);
-            self.enter_file(file, is_own, wanted, round).await?;
+            let is_written = is_last && folder == self.own;
+            self.enter_file(file, is_written, wanted, round).await?;
             if round.has_more {
                 return Ok(());
             }
-            if !(is_own && is_last) {
-                fs::remove_file(file).map_err(StoreError::Journal)?;
-                self.read.remove(file);
+            if !is_written {
+                self.leave(file, !is_last, round)
+                    .map_err(StoreError::Journal)?;
             }
         }
+        Ok(())
+    }
+
+    /// Leaves a file that is entered and not written to any more: it is given back or, where something in it cannot be read, set aside.
+    fn leave(&mut self, path: &Path, is_complete: bool, round: &mut Round) -> io::Result<()> {
+        let mut place = self.place(path);
+        // Behind the last record of all there may be half of one, or what the file held before it was used again.
+        if is_complete && place.bytes < fs::metadata(path)?.len() {
+            place.is_damaged = true;
+            round.skipped.unreadable += 1;
+        }
+        if place.is_damaged {
+            fs::rename(path, path.with_extension(DAMAGED_ENDING))?;
+        } else if path.starts_with(&self.own) {
+            self.state.done_with(path)?;
+        } else {
+            fs::remove_file(path)?;
+        }
+        self.read.remove(path);
         Ok(())
     }
 
     async fn enter_file(
         &mut self,
         path: &Path,
-        is_own: bool,
+        is_written: bool,
         wanted: &HashSet<String>,
         round: &mut Round,
     ) -> Result<(), StoreError> {
+        let is_own = path.starts_with(&self.own);
         let mut file = File::open(path).map_err(StoreError::Journal)?;
-        // What is written meanwhile is another round's: a round comes to an end however much is written.
-        let end = file.metadata().map_err(StoreError::Journal)?.len();
         let (mut kept_from, mut entered_bytes) = (None, 0);
         loop {
-            let from = self.read.get(path).copied().unwrap_or_default();
-            if from >= end {
-                return Ok(());
-            }
             if is_own && entered_bytes >= ROUND_BYTES {
                 round.has_more = true;
                 return Ok(());
             }
-            let mut lines = read_lines(&mut file, from, READ_BYTES).map_err(StoreError::Journal)?;
-            if lines.is_empty() {
-                lines = read_lines(&mut file, from, READ_BYTES_MAX).map_err(StoreError::Journal)?;
-            }
-            if lines.is_empty() {
+            let mut place = self.place(path);
+            let batch = read_batch(&mut file, path, place.bytes).map_err(StoreError::Journal)?;
+            if batch.length == 0 {
                 return Ok(());
-            }
-            let mut records: Vec<UsageRecord> = Vec::new();
-            let mut skipped = Skipped::default();
-            for line in lines.split(|byte| *byte == b'\n') {
-                match serde_json::from_slice(line) {
-                    Ok(record) => records.push(record),
-                    Err(_) if line.is_empty() => {}
-                    Err(_) => skipped.unreadable += 1,
-                }
             }
             let kept_from = match kept_from {
                 Some(from) => from,
                 None => *kept_from.insert(self.store.entered_from().await?),
             };
-            let (kept, old): (Vec<_>, Vec<_>) = records
+            let (kept, old): (Vec<_>, Vec<_>) = batch
+                .records
                 .into_iter()
                 .partition(|record| record.at_ms >= kept_from);
-            skipped.too_old = old.len() as u64;
             let entered = self.store.enter(&kept).await?;
             self.state.records_entered(entered);
             round.entered += entered;
-            round.skipped.add(skipped);
+            round.skipped.add(Skipped {
+                unreadable: batch.unreadable,
+                too_old: old.len() as u64,
+            });
             let is_wanted = |record: &UsageRecord| {
                 let hold = record.hold.as_deref();
                 hold.is_some_and(|hold| wanted.contains(hold))
             };
             let records = kept.into_iter().chain(old);
             round.wanted.extend(records.filter(is_wanted));
-            let length = lines.len() as u64;
-            self.read.insert(path.to_owned(), from + length);
+            place.bytes += batch.length;
+            place.is_damaged |= batch.unreadable > 0;
+            self.read.insert(path.to_owned(), place);
             if is_own {
-                self.state.bytes_entered(length);
+                self.state.bytes_entered(batch.length);
             }
-            entered_bytes += length;
+            entered_bytes += batch.length;
+            // What is written meanwhile is another round's: a round comes to an end however much is written.
+            if is_written && batch.length < READ_BYTES / 2 {
+                return Ok(());
+            }
         }
     }
 }
 
-/// Whole lines of a file from a place on. A last line that has no end is left: its process died over it, or is writing it.
-fn read_lines(file: &mut File, from: u64, bytes_max: u64) -> io::Result<Vec<u8>> {
+/// Whole records of a file from a place on. What follows the last is left: its process died over it or is writing it, or it is of the file's life before.
+fn read_batch(file: &mut File, path: &Path, from: u64) -> io::Result<Batch> {
+    let mark = Mark::of(path);
+    let mut bytes = read_bytes(file, from, READ_BYTES)?;
+    // A record with what was asked and answered may be long.
+    if let Some(told) = frames::told_length(&bytes)
+        && told > READ_BYTES
+    {
+        bytes = read_bytes(file, from, told)?;
+    }
+    let (mut batch, mut rest) = (Batch::default(), &bytes[..]);
+    while let Some(record) = mark.first(rest) {
+        match frames::read(record) {
+            Ok(record) => batch.records.push(record),
+            Err(_) => batch.unreadable += 1,
+        }
+        let length = frames::frame_length(record);
+        batch.length += length as u64;
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    Ok(batch)
+}
+
+fn read_bytes(file: &mut File, from: u64, bytes_max: u64) -> io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(from))?;
     let mut bytes = Vec::new();
     file.take(bytes_max).read_to_end(&mut bytes)?;
-    let end = bytes.iter().rposition(|byte| *byte == b'\n');
-    bytes.truncate(end.map_or(0, |end| end + 1));
     Ok(bytes)
 }
 

@@ -288,19 +288,19 @@ impl SettlementsLost {
     }
 }
 
-/// Lines of a journal are no records: somebody else has written into it.
+/// Records of a journal cannot be read: somebody else has written into it, or its disk has changed it.
 #[derive(Clone, Copy, Debug)]
 pub struct JournalUnreadable {
     /// How many.
-    pub lines: u64,
+    pub records: u64,
 }
 
 impl JournalUnreadable {
     /// Writes the log.
     pub fn emit(&self) {
         tracing::error!(
-            lines = self.lines,
-            "lines of the journal are no records, and were passed over"
+            records = self.records,
+            "records of the journal cannot be read; their files stay in its folder, with the ending .damaged"
         );
     }
 }

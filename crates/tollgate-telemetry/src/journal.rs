@@ -1,14 +1,16 @@
 //! The journal: usage records on their way into the books, appended to files before the client has its last byte.
 //!
 //! A plain append survives the death of the process, and waits for nobody. Each process has a folder of its own, locked while it
-//! lives, and each worker a file of its own in it. Whoever keeps the books reads the files and removes those that are done with;
-//! that is not this room's affair.
+//! lives, and each worker a file of its own in it. Whoever keeps the books reads the files and gives back those that are done with, to be used
+//! again: new memory for a file's pages costs more than all else about an append. How records stand in them is told in [`frames`].
+
+pub mod frames;
 
 use std::{
     collections::VecDeque,
-    fs::{DirBuilder, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::DirBuilderExt,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io, mem,
+    os::unix::fs::{DirBuilderExt, FileExt},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -16,6 +18,7 @@ use std::{
     },
 };
 
+use frames::Mark;
 use tollgate_domain::UsageRecord;
 
 /// A file that has grown to this is left for a new one, in bytes.
@@ -28,7 +31,16 @@ const KEPT_MAX: usize = 10_000;
 pub const LOCK: &str = "lock";
 
 /// The ending of the files' names.
-pub const ENDING: &str = "jsonl";
+pub const ENDING: &str = "journal";
+
+/// The ending of a file that is done with, and may be used again.
+const SPARE_ENDING: &str = "spare";
+
+/// The part of what may wait that may be kept in files to be used again.
+const SPARE_PART: u64 = 16;
+
+/// Memory for a record that is kept for the next one, in bytes.
+const FRAME_BYTES_KEPT: usize = 64 << 10;
 
 /// A process's journal.
 #[derive(Debug)]
@@ -57,6 +69,8 @@ pub struct JournalState {
     lost: AtomicU64,
     /// The last record of some worker could not be written.
     broken: AtomicBool,
+    /// Files that are done with, to be used again.
+    spares: Mutex<Vec<PathBuf>>,
 }
 
 /// A worker's own file of the journal.
@@ -70,11 +84,22 @@ pub struct Pen {
 
 #[derive(Debug, Default)]
 struct Page {
-    file: Option<File>,
+    sheet: Option<Sheet>,
+    /// Files begun so far.
     number: u64,
-    length: u64,
-    /// Lines that could not be written yet.
+    /// Where the next record is put together.
+    frame: Vec<u8>,
+    /// Records that could not be written yet.
     kept: VecDeque<Vec<u8>>,
+}
+
+/// The file that is written to.
+#[derive(Debug)]
+struct Sheet {
+    file: File,
+    mark: Mark,
+    /// Bytes of it that are its records'.
+    length: u64,
 }
 
 // === impl Journal ===
@@ -105,6 +130,7 @@ impl Journal {
             failures: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             broken: AtomicBool::new(false),
+            spares: Mutex::default(),
         };
         Ok(Self {
             folder,
@@ -169,6 +195,27 @@ impl JournalState {
         self.lost.load(Ordering::Relaxed)
     }
 
+    /// Takes a file of this process's back, all of it being entered: it is kept to be used again, or removed where enough are.
+    ///
+    /// # Errors
+    /// When it can be neither renamed nor removed.
+    pub fn done_with(&self, file: &Path) -> io::Result<()> {
+        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = spares.len() as u64 * FILE_BYTES_MAX;
+        if kept + FILE_BYTES_MAX > self.bytes_max / SPARE_PART {
+            return fs::remove_file(file);
+        }
+        let spare = file.with_extension(SPARE_ENDING);
+        fs::rename(file, &spare)?;
+        spares.push(spare);
+        Ok(())
+    }
+
+    fn take_spare(&self) -> Option<PathBuf> {
+        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+        spares.pop()
+    }
+
     /// Notes that so many bytes of this process's have been entered into the books.
     pub fn bytes_entered(&self, bytes: u64) {
         self.entered.fetch_add(bytes, Ordering::Relaxed);
@@ -196,15 +243,20 @@ impl JournalState {
 impl Pen {
     /// Writes a record down. When that fails it is kept, and written with a later one.
     pub fn write(&self, record: &UsageRecord) {
-        let Ok(mut line) = serde_json::to_vec(record) else {
+        let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut frame = mem::take(&mut page.frame);
+        if frames::enclose(record, &mut frame).is_err() {
             self.state.lost.fetch_add(1, Ordering::Relaxed);
             return;
-        };
-        line.push(b'\n');
-        let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
-        page.kept.push_back(line);
+        }
         let written = self.write_kept(&mut page);
+        let written = written.and_then(|()| self.write_frame(&mut page, &mut frame));
         self.state.broken.store(written.is_err(), Ordering::Relaxed);
+        if written.is_err() {
+            page.kept.push_back(frame);
+        } else if frame.capacity() <= FRAME_BYTES_KEPT {
+            page.frame = frame;
+        }
         if page.kept.len() > KEPT_MAX {
             page.kept.pop_front();
             self.state.lost.fetch_add(1, Ordering::Relaxed);
@@ -219,29 +271,75 @@ impl Pen {
     }
 
     fn write_kept(&self, page: &mut Page) -> io::Result<()> {
-        while let Some(line) = page.kept.front() {
-            if page.file.is_none() || page.length >= FILE_BYTES_MAX {
-                page.number += 1;
-                page.length = 0;
-                let name = format!("{:03}-{:08}.{ENDING}", self.worker, page.number);
-                let path = self.folder.join(name);
-                page.file = Some(OpenOptions::new().create(true).append(true).open(path)?);
-            }
-            let Some(file) = &mut page.file else { break };
-            if let Err(error) = file.write_all(line) {
-                // No half of a line may stand before the next.
-                if file.set_len(page.length).is_err() {
-                    page.file = None;
-                }
+        while let Some(mut frame) = page.kept.pop_front() {
+            if let Err(error) = self.write_frame(page, &mut frame) {
+                page.kept.push_front(frame);
                 return Err(error);
             }
-            let length = line.len() as u64;
-            page.length += length;
-            self.state.written.fetch_add(length, Ordering::Relaxed);
-            page.kept.pop_front();
         }
         Ok(())
     }
+
+    /// Writes behind the last record. What a failure leaves there is no record, and the next one takes its place.
+    fn write_frame(&self, page: &mut Page, frame: &mut [u8]) -> io::Result<()> {
+        if let Some(full) = page.sheet.take_if(|sheet| sheet.length >= FILE_BYTES_MAX) {
+            full.end()?;
+        }
+        let sheet = match &mut page.sheet {
+            Some(sheet) => sheet,
+            none => none.insert(self.begin_sheet(&mut page.number)?),
+        };
+        sheet.mark.seal(frame);
+        sheet.file.write_all_at(frame, sheet.length)?;
+        let length = frame.len() as u64;
+        sheet.length += length;
+        self.state.written.fetch_add(length, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn begin_sheet(&self, number: &mut u64) -> io::Result<Sheet> {
+        *number += 1;
+        let name = format!("{:03}-{number:08}.{ENDING}", self.worker);
+        let path = self.folder.join(name);
+        if let Some(spare) = self.state.take_spare() {
+            fs::rename(spare, &path)?;
+        }
+        let mut options = OpenOptions::new();
+        let file = options
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)?;
+        let mark = Mark::of(&path);
+        Ok(Sheet {
+            file,
+            mark,
+            length: 0,
+        })
+    }
+}
+
+impl Sheet {
+    /// Cuts off what the file held before it was used again, so that it holds its records alone.
+    fn end(&self) -> io::Result<()> {
+        self.file.set_len(self.length)
+    }
+}
+
+/// Removes what is left of a process's folder once all is entered, but for what was set aside.
+pub fn remove_folder(folder: &Path) {
+    // What is still in it is not ours to remove; what cannot be removed does no harm.
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path
+            .extension()
+            .is_some_and(|ending| ending == SPARE_ENDING)
+        {
+            let _removed = fs::remove_file(path);
+        }
+    }
+    let _removed = fs::remove_file(folder.join(LOCK));
+    let _removed = fs::remove_dir(folder);
 }
 
 #[cfg(test)]
@@ -269,12 +367,16 @@ mod tests {
             .filter(|path| path.extension().is_some_and(|ending| ending == ENDING))
             .collect();
         files.sort();
-        let texts = files.iter().map(|file| fs::read_to_string(file).unwrap());
-        texts
-            .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
-            .map(|line| serde_json::from_str::<UsageRecord>(&line).unwrap())
-            .map(|record| record.id.to_string())
-            .collect()
+        let mut ids = Vec::new();
+        for file in &files {
+            let (bytes, mark) = (fs::read(file).unwrap(), Mark::of(file));
+            let mut rest = &bytes[..];
+            while let Some(record) = mark.first(rest) {
+                ids.push(frames::read(record).unwrap().id.to_string());
+                rest = &rest[frames::frame_length(record)..];
+            }
+        }
+        ids
     }
 
     #[test]
@@ -308,6 +410,45 @@ mod tests {
         assert!(journal.retry() && journal.state().takes_records());
         assert_eq!(ids(&folder), ["a", "b"]);
         assert_eq!(journal.state().lost(), 0);
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_done_with_is_used_again() {
+        let root = folder("again");
+        let journal = Journal::open(&root, "one", 1 << 30).unwrap();
+        let (pen, other) = (journal.pen(0), journal.pen(1));
+        let fill = |id: &str| {
+            let record = UsageRecord {
+                request_id: "x".repeat(1 << 20).into(),
+                ..record(id)
+            };
+            (0..4).for_each(|_| pen.write(&record));
+        };
+        let path = |name: &str| journal.folder().join(name);
+        fill("a");
+        pen.write(&record("b"));
+        journal
+            .state()
+            .done_with(&path("000-00000001.journal"))
+            .unwrap();
+        assert!(path("000-00000001.spare").exists());
+        other.write(&record("c"));
+        // It has its length of before, and nothing of what stood in it.
+        let again = path("001-00000001.journal");
+        assert!(!path("000-00000001.spare").exists());
+        assert!(fs::metadata(&again).unwrap().len() > 4 << 20);
+        assert_eq!(ids(journal.folder()), ["b", "c"]);
+        // It is cut when it is left for another.
+        journal.state().done_with(&again).unwrap();
+        fill("d");
+        pen.write(&record("e"));
+        pen.write(&record("f"));
+        let left = fs::metadata(path("000-00000002.journal")).unwrap().len();
+        assert_eq!(ids(journal.folder()), ["b", "d", "d", "d", "d", "e", "f"]);
+        assert!(left < (4 << 20) + 2000, "{left}");
+        remove_folder(journal.folder());
+        assert!(path("000-00000002.journal").exists());
         fs::remove_dir_all(root).unwrap();
     }
 

@@ -1,6 +1,8 @@
 //! Journals get into the books, whoever wrote them and however much.
 
 use std::{
+    collections::HashSet,
+    ffi::OsStr,
     fs,
     sync::{
         Arc,
@@ -10,10 +12,11 @@ use std::{
     time::Duration,
 };
 
+use tollgate_domain::{Payload, UsageRecord};
 use tollgate_telemetry::journal::Journal;
 
 use super::{Database, record};
-use crate::{Keeper, Round, Store, UsageQuery};
+use crate::{Keeper, Round, Skipped, Store, UsageQuery};
 
 #[tokio::test]
 async fn journals_are_entered_and_removed_whoever_wrote_them() {
@@ -24,11 +27,12 @@ async fn journals_are_entered_and_removed_whoever_wrote_them() {
         for number in 0..10 {
             pens[usize::try_from(number % 2).unwrap()].write(&record(number));
         }
-        // It died in the middle of a line; the client of that call has not had its last byte.
-        let torn = root.join("dead/000-00000001.jsonl");
-        let mut text = fs::read_to_string(&torn).unwrap();
-        text += "{\"id\":\"torn";
-        fs::write(&torn, text).unwrap();
+        // It died in the middle of a record; the client of that call has not had its last byte.
+        let torn = root.join("dead/000-00000001.journal");
+        let mut bytes = fs::read(&torn).unwrap();
+        let half = bytes[..bytes.len() / 10].to_vec();
+        bytes.extend(half);
+        fs::write(&torn, bytes).unwrap();
         let alive = Journal::open(&root, "alive", 1 << 20).unwrap();
         alive.pen(0).write(&record(50));
         let own = Journal::open(&root, "own", 1 << 20).unwrap();
@@ -68,6 +72,96 @@ async fn journals_are_entered_and_removed_whoever_wrote_them() {
         );
         keeper.finish().await;
         assert!(!root.join("own").exists());
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_set_aside_and_the_others_are_entered() {
+    for database in Database::all("damaged") {
+        let root = database.folder.join("journal");
+        let dead = Journal::open(&root, "dead", 1 << 20).unwrap();
+        let long = UsageRecord {
+            payload: Some(Payload {
+                request: "x".repeat(3 << 20).into(),
+                ..Payload::default()
+            }),
+            ..record(1)
+        };
+        // Longer than what is read at a time, and the second fills the file.
+        let pen = dead.pen(0);
+        pen.write(&long);
+        pen.write(&UsageRecord {
+            id: record(2).id,
+            ..long.clone()
+        });
+        pen.write(&record(3));
+        drop((dead, pen));
+        let store = Store::open(&database.url).await.unwrap();
+        let own = Journal::open(&root, "own", 1 << 20).unwrap();
+        let state = Arc::clone(own.state());
+        let mut keeper = Keeper::new(store.clone(), root.clone(), own.folder().to_owned(), state);
+        let first = root.join("dead/000-00000001.journal");
+        let mut bytes = fs::read(&first).unwrap();
+        let middle = bytes.len() / 2 + 1000;
+        bytes[middle] ^= 1;
+        fs::write(&first, bytes).unwrap();
+        let dead = keeper.dead().unwrap().pop().unwrap();
+        let mut told = Round::default();
+        keeper
+            .enter_dead(&dead, &HashSet::new(), &mut told)
+            .await
+            .unwrap();
+        assert_eq!((told.entered, told.skipped.unreadable), (2, 1));
+        dead.remove();
+        let left = fs::read_dir(root.join("dead")).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["000-00000001.damaged"]);
+        assert_eq!(keeper.dead().unwrap().len(), 0, "it is not looked at again");
+        keeper.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn files_are_used_again_and_nothing_in_them_is_entered_twice() {
+    for database in Database::all("again") {
+        let root = database.folder.join("journal");
+        let own = Journal::open(&root, "own", 1 << 30).unwrap();
+        let pens = [own.pen(0), own.pen(1)];
+        let store = Store::open(&database.url).await.unwrap();
+        let state = Arc::clone(own.state());
+        let folder = own.folder().to_owned();
+        let mut keeper = Keeper::new(store.clone(), root.clone(), folder.clone(), state);
+        let mut entered = 0;
+        for number in 0..40_000 {
+            // Of different lengths, so that what stood there before shows.
+            let code = "x".repeat(usize::try_from(number * 7 % 400).unwrap());
+            pens[usize::try_from(number % 2).unwrap()].write(&UsageRecord {
+                error_code: Some(code.into()),
+                ..record(number)
+            });
+            if number % 2500 == 0 {
+                entered += keeper.round().await.unwrap().entered;
+            }
+        }
+        let spares = || {
+            let files = fs::read_dir(&folder).unwrap();
+            let endings = files.map(|file| file.unwrap().path().extension().map(OsStr::to_owned));
+            endings
+                .filter(|ending| *ending == Some("spare".into()))
+                .count()
+        };
+        loop {
+            let round = keeper.round().await.unwrap();
+            entered += round.entered;
+            assert_eq!(round.skipped, Skipped::default());
+            if !round.has_more {
+                break;
+            }
+        }
+        assert!(spares() > 0);
+        assert_eq!((entered, own.state().waiting()), (40_000, 0));
+        keeper.finish().await;
+        assert!(!folder.exists());
     }
 }
 

@@ -145,11 +145,11 @@ impl Entering {
     }
 }
 
-/// Tells of lines that were not entered.
+/// Tells of records that were not entered.
 pub(super) fn report_skipped(skipped: Skipped) {
     if skipped.unreadable > 0 {
         JournalUnreadable {
-            lines: skipped.unreadable,
+            records: skipped.unreadable,
         }
         .emit();
     }
