@@ -117,8 +117,12 @@ impl fmt::Display for Picodollars {
         if parts == 0 {
             return write!(f, "{dollars}");
         }
-        let parts = format!("{parts:0DIGITS$}");
-        write!(f, "{dollars}.{}", parts.trim_end_matches('0'))
+        let (mut parts, mut digits) = (parts, DIGITS);
+        while parts % 10 == 0 {
+            parts /= 10;
+            digits -= 1;
+        }
+        write!(f, "{dollars}.{parts:0digits$}")
     }
 }
 

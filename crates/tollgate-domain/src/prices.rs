@@ -274,11 +274,18 @@ impl Price {
     /// The most that a call can cost whose tokens are at most these, however they are counted in the end.
     pub fn most(&self, input: u64, output: u64) -> Option<Picodollars> {
         let dearest = |units: &[Unit]| {
-            let tiers = [ServiceTier::Standard, ServiceTier::Priority];
-            let all = units
-                .iter()
-                .flat_map(|unit| tiers.map(|tier| self.of(*unit, input, tier)));
-            all.flatten().max()
+            // What a unit falls back on is among those that it is counted with.
+            let counts = |component: &&PriceComponent| {
+                units.contains(&component.unit)
+                    && matches!(
+                        component.tier,
+                        ServiceTier::Standard | ServiceTier::Priority
+                    )
+            };
+            let listed = self.components.iter().filter(counts);
+            listed
+                .filter_map(|component| self.listed(component.unit, input, component.tier))
+                .max()
         };
         let inputs = dearest(&[
             Unit::Input,

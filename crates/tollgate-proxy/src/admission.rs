@@ -17,7 +17,7 @@ use tollgate_upstream::Lane;
 
 pub use counters::Counters;
 pub(crate) use counters::Shortage;
-use counters::{Ask, Hold, Room};
+use counters::{Ask, Hold, Left, Room};
 pub(crate) use index::AllowanceIndex;
 use shared::Share;
 pub use shared::{Settler, Sharing, SharingLine, WhenAway};
@@ -326,16 +326,18 @@ impl Permit {
         if let Some(share) = &share {
             share.settle(holds.iter().map(|(hold, used)| (hold, *used)), now);
         }
-        for (hold, used) in holds {
-            let reached = self.counters.settle(&hold, used, now);
+        for (hold, reached) in self.counters.settle(&holds, now) {
             // Where several gateways count, whoever settles with them tells it.
-            if let Some(reached) = reached.filter(|_| share.is_none()) {
+            if share.is_none() {
+                let Hold {
+                    allowance, subject, ..
+                } = hold;
                 AllowanceReached {
-                    name: &hold.allowance.name,
-                    subject: &hold.subject,
-                    quantity: hold.allowance.quantity.as_str(),
-                    used: &amount_text(&hold.allowance, reached),
-                    most: &amount_text(&hold.allowance, hold.allowance.most_at(now).into()),
+                    name: &allowance.name,
+                    subject,
+                    quantity: allowance.quantity.as_str(),
+                    used: &amount_text(allowance, reached),
+                    most: &amount_text(allowance, allowance.most_at(now).into()),
                 }
                 .emit();
             }
@@ -355,10 +357,11 @@ impl Permit {
             if !allowance.is_told || allowance.window.is_none() {
                 continue;
             }
+            let mut left = self.counters.left(hold, now);
             let shared = self.share.as_ref();
-            let remaining = shared.and_then(|share| share.remaining(place, hold, now));
-            let remaining = remaining.unwrap_or_else(|| self.counters.remaining(hold, now));
-            told.add(allowance, remaining, now, headers);
+            let shared = shared.and_then(|share| share.remaining(place, hold, now));
+            left.amount = shared.unwrap_or(left.amount);
+            told.add(allowance, left, now, headers);
         }
         told.write(headers);
     }
@@ -373,18 +376,9 @@ struct LimitHeaders {
 
 impl LimitHeaders {
     /// Adds an allowance of a window; a budget has a header of its own.
-    fn add(
-        &mut self,
-        allowance: &Allowance,
-        remaining: u64,
-        now: Duration,
-        headers: &mut HeaderMap,
-    ) {
-        let Some(window) = &allowance.window else {
-            return;
-        };
+    fn add(&mut self, allowance: &Allowance, left: Left, now: Duration, headers: &mut HeaderMap) {
         if allowance.quantity == Quantity::Picodollars {
-            let dollars = Picodollars::new(remaining);
+            let dollars = Picodollars::new(left.amount);
             let told = format!("{}={dollars}", allowance.name);
             headers.append(BUDGET, header_value(&told));
             return;
@@ -393,13 +387,13 @@ impl LimitHeaders {
             self.policies.reserve(96);
             self.left.reserve(96);
         }
-        let (begin, end) = window.around(now);
+        let (begin, end) = left.window;
         let (length, rest) = (end.saturating_sub(begin), end.saturating_sub(now));
         let (length, rest) = (length.as_secs(), rest.as_secs() + 1);
         let most = allowance.most_at(now);
         let name = &*allowance.name;
         add_item(&mut self.policies, name, [("q", most), ("w", length)]);
-        add_item(&mut self.left, name, [("r", remaining), ("t", rest)]);
+        add_item(&mut self.left, name, [("r", left.amount), ("t", rest)]);
     }
 
     fn write(self, headers: &mut HeaderMap) {
@@ -411,11 +405,11 @@ impl LimitHeaders {
 }
 
 /// The headers that tell what is left of one allowance.
-fn limit_headers(allowance: &Allowance, remaining: u64, now: Duration) -> HeaderMap {
+fn limit_headers(allowance: &Allowance, left: Left, now: Duration) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    if allowance.is_told {
+    if allowance.is_told && allowance.window.is_some() {
         let mut told = LimitHeaders::default();
-        told.add(allowance, remaining, now, &mut headers);
+        told.add(allowance, left, now, &mut headers);
         told.write(&mut headers);
     }
     headers
@@ -426,8 +420,8 @@ impl Drop for Permit {
         if let Some(share) = &self.share {
             share.settle(std::iter::empty(), Duration::ZERO);
         }
-        for hold in &self.holds {
-            self.counters.give_back(hold);
+        if !self.holds.is_empty() {
+            self.counters.give_back(&self.holds);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
 use tollgate_domain::{Key, KeyHash, KeyState, RouteAccess, WhoMayCall};
 
 use crate::{gateway::Worker, picture::Picture, refusal::Refusal};
@@ -104,12 +104,16 @@ pub(crate) async fn identify(
 }
 
 /// Headers that hold a key and nothing else.
-pub(crate) const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
+pub(crate) static KEY_HEADERS: [HeaderName; 3] = [
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+];
 
 /// The key as sent: `x-api-key`, `api-key`, `x-goog-api-key`, a bearer token, or the password of basic credentials (which MLflow's clients
 /// send where a user name is set).
 fn sent_key(headers: &HeaderMap) -> Option<Cow<'_, str>> {
-    for name in KEY_HEADERS {
+    for name in &KEY_HEADERS {
         if let Some(key) = headers.get(name).and_then(|value| value.to_str().ok()) {
             return Some(Cow::Borrowed(key.trim()));
         }

@@ -209,13 +209,15 @@ pub(crate) fn is_refused(status: StatusCode) -> bool {
 
 /// The client's headers that go to the provider.
 pub(crate) fn to_provider(headers: &HeaderMap) -> HeaderMap {
-    without(headers, &[TO_THE_GATEWAY, &KEY_HEADERS].concat())
+    without(headers, |name| {
+        TO_THE_GATEWAY.contains(&name.as_str()) || KEY_HEADERS.contains(name)
+    })
 }
 
 impl PlainHead {
     /// Of a provider's answer, the headers that go to the client. `length` is that of the body, where it is known.
     pub(crate) fn of(status: StatusCode, headers: &HeaderMap, length: Option<u64>) -> Self {
-        let mut headers = without(headers, TO_THE_HOST);
+        let mut headers = without(headers, |name| TO_THE_HOST.contains(&name.as_str()));
         if let Some(length) = length {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
@@ -223,17 +225,18 @@ impl PlainHead {
     }
 }
 
-fn without(headers: &HeaderMap, others: &[&str]) -> HeaderMap {
+/// All but what is between two who are connected, what is the gateway's own, and others.
+fn without(headers: &HeaderMap, is_other: impl Fn(&HeaderName) -> bool) -> HeaderMap {
     let lines = headers.get_all(header::CONNECTION).iter();
     let named: Vec<String> = lines
         .filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split(','))
         .map(|name| name.trim().to_ascii_lowercase())
         .collect();
-    let stays = |name: &HeaderName| {
-        let name = name.as_str();
+    let stays = |header: &HeaderName| {
+        let name = header.as_str();
         !BETWEEN_TWO.contains(&name)
-            && !others.contains(&name)
+            && !is_other(header)
             && !name.starts_with(OWN_PREFIX)
             && !named.iter().any(|other| other == name)
     };

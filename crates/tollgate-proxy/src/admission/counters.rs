@@ -1,13 +1,17 @@
 //! Counts of allowances: what was used in the window that is now, and what is reserved by calls under way.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     fmt,
+    hash::RandomState,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use hashbrown::{Equivalent, HashMap};
 use http::HeaderMap;
+use slab::Slab;
 use tollgate_domain::{Allowance, TargetName, Then, Window};
 
 /// Counts that are kept; what comes beyond is counted together.
@@ -19,9 +23,6 @@ const PURGE_EVERY: Duration = Duration::from_secs(10);
 /// Whom counts belong to that find no place.
 const OTHERS: &str = "(others)";
 
-/// By the allowance's name and the subject.
-type Counts = HashMap<(Arc<str>, Arc<str>), Count>;
-
 /// All counts of a process. Workers share them: an allowance is one, whoever carries the call.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -30,13 +31,31 @@ pub struct Counters {
 
 #[derive(Debug, Default)]
 struct State {
-    counts: Counts,
+    /// Where each is counted. Callers choose names, so that the order of them must not be known.
+    places: HashMap<Name, usize, RandomState>,
+    counts: Slab<Count>,
     /// When counts that are over were last thrown away, since 1970-01-01 UTC.
     purged_at: Duration,
 }
 
+/// What is counted: the allowance's name, and its subject.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Name(Arc<str>, Arc<str>);
+
+/// The same, to look it up.
+#[derive(Hash)]
+struct Sought<'a>(&'a str, &'a str);
+
+impl Equivalent<Name> for Sought<'_> {
+    fn equivalent(&self, name: &Name) -> bool {
+        *self.0 == *name.0 && *self.1 == *name.1
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Count {
+    /// When the window began that is now, since 1970-01-01 UTC. Of a rolling time it is not kept.
+    begin: Duration,
     /// When nothing of it counts any more, since 1970-01-01 UTC.
     end: Duration,
     /// What was used in the time that counts.
@@ -97,6 +116,16 @@ pub(super) struct Hold {
     pub(super) amount: u64,
     /// Whose calls it is for, where it is not for all of them.
     pub(super) targets: Vec<TargetName>,
+    /// Where it is counted: a count that is held stays there.
+    place: usize,
+}
+
+/// What is left of an allowance, calls under way apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Left {
+    pub(super) amount: u64,
+    /// The beginning and the end of the window that is now, since 1970-01-01 UTC.
+    pub(super) window: (Duration, Duration),
 }
 
 /// Why a call was not let in, and by which of the allowances that were asked.
@@ -153,11 +182,12 @@ impl Counters {
         now: Duration,
     ) -> Result<Vec<Hold>, Short> {
         let mut state = self.state();
-        let mut holds = Vec::with_capacity(asks.len());
-        for (place, ask) in asks.iter().enumerate() {
-            let key = state.place(&ask.allowance.name, &ask.subject, now);
-            let subject = Arc::clone(&key.1);
-            let count = state.counts.entry(key).or_default();
+        let mut holds: Vec<Hold> = Vec::with_capacity(asks.len());
+        for (nth, ask) in asks.iter().enumerate() {
+            let (place, subject) = state.place(&ask.allowance.name, &ask.subject, now);
+            let Some(count) = state.counts.get_mut(place) else {
+                continue; // It was given just now.
+            };
             count.roll(ask.allowance, now);
             let most = room.of(ask.allowance.most_at(now));
             let wanted = count.used + count.reserved + u128::from(ask.amount);
@@ -165,9 +195,9 @@ impl Counters {
                 let shortage = count.shortage(ask, &subject, now);
                 // What was taken so far goes back: all give, or none does.
                 for hold in &holds {
-                    give_back(&mut state.counts, hold);
+                    state.give_back(hold);
                 }
-                return Err((place, Box::new(shortage)));
+                return Err((nth, Box::new(shortage)));
             }
             count.reserved += u128::from(ask.amount);
             count.holds += 1;
@@ -176,40 +206,43 @@ impl Counters {
                 subject,
                 amount: ask.amount,
                 targets: ask.targets.clone(),
+                place,
             });
         }
         Ok(holds)
     }
 
-    /// Takes what was used of what is held. Gives all that was used where that is now beyond what is allowed, once a window.
-    pub(super) fn settle(&self, hold: &Hold, used: u64, now: Duration) -> Option<u128> {
+    /// Takes what was used of what is held. Gives all that was used of those of which that is now beyond what is allowed, once a window.
+    pub(super) fn settle<'a>(
+        &self,
+        holds: &'a [(Hold, u64)],
+        now: Duration,
+    ) -> Vec<(&'a Hold, u128)> {
         let mut state = self.state();
-        give_back(&mut state.counts, hold);
-        let count = state.counts.get_mut(&key(hold))?;
-        count.add(&hold.allowance, used.into(), now);
-        let is_reached = count.used >= u128::from(hold.allowance.most_at(now))
-            && hold.allowance.then == Then::Warn
-            && !std::mem::replace(&mut count.is_told, true);
-        if count.used < u128::from(hold.allowance.most_at(now)) {
-            count.is_told = false;
+        let mut reached = Vec::new();
+        for (hold, used) in holds {
+            if let Some(count) = state.give_back(hold)
+                && count.settle(&hold.allowance, (*used).into(), now)
+            {
+                reached.push((hold, count.used));
+            }
         }
-        is_reached.then_some(count.used)
+        reached
     }
 
     /// Gives back what is held.
-    pub(super) fn give_back(&self, hold: &Hold) {
-        give_back(&mut self.state().counts, hold);
+    pub(super) fn give_back(&self, holds: &[Hold]) {
+        let mut state = self.state();
+        for hold in holds {
+            state.give_back(hold);
+        }
     }
 
-    /// What is left, calls under way apart.
-    pub(super) fn remaining(&self, hold: &Hold, now: Duration) -> u64 {
-        let state = self.state();
-        let taken = state
-            .counts
-            .get(&key(hold))
-            .map_or(0, |count| count.used + count.reserved);
-        u64::try_from(u128::from(hold.allowance.most_at(now)).saturating_sub(taken))
-            .unwrap_or(u64::MAX)
+    /// What is left of an allowance that a call holds of.
+    pub(super) fn left(&self, hold: &Hold, now: Duration) -> Left {
+        let mut state = self.state();
+        let count = state.counts.get_mut(hold.place);
+        count.map_or(Left::NOTHING, |count| count.left(&hold.allowance, now))
     }
 
     /// Adds what the books say was used at a time, in the window that is now.
@@ -222,11 +255,12 @@ impl Counters {
         now: Duration,
     ) {
         let mut state = self.state();
-        let key = state.place(&allowance.name, subject, now);
-        let count = state.counts.entry(key).or_default();
-        count.roll(allowance, now);
-        count.add(allowance, used, at);
-        count.roll(allowance, now);
+        let (place, _) = state.place(&allowance.name, subject, now);
+        if let Some(count) = state.counts.get_mut(place) {
+            count.roll(allowance, now);
+            count.add(allowance, used, at);
+            count.roll(allowance, now);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -235,35 +269,62 @@ impl Counters {
 }
 
 impl State {
-    /// Where a subject is counted: by itself, while there is room.
-    fn place(&mut self, name: &Arc<str>, subject: &str, now: Duration) -> (Arc<str>, Arc<str>) {
-        let key = (Arc::clone(name), Arc::from(subject));
-        if self.counts.len() < COUNTS_MAX || self.counts.contains_key(&key) {
-            return key;
+    /// Where a subject is counted, and as whom: by itself, while there is room.
+    fn place(&mut self, allowance: &Arc<str>, subject: &str, now: Duration) -> (usize, Arc<str>) {
+        if let Some(found) = self.find(allowance, subject) {
+            return found;
         }
         // Not at each call: looking through all of them takes its time.
-        if now.abs_diff(self.purged_at) >= PURGE_EVERY {
+        if self.counts.len() >= COUNTS_MAX && now.abs_diff(self.purged_at) >= PURGE_EVERY {
             self.purged_at = now;
-            self.counts
-                .retain(|_, count| count.holds > 0 || count.end > now);
+            self.purge(now);
         }
-        if self.counts.len() < COUNTS_MAX {
-            key
+        let subject = if self.counts.len() < COUNTS_MAX {
+            subject
         } else {
-            (key.0, OTHERS.into())
+            OTHERS
+        };
+        if let Some(found) = self.find(allowance, subject) {
+            return found;
         }
+        let place = self.counts.insert(Count::default());
+        let subject: Arc<str> = subject.into();
+        let name = Name(Arc::clone(allowance), Arc::clone(&subject));
+        self.places.insert(name, place);
+        (place, subject)
     }
-}
 
-fn key(hold: &Hold) -> (Arc<str>, Arc<str>) {
-    (Arc::clone(&hold.allowance.name), Arc::clone(&hold.subject))
-}
+    fn find(&self, allowance: &str, subject: &str) -> Option<(usize, Arc<str>)> {
+        let (name, place) = self.places.get_key_value(&Sought(allowance, subject))?;
+        Some((*place, Arc::clone(&name.1)))
+    }
 
-fn give_back(counts: &mut Counts, hold: &Hold) {
-    if let Some(count) = counts.get_mut(&key(hold)) {
+    /// Throws away what is over and held by nobody.
+    fn purge(&mut self, now: Duration) {
+        let counts = &mut self.counts;
+        self.places.retain(|_, place| {
+            let stays = |count: &Count| count.holds > 0 || count.end > now;
+            let stays = counts.get(*place).is_some_and(stays);
+            if !stays {
+                counts.try_remove(*place);
+            }
+            stays
+        });
+    }
+
+    fn give_back(&mut self, hold: &Hold) -> Option<&mut Count> {
+        let count = self.counts.get_mut(hold.place)?;
         count.reserved = count.reserved.saturating_sub(hold.amount.into());
         count.holds = count.holds.saturating_sub(1);
+        Some(count)
     }
+}
+
+impl Left {
+    const NOTHING: Self = Self {
+        amount: 0,
+        window: (Duration::ZERO, Duration::MAX),
+    };
 }
 
 impl Count {
@@ -279,9 +340,33 @@ impl Count {
             return;
         }
         if now >= self.end {
-            (_, self.end) = window.around(now);
+            (self.begin, self.end) = window.around(now);
             self.used = 0;
             self.is_told = false;
+        }
+    }
+
+    /// Takes what was used. Says whether it is beyond what is allowed, where that is to be told and was not yet.
+    fn settle(&mut self, allowance: &Allowance, used: u128, now: Duration) -> bool {
+        self.add(allowance, used, now);
+        if self.used < u128::from(allowance.most_at(now)) {
+            self.is_told = false;
+            return false;
+        }
+        allowance.then == Then::Warn && !mem::replace(&mut self.is_told, true)
+    }
+
+    fn left(&mut self, allowance: &Allowance, now: Duration) -> Left {
+        self.roll(allowance, now);
+        let taken = self.used + self.reserved;
+        let left = u128::from(allowance.most_at(now)).saturating_sub(taken);
+        let window = match &allowance.window {
+            Some(rolling @ Window::Rolling(_)) => rolling.around(now),
+            _ => (self.begin, self.end),
+        };
+        Left {
+            amount: u64::try_from(left).unwrap_or(u64::MAX),
+            window,
         }
     }
 
@@ -335,7 +420,7 @@ impl Count {
         }
     }
 
-    pub(super) fn shortage(&self, ask: &Ask<'_>, subject: &str, now: Duration) -> Shortage {
+    pub(super) fn shortage(&mut self, ask: &Ask<'_>, subject: &str, now: Duration) -> Shortage {
         let allowance = ask.allowance;
         let text = |amount: u128| super::amount_text(allowance, amount);
         let alone = self.used + u128::from(ask.amount);
@@ -346,8 +431,7 @@ impl Count {
             self.room_at(allowance, ask.amount.into(), now)
                 .saturating_sub(now)
         };
-        let taken = self.used.saturating_add(self.reserved);
-        let left = u128::from(allowance.most_at(now)).saturating_sub(taken);
+        let left = self.left(allowance, now);
         Shortage {
             name: allowance.name.to_string(),
             subject: subject.replace('\n', ", "),
@@ -358,7 +442,7 @@ impl Count {
             asked: text(ask.amount.into()),
             wait,
             is_budget: allowance.quantity == tollgate_domain::Quantity::Picodollars,
-            told: super::limit_headers(allowance, u64::try_from(left).unwrap_or(u64::MAX), now),
+            told: super::limit_headers(allowance, left, now),
         }
     }
 }
@@ -392,6 +476,10 @@ mod tests {
         }
     }
 
+    fn used(holds: Vec<Hold>, each: u64) -> Vec<(Hold, u64)> {
+        holds.into_iter().map(|hold| (hold, each)).collect()
+    }
+
     const NOW: Duration = Duration::from_secs(1_000_000);
 
     #[test]
@@ -401,7 +489,7 @@ mod tests {
             allowance("wide", 100, Some(60)),
             allowance("narrow", 10, Some(60)),
         );
-        let hold = counters
+        let holds = counters
             .take(&[ask(&wide, 5), ask(&narrow, 5)], Room::Whole, NOW)
             .unwrap();
         let (_, shortage) = counters
@@ -423,14 +511,12 @@ mod tests {
         );
         assert_eq!(
             (
-                counters.remaining(&hold[0], NOW),
-                counters.remaining(&hold[1], NOW)
+                counters.left(&holds[0], NOW).amount,
+                counters.left(&holds[1], NOW).amount
             ),
             (95, 5)
         );
-        for hold in &hold {
-            counters.settle(hold, 10, NOW);
-        }
+        counters.settle(&used(holds, 10), NOW);
         let (_, shortage) = counters
             .take(&[ask(&narrow, 1)], Room::Whole, NOW)
             .unwrap_err();
@@ -447,15 +533,20 @@ mod tests {
     fn what_is_reserved_is_still_reserved_in_the_next_window() {
         let counters = Counters::default();
         let narrow = allowance("narrow", 10, Some(60));
-        let hold = counters.take(&[ask(&narrow, 8)], Room::Whole, NOW).unwrap();
+        let held = counters.take(&[ask(&narrow, 8)], Room::Whole, NOW).unwrap();
         let later = NOW + Duration::from_secs(60);
         assert!(
             counters
                 .take(&[ask(&narrow, 3)], Room::Whole, later)
                 .is_err()
         );
-        counters.settle(&hold[0], 2, later);
-        assert_eq!(counters.remaining(&hold[0], NOW), 8);
+        let held = used(held, 2);
+        counters.settle(&held, later);
+        let window = (
+            later - Duration::from_secs(40),
+            later + Duration::from_secs(20),
+        );
+        assert_eq!(counters.left(&held[0].0, later), Left { amount: 8, window });
     }
 
     #[test]
@@ -467,8 +558,12 @@ mod tests {
         });
         let mut told = Vec::new();
         for now in [NOW, NOW, NOW, NOW + Duration::from_secs(60)] {
-            let hold = counters.take(&[ask(&soft, 6)], Room::Whole, now).unwrap();
-            told.push(counters.settle(&hold[0], 6, now));
+            let holds = counters.take(&[ask(&soft, 6)], Room::Whole, now).unwrap();
+            let reached = counters
+                .settle(&used(holds, 6), now)
+                .pop()
+                .map(|(_, used)| used);
+            told.push(reached);
         }
         assert_eq!(told, [None, Some(12), None, None]);
     }
@@ -503,14 +598,12 @@ mod tests {
             (shortage.used.as_str(), shortage.wait),
             ("5", Duration::from_secs(21))
         );
-        let hold = take(5, after(10)).unwrap();
-        counters.settle(&hold[0], 5, after(20));
+        counters.settle(&used(take(5, after(10)).unwrap(), 5), after(20));
         assert!(take(1, after(30)).is_err());
         // The oldest three are over, then the two, then the five.
         for (seconds, left) in [(31, 3), (60, 3), (61, 5), (80, 5), (81, 10)] {
             assert!(take(left + 1, after(seconds)).is_err(), "{seconds}");
-            let hold = take(left, after(seconds)).unwrap();
-            counters.give_back(&hold[0]);
+            counters.give_back(&take(left, after(seconds)).unwrap());
         }
     }
 
@@ -521,6 +614,29 @@ mod tests {
         counters.add_used(&narrow, "", 9, NOW, NOW);
         assert!(counters.take(&[ask(&narrow, 2)], Room::Whole, NOW).is_err());
         assert!(counters.take(&[ask(&narrow, 1)], Room::Whole, NOW).is_ok());
+    }
+
+    #[test]
+    fn what_is_over_makes_room_and_what_is_held_stays() {
+        let counters = Counters::default();
+        let each = allowance("each", 10, Some(60));
+        let take = |subject: usize, now| {
+            let ask = Ask {
+                subject: subject.to_string(),
+                ..ask(&each, 4)
+            };
+            counters.take(&[ask], Room::Whole, now).unwrap()
+        };
+        let held = take(0, NOW);
+        for subject in 1..COUNTS_MAX {
+            counters.give_back(&take(subject, NOW));
+        }
+        assert_eq!(&*take(COUNTS_MAX, NOW)[0].subject, OTHERS);
+        let later = NOW + Duration::from_secs(100);
+        assert_eq!(&*take(COUNTS_MAX, later)[0].subject, COUNTS_MAX.to_string());
+        assert_eq!(counters.state().counts.len(), 3);
+        assert_eq!(counters.left(&held[0], later).amount, 6);
+        assert_eq!(counters.left(&take(0, later)[0], later).amount, 2);
     }
 
     proptest! {
@@ -535,17 +651,16 @@ mod tests {
                     open.push((holds.remove(0), share.min(amount)));
                 }
                 if settles && let Some((hold, share)) = open.pop() {
-                    counters.settle(&hold, share, NOW);
+                    counters.settle(&[(hold, share)], NOW);
                     used += share;
                 }
                 let held: u64 = open.iter().map(|(hold, _)| hold.amount).sum();
                 prop_assert!(used + held <= 200);
             }
-            for (hold, _) in &open {
-                counters.give_back(hold);
-            }
+            let open: Vec<Hold> = open.into_iter().map(|(hold, _)| hold).collect();
+            counters.give_back(&open);
             let hold = counters.take(&[ask(&narrow, 200 - used)], Room::Whole, NOW).unwrap();
-            prop_assert_eq!(counters.remaining(&hold[0], NOW), 0);
+            prop_assert_eq!(counters.left(&hold[0], NOW).amount, 0);
         }
     }
 }

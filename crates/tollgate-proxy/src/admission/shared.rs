@@ -286,7 +286,7 @@ fn short(asks: &[Ask<'_>], place: usize, count: counters::Count, now: Duration) 
         return Denial::whole(Refusal::CountersAway);
     };
     let (used, reserved) = (count.used.into(), count.reserved.into());
-    let count = Count::shared(ask.allowance, used, reserved, now);
+    let mut count = Count::shared(ask.allowance, used, reserved, now);
     Denial::at(place, Box::new(count.shortage(ask, &ask.subject, now)))
 }
 

@@ -14,24 +14,6 @@ const DATA_BYTES_MIN: usize = 2048;
 /// As much of a text's end is looked at to tell data from words; a data URL begins with words.
 const LOOKED_AT: usize = 512;
 
-/// Members that stand for something that is not in the body: pictures and files elsewhere, and what was said before.
-const REFERENCES: [&[u8]; 14] = [
-    b"image_url",
-    b"input_image",
-    b"input_file",
-    b"file_id",
-    b"file_url",
-    b"fileUri",
-    b"file_uri",
-    b"fileData",
-    b"file_data",
-    b"url",
-    b"previous_response_id",
-    b"conversation",
-    b"cachedContent",
-    b"cached_content",
-];
-
 /// What a body weighs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Weight {
@@ -55,7 +37,7 @@ impl Weight {
                 weight.data += 1;
                 data_bytes += text.len();
             }
-            weight.refers |= REFERENCES.contains(&text);
+            weight.refers |= is_reference(text);
         }
         weight.text = (body.len() - data_bytes) as u64 + HIDDEN_TOKENS;
         weight
@@ -77,6 +59,27 @@ impl Weight {
             .saturating_add(media * MEDIA_TOKENS)
             .min(input_max)
     }
+}
+
+/// Whether a text is a member that stands for something that is not in the body: pictures and files elsewhere, and what was said before.
+fn is_reference(text: &[u8]) -> bool {
+    matches!(
+        text,
+        b"image_url"
+            | b"input_image"
+            | b"input_file"
+            | b"file_id"
+            | b"file_url"
+            | b"fileUri"
+            | b"file_uri"
+            | b"fileData"
+            | b"file_data"
+            | b"url"
+            | b"previous_response_id"
+            | b"conversation"
+            | b"cachedContent"
+            | b"cached_content"
+    )
 }
 
 /// Whether a text is base64, and long.
