@@ -247,6 +247,12 @@ impl Account {
 
     /// Hands the record over. Later calls do nothing.
     pub(crate) fn close(&mut self, outcome: Outcome) {
+        self.close_with_others(outcome);
+        self.witness.write_down();
+    }
+
+    /// The same, but that the record is written down with those of the other calls that end in this turn, at its end.
+    pub(crate) fn close_with_others(&mut self, outcome: Outcome) {
         if std::mem::replace(&mut self.open, false) {
             self.record.outcome = outcome;
             self.record.duration = self.started.elapsed();
@@ -258,7 +264,7 @@ impl Account {
             if let Some(permit) = self.permit.take() {
                 permit.settle(&self.record, || self.used_at_most());
             }
-            self.witness.record(&self.record);
+            self.witness.record_with_others(&self.record);
         }
     }
 }

@@ -34,10 +34,7 @@ pub struct ReplyBody(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    Whole {
-        bytes: Option<Bytes>,
-        account: Option<Box<(Account, Outcome)>>,
-    },
+    Whole(Bytes),
     Stream(Box<StreamReply>),
     Bytes(Box<BytesReply>),
 }
@@ -83,32 +80,20 @@ struct Patience {
 impl ReplyBody {
     /// An answer that leaves no record.
     pub(crate) fn full(bytes: Bytes) -> Self {
-        Self(Kind::Whole {
-            bytes: Some(bytes),
-            account: None,
-        })
+        Self(Kind::Whole(bytes))
     }
 
-    /// A whole answer; the record is closed when it goes out.
+    /// A whole answer, which goes out at the end of the turn: its record is written down before.
     pub(crate) fn accounted(bytes: Bytes, mut account: Account, outcome: Outcome) -> Self {
         account.sent(&bytes);
-        if bytes.is_empty() {
-            // An empty body is never polled, and its client has the whole answer all the same.
-            account.close(outcome);
-            return Self::full(bytes);
-        }
-        Self(Kind::Whole {
-            bytes: Some(bytes),
-            account: Some(Box::new((account, outcome))),
-        })
+        account.close_with_others(outcome);
+        Self::full(bytes)
     }
 
     /// Takes over the record of an answer that was made without one.
     pub(crate) fn with_account(self, account: Account, outcome: Outcome) -> Self {
         match self.0 {
-            Kind::Whole { bytes, .. } => {
-                Self::accounted(bytes.unwrap_or_default(), account, outcome)
-            }
+            Kind::Whole(bytes) => Self::accounted(bytes, account, outcome),
             kind @ (Kind::Stream(_) | Kind::Bytes(_)) => Self(kind),
         }
     }
@@ -166,17 +151,9 @@ impl Body for ReplyBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
         match &mut self.get_mut().0 {
-            Kind::Whole { bytes, account } => {
-                if let Some(open) = account.take() {
-                    let (mut account, outcome) = *open;
-                    account.close(outcome);
-                }
-                Poll::Ready(
-                    bytes
-                        .take()
-                        .filter(|bytes| !bytes.is_empty())
-                        .map(|bytes| Ok(Frame::data(bytes))),
-                )
+            Kind::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
             Kind::Stream(stream) => stream
                 .poll_bytes(context)
@@ -188,20 +165,12 @@ impl Body for ReplyBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(
-            &self.0,
-            Kind::Whole {
-                bytes: None,
-                account: None
-            }
-        )
+        matches!(&self.0, Kind::Whole(bytes) if bytes.is_empty())
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Kind::Whole { bytes, .. } => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
+            Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Stream(_) | Kind::Bytes(_) => SizeHint::default(),
         }
     }

@@ -7,9 +7,8 @@
 pub mod frames;
 
 use std::{
-    collections::VecDeque,
     fs::{self, DirBuilder, File, OpenOptions},
-    io, mem,
+    io,
     os::unix::fs::{DirBuilderExt, FileExt},
     path::{Path, PathBuf},
     sync::{
@@ -39,8 +38,8 @@ const SPARE_ENDING: &str = "spare";
 /// The part of what may wait that may be kept in files to be used again.
 const SPARE_PART: u64 = 16;
 
-/// Memory for a record that is kept for the next one, in bytes.
-const FRAME_BYTES_KEPT: usize = 64 << 10;
+/// Memory for records on their way that is kept for the next ones, in bytes.
+const WAITING_BYTES_KEPT: usize = 64 << 10;
 
 /// A process's journal.
 #[derive(Debug)]
@@ -87,10 +86,9 @@ struct Page {
     sheet: Option<Sheet>,
     /// Files begun so far.
     number: u64,
-    /// Where the next record is put together.
-    frame: Vec<u8>,
-    /// Records that could not be written yet.
-    kept: VecDeque<Vec<u8>>,
+    /// Records that are not written yet, each in its frame, and how many they are.
+    waiting: Vec<u8>,
+    count: usize,
 }
 
 /// The file that is written to.
@@ -167,7 +165,7 @@ impl Journal {
     pub fn retry(&self) -> bool {
         let pens = self.pens.lock().unwrap_or_else(PoisonError::into_inner);
         // Each of them, whatever became of the one before.
-        pens.iter().filter(|pen| !pen.retry()).count() == 0
+        pens.iter().filter(|pen| !pen.flush()).count() == 0
     }
 }
 
@@ -243,45 +241,34 @@ impl JournalState {
 impl Pen {
     /// Writes a record down. When that fails it is kept, and written with a later one.
     pub fn write(&self, record: &UsageRecord) {
-        let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut frame = mem::take(&mut page.frame);
-        if frames::enclose(record, &mut frame).is_err() {
-            self.state.lost.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        let written = self.write_kept(&mut page);
-        let written = written.and_then(|()| self.write_frame(&mut page, &mut frame));
-        self.state.broken.store(written.is_err(), Ordering::Relaxed);
-        if written.is_err() {
-            page.kept.push_back(frame);
-        } else if frame.capacity() <= FRAME_BYTES_KEPT {
-            page.frame = frame;
-        }
-        if page.kept.len() > KEPT_MAX {
-            page.kept.pop_front();
+        self.add(record);
+        self.flush();
+    }
+
+    /// Takes a record that is written down with the next, or by [`Self::flush`].
+    pub fn add(&self, record: &UsageRecord) {
+        let page = &mut *self.page.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_room = page.count < KEPT_MAX;
+        if has_room && frames::enclose(record, &mut page.waiting).is_ok() {
+            page.count += 1;
+        } else {
             self.state.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn retry(&self) -> bool {
-        let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = self.write_kept(&mut page);
-        self.state.broken.store(written.is_err(), Ordering::Relaxed);
-        written.is_ok()
-    }
-
-    fn write_kept(&self, page: &mut Page) -> io::Result<()> {
-        while let Some(mut frame) = page.kept.pop_front() {
-            if let Err(error) = self.write_frame(page, &mut frame) {
-                page.kept.push_front(frame);
-                return Err(error);
-            }
-        }
-        Ok(())
+    /// Writes down what was taken; says whether all is written.
+    pub fn flush(&self) -> bool {
+        let page = &mut *self.page.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = self.write_waiting(page).is_ok();
+        self.state.broken.store(!written, Ordering::Relaxed);
+        written
     }
 
     /// Writes behind the last record. What a failure leaves there is no record, and the next one takes its place.
-    fn write_frame(&self, page: &mut Page, frame: &mut [u8]) -> io::Result<()> {
+    fn write_waiting(&self, page: &mut Page) -> io::Result<()> {
+        if page.waiting.is_empty() {
+            return Ok(());
+        }
         if let Some(full) = page.sheet.take_if(|sheet| sheet.length >= FILE_BYTES_MAX) {
             full.end()?;
         }
@@ -289,11 +276,14 @@ impl Pen {
             Some(sheet) => sheet,
             none => none.insert(self.begin_sheet(&mut page.number)?),
         };
-        sheet.mark.seal(frame);
-        sheet.file.write_all_at(frame, sheet.length)?;
-        let length = frame.len() as u64;
+        sheet.mark.seal(&mut page.waiting);
+        sheet.file.write_all_at(&page.waiting, sheet.length)?;
+        let length = page.waiting.len() as u64;
         sheet.length += length;
         self.state.written.fetch_add(length, Ordering::Relaxed);
+        page.waiting.clear();
+        page.waiting.shrink_to(WAITING_BYTES_KEPT);
+        page.count = 0;
         Ok(())
     }
 
@@ -380,14 +370,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_there_at_once() {
+    fn what_is_written_is_there_at_once_and_what_waits_goes_with_it() {
         let root = folder("written");
         let journal = Journal::open(&root, "one", 1 << 20).unwrap();
         let (first, second) = (journal.pen(0), journal.pen(1));
         first.write(&record("a"));
-        second.write(&record("b"));
-        first.write(&record("c"));
-        assert_eq!(ids(journal.folder()), ["a", "c", "b"]);
+        second.add(&record("b"));
+        assert_eq!(ids(journal.folder()), ["a"]);
+        second.flush();
+        assert_eq!(ids(journal.folder()), ["a", "b"]);
+        first.add(&record("c"));
+        first.write(&record("d"));
+        assert_eq!(ids(journal.folder()), ["a", "c", "d", "b"]);
         assert!(journal.state().takes_records() && journal.state().waiting() > 0);
         journal.state().bytes_entered(journal.state().waiting());
         assert_eq!(journal.state().waiting(), 0);

@@ -135,16 +135,29 @@ impl Telemetry {
 impl Witness {
     /// Writes a finished call into the journal, counts it, and sends its line on its way.
     pub fn record(&self, record: &CallRecord) {
+        self.record_with_others(record);
+        self.write_down();
+    }
+
+    /// The same, but for the journal, which gets it with those of other calls by [`Self::write_down`]: before the client has its last byte.
+    pub fn record_with_others(&self, record: &CallRecord) {
         if let Some(pen) = &self.pen
             && let Some(record) = record.for_the_books()
         {
-            pen.write(&record);
+            pen.add(&record);
         }
         self.shard.count(record);
         if let Some(traces) = &self.traces {
             traces.send(record);
         }
         self.log.send(record);
+    }
+
+    /// Writes into the journal what is not there yet.
+    pub fn write_down(&self) {
+        if let Some(pen) = &self.pen {
+            pen.flush();
+        }
     }
 
     /// A call has begun.

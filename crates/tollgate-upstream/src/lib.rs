@@ -20,6 +20,7 @@ mod health;
 mod keys;
 mod request_body;
 mod tokens;
+mod turn;
 
 pub use addresses::looks_public;
 pub use budget::RetryBudget;
@@ -35,3 +36,4 @@ pub use request_body::{RequestBody, Rest, RestError};
 pub use tokens::{
     Look, Renewal, Settling, Token, TokenFailure, TokenSource, fetch, is_private_key, post_json,
 };
+pub use turn::end_of_turn;

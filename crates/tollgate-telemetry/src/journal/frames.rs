@@ -29,13 +29,14 @@ impl Mark {
         checksum.finalize().to_le_bytes()
     }
 
-    /// Fills in the head of a frame, now that it is known which file it stands in.
-    pub(super) fn seal(self, frame: &mut [u8]) {
-        if let Some((head, record)) = frame.split_first_chunk_mut::<HEAD>() {
-            let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
-            let length = length.to_le_bytes();
-            head[..4].copy_from_slice(&length);
-            head[4..].copy_from_slice(&self.over(length, record));
+    /// Marks frames that stand one behind another, now that it is known in which file.
+    pub(super) fn seal(self, mut frames: &mut [u8]) {
+        while let Some((length, rest)) = frames.split_first_chunk_mut::<4>()
+            && let Some((mark, rest)) = rest.split_first_chunk_mut::<4>()
+            && let Some((record, rest)) = rest.split_at_mut_checked(told(*length))
+        {
+            *mark = self.over(*length, record);
+            frames = rest;
         }
     }
 
@@ -44,7 +45,7 @@ impl Mark {
         let (head, rest) = bytes.split_first_chunk::<HEAD>()?;
         let [l0, l1, l2, l3, mark @ ..] = *head;
         let length = [l0, l1, l2, l3];
-        let record = rest.get(..usize::try_from(u32::from_le_bytes(length)).ok()?)?;
+        let record = rest.get(..told(length))?;
         (!record.is_empty() && self.over(length, record) == mark).then_some(record)
     }
 }
@@ -60,15 +61,31 @@ pub fn told_length(bytes: &[u8]) -> Option<u64> {
     Some(u64::from(length) + HEAD as u64)
 }
 
-/// Writes a record's frame, all but its head. What stood there is gone.
+fn told(length: [u8; 4]) -> usize {
+    usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX)
+}
+
+/// Adds a record in its frame, all but the mark.
 ///
 /// # Errors
-/// When the record cannot be written at all.
-pub(super) fn enclose(record: &UsageRecord, frame: &mut Vec<u8>) -> Result<(), encode::Error> {
-    frame.clear();
-    frame.extend([0; HEAD]);
+/// When the record cannot be written at all; then nothing is added.
+pub(super) fn enclose(record: &UsageRecord, frames: &mut Vec<u8>) -> Result<(), encode::Error> {
+    let begin = frames.len();
+    frames.extend([0; HEAD]);
     // With the names of its fields: another version of this program may read it.
-    encode::write_named(frame, record)
+    let written = encode::write_named(frames, record);
+    let written = written.and_then(|()| {
+        let length = u32::try_from(frames.len() - begin - HEAD);
+        let length = length.map_err(|error| encode::Error::Syntax(error.to_string()))?;
+        if let Some(head) = frames.get_mut(begin..begin + 4) {
+            head.copy_from_slice(&length.to_le_bytes());
+        }
+        Ok(())
+    });
+    if written.is_err() {
+        frames.truncate(begin);
+    }
+    written
 }
 
 /// Reads a record.
@@ -135,6 +152,23 @@ mod tests {
             page[..written].copy_from_slice(&new[..written]);
             assert!(mark.first(&page).is_none(), "after {written} bytes");
         }
+    }
+
+    #[test]
+    fn records_are_marked_together() {
+        let mut frames = Vec::new();
+        let all = ["a", "b", "c"];
+        all.iter()
+            .for_each(|id| enclose(&record(id), &mut frames).unwrap());
+        let mark = Mark::of(Path::new("000-00000001.journal"));
+        mark.seal(&mut frames);
+        let mut rest = &frames[..];
+        for id in all {
+            let found = mark.first(rest).unwrap();
+            assert_eq!(&*read(found).unwrap().id, id);
+            rest = &rest[frame_length(found)..];
+        }
+        assert!(rest.is_empty());
     }
 
     proptest! {
