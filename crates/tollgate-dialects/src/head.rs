@@ -127,7 +127,8 @@ impl Head {
     /// `stream` that is not a boolean.
     pub fn scan(dialect: Dialect, body: &Bytes, limits: HeadLimits) -> Result<Self, ReadError> {
         check_depth(body, limits.depth_max)?;
-        let mut reader = serde_json::Deserializer::from_slice(body);
+        let text = text_of(body)?;
+        let mut reader = serde_json::Deserializer::from_str(text);
         let members = Members::deserialize(&mut reader)
             .and_then(|members| reader.end().map(|()| members))
             .map_err(not_json)?;
@@ -286,6 +287,11 @@ fn end_of_text(body: &[u8], mut at: usize) -> usize {
         at += found + 2;
     }
     body.len()
+}
+
+/// A body as text: checked at once, rather than value by value as it is read.
+pub(crate) fn text_of(body: &[u8]) -> Result<&str, ReadError> {
+    std::str::from_utf8(body).map_err(|error| ReadError::Json(error.to_string()))
 }
 
 fn not_json(error: serde_json::Error) -> ReadError {

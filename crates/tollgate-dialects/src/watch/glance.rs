@@ -13,6 +13,7 @@ use crate::{
     anthropic_messages::{self, WireUsage as AnthropicUsage},
     cohere_embeddings,
     error::read_in_stream,
+    head::text_of,
     openai_chat::{self, Text, WireUsage, parse},
     openai_media, openai_responses, read_answer,
 };
@@ -110,7 +111,7 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
         return Ok(glance_at(read_answer(dialect, task, body)?));
     }
     let whole: Whole<'_> =
-        serde_json::from_slice(body).map_err(|error| ReadError::Json(error.to_string()))?;
+        serde_json::from_str(text_of(body)?).map_err(|error| ReadError::Json(error.to_string()))?;
     let anthropic = dialect == Dialect::AnthropicMessages;
     let usage = match whole.usage {
         Some(raw) if anthropic => {
