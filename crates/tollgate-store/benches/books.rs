@@ -177,6 +177,24 @@ async fn measure(name: &str, url: &str, records: u64) {
             },
         ),
         (
+            "calls of a key with a status that it never got",
+            CallsQuery {
+                of: vec![(Dimension::Key, "key-9".to_owned())],
+                status: Some(418),
+                most: 50,
+                ..CallsQuery::default()
+            },
+        ),
+        (
+            "calls of a team with a rare status",
+            CallsQuery {
+                of: vec![(Dimension::Team, "team-3".to_owned())],
+                status: Some(502),
+                most: 50,
+                ..CallsQuery::default()
+            },
+        ),
+        (
             "calls that nobody made",
             CallsQuery {
                 of: vec![(Dimension::Model, "nothing".to_owned())],

@@ -13,7 +13,7 @@ use crate::{
     usage::is_one_of,
 };
 
-/// The status of nearly all calls; the others have an index of their own.
+/// The status of nearly all calls; the others have indexes of their own: all of them, those of a key, and those of a team.
 const ANSWERED: u16 = 200;
 
 /// Which calls.
@@ -138,8 +138,15 @@ impl CallsQuery {
     fn is_told_by_sums(&self) -> bool {
         let mut of = self.of.iter();
         self.request_id.is_none()
+            && !self.is_about_failures_of_a_caller()
             && (self.teams.is_some()
                 || of.any(|(dimension, _)| is_summed(*dimension, self.hours())))
+    }
+
+    fn is_about_failures_of_a_caller(&self) -> bool {
+        let mut of = self.of.iter();
+        self.status.is_some_and(|status| status != ANSWERED)
+            && of.any(|(dimension, _)| matches!(dimension, Dimension::Key | Dimension::Team))
     }
 
     /// The sums by the hour that tell most of what is asked for apart.

@@ -29,11 +29,18 @@ async fn calls_are_found_by_how_they_ended() {
         ];
         assert_eq!(store.enter(&records).await.unwrap(), 5);
         let of = |key: &str| vec![(Dimension::Key, key.to_owned())];
+        let of_both = |key: &str| {
+            let team = record(1).team.unwrap_or_default().to_string();
+            [of(key), vec![(Dimension::Team, team)]].concat()
+        };
         for (status, error_code, of, found) in [
             (Some(502), None, vec![], vec![3, 2]),
             (Some(200), None, vec![], vec![4, 1]),
             (Some(418), None, vec![], vec![]),
             (Some(502), None, of("a"), vec![2]),
+            (Some(418), None, of("a"), vec![]),
+            (Some(429), None, of_both("b"), vec![5]),
+            (Some(429), None, of_both("a"), vec![]),
             (None, Some("upstream_cut"), vec![], vec![4]),
             (None, Some("upstream_cut"), of("b"), vec![4]),
             (None, Some("upstream_cut"), of("a"), vec![]),
