@@ -10,11 +10,7 @@ use std::{
 };
 
 use tollgate_domain::UsageRecord;
-use tollgate_telemetry::journal::{
-    ENDING, JournalState, LOCK,
-    frames::{self, Mark},
-    remove_folder,
-};
+use tollgate_telemetry::journal::{ENDING, JournalState, LOCK, frames};
 
 use crate::{Store, StoreError};
 
@@ -173,7 +169,7 @@ impl Keeper {
     pub async fn finish(mut self) {
         for path in files(&self.own).unwrap_or_default() {
             let from = self.place(&path).bytes;
-            let left = File::open(&path).and_then(|mut file| read_batch(&mut file, &path, from));
+            let left = File::open(&path).and_then(|mut file| read_batch(&mut file, from));
             if left.is_ok_and(|left| left.length == 0) {
                 // What is left is entered once more at the next start, and found to be there.
                 let _left = self.leave(&path, false, &mut Round::default());
@@ -214,18 +210,16 @@ impl Keeper {
         Ok(())
     }
 
-    /// Leaves a file that is entered and not written to any more: it is given back or, where something in it cannot be read, set aside.
+    /// Leaves a file that is entered and not written to any more: it is removed or, where something in it cannot be read, set aside.
     fn leave(&mut self, path: &Path, is_complete: bool, round: &mut Round) -> io::Result<()> {
         let mut place = self.place(path);
-        // Behind the last record of all there may be half of one, or what the file held before it was used again.
+        // Behind the last record of all there may be half of one.
         if is_complete && place.bytes < fs::metadata(path)?.len() {
             place.is_damaged = true;
             round.skipped.unreadable += 1;
         }
         if place.is_damaged {
             fs::rename(path, path.with_extension(DAMAGED_ENDING))?;
-        } else if path.starts_with(&self.own) {
-            self.state.done_with(path)?;
         } else {
             fs::remove_file(path)?;
         }
@@ -249,7 +243,7 @@ impl Keeper {
                 return Ok(());
             }
             let mut place = self.place(path);
-            let batch = read_batch(&mut file, path, place.bytes).map_err(StoreError::Journal)?;
+            let batch = read_batch(&mut file, place.bytes).map_err(StoreError::Journal)?;
             if batch.length == 0 {
                 return Ok(());
             }
@@ -289,9 +283,8 @@ impl Keeper {
     }
 }
 
-/// Whole records of a file from a place on. What follows the last is left: its process died over it or is writing it, or it is of the file's life before.
-fn read_batch(file: &mut File, path: &Path, from: u64) -> io::Result<Batch> {
-    let mark = Mark::of(path);
+/// Whole records of a file from a place on. What follows the last is left: its process died over it, or is writing it.
+fn read_batch(file: &mut File, from: u64) -> io::Result<Batch> {
     let mut bytes = read_bytes(file, from, READ_BYTES)?;
     // A record with what was asked and answered may be long.
     if let Some(told) = frames::told_length(&bytes)
@@ -300,7 +293,7 @@ fn read_batch(file: &mut File, path: &Path, from: u64) -> io::Result<Batch> {
         bytes = read_bytes(file, from, told)?;
     }
     let (mut batch, mut rest) = (Batch::default(), &bytes[..]);
-    while let Some(record) = mark.first(rest) {
+    while let Some(record) = frames::first(rest) {
         match frames::read(record) {
             Ok(record) => batch.records.push(record),
             Err(_) => batch.unreadable += 1,
@@ -356,6 +349,13 @@ fn worker(file: &Path) -> Option<&str> {
 
 fn number(file: &Path) -> Option<&str> {
     Some(file.file_stem()?.to_str()?.split_once('-')?.1)
+}
+
+/// Removes what is left of a journal once all of it is entered; what was set aside stays.
+fn remove_folder(folder: &Path) {
+    // What is still in it is not ours to remove.
+    let _removed = fs::remove_file(folder.join(LOCK));
+    let _removed = fs::remove_dir(folder);
 }
 
 /// The lock of a process that has died.

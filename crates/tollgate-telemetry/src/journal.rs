@@ -1,13 +1,13 @@
 //! The journal: usage records on their way into the books, appended to files before the client has its last byte.
 //!
 //! A plain append survives the death of the process, and waits for nobody. Each process has a folder of its own, locked while it
-//! lives, and each worker a file of its own in it. Whoever keeps the books reads the files and gives back those that are done with, to be used
-//! again: new memory for a file's pages costs more than all else about an append. How records stand in them is told in [`frames`].
+//! lives, and each worker a file of its own in it. Whoever keeps the books reads the files and removes those that are done with;
+//! that is not this room's affair. How records stand in them is told in [`frames`].
 
 pub mod frames;
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions},
     io,
     os::unix::fs::{DirBuilderExt, FileExt},
     path::{Path, PathBuf},
@@ -17,7 +17,6 @@ use std::{
     },
 };
 
-use frames::Mark;
 use tollgate_domain::UsageRecord;
 
 /// A file that has grown to this is left for a new one, in bytes.
@@ -31,12 +30,6 @@ pub const LOCK: &str = "lock";
 
 /// The ending of the files' names.
 pub const ENDING: &str = "journal";
-
-/// The ending of a file that is done with, and may be used again.
-const SPARE_ENDING: &str = "spare";
-
-/// The part of what may wait that may be kept in files to be used again.
-const SPARE_PART: u64 = 16;
 
 /// Memory for records on their way that is kept for the next ones, in bytes.
 const WAITING_BYTES_KEPT: usize = 64 << 10;
@@ -68,8 +61,6 @@ pub struct JournalState {
     lost: AtomicU64,
     /// The last record of some worker could not be written.
     broken: AtomicBool,
-    /// Files that are done with, to be used again.
-    spares: Mutex<Vec<PathBuf>>,
 }
 
 /// A worker's own file of the journal.
@@ -95,7 +86,6 @@ struct Page {
 #[derive(Debug)]
 struct Sheet {
     file: File,
-    mark: Mark,
     /// Bytes of it that are its records'.
     length: u64,
 }
@@ -128,7 +118,6 @@ impl Journal {
             failures: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             broken: AtomicBool::new(false),
-            spares: Mutex::default(),
         };
         Ok(Self {
             folder,
@@ -193,27 +182,6 @@ impl JournalState {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Takes a file of this process's back, all of it being entered: it is kept to be used again, or removed where enough are.
-    ///
-    /// # Errors
-    /// When it can be neither renamed nor removed.
-    pub fn done_with(&self, file: &Path) -> io::Result<()> {
-        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = spares.len() as u64 * FILE_BYTES_MAX;
-        if kept + FILE_BYTES_MAX > self.bytes_max / SPARE_PART {
-            return fs::remove_file(file);
-        }
-        let spare = file.with_extension(SPARE_ENDING);
-        fs::rename(file, &spare)?;
-        spares.push(spare);
-        Ok(())
-    }
-
-    fn take_spare(&self) -> Option<PathBuf> {
-        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
-        spares.pop()
-    }
-
     /// Notes that so many bytes of this process's have been entered into the books.
     pub fn bytes_entered(&self, bytes: u64) {
         self.entered.fetch_add(bytes, Ordering::Relaxed);
@@ -276,7 +244,6 @@ impl Pen {
             Some(sheet) => sheet,
             none => none.insert(self.begin_sheet(&mut page.number)?),
         };
-        sheet.mark.seal(&mut page.waiting);
         sheet.file.write_all_at(&page.waiting, sheet.length)?;
         let length = page.waiting.len() as u64;
         sheet.length += length;
@@ -291,45 +258,21 @@ impl Pen {
         *number += 1;
         let name = format!("{:03}-{number:08}.{ENDING}", self.worker);
         let path = self.folder.join(name);
-        if let Some(spare) = self.state.take_spare() {
-            fs::rename(spare, &path)?;
-        }
         let mut options = OpenOptions::new();
         let file = options
             .create(true)
             .truncate(false)
             .write(true)
             .open(&path)?;
-        let mark = Mark::of(&path);
-        Ok(Sheet {
-            file,
-            mark,
-            length: 0,
-        })
+        Ok(Sheet { file, length: 0 })
     }
 }
 
 impl Sheet {
-    /// Cuts off what the file held before it was used again, so that it holds its records alone.
+    /// Cuts off what a failure left, so that the file holds whole records alone.
     fn end(&self) -> io::Result<()> {
         self.file.set_len(self.length)
     }
-}
-
-/// Removes what is left of a process's folder once all is entered, but for what was set aside.
-pub fn remove_folder(folder: &Path) {
-    // What is still in it is not ours to remove; what cannot be removed does no harm.
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path
-            .extension()
-            .is_some_and(|ending| ending == SPARE_ENDING)
-        {
-            let _removed = fs::remove_file(path);
-        }
-    }
-    let _removed = fs::remove_file(folder.join(LOCK));
-    let _removed = fs::remove_dir(folder);
 }
 
 #[cfg(test)]
@@ -359,9 +302,9 @@ mod tests {
         files.sort();
         let mut ids = Vec::new();
         for file in &files {
-            let (bytes, mark) = (fs::read(file).unwrap(), Mark::of(file));
+            let bytes = fs::read(file).unwrap();
             let mut rest = &bytes[..];
-            while let Some(record) = mark.first(rest) {
+            while let Some(record) = frames::first(rest) {
                 ids.push(frames::read(record).unwrap().id.to_string());
                 rest = &rest[frames::frame_length(record)..];
             }
@@ -408,41 +351,20 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_done_with_is_used_again() {
-        let root = folder("again");
+    fn a_full_file_is_left_for_another() {
+        let root = folder("next");
         let journal = Journal::open(&root, "one", 1 << 30).unwrap();
-        let (pen, other) = (journal.pen(0), journal.pen(1));
-        let fill = |id: &str| {
-            let record = UsageRecord {
+        let pen = journal.pen(0);
+        for id in ["a", "b", "c", "d", "e"] {
+            pen.write(&UsageRecord {
                 request_id: "x".repeat(1 << 20).into(),
                 ..record(id)
-            };
-            (0..4).for_each(|_| pen.write(&record));
-        };
-        let path = |name: &str| journal.folder().join(name);
-        fill("a");
-        pen.write(&record("b"));
-        journal
-            .state()
-            .done_with(&path("000-00000001.journal"))
-            .unwrap();
-        assert!(path("000-00000001.spare").exists());
-        other.write(&record("c"));
-        // It has its length of before, and nothing of what stood in it.
-        let again = path("001-00000001.journal");
-        assert!(!path("000-00000001.spare").exists());
-        assert!(fs::metadata(&again).unwrap().len() > 4 << 20);
-        assert_eq!(ids(journal.folder()), ["b", "c"]);
-        // It is cut when it is left for another.
-        journal.state().done_with(&again).unwrap();
-        fill("d");
-        pen.write(&record("e"));
-        pen.write(&record("f"));
-        let left = fs::metadata(path("000-00000002.journal")).unwrap().len();
-        assert_eq!(ids(journal.folder()), ["b", "d", "d", "d", "d", "e", "f"]);
-        assert!(left < (4 << 20) + 2000, "{left}");
-        remove_folder(journal.folder());
-        assert!(path("000-00000002.journal").exists());
+            });
+        }
+        let length = |name: &str| fs::metadata(journal.folder().join(name)).unwrap().len();
+        assert!(length("000-00000001.journal") > 4 << 20);
+        assert!(length("000-00000002.journal") < 2 << 20);
+        assert_eq!(ids(journal.folder()), ["a", "b", "c", "d", "e"]);
         fs::remove_dir_all(root).unwrap();
     }
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashSet,
-    ffi::OsStr,
     fs,
     sync::{
         Arc,
@@ -16,7 +15,7 @@ use tollgate_domain::{Payload, UsageRecord};
 use tollgate_telemetry::journal::Journal;
 
 use super::{Database, record};
-use crate::{Keeper, Round, Skipped, Store, UsageQuery};
+use crate::{Keeper, Round, Store, UsageQuery};
 
 #[tokio::test]
 async fn journals_are_entered_and_removed_whoever_wrote_them() {
@@ -118,50 +117,6 @@ async fn a_damaged_file_is_set_aside_and_the_others_are_entered() {
         assert_eq!(left, ["000-00000001.damaged"]);
         assert_eq!(keeper.dead().unwrap().len(), 0, "it is not looked at again");
         keeper.finish().await;
-    }
-}
-
-#[tokio::test]
-async fn files_are_used_again_and_nothing_in_them_is_entered_twice() {
-    for database in Database::all("again") {
-        let root = database.folder.join("journal");
-        let own = Journal::open(&root, "own", 1 << 30).unwrap();
-        let pens = [own.pen(0), own.pen(1)];
-        let store = Store::open(&database.url).await.unwrap();
-        let state = Arc::clone(own.state());
-        let folder = own.folder().to_owned();
-        let mut keeper = Keeper::new(store.clone(), root.clone(), folder.clone(), state);
-        let mut entered = 0;
-        for number in 0..40_000 {
-            // Of different lengths, so that what stood there before shows.
-            let code = "x".repeat(usize::try_from(number * 7 % 400).unwrap());
-            pens[usize::try_from(number % 2).unwrap()].write(&UsageRecord {
-                error_code: Some(code.into()),
-                ..record(number)
-            });
-            if number % 2500 == 0 {
-                entered += keeper.round().await.unwrap().entered;
-            }
-        }
-        let spares = || {
-            let files = fs::read_dir(&folder).unwrap();
-            let endings = files.map(|file| file.unwrap().path().extension().map(OsStr::to_owned));
-            endings
-                .filter(|ending| *ending == Some("spare".into()))
-                .count()
-        };
-        loop {
-            let round = keeper.round().await.unwrap();
-            entered += round.entered;
-            assert_eq!(round.skipped, Skipped::default());
-            if !round.has_more {
-                break;
-            }
-        }
-        assert!(spares() > 0);
-        assert_eq!((entered, own.state().waiting()), (40_000, 0));
-        keeper.finish().await;
-        assert!(!folder.exists());
     }
 }
 
