@@ -227,6 +227,9 @@ impl Pen {
     /// Writes down what was taken; says whether all is written.
     pub fn flush(&self) -> bool {
         let page = &mut *self.page.lock().unwrap_or_else(PoisonError::into_inner);
+        if page.waiting.is_empty() {
+            return true; // Which says nothing about how others get on.
+        }
         let written = self.write_waiting(page).is_ok();
         self.state.broken.store(!written, Ordering::Relaxed);
         written
@@ -234,9 +237,6 @@ impl Pen {
 
     /// Writes behind the last record. What a failure leaves there is no record, and the next one takes its place.
     fn write_waiting(&self, page: &mut Page) -> io::Result<()> {
-        if page.waiting.is_empty() {
-            return Ok(());
-        }
         if let Some(full) = page.sheet.take_if(|sheet| sheet.length >= FILE_BYTES_MAX) {
             full.end()?;
         }
@@ -342,6 +342,8 @@ mod tests {
         fs::rename(&folder, &aside).unwrap();
         pen.write(&record("a"));
         assert!(!journal.state().takes_records());
+        journal.pen(1).flush();
+        assert!(!journal.state().takes_records(), "another has nothing to write");
         pen.write(&record("b"));
         fs::rename(&aside, &folder).unwrap();
         assert!(journal.retry() && journal.state().takes_records());
