@@ -343,7 +343,10 @@ mod tests {
         pen.write(&record("a"));
         assert!(!journal.state().takes_records());
         journal.pen(1).flush();
-        assert!(!journal.state().takes_records(), "another has nothing to write");
+        assert!(
+            !journal.state().takes_records(),
+            "another has nothing to write"
+        );
         pen.write(&record("b"));
         fs::rename(&aside, &folder).unwrap();
         assert!(journal.retry() && journal.state().takes_records());
