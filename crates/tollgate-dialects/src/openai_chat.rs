@@ -19,7 +19,7 @@ pub(crate) use read::{
     read_tool, read_url,
 };
 pub(crate) use stream::{Frame, StreamReader, StreamWriter};
-pub(crate) use usage::{Count, WireUsage};
+pub(crate) use usage::{Count, Details, WireUsage};
 pub(crate) use wire::{
     Text, Told, failure, finish_reason, is_failure, parse, read_event, seconds, stop_reason,
     text_of,

@@ -264,7 +264,7 @@ impl Account {
             if let Some(permit) = self.permit.take() {
                 permit.settle(&self.record, || self.used_at_most());
             }
-            self.witness.record_with_others(&self.record);
+            self.witness.record(&self.record);
         }
     }
 }

@@ -133,14 +133,8 @@ impl Telemetry {
 }
 
 impl Witness {
-    /// Writes a finished call into the journal, counts it, and sends its line on its way.
+    /// Counts a finished call, and sends its line on its way. The journal has it after [`Self::write_down`]: before the client has its last byte.
     pub fn record(&self, record: &CallRecord) {
-        self.record_with_others(record);
-        self.write_down();
-    }
-
-    /// The same, but for the journal, which gets it with those of other calls by [`Self::write_down`]: before the client has its last byte.
-    pub fn record_with_others(&self, record: &CallRecord) {
         if let Some(pen) = &self.pen
             && let Some(record) = record.for_the_books()
         {

@@ -41,16 +41,17 @@ pub(crate) struct WireUsage {
     market_cost: Option<f64>,
 }
 
+/// What is told of a total's parts.
 #[derive(Default, Deserialize)]
-struct Details {
+pub(crate) struct Details {
     #[serde(default)]
-    cached_tokens: Count,
+    pub(crate) cached_tokens: Count,
     #[serde(default)]
-    cache_write_tokens: Count,
+    pub(crate) cache_write_tokens: Count,
     #[serde(default)]
-    audio_tokens: Count,
+    pub(crate) audio_tokens: Count,
     #[serde(default)]
-    reasoning_tokens: Count,
+    pub(crate) reasoning_tokens: Count,
 }
 
 /// A number that is whole and not negative, or nothing.

@@ -4,7 +4,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tollgate_domain::Usage;
 
-use crate::{StopReason, json::put, openai_chat::Count};
+use crate::{
+    StopReason,
+    json::put,
+    openai_chat::{Count, Details},
+};
 
 /// `usage` as it is written here: totals hold their details.
 #[derive(Deserialize)]
@@ -17,18 +21,6 @@ pub(super) struct WireUsage {
     output_tokens: Count,
     #[serde(default)]
     output_tokens_details: Option<Details>,
-}
-
-#[derive(Default, Deserialize)]
-struct Details {
-    #[serde(default)]
-    cached_tokens: Count,
-    #[serde(default)]
-    cache_write_tokens: Count,
-    #[serde(default)]
-    audio_tokens: Count,
-    #[serde(default)]
-    reasoning_tokens: Count,
 }
 
 impl WireUsage {
