@@ -4,16 +4,16 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use tollgate_fuzz::chunks;
-use tollgate_upstream::read_answer;
+use tollgate_http1::read_answer;
 
 fuzz_target!(|input: &[u8]| {
     let Some(chunks) = chunks(input) else { return };
     let whole: Bytes = chunks.concat().into();
     let read_bytes = whole.len();
-    let cut = read_answer(&chunks).map_err(|failure| failure.kind());
+    let cut = read_answer(&chunks);
     if let Ok(Some((_, body))) = &cut {
         assert!(body.len() < read_bytes);
     }
-    let whole = read_answer(&[whole]).map_err(|failure| failure.kind());
+    let whole = read_answer(&[whole]);
     assert_eq!(cut, whole);
 });

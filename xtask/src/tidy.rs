@@ -28,6 +28,7 @@ const EDGES: &[(&str, &str)] = &[
     ("tollgate-proxy", "tollgate-counters"),
     ("tollgate-proxy", "tollgate-dialects"),
     ("tollgate-proxy", "tollgate-domain"),
+    ("tollgate-proxy", "tollgate-http1"),
     ("tollgate-proxy", "tollgate-telemetry"),
     ("tollgate-proxy", "tollgate-upstream"),
     ("tollgate-store", "tollgate-domain"),
@@ -37,6 +38,7 @@ const EDGES: &[(&str, &str)] = &[
     ("tollgate-testkit", "tollgate-dialects"),
     ("tollgate-testkit", "tollgate-domain"),
     ("tollgate-upstream", "tollgate-domain"),
+    ("tollgate-upstream", "tollgate-http1"),
     ("xtask", "tollgate-domain"),
     ("xtask", "tollgate-testkit"),
     // The page of providers is made of its table.

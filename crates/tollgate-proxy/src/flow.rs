@@ -4,7 +4,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 use tollgate_dialects::Head;
 use tollgate_domain::{Dialect, ErrorShape, Facts, Framing, Limits, LogContent, Route, Task};
@@ -28,7 +27,7 @@ use crate::{
     refusal::Refusal,
     reply::ReplyBody,
     responses,
-    server::Upgrade,
+    server::{ClientBody, Upgrade},
     upload::{self, Upload},
     visit::{REQUEST_ID, Visit},
 };
@@ -48,7 +47,7 @@ const HEADERS_USUAL: usize = 12;
 /// Any request: finds out what it asks for, and has it done. Every answer leaves with the same set of headers.
 pub async fn serve(
     worker: &Worker,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
     client: SocketAddr,
     now: Duration,
 ) -> Response<ReplyBody> {
@@ -103,7 +102,7 @@ async fn serve_llm(
     visit: &Visit<'_>,
     asked: paths::Asked<'_>,
     address: Address<'_>,
-    body: Incoming,
+    body: ClientBody,
 ) -> Response<ReplyBody> {
     let mut account = visit.account(worker, asked.pattern);
     match call_story(worker, visit, asked.shape, address, body, &mut account).await {
@@ -246,7 +245,7 @@ async fn call_story(
     visit: &Visit<'_>,
     shape: ErrorShape,
     address: Address<'_>,
-    body: Incoming,
+    body: ClientBody,
     account: &mut Account,
 ) -> Result<(Question, Success), Refusal> {
     let picture = visit.picture;
@@ -592,7 +591,7 @@ async fn describe(
     worker: &Worker,
     visit: &Visit<'_>,
     asked: paths::Asked<'_>,
-    body: Incoming,
+    body: ClientBody,
 ) -> Result<Response<ReplyBody>, Refusal> {
     visit.check_url()?;
     match asked.what {

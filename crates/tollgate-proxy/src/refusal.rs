@@ -371,6 +371,8 @@ mod tests {
             .chain([
                 "too_many_connections".to_owned(),
                 "head_too_slow".to_owned(),
+                "head_too_large".to_owned(),
+                "not_http".to_owned(),
             ])
             .collect();
         let documented: BTreeSet<String> = read("../../docs/errors.md")

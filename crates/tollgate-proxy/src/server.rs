@@ -1,14 +1,15 @@
-//! Listeners and connections: everything between a client's socket and [`Handler::call`]. What a request means is not known here.
+//! Listeners: clients are let in, or turned away; what happens on a connection is told in `connection`. What a request means is not known here.
 
+mod connection;
+mod reader;
 mod stall;
+mod writer;
 
 use std::{
-    convert::Infallible,
-    error::Error,
-    future::{Future, poll_fn},
+    future::Future,
     io,
     net::{SocketAddr, TcpListener as StdListener},
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -17,11 +18,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
 use socket2::{Domain, Protocol, Socket, Type};
+use thiserror::Error;
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
@@ -29,8 +30,12 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_domain::Limits;
+use tollgate_http1::HttpError;
 
+use connection::{Connection, Desk};
+pub use reader::{BodyError, ClientBody};
 pub use stall::StallGuard;
+use writer::DateLine;
 
 /// Connections that the kernel may hold until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -41,33 +46,42 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Time for writing a last word to a client that is turned away.
 const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(1);
 
-const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 148\r\n\r\n{\"error\":{\"message\":\"the gateway has as many connections as it may have; try again\",\"type\":\"overloaded\",\"param\":null,\"code\":\"too_many_connections\"}}";
-const HEAD_TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: 132\r\n\r\n{\"error\":{\"message\":\"the request's head did not arrive in time\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"head_too_slow\"}}";
-
-/// What clients are told, as whole answers, whose requests are never read.
-#[derive(Clone, Copy, Debug)]
-pub struct LastWords {
+/// Why a client is turned away whose request is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum TurnedAway {
     /// There are as many connections as there may be.
-    pub too_many_connections: &'static [u8],
+    #[error("the gateway has as many connections as it may have; try again")]
+    TooManyConnections,
     /// A request's head did not come to its end in time.
-    pub head_too_slow: &'static [u8],
+    #[error("the request's head did not arrive in time")]
+    HeadTooSlow,
+    /// A request's head is longer, or has more headers, than it may.
+    #[error("the request's head is too long, or has too many headers")]
+    HeadTooLarge,
+    /// What comes is not HTTP/1.1 as it has to be.
+    #[error("the request cannot be read: {0}")]
+    NotHttp(HttpError),
 }
 
 /// Answers requests.
 pub trait Handler: Clone + Send + Sync + 'static {
     /// The body of its answers.
-    type Body: Body<Data = Bytes, Error: Error + Send + Sync + 'static> + Send + 'static;
+    type Body: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Send + 'static;
 
-    /// What its clients are told when no request is read.
-    const LAST_WORDS: LastWords = LastWords {
-        too_many_connections: TOO_MANY_CONNECTIONS,
-        head_too_slow: HEAD_TOO_SLOW,
-    };
+    /// What its clients are told when no request is read: the type of the content, and that.
+    fn last_word(why: TurnedAway) -> (&'static str, String) {
+        let kind = match why {
+            TurnedAway::TooManyConnections => "overloaded",
+            _ => "invalid_request_error",
+        };
+        let told = json!({"error": {"message": why.to_string(), "type": kind, "param": null, "code": why.code()}});
+        ("application/json", told.to_string())
+    }
 
     /// Answers one request. Dropped when the client leaves.
     fn call(
         &self,
-        request: Request<Incoming>,
+        request: Request<ClientBody>,
         client: SocketAddr,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 }
@@ -161,21 +175,26 @@ pub async fn serve_worker<H: Handler>(
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let connections = TaskTracker::new();
-    let limits = Arc::new(limits);
-    let admit = |stream: TcpStream, client: SocketAddr| match count.enter(limits.connections_max) {
-        Some(counted) => {
-            let connection = Connection {
+    let desk = Arc::new(Desk {
+        handler,
+        limits,
+        shutdown: shutdown.clone(),
+        scratch: Arc::default(),
+        date: DateLine::default(),
+    });
+    let admit = |stream: TcpStream, client: SocketAddr| {
+        match count.enter(desk.limits.connections_max) {
+            Some(counted) => connections.spawn(Connection::serve(
+                stream,
                 client,
-                handler: handler.clone(),
-                limits: Arc::clone(&limits),
-                shutdown: shutdown.clone(),
-                _counted: counted,
-            };
-            connections.spawn(connection.serve(stream));
-        }
-        None => {
-            connections.spawn(turn_away(stream, H::LAST_WORDS));
-        }
+                Arc::clone(&desk),
+                counted,
+            )),
+            None => connections.spawn(turn_away(
+                stream,
+                TurnedAway::TooManyConnections.words::<H>(),
+            )),
+        };
     };
     loop {
         tokio::select! {
@@ -195,7 +214,7 @@ pub async fn serve_worker<H: Handler>(
     }
     drop(listener);
     connections.close();
-    if timeout(limits.drain_timeout, connections.wait())
+    if timeout(desk.limits.drain_timeout, connections.wait())
         .await
         .is_err()
     {
@@ -208,78 +227,60 @@ pub async fn serve_worker<H: Handler>(
 }
 
 /// Tells a client that there are too many of them.
-async fn turn_away(mut stream: TcpStream, words: LastWords) {
-    last_word(&mut stream, words.too_many_connections).await;
-}
-
-/// Writes an answer to a client that is not served any further. Whether it arrives is the client's affair.
-async fn last_word(stream: &mut (impl tokio::io::AsyncWrite + Unpin), word: &[u8]) {
+async fn turn_away(mut stream: TcpStream, words: Vec<u8>) {
     let written = timeout(LAST_WORD_TIMEOUT, async {
-        stream.write_all(word).await?;
+        stream.write_all(&words).await?;
         stream.shutdown().await
     });
-    let _result = written.await;
+    let _result = written.await; // Whether it arrives is the client's affair.
 }
 
-struct Connection<H> {
-    client: SocketAddr,
-    handler: H,
-    limits: Arc<Limits>,
-    shutdown: CancellationToken,
-    _counted: Counted,
+// === impl TurnedAway ===
+
+impl TurnedAway {
+    /// The status that the client is told.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
+            Self::HeadTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::NotHttp(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// What the client is told of it, in a word.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::TooManyConnections => "too_many_connections",
+            Self::HeadTooSlow => "head_too_slow",
+            Self::HeadTooLarge => "head_too_large",
+            Self::NotHttp(_) => "not_http",
+        }
+    }
+
+    /// The whole answer.
+    fn words<H: Handler>(self) -> Vec<u8> {
+        let (content_type, body) = H::last_word(self);
+        let status = self.status();
+        let retry = match self {
+            Self::TooManyConnections => "retry-after: 1\r\n",
+            _ => "",
+        };
+        format!(
+            "HTTP/1.1 {} {}\r\ncontent-type: {content_type}\r\n{retry}connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            status.as_str(),
+            status.canonical_reason().unwrap_or_default(),
+            body.len(),
+        )
+        .into_bytes()
+    }
 }
 
-impl<H: Handler> Connection<H> {
-    async fn serve(self, stream: TcpStream) {
-        if stream.set_nodelay(true).is_err() {
-            return; // The client has left already.
-        }
-        let (handler, client) = (&self.handler, self.client);
-        let upgrade = Mutex::new(None);
-        let chosen = &upgrade;
-        let service = service_fn(move |request| {
-            Box::pin(async move {
-                let response = handler.call(request, client).await;
-                if let Some(upgrade) = response.extensions().get::<Upgrade>() {
-                    *chosen.lock().unwrap_or_else(PoisonError::into_inner) = upgrade.take();
-                }
-                Ok::<_, Infallible>(response)
-            })
-        });
-        // A request has a hundred headers at most, as hyper has it where nothing is said; any other number would have it allocate for each.
-        let mut connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.header_timeout)
-            .max_buf_size(self.limits.header_bytes_max.max(8 << 10))
-            .serve_connection(
-                TokioIo::new(StallGuard::new(stream, self.limits.write_timeout)),
-                service,
-            );
-        let mut shutdown = pin!(self.shutdown.cancelled());
-        let mut draining = false;
-        let ended = poll_fn(|context| {
-            if !draining && shutdown.as_mut().poll(context).is_ready() {
-                draining = true;
-                std::pin::Pin::new(&mut connection).graceful_shutdown();
-            }
-            connection.poll_without_shutdown(context)
-        })
-        .await;
-        let parts = connection.into_parts();
-        let mut stream = parts.io.into_inner();
-        let upgrade = upgrade
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let (Ok(()), Some(go_on)) = (&ended, upgrade) {
-            return go_on(stream, parts.read_buf).await;
-        }
-        match ended {
-            // A head that was begun and not finished; a connection that was merely idle is closed without a word.
-            Err(error) if error.is_timeout() && !parts.read_buf.is_empty() => {
-                last_word(&mut stream, H::LAST_WORDS.head_too_slow).await
-            }
-            _ => last_word(&mut stream, b"").await,
+impl From<HttpError> for TurnedAway {
+    fn from(error: HttpError) -> Self {
+        match error {
+            HttpError::TooManyHeaders | HttpError::TooLong => Self::HeadTooLarge,
+            error => Self::NotHttp(error),
         }
     }
 }

@@ -11,14 +11,13 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tollgate_dialects::{Form, FormError};
 use tollgate_domain::Limits;
 use tollgate_upstream::{Rest, RestError};
 
-use crate::{body, refusal::Refusal};
+use crate::{body, refusal::Refusal, server::ClientBody};
 
 /// What a client has sent, and what it is still sending.
 pub(crate) struct Upload {
@@ -41,7 +40,7 @@ enum Stopped {
 
 /// The rest of a form, within bounds of size and time.
 struct Remainder {
-    body: Incoming,
+    body: ClientBody,
     bytes_left: u64,
     alarm: Pin<Box<Sleep>>,
 }
@@ -62,7 +61,7 @@ impl Upload {
 /// # Errors
 /// As those of [`body::collect`], and when a form is none.
 pub(crate) async fn receive(
-    body: Incoming,
+    body: ClientBody,
     headers: &HeaderMap,
     limits: &Limits,
 ) -> Result<Upload, Refusal> {
@@ -81,7 +80,7 @@ pub(crate) async fn receive(
 /// # Errors
 /// As those of [`body::collect`].
 pub(crate) async fn whole(
-    body: Incoming,
+    body: ClientBody,
     headers: &HeaderMap,
     limits: &Limits,
 ) -> Result<Upload, Refusal> {
@@ -95,7 +94,7 @@ pub(crate) async fn whole(
 
 async fn beginning(
     mut form: Form,
-    mut body: Incoming,
+    mut body: ClientBody,
     headers: &HeaderMap,
     limits: &Limits,
 ) -> Result<Upload, Refusal> {

@@ -18,11 +18,12 @@ use rustls::RootCertStore;
 use tokio::time::{Instant, sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_domain::{Timeouts, Transport};
+use tollgate_http1::Scratch;
 
 use crate::{
     addresses::Reach,
     connect::{Connector, Origin},
-    connection::{Connection, Message, ProviderSocket, Scratch},
+    connection::{Connection, Message, ProviderSocket},
     decode::Decoder,
     demo::{self, DemoBody},
     failure::{Failure, FailureKind},

@@ -3,14 +3,12 @@
 //! It has no task of its own: whoever waits for the answer reads it, so that what has come goes on to the client in the same turn, and nothing is held for a
 //! stream that is silent. How connections are made is told in [`crate::connect`], how they are kept in [`crate::client`].
 
-mod answer;
-mod chunks;
 mod request;
 
 use std::{
     fmt, io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
@@ -22,15 +20,13 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
+use tollgate_http1::{
+    ANSWER_HEAD_BYTES_MAX, BodyEnd, HttpError, Scratch, head_is_whole, take_answer_head,
+};
 
 use crate::failure::{Failure, FailureKind};
-pub use answer::read_answer;
-use answer::{AnswerBody, HEAD_BYTES_MAX, head_is_whole, take_head};
 use request::BodyToSend;
 pub(crate) use request::Message;
-
-/// Bytes that are read at once.
-const READ_BYTES: usize = 64 << 10;
 
 /// The socket, with or without TLS.
 pub type Socket = Either<TcpStream, Box<TlsStream<TcpStream>>>;
@@ -44,9 +40,6 @@ pub struct ProviderSocket {
     pub sent: Bytes,
 }
 
-/// Where all connections of a worker read into, one at a time.
-pub(crate) struct Scratch(Mutex<Box<[u8]>>);
-
 /// A connection to a provider.
 pub(crate) struct Connection {
     socket: Socket,
@@ -56,7 +49,7 @@ pub(crate) struct Connection {
     piece: Bytes,
     body: Option<BodyToSend>,
     is_flushed: bool,
-    answer: AnswerBody,
+    answer: BodyEnd,
     /// Read, and not yet dealt with.
     read: BytesMut,
     /// What came of the body together with the head.
@@ -75,7 +68,7 @@ impl Connection {
             piece: Bytes::new(),
             body: None,
             is_flushed: true,
-            answer: AnswerBody::Over,
+            answer: BodyEnd::Over,
             read: BytesMut::new(),
             came: Bytes::new(),
             keeps_open: true,
@@ -132,19 +125,19 @@ impl Connection {
                 return Poll::Ready(Err(Failure::plain(FailureKind::ClosedBeforeHead)));
             }
             if head_is_whole(&self.read, before)
-                && let Some((head, came)) = take_head(&mut self.read)?
+                && let Some((head, came)) = take_answer_head(&mut self.read).map_err(protocol)?
             {
                 self.came = came;
                 self.answer = if self.is_head_only {
-                    AnswerBody::Over
+                    BodyEnd::Over
                 } else {
                     head.body
                 };
                 self.keeps_open &= head.keeps_open;
                 return Poll::Ready(Ok((head.status, head.headers)));
             }
-            if self.read.len() > HEAD_BYTES_MAX {
-                return Poll::Ready(Err(protocol("the head of the answer is too long")));
+            if self.read.len() > ANSWER_HEAD_BYTES_MAX {
+                return Poll::Ready(Err(protocol(HttpError::TooLong)));
             }
         }
     }
@@ -187,30 +180,26 @@ impl Connection {
     /// The body's bytes of what came; behind its end nothing may come.
     fn unframe(&mut self, came: &[u8]) -> Result<Bytes, Failure> {
         let mut data = Vec::with_capacity(came.len());
-        let rest = self.answer.read(came, &mut data)?;
+        let rest = self.answer.read(came, &mut data).map_err(protocol)?;
         self.keeps_open &= rest.is_empty();
         Ok(data.into())
     }
 
     /// Reads on in the body. Nothing comes of what only frames it.
     fn poll_read_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, Failure>> {
-        let mut scratch = self
-            .scratch
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut scratch = self.scratch.lock();
         let mut buffer = ReadBuf::new(&mut scratch);
         ready!(Pin::new(&mut self.socket).poll_read(context, &mut buffer))
             .map_err(|error| Failure::new(FailureKind::ClosedInBody, error))?;
         let came = buffer.filled();
         if came.is_empty() {
-            if !matches!(self.answer, AnswerBody::UntilClosed) {
+            if !matches!(self.answer, BodyEnd::UntilClosed) {
                 return Poll::Ready(Err(Failure::plain(FailureKind::ClosedInBody)));
             }
-            self.answer = AnswerBody::Over;
+            self.answer = BodyEnd::Over;
         }
         let mut data = Vec::with_capacity(came.len());
-        let rest = self.answer.read(came, &mut data)?;
+        let rest = self.answer.read(came, &mut data).map_err(protocol)?;
         self.keeps_open &= rest.is_empty();
         Poll::Ready(Ok(data.into()))
     }
@@ -230,11 +219,7 @@ impl Connection {
 
     /// Reads what has come behind what was read before. Gives how much that was; nothing at the end.
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut scratch = self
-            .scratch
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut scratch = self.scratch.lock();
         let mut buffer = ReadBuf::new(&mut scratch);
         ready!(Pin::new(&mut self.socket).poll_read(context, &mut buffer))?;
         let came = buffer.filled();
@@ -310,8 +295,8 @@ impl Connection {
     }
 }
 
-fn protocol(text: &'static str) -> Failure {
-    Failure::new(FailureKind::Protocol, text)
+fn protocol(error: HttpError) -> Failure {
+    Failure::new(FailureKind::Protocol, error)
 }
 
 /// The provider takes no more of the request.
@@ -326,20 +311,6 @@ impl fmt::Debug for Connection {
             .field("answer", &self.answer)
             .field("keeps_open", &self.keeps_open)
             .finish_non_exhaustive()
-    }
-}
-
-// === impl Scratch ===
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Self(Mutex::new(vec![0; READ_BYTES].into()))
-    }
-}
-
-impl fmt::Debug for Scratch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Scratch")
     }
 }
 

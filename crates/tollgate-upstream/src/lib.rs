@@ -27,7 +27,7 @@ pub use budget::RetryBudget;
 pub use client::{
     Upstream, UpstreamBody, UpstreamRequest, UpstreamResponse, UpstreamSettings, Way,
 };
-pub use connection::{ProviderSocket, Socket, read_answer};
+pub use connection::{ProviderSocket, Socket};
 pub use failure::{Failure, FailureKind};
 pub use fleet::{Fleet, Lane, RequestParts, with_operation};
 pub use health::{Admission, Busy, Change, Health};

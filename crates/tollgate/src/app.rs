@@ -431,7 +431,7 @@ impl server::Handler for Handler {
 
     async fn call(
         &self,
-        request: Request<hyper::body::Incoming>,
+        request: Request<server::ClientBody>,
         client: SocketAddr,
     ) -> Response<ReplyBody> {
         flow::serve(&self.0, request, client, since_1970()).await

@@ -30,6 +30,10 @@ impl<S> StallGuard<S> {
         }
     }
 
+    pub(super) fn into_inner(self) -> S {
+        self.inner
+    }
+
     /// Lets a write wait for as long as patience lasts.
     fn watch<T>(
         &mut self,

@@ -9,7 +9,6 @@ use std::{
 
 use anyhow::{Context, Result};
 use http::{Request, Response};
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +16,7 @@ use tollgate_admin::{Api, Body, Surroundings};
 use tollgate_domain::{Choice, Limits, Snapshot};
 use tollgate_proxy::{
     Gateway,
-    server::{self, LastWords, serve_worker},
+    server::{self, ClientBody, TurnedAway, serve_worker},
 };
 use tollgate_store::{Kind, Store};
 use tollgate_telemetry::events::{AdminListening, AdminWaiting};
@@ -37,9 +36,6 @@ const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// How long requests under way may take at most when the gateway goes down.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
-
-const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 179\r\n\r\n{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"too_many_connections\",\"detail\":\"the administrative API has as many connections as it may have; try again\"}";
-const HEAD_TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\nconnection: close\r\ncontent-length: 137\r\n\r\n{\"type\":\"about:blank\",\"title\":\"Request Timeout\",\"status\":408,\"code\":\"head_too_slow\",\"detail\":\"the request's head did not arrive in time\"}";
 
 /// The administrative API, served by a thread of its own.
 pub(super) struct Administration {
@@ -109,12 +105,19 @@ struct Handler(Api);
 impl server::Handler for Handler {
     type Body = Body;
 
-    const LAST_WORDS: LastWords = LastWords {
-        too_many_connections: TOO_MANY_CONNECTIONS,
-        head_too_slow: HEAD_TOO_SLOW,
-    };
+    fn last_word(why: TurnedAway) -> (&'static str, String) {
+        let status = why.status();
+        let told = json!({
+            "type": "about:blank",
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "code": why.code(),
+            "detail": why.to_string(),
+        });
+        ("application/problem+json", told.to_string())
+    }
 
-    async fn call(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
+    async fn call(&self, request: Request<ClientBody>, client: SocketAddr) -> Response<Body> {
         self.0.answer(request, client).await
     }
 }
@@ -250,20 +253,3 @@ fn targets(choices: &[Choice]) -> Vec<String> {
 
 /// Whether limits and budgets of this kind are kept in the store.
 pub(super) const STORED: [Kind; 2] = [Kind::Limit, Kind::Budget];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn last_words_say_how_long_they_are() {
-        for word in [TOO_MANY_CONNECTIONS, HEAD_TOO_SLOW] {
-            let text = std::str::from_utf8(word).unwrap();
-            let (head, body) = text.split_once("\r\n\r\n").unwrap();
-            let length = format!("content-length: {}", body.len());
-            assert!(head.contains(&length), "{length} in {head}");
-            let body: Value = serde_json::from_str(body).unwrap();
-            assert!(head.contains(&body["status"].to_string()), "{head}");
-        }
-    }
-}

@@ -7,7 +7,7 @@ const FRAME_BYTES_MAX: usize = 16 << 10;
 
 /// Reads a body in chunks, however it is cut into pieces.
 #[derive(Debug, Default)]
-pub(super) struct Chunks {
+pub struct Chunks {
     state: State,
     /// Bytes of the chunk that are still to come.
     left: u64,
@@ -37,11 +37,11 @@ enum State {
 /// What came is no body in chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the body's chunks are not framed as HTTP wants it")]
-pub(super) struct BadChunk;
+pub(crate) struct BadChunk;
 
 impl Chunks {
     /// Whether the last chunk and what follows it have come.
-    pub(super) fn are_over(&self) -> bool {
+    pub(crate) fn are_over(&self) -> bool {
         self.state == State::Over
     }
 
@@ -49,7 +49,7 @@ impl Chunks {
     ///
     /// # Errors
     /// When it is not framed as it has to be.
-    pub(super) fn read<'a>(
+    pub(crate) fn read<'a>(
         &mut self,
         mut input: &'a [u8],
         out: &mut Vec<u8>,
