@@ -87,7 +87,7 @@ pub(crate) struct CallsAsked {
     provider: Option<String>,
     /// Of this model only.
     model: Option<String>,
-    /// That ended so only: `answered`, `refused`, `provider_error`, `cut`, `client_gone`.
+    /// That ended so only: `answered`, `refused`, `provider_error`, `cut`, `client_gone`, `crashed`.
     outcome: Option<String>,
     /// That have this id in `x-request-id` only.
     request_id: Option<String>,

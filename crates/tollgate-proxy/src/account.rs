@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tollgate_dialects::StopReason;
 use tollgate_domain::{Cost, Picodollars, Price, Task, Usage};
-use tollgate_telemetry::{CallContent, CallRecord, InFlight, Outcome, Witness};
+use tollgate_telemetry::{BegunCall, CallContent, CallRecord, InFlight, Outcome, Witness};
 
 use crate::{
     admission::{Asked, Permit, UsedAtMost},
@@ -37,6 +37,8 @@ pub(crate) struct Account {
     payloads: Option<Arc<Payloads>>,
     started: Instant,
     witness: Witness,
+    /// What stands in the books should the process die.
+    begun: Option<BegunCall>,
     _in_flight: InFlight,
     _streaming: Option<InFlight>,
     open: bool,
@@ -56,6 +58,7 @@ impl Account {
             payloads: None,
             started,
             witness: witness.clone(),
+            begun: None,
             _in_flight: witness.call_started(),
             _streaming: None,
             open: true,
@@ -245,6 +248,27 @@ impl Account {
         UsedAtMost::of(&self.record, self.asked, self.price.as_deref())
     }
 
+    /// A provider is about to be asked: should the process die, the books say what that can have cost. Stands there once the turn's calls are
+    /// written down.
+    pub(crate) fn begin(&mut self) {
+        self.end_begun();
+        let cost = match &self.price {
+            None => Cost::Unpriced,
+            Some(price) => {
+                let most = self.used_at_most();
+                let most = price.most(most.input, most.output);
+                most.map_or(Cost::Unpriced, Cost::AtMost)
+            }
+        };
+        self.begun = self.witness.begin(&mut self.record, Some(cost));
+    }
+
+    fn end_begun(&mut self) {
+        if let Some(begun) = self.begun.take() {
+            self.witness.end(begun);
+        }
+    }
+
     /// Hands the record over. Later calls do nothing.
     pub(crate) fn close(&mut self, outcome: Outcome) {
         self.close_with_others(outcome);
@@ -265,6 +289,7 @@ impl Account {
                 permit.settle(&self.record, || self.used_at_most());
             }
             self.witness.record(&self.record);
+            self.end_begun();
         }
     }
 }

@@ -17,7 +17,7 @@ use tollgate_dialects::ErrorKind;
 use tollgate_domain::{Dialect, Limits, Task};
 use tollgate_telemetry::{AttemptOutcome, AttemptRecord};
 use tollgate_upstream::{
-    Admission, KeyState, Lane, NoKey, ProviderSocket, RequestParts, UpstreamBody,
+    Admission, KeyState, Lane, NoKey, ProviderSocket, RequestParts, UpstreamBody, end_of_turn,
 };
 
 use answers::{collect, is_events, is_json, plain_reply};
@@ -349,6 +349,9 @@ impl Run<'_> {
         let request = lane
             .request(parts, key, token.as_ref(), self.account.wall())
             .map_err(Miss::NoCredential)?;
+        self.account.begin();
+        end_of_turn().await; // the others that are ready
+        self.worker.witness.write_down();
         if outgoing.endpoint.task == Task::Realtime {
             let opening = self.open_socket(engaged, outgoing, request, first_token);
             return Box::pin(opening).await;

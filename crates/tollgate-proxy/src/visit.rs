@@ -151,6 +151,7 @@ impl<'a> Visit<'a> {
     /// Opens the request's record.
     pub(crate) fn account(&self, worker: &Worker, path: &'static str) -> Account {
         let record = CallRecord {
+            id: None,
             request_id: Arc::clone(&self.request_id),
             came_at: self.now,
             revision: self.picture.snapshot.revision.clone(),

@@ -2,7 +2,7 @@
 //! is done with. It may stop at any point and begin again: no record is entered twice, and no file goes before all of it is entered.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
@@ -10,7 +10,7 @@ use std::{
 };
 
 use tollgate_domain::UsageRecord;
-use tollgate_telemetry::journal::{ENDING, JournalState, LOCK, frames};
+use tollgate_telemetry::journal::{ENDING, JournalState, LOCK, begun::BEGUN_ENDING, frames};
 
 use crate::{Store, StoreError};
 
@@ -72,6 +72,8 @@ pub struct Round {
     pub entered: u64,
     /// What was not.
     pub skipped: Skipped,
+    /// Of these, calls that had not ended when their process died.
+    pub crashed: u64,
     /// Records that were wanted.
     pub wanted: Vec<UsageRecord>,
     /// There is more to be entered at once.
@@ -162,12 +164,52 @@ impl Keeper {
         wanted: &HashSet<String>,
         round: &mut Round,
     ) -> Result<(), StoreError> {
-        self.enter_folder(&dead.folder, wanted, round).await
+        self.enter_folder(&dead.folder, wanted, round).await?;
+        // Of what had begun, that which has no record had not ended.
+        for file in files(&dead.folder, BEGUN_ENDING).map_err(StoreError::Journal)? {
+            self.enter_begun(&file, wanted, round).await?;
+            fs::remove_file(&file).map_err(StoreError::Journal)?;
+        }
+        Ok(())
+    }
+
+    /// Enters the calls that had begun and have no record, all other records of their process being entered.
+    async fn enter_begun(
+        &mut self,
+        path: &Path,
+        wanted: &HashSet<String>,
+        round: &mut Round,
+    ) -> Result<(), StoreError> {
+        let kept_from = self.store.entered_from().await?;
+        let mut file = File::open(path).map_err(StoreError::Journal)?;
+        let mut from = 0;
+        loop {
+            let batch = read_batch(&mut file, from).map_err(StoreError::Journal)?;
+            if batch.length == 0 {
+                return Ok(());
+            }
+            from += batch.length;
+            // A call that went on to another provider stands there for each.
+            let mut last: BTreeMap<Arc<str>, UsageRecord> = BTreeMap::new();
+            for record in batch.records {
+                last.insert(Arc::clone(&record.id), record);
+            }
+            last.retain(|_, record| record.at_ms >= kept_from);
+            let begun: Vec<UsageRecord> = last.into_values().collect();
+            let crashed = self.store.enter_unknown(&begun).await?;
+            self.state.records_entered(crashed.len() as u64);
+            round.entered += crashed.len() as u64;
+            round.crashed += crashed.len() as u64;
+            let crashed = crashed.into_iter().cloned();
+            round
+                .wanted
+                .extend(crashed.filter(|record| is_wanted(record, wanted)));
+        }
     }
 
     /// Ends it: the journal of this process is removed, as far as it is entered.
     pub async fn finish(mut self) {
-        for path in files(&self.own).unwrap_or_default() {
+        for path in files(&self.own, ENDING).unwrap_or_default() {
             let from = self.place(&path).bytes;
             let left = File::open(&path).and_then(|mut file| read_batch(&mut file, from));
             if left.is_ok_and(|left| left.length == 0) {
@@ -175,7 +217,11 @@ impl Keeper {
                 let _left = self.leave(&path, false, &mut Round::default());
             }
         }
-        if files(&self.own).is_ok_and(|files| files.is_empty()) {
+        // All calls have ended.
+        for path in files(&self.own, BEGUN_ENDING).unwrap_or_default() {
+            let _removed = fs::remove_file(path);
+        }
+        if files(&self.own, ENDING).is_ok_and(|files| files.is_empty()) {
             remove_folder(&self.own);
         }
         self.store.close().await;
@@ -191,7 +237,7 @@ impl Keeper {
         wanted: &HashSet<String>,
         round: &mut Round,
     ) -> Result<(), StoreError> {
-        let files = files(folder).map_err(StoreError::Journal)?;
+        let files = files(folder, ENDING).map_err(StoreError::Journal)?;
         // A worker goes on in its last file; those before it are complete.
         let last: HashMap<Option<&str>, &PathBuf> =
             files.iter().map(|file| (worker(file), file)).collect();
@@ -262,12 +308,10 @@ impl Keeper {
                 unreadable: batch.unreadable,
                 too_old: old.len() as u64,
             });
-            let is_wanted = |record: &UsageRecord| {
-                let hold = record.hold.as_deref();
-                hold.is_some_and(|hold| wanted.contains(hold))
-            };
             let records = kept.into_iter().chain(old);
-            round.wanted.extend(records.filter(is_wanted));
+            round
+                .wanted
+                .extend(records.filter(|record| is_wanted(record, wanted)));
             place.bytes += batch.length;
             place.is_damaged |= batch.unreadable > 0;
             self.read.insert(path.to_owned(), place);
@@ -281,6 +325,12 @@ impl Keeper {
             }
         }
     }
+}
+
+/// Whether a record was held under one of these names.
+fn is_wanted(record: &UsageRecord, wanted: &HashSet<String>) -> bool {
+    let hold = record.hold.as_deref();
+    hold.is_some_and(|hold| wanted.contains(hold))
 }
 
 /// Whole records of a file from a place on. What follows the last is left: its process died over it, or is writing it.
@@ -328,11 +378,11 @@ fn folders(root: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// The files of a journal, each worker's in order, those of all workers in turn: a worker that writes much does not keep the others' out.
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+fn files(folder: &Path, wanted: &str) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|ending| ending == ENDING) {
+        if path.extension().is_some_and(|ending| ending == wanted) {
             files.push(path);
         }
     }

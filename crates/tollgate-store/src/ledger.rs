@@ -98,6 +98,24 @@ impl Store {
         Err(StoreError::Busy)
     }
 
+    /// Enters those of these records that are not there yet, and gives them. As [`Self::enter`] otherwise.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing was entered.
+    pub(crate) async fn enter_unknown<'a>(
+        &self,
+        records: &'a [UsageRecord],
+    ) -> Result<Vec<&'a UsageRecord>, StoreError> {
+        let mut new: Vec<&UsageRecord> = records.iter().collect();
+        for _ in 0..TRIES_MAX {
+            self.forget_entered(&mut new).await?;
+            if new.is_empty() || self.enter_new(&new).await? {
+                return Ok(new);
+            }
+        }
+        Err(StoreError::Busy)
+    }
+
     /// From when on single calls are kept, for who enters them: a file is asked by his own connection, so that nobody who waits for the pool's waits
     /// for him.
     pub(crate) async fn entered_from(&self) -> Result<i64, StoreError> {

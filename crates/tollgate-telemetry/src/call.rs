@@ -9,9 +9,14 @@ use uuid::Uuid;
 
 use crate::call_log::outcome;
 
+/// The code of a refusal while the books take nothing.
+const BOOKS_CLOSED: &str = "books_closed";
+
 /// The facts of one call. Exactly one is made for each request that reached the gateway, however it ended.
 #[derive(Clone, Debug)]
 pub struct CallRecord {
+    /// Its own in the books, once they know of it.
+    pub id: Option<Arc<str>>,
     /// As sent to the client in `x-request-id`.
     pub request_id: Arc<str>,
     /// When it came, since 1970-01-01 UTC.
@@ -100,12 +105,25 @@ impl CallRecord {
     /// What the books keep of it. Nothing of requests that were refused before it was known what they are for: whoever has no key
     /// could fill the books with them.
     pub(crate) fn for_the_books(&self) -> Option<UsageRecord> {
+        let payload = self.payload.as_ref().map(|content| Payload {
+            request: content.request.as_str().into(),
+            response: content.response.as_str().into(),
+        });
+        let facts = self.facts()?;
+        Some(UsageRecord { payload, ..facts }.costing(self.cost))
+    }
+
+    /// The same without what was asked and answered, and what it cost. Nothing of calls that are refused because nothing can be written down.
+    pub(crate) fn facts(&self) -> Option<UsageRecord> {
         let route = self.route.as_ref()?;
+        if self.error_code.as_deref() == Some(BOOKS_CLOSED) {
+            return None;
+        }
         let provider = self.target.as_ref();
         let provider = provider.and_then(|target| target.as_str().split('/').next());
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let record = UsageRecord {
-            id: Uuid::now_v7().simple().to_string().into(),
+        Some(UsageRecord {
+            id: self.id.clone().unwrap_or_else(new_id),
             at_ms: i64::try_from(self.came_at.as_millis()).unwrap_or(i64::MAX),
             request_id: Arc::clone(&self.request_id),
             revision: (&self.revision).into(),
@@ -125,14 +143,14 @@ impl CallRecord {
             duration_ms: milliseconds(self.duration),
             tags: self.tags.clone(),
             hold: self.hold.clone(),
-            payload: self.payload.as_ref().map(|content| Payload {
-                request: content.request.as_str().into(),
-                response: content.response.as_str().into(),
-            }),
             ..UsageRecord::default()
-        };
-        Some(record.costing(self.cost))
+        })
     }
+}
+
+/// Another than all before, and greater.
+pub(crate) fn new_id() -> Arc<str> {
+    Uuid::now_v7().simple().to_string().into()
 }
 
 /// How a call ended.

@@ -344,6 +344,23 @@ impl JournalOutdated {
     }
 }
 
+/// A gateway has died while its calls were under way.
+#[derive(Clone, Copy, Debug)]
+pub struct CallsCrashed {
+    /// So many.
+    pub calls: u64,
+}
+
+impl CallsCrashed {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::warn!(
+            calls = self.calls,
+            "calls were under way when a gateway died; the books have them as `crashed`, with what they can have cost at most"
+        );
+    }
+}
+
 /// Changes in the store are not heard of as they are made; they are looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct ChangesUnheard<'a> {

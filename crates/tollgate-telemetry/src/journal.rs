@@ -2,8 +2,9 @@
 //!
 //! A plain append survives the death of the process, and waits for nobody. Each process has a folder of its own, locked while it
 //! lives, and each worker a file of its own in it. Whoever keeps the books reads the files and removes those that are done with;
-//! that is not this room's affair. How records stand in them is told in [`frames`].
+//! that is not this room's affair. How records stand in them is told in [`frames`], what is known of calls that have not ended in [`begun`].
 
+pub mod begun;
 pub mod frames;
 
 use std::{
@@ -18,6 +19,8 @@ use std::{
 };
 
 use tollgate_domain::UsageRecord;
+
+use begun::{Begun, BegunCall};
 
 /// A file that has grown to this is left for a new one, in bytes.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -72,7 +75,7 @@ pub struct Pen {
     page: Mutex<Page>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Page {
     sheet: Option<Sheet>,
     /// Files begun so far.
@@ -80,6 +83,8 @@ struct Page {
     /// Records that are not written yet, each in its frame, and how many they are.
     waiting: Vec<u8>,
     count: usize,
+    /// Calls that have not ended.
+    begun: Begun,
 }
 
 /// The file that is written to.
@@ -143,7 +148,13 @@ impl Journal {
             folder: self.folder.clone(),
             worker,
             state: Arc::clone(&self.state),
-            page: Mutex::default(),
+            page: Mutex::new(Page {
+                sheet: None,
+                number: 0,
+                waiting: Vec::new(),
+                count: 0,
+                begun: Begun::new(&self.folder.join(format!("{worker:03}"))),
+            }),
         });
         let mut pens = self.pens.lock().unwrap_or_else(PoisonError::into_inner);
         pens.push(Arc::clone(&pen));
@@ -207,6 +218,18 @@ impl JournalState {
 // === impl Pen ===
 
 impl Pen {
+    /// Takes what is known of a call whose provider is about to be asked; it is written down by [`Self::flush`]. `None`: nothing can be noted.
+    pub fn begin(&self, record: &UsageRecord) -> Option<BegunCall> {
+        let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
+        page.begun.begin(record)
+    }
+
+    /// The call has ended: its record, if there is one, was taken.
+    pub fn end(&self, call: BegunCall) {
+        let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
+        page.begun.end(call);
+    }
+
     /// Writes a record down. When that fails it is kept, and written with a later one.
     pub fn write(&self, record: &UsageRecord) {
         self.add(record);
@@ -216,7 +239,9 @@ impl Pen {
     /// Takes a record that is written down with the next, or by [`Self::flush`].
     pub fn add(&self, record: &UsageRecord) {
         let page = &mut *self.page.lock().unwrap_or_else(PoisonError::into_inner);
-        let has_room = page.count < KEPT_MAX;
+        // Calls under way may go beyond the bound; when nobody minds it, that has an end as well.
+        let is_bounded = self.state.waiting() < self.state.bytes_max.saturating_mul(2);
+        let has_room = page.count < KEPT_MAX && is_bounded;
         if has_room && frames::enclose(record, &mut page.waiting).is_ok() {
             page.count += 1;
         } else {
@@ -227,16 +252,20 @@ impl Pen {
     /// Writes down what was taken; says whether all is written.
     pub fn flush(&self) -> bool {
         let page = &mut *self.page.lock().unwrap_or_else(PoisonError::into_inner);
-        if page.waiting.is_empty() {
+        if page.waiting.is_empty() && page.begun.is_written() {
             return true; // Which says nothing about how others get on.
         }
-        let written = self.write_waiting(page).is_ok();
+        let begun = page.begun.write();
+        let written = self.write_waiting(page).and(begun).is_ok();
         self.state.broken.store(!written, Ordering::Relaxed);
         written
     }
 
     /// Writes behind the last record. What a failure leaves there is no record, and the next one takes its place.
     fn write_waiting(&self, page: &mut Page) -> io::Result<()> {
+        if page.waiting.is_empty() {
+            return Ok(());
+        }
         if let Some(full) = page.sheet.take_if(|sheet| sheet.length >= FILE_BYTES_MAX) {
             full.end()?;
         }

@@ -21,18 +21,22 @@ use std::{
     },
 };
 
-use tollgate_domain::TargetName;
+use tollgate_domain::{Cost, TargetName};
 
 pub use background::{give_way, stand_back};
 pub use call::{AttemptOutcome, AttemptRecord, CallContent, CallRecord, Outcome, Params};
 pub use call_log::{CallLog, LogWriter};
 pub use counts::CountsState;
+pub use journal::begun::BegunCall;
 use journal::{Journal, JournalState, Pen};
 use metrics::{Metrics, Shard};
 use traces::TraceQueue;
 
 /// The content type of [`Telemetry::encode`].
 pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// How a call ended whose process died.
+pub const CRASHED: &str = "crashed";
 
 /// How calls are witnessed.
 #[derive(Clone, Copy, Debug)]
@@ -133,6 +137,23 @@ impl Telemetry {
 }
 
 impl Witness {
+    /// Notes what is known of a call whose provider is about to be asked, so that it is in the books even if the process dies. Written down with
+    /// [`Self::write_down`].
+    pub fn begin(&self, record: &mut CallRecord, cost: Option<Cost>) -> Option<BegunCall> {
+        let pen = self.pen.as_ref()?;
+        record.id.get_or_insert_with(call::new_id);
+        let mut begun = record.facts()?;
+        begun.outcome = CRASHED.into();
+        pen.begin(&begun.costing(cost))
+    }
+
+    /// The call has ended; its record was made.
+    pub fn end(&self, call: BegunCall) {
+        if let Some(pen) = &self.pen {
+            pen.end(call);
+        }
+    }
+
     /// Counts a finished call, and sends its line on its way. The journal has it after [`Self::write_down`]: before the client has its last byte.
     pub fn record(&self, record: &CallRecord) {
         if let Some(pen) = &self.pen

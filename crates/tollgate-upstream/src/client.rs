@@ -28,7 +28,6 @@ use crate::{
     demo::{self, DemoBody},
     failure::{Failure, FailureKind},
     request_body::RequestBody,
-    turn::end_of_turn,
 };
 
 /// What a worker's connections are bound by.
@@ -220,7 +219,6 @@ impl Upstream {
             &request.headers,
             request.body,
         );
-        end_of_turn().await;
         // A body that the client sends only once gets a new connection.
         if let Some(again) = message.again()
             && let Some(mut connection) = self.take(&origin)

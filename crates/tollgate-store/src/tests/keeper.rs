@@ -74,11 +74,69 @@ async fn journals_are_entered_and_removed_whoever_wrote_them() {
     }
 }
 
+/// Of what began, that which has a record ended, wherever the record went in the meantime.
+#[tokio::test]
+async fn calls_that_had_not_ended_leave_a_record_of_what_was_known() {
+    for database in Database::all("crashed") {
+        let root = database.folder.join("journal");
+        let dead = Journal::open(&root, "dead", 1 << 20).unwrap();
+        let pen = dead.pen(0);
+        let begun = |number: u64| UsageRecord {
+            outcome: "crashed".into(),
+            cost_at_most: Some(7),
+            ..record(number)
+        };
+        let calls: Vec<_> = (0..4)
+            .map(|call| pen.begin(&begun(call)).unwrap())
+            .collect();
+        // One went on to another provider.
+        let again = UsageRecord {
+            provider: Some("second".into()),
+            ..begun(3)
+        };
+        pen.end(calls[3]);
+        pen.begin(&again).unwrap();
+        pen.add(&record(0));
+        pen.end(calls[0]);
+        pen.flush();
+        let store = Store::open(&database.url).await.unwrap();
+        // The record of another was entered while the process lived.
+        store.enter(&[record(1)]).await.unwrap();
+        drop((dead, pen));
+
+        let own = Journal::open(&root, "own", 1 << 20).unwrap();
+        let state = Arc::clone(own.state());
+        let mut keeper = Keeper::new(store.clone(), root.clone(), own.folder().to_owned(), state);
+        let dead = keeper.dead().unwrap().pop().unwrap();
+        let wanted = ["hold-1", "hold-3"].map(str::to_owned).into();
+        let mut told = Round::default();
+        keeper.enter_dead(&dead, &wanted, &mut told).await.unwrap();
+        assert_eq!((told.entered, told.crashed), (3, 2));
+        assert_eq!(told.wanted, [again]);
+        let mut once_more = Round::default();
+        keeper
+            .enter_dead(&dead, &wanted, &mut once_more)
+            .await
+            .unwrap();
+        assert_eq!(once_more, Round::default());
+        dead.remove();
+        assert!(!root.join("dead").exists());
+        let usage = store.usage(&UsageQuery::default()).await.unwrap();
+        assert_eq!(usage[0].calls, 4);
+        // Whoever ends in order leaves none.
+        let pen = own.pen(0);
+        pen.begin(&begun(9)).unwrap();
+        pen.flush();
+        keeper.finish().await;
+        assert!(!root.join("own").exists());
+    }
+}
+
 #[tokio::test]
 async fn a_damaged_file_is_set_aside_and_the_others_are_entered() {
     for database in Database::all("damaged") {
         let root = database.folder.join("journal");
-        let dead = Journal::open(&root, "dead", 1 << 20).unwrap();
+        let dead = Journal::open(&root, "dead", 1 << 30).unwrap();
         let long = UsageRecord {
             payload: Some(Payload {
                 request: "x".repeat(3 << 20).into(),

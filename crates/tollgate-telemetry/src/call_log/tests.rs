@@ -10,6 +10,7 @@ use crate::{AttemptOutcome, AttemptRecord, CallContent, Outcome, Params};
 /// A call that failed over from one target to another.
 pub(crate) fn record() -> CallRecord {
     CallRecord {
+        id: None,
         request_id: "req-1".into(),
         came_at: Duration::from_millis(1_767_225_600_123),
         revision: "0a1b2c3d4e5f".into(),

@@ -10,6 +10,7 @@ use std::{
 use tollgate_counters::{CountersError, Held, Line, Used};
 use tollgate_domain::{Allowance, Facts, Quantity, Scope, UsageRecord};
 use tollgate_store::{Keeper, Round, Skipped, StoreError};
+use tollgate_telemetry::events::CallsCrashed;
 
 /// Enters what the dead have left.
 pub(super) struct Estates {
@@ -61,6 +62,10 @@ impl Estates {
             keeper.enter_dead(&dead, &wanted, &mut estate.round).await?;
             skipped.add(std::mem::take(&mut estate.round.skipped));
             estate.is_entered = true;
+            let calls = estate.round.crashed;
+            if calls > 0 {
+                CallsCrashed { calls }.emit();
+            }
             dead.remove();
         }
         let entered = self.open.iter().filter(|(_, estate)| estate.is_entered);

@@ -151,6 +151,17 @@ async fn nothing_is_lost(database: &str, rounds: usize) {
         (whole..=made).contains(&answered),
         "{whole} whole answers of {made} calls, and {answered} in the books"
     );
+    // What was asked of a provider is there, and no call twice.
+    let all = rows
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(calls_of)
+        .sum::<u64>();
+    assert!(
+        (answered..=made).contains(&all),
+        "{made} calls were made, and {all} are in the books"
+    );
     // Looked at again: nothing is entered twice.
     let again = books(&gateway, &["--by", "outcome"], |_| true).await;
     assert_eq!(again, rows);
@@ -158,6 +169,56 @@ async fn nothing_is_lost(database: &str, rounds: usize) {
 
 fn calls_of(row: &Value) -> u64 {
     row["calls"].as_u64().unwrap_or_default()
+}
+
+/// A provider may charge for what it was asked, whatever becomes of who asked.
+#[tokio::test]
+async fn a_call_under_way_when_the_gateway_dies_is_in_the_books_with_what_it_can_have_cost() {
+    let provider =
+        ScriptedProvider::always(Reply::stream(openai_events(&["Hello"])).only(200, Ending::Hang))
+            .await;
+    let store = "store: {url: \"sqlite:books.db\"}\n";
+    let gateway = gateway(&format!("{store}{CONFIGURATION}"), &[("OPENAI", &provider)]).await;
+    let mut body = chat_stream("chat");
+    body["max_tokens"] = json!(40);
+    let body = body.to_string().into_bytes();
+    let address = gateway.address();
+    let mut clients = JoinSet::new();
+    for _ in 0..3 {
+        let body = body.clone();
+        clients
+            .spawn(async move { client::post(address, "/v1/chat/completions", &[], body).await });
+    }
+    while provider.received().len() < 3 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    sleep(Duration::from_millis(200)).await;
+    let gateway = gateway.kill_and_restart().await;
+    let rows = books(&gateway, &["--by", "outcome"], |rows| calls(rows) == 3).await;
+    let row = &rows[0];
+    assert_eq!(row["outcome"], "crashed", "{rows}");
+    assert_eq!(row["calls"], 3);
+    assert_eq!(row["calls_of_unknown_cost"], 3);
+    let url = format!("sqlite:{}", gateway.folder().join("books.db").display());
+    let store = Store::open(&url).await.unwrap();
+    let crashed = store
+        .calls(&CallsQuery {
+            most: 10,
+            ..CallsQuery::default()
+        })
+        .await
+        .unwrap();
+    for call in &crashed {
+        assert_eq!(call.model.as_deref(), Some("gpt-4o"), "{call:?}");
+        assert!(call.cost_at_most.is_some_and(|most| most > 0), "{call:?}");
+    }
+    store.close().await;
+    // The gateway that takes over says so.
+    assert!(
+        gateway
+            .output()
+            .contains("calls were under way when a gateway died")
+    );
 }
 
 #[tokio::test]
