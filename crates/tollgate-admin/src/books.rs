@@ -13,7 +13,7 @@ use axum::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tollgate_domain::{Picodollars, Quantity, UsageRecord};
+use tollgate_domain::{Picodollars, Quantity, ServiceTier, UsageRecord};
 use tollgate_store::{Before, CallsQuery, Dimension, Kind, Tenant, UsageQuery, UsageRow};
 
 use crate::{
@@ -400,7 +400,7 @@ fn as_csv(rows: &[Value]) -> String {
             let texts: Vec<&str> = texts.iter().filter_map(Value::as_str).collect();
             quoted(&texts.join(","))
         }
-        other => other.to_string(),
+        other => quoted(&other.to_string()),
     };
     let line = |fields: Vec<String>| fields.join(",") + "\r\n";
     let head = shown_call(&UsageRecord::default());
@@ -424,6 +424,8 @@ fn as_csv(rows: &[Value]) -> String {
 fn shown_call(call: &UsageRecord) -> Value {
     let money = |amount: Option<u64>| amount.map(Picodollars::new);
     let usage = &call.usage;
+    let detail = call.detail.as_deref();
+    let detail: Option<Value> = detail.and_then(|detail| serde_json::from_str(detail).ok());
     json!({
         "id": &*call.id,
         "at": moment(call.at_ms),
@@ -443,14 +445,21 @@ fn shown_call(call: &UsageRecord) -> Value {
         "tokens_are_estimated": usage.is_estimated,
         "input_tokens": usage.input_total(),
         "cached_tokens": usage.input_cached,
+        "cache_write_tokens": usage.cache_write,
+        "cache_write_1h_tokens": usage.cache_write_1h,
+        "audio_input_tokens": usage.input_audio,
         "output_tokens": usage.output_total(),
         "reasoning_tokens": usage.output_reasoning,
+        "audio_output_tokens": usage.output_audio,
+        "search_units": usage.search_units,
+        "service_tier": usage.tier.map(ServiceTier::as_str),
         "cost_dollars": money(call.cost),
         "cost_at_most_dollars": money(call.cost_at_most),
         "cost_unknown": call.cost_unknown,
         "attempts": call.attempts,
         "streamed": call.streamed,
         "duration_ms": call.duration_ms,
+        "detail": detail,
     })
 }
 

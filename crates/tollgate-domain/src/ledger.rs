@@ -66,6 +66,9 @@ pub struct UsageRecord {
     /// What it is tagged with, by its caller and at the target that was asked; each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<Arc<str>>,
+    /// What else is known of it, as a JSON object: where it came from, what it asked for, every attempt, how long what took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Arc<str>>,
     /// The name under which counts that several gateways share hold what was reserved. It goes no further than the journal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Arc<str>>,

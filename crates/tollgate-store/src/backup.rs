@@ -101,6 +101,7 @@ const TABLES: [Table; 12] = [
             "#duration_ms",
             "#estimated",
             "tags",
+            "detail",
         ],
         ..USUAL
     },

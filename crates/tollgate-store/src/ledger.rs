@@ -15,7 +15,7 @@ use crate::{
     values::{Value, bind},
 };
 
-pub(crate) const COLUMNS: [&str; 32] = [
+pub(crate) const COLUMNS: [&str; 33] = [
     "id",
     "at_ms",
     "request_id",
@@ -48,6 +48,7 @@ pub(crate) const COLUMNS: [&str; 32] = [
     "duration_ms",
     "estimated",
     "tags",
+    "detail",
 ];
 
 /// Records that are looked for by one statement.
@@ -211,6 +212,7 @@ pub(crate) fn values(record: &UsageRecord) -> [Value<'_>; COLUMNS.len()] {
         count(record.duration_ms).into(),
         i64::from(usage.is_estimated).into(),
         Value::Text(written_tags(&record.tags).map(Cow::Owned)),
+        record.detail.as_deref().into(),
     ]
 }
 
@@ -314,6 +316,7 @@ pub(crate) fn read(row: &AnyRow) -> Result<UsageRecord, sqlx::Error> {
         tags: text("tags")?
             .and_then(|tags| serde_json::from_str(&tags).ok())
             .unwrap_or_default(),
+        detail: text("detail")?,
         hold: None,
         payload: None,
     })

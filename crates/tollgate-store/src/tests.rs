@@ -89,6 +89,9 @@ fn record(number: u64) -> UsageRecord {
             3 => vec!["canary".into()],
             _ => Vec::new(),
         },
+        detail: number
+            .is_multiple_of(2)
+            .then(|| "{\"client_address\":\"10.0.0.1\",\"error\":\"\\u0000\"}".into()),
         hold: Some(format!("hold-{number}").into()),
         payload: None,
     }

@@ -7,7 +7,7 @@ use tollgate_domain::{
 };
 use uuid::Uuid;
 
-use crate::call_log::outcome;
+use crate::call_log::{detail, outcome};
 
 /// The code of a refusal while the books take nothing.
 const BOOKS_CLOSED: &str = "books_closed";
@@ -110,7 +110,12 @@ impl CallRecord {
             response: content.response.as_str().into(),
         });
         let facts = self.facts()?;
-        Some(UsageRecord { payload, ..facts }.costing(self.cost))
+        let record = UsageRecord {
+            payload,
+            detail: Some(detail(self).into()),
+            ..facts
+        };
+        Some(record.costing(self.cost))
     }
 
     /// The same without what was asked and answered, and what it cost. Nothing of calls that are refused because nothing can be written down.

@@ -3,7 +3,7 @@
 mod json;
 mod pretty;
 
-pub(crate) use json::{attempt_outcome, outcome};
+pub(crate) use json::{attempt_outcome, detail, outcome};
 
 use std::{
     io::{BufWriter, Write},

@@ -12,7 +12,7 @@ use parquet::{
     },
     schema::parser::parse_message_type,
 };
-use tollgate_domain::UsageRecord;
+use tollgate_domain::{ServiceTier, UsageRecord};
 
 /// The columns. Money is in dollars, exactly.
 const SCHEMA: &str = "
@@ -35,14 +35,21 @@ message calls {
   required boolean tokens_are_estimated;
   optional int64 input_tokens;
   optional int64 cached_tokens;
+  optional int64 cache_write_tokens;
+  optional int64 cache_write_1h_tokens;
+  optional int64 audio_input_tokens;
   optional int64 output_tokens;
   optional int64 reasoning_tokens;
+  optional int64 audio_output_tokens;
+  optional int64 search_units;
+  optional binary service_tier (UTF8);
   optional int64 cost_dollars (DECIMAL(18, 12));
   optional int64 cost_at_most_dollars (DECIMAL(18, 12));
   optional binary cost_unknown (UTF8);
   required int64 attempts;
   required boolean streamed;
   required int64 duration_ms;
+  optional binary detail (UTF8);
 }";
 
 /// The file.
@@ -84,14 +91,21 @@ fn columns(
     group.answers(calls, |call| call.usage.is_estimated)?;
     group.numbers(calls, false, |call| call.usage.input_total().map(number))?;
     group.numbers(calls, false, |call| call.usage.input_cached.map(number))?;
+    group.numbers(calls, false, |call| call.usage.cache_write.map(number))?;
+    group.numbers(calls, false, |call| call.usage.cache_write_1h.map(number))?;
+    group.numbers(calls, false, |call| call.usage.input_audio.map(number))?;
     group.numbers(calls, false, |call| call.usage.output_total().map(number))?;
     group.numbers(calls, false, |call| call.usage.output_reasoning.map(number))?;
+    group.numbers(calls, false, |call| call.usage.output_audio.map(number))?;
+    group.numbers(calls, false, |call| call.usage.search_units.map(number))?;
+    group.options(calls, |call| call.usage.tier.map(ServiceTier::as_str))?;
     group.numbers(calls, false, |call| call.cost.map(number))?;
     group.numbers(calls, false, |call| call.cost_at_most.map(number))?;
     group.options(calls, |call| call.cost_unknown.as_deref())?;
     group.numbers(calls, true, |call| Some(call.attempts.into()))?;
     group.answers(calls, |call| call.streamed)?;
     group.numbers(calls, true, |call| Some(number(call.duration_ms)))?;
+    group.options(calls, |call| call.detail.as_deref())?;
     group.0.close().map(|_| ())
 }
 

@@ -10,6 +10,9 @@ use self::members::Members;
 use super::moment;
 use crate::{AttemptOutcome, AttemptRecord, CallRecord, Outcome};
 
+/// Room for nearly every detail.
+const DETAIL_BYTES_USUAL: usize = 512;
+
 pub(super) fn format(record: &CallRecord, line: &mut Vec<u8>) {
     let mut told = Members::begin(line);
     told.text("timestamp", &moment(record.came_at));
@@ -49,6 +52,44 @@ pub(super) fn format(record: &CallRecord, line: &mut Vec<u8>) {
         told.text("response", &content.response);
     }
     told.end();
+}
+
+/// What the books keep of a call beside what they find it by, as a JSON object; `docs/administration.md` describes every field.
+pub(crate) fn detail(record: &CallRecord) -> String {
+    let mut detail = Vec::with_capacity(DETAIL_BYTES_USUAL);
+    let mut told = Members::begin(&mut detail);
+    told.address("client_address", record.client_address);
+    told.text("method", record.method.as_str());
+    told.text("path", record.path);
+    let dialect = record.client_dialect;
+    told.text_if("dialect", dialect.map(|dialect| dialect.as_str()));
+    told.text_if("model_asked", record.model_asked.as_deref());
+    let target = record.target.as_ref();
+    told.text_if("target", target.map(|target| target.as_str()));
+    let params = &record.params;
+    if let Some(temperature) = &params.temperature {
+        told.other("temperature", temperature);
+    }
+    if let Some(top_p) = &params.top_p {
+        told.other("top_p", top_p);
+    }
+    told.number_if("max_tokens", params.max_tokens);
+    told.text_if("finish_reason", record.finish_reason.as_deref());
+    told.text_if("error", record.error_detail.as_deref());
+    told.milliseconds("provider_ms", record.provider_time);
+    told.milliseconds("gateway_ms", record.gateway_time());
+    if let Some(time) = record.time_to_first_token {
+        told.milliseconds("first_token_ms", time);
+    }
+    if !record.dropped.is_empty() {
+        told.other("dropped", &record.dropped);
+    }
+    told.number("request_bytes", record.request_bytes);
+    told.number("response_bytes", record.response_bytes);
+    told.text_if("traceparent", record.traceparent.as_deref());
+    told.list("attempts", &record.attempts, attempt);
+    told.end();
+    String::from_utf8(detail).unwrap_or_default()
 }
 
 fn who_and_what(record: &CallRecord, told: &mut Members<'_>) {

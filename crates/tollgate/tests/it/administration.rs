@@ -253,6 +253,24 @@ async fn what_is_made_holds_for_calls() {
         .await;
     assert_eq!(calls["items"].as_array().unwrap().len(), 2);
     assert_eq!(calls["items"][0]["team"], "acme-team");
+    let detail = &calls["items"][0]["detail"];
+    assert_eq!(
+        (
+            &detail["client_address"],
+            &detail["path"],
+            &detail["attempts"][0]["outcome"]
+        ),
+        (
+            &json!("127.0.0.1"),
+            &json!("/v1/chat/completions"),
+            &json!("answered")
+        ),
+        "{detail:#}"
+    );
+    assert!(
+        detail["request_bytes"].as_u64() > Some(0) && detail["gateway_ms"].is_f64(),
+        "{detail:#}"
+    );
     let next = calls["next"].as_str().unwrap();
     let more = stage
         .done(
@@ -273,7 +291,11 @@ async fn what_is_made_holds_for_calls() {
         )
         .await;
     assert!(
-        csv.text().starts_with("id,at,request_id,") && csv.text().lines().count() == 2,
+        csv.text().starts_with("id,at,request_id,")
+            && csv.text().lines().count() == 2
+            && csv
+                .text()
+                .contains(r#""{""client_address"":""127.0.0.1"","#),
         "{}",
         csv.text()
     );
