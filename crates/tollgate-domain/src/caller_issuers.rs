@@ -36,6 +36,8 @@ pub struct CallerClaims {
     pub name: Vec<Arc<str>>,
     /// The team.
     pub team: Option<Arc<str>>,
+    /// The app of the team.
+    pub app: Option<Arc<str>>,
     /// The end user.
     pub user: Option<Arc<str>>,
 }

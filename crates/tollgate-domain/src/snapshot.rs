@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub keys: HashMap<KeyHash, Arc<Key>>,
     /// Who issues tokens that callers may show instead of one.
     pub caller_issuers: Vec<Arc<CallerIssuer>>,
+    /// The organisations that teams belong to, by the teams' names, as far as the store says.
+    pub organisations: HashMap<Arc<str>, Arc<str>>,
     /// Whether callers need one.
     pub who_may_call: WhoMayCall,
     /// Who may use how much.
@@ -38,6 +40,13 @@ pub struct Snapshot {
     pub log_content: LogContent,
     /// Which calls' payloads are kept in the store, where any are.
     pub payloads: Option<PayloadPolicy>,
+}
+
+impl Snapshot {
+    /// The organisation of a team.
+    pub fn organisation_of(&self, team: Option<&str>) -> Option<Arc<str>> {
+        self.organisations.get(team?).cloned()
+    }
 }
 
 /// Whether `provider/model` may be asked for without a route.

@@ -74,7 +74,7 @@ pub(crate) async fn identify(
     let sent = sent_key(headers).or_else(|| parameter(query?, "key"));
     let sent = sent.ok_or(Refusal::KeyMissing)?;
     if !picture.issuers.is_empty() && tokens::is_token(&sent) {
-        let holder = tokens::holder(&picture.issuers, &sent, &worker.upstream);
+        let holder = tokens::holder(picture, &sent, &worker.upstream);
         let holder = Box::pin(holder).await?;
         return Ok(Caller::Holder(Arc::new(holder)));
     }

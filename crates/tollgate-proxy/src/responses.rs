@@ -221,10 +221,9 @@ fn owner(caller: &Caller) -> String {
         return String::new();
     };
     match (&key.organisation, &key.app) {
-        (organisation, Some(app)) => {
-            format!("app {}/{app}", organisation.as_deref().unwrap_or_default())
-        }
-        (_, None) => format!("key {}", key.name.as_str()),
+        (Some(organisation), Some(app)) => format!("app {organisation}/{app}"),
+        // An app that nobody has made may be called so by several who have nothing to do with each other.
+        _ => format!("key {}", key.name.as_str()),
     }
 }
 

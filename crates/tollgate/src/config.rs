@@ -25,7 +25,7 @@ mod yaml;
 mod tests;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, LazyLock},
@@ -476,6 +476,8 @@ fn assemble(
             },
             keys,
             caller_issuers,
+            // They stand in the store.
+            organisations: HashMap::new(),
             allowances,
             prices,
             direct_use,

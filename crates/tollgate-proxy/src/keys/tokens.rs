@@ -6,11 +6,10 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header, errors::ErrorKind};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tollgate_domain::{CallerIssuer, Key, KeyHash, KeyName, KeyState, Places};
+use tollgate_domain::{CallerIssuer, Key, KeyHash, KeyName, KeyState, Places, Snapshot};
 use tollgate_upstream::Upstream;
 
-use super::key_sets::TrustedIssuer;
-use crate::refusal::Refusal;
+use crate::{picture::Picture, refusal::Refusal};
 
 /// Seconds by which clocks may differ.
 const LEEWAY: u64 = 60;
@@ -30,14 +29,15 @@ pub(super) fn is_token(sent: &str) -> bool {
 
 /// Who shows a token, as if it were a key.
 pub(super) async fn holder(
-    issuers: &[Arc<TrustedIssuer>],
+    picture: &Picture,
     token: &str,
     upstream: &Arc<Upstream>,
 ) -> Result<Key, Refusal> {
     let invalid = |why| Refusal::TokenInvalid { why };
     let head = decode_header(token).map_err(|_| invalid("it cannot be read"))?;
     let iss = issuer_of(token).ok_or(invalid("it does not say who issued it"))?;
-    let trusted = issuers
+    let trusted = picture
+        .issuers
         .iter()
         .find(|trusted| *trusted.issuer.issuer == *iss)
         .ok_or(invalid("who issued it is not trusted here"))?;
@@ -58,7 +58,7 @@ pub(super) async fn holder(
         .filter(|key| head.kid.is_none() || key.id == head.kid)
     {
         match decode::<Map<String, Value>>(token, &key.key, &validation) {
-            Ok(token_data) => return caller(issuer, token, &token_data.claims),
+            Ok(token_data) => return caller(issuer, token, &token_data.claims, &picture.snapshot),
             Err(error) => problem = told(error.kind()),
         }
     }
@@ -95,18 +95,24 @@ fn told(kind: &ErrorKind) -> Refusal {
     Refusal::TokenInvalid { why }
 }
 
-fn caller(issuer: &CallerIssuer, token: &str, claims: &Map<String, Value>) -> Result<Key, Refusal> {
+fn caller(
+    issuer: &CallerIssuer,
+    token: &str,
+    claims: &Map<String, Value>,
+    snapshot: &Snapshot,
+) -> Result<Key, Refusal> {
     let names = issuer.claims.name.iter();
     let name = names.filter_map(|name| claim(claims, name)).next();
     let name = name.ok_or(Refusal::TokenInvalid {
         why: "it does not say who is calling",
     })?;
     let said = |name: &Option<Arc<str>>| Some(Arc::from(claim(claims, name.as_deref()?)?));
+    let team: Option<Arc<str>> = said(&issuer.claims.team);
     Ok(Key {
         name: KeyName::new(format!("{}:{name}", issuer.name)),
-        team: said(&issuer.claims.team),
-        app: None,
-        organisation: None,
+        organisation: snapshot.organisation_of(team.as_deref()),
+        team,
+        app: said(&issuer.claims.app),
         user: said(&issuer.claims.user),
         hash: KeyHash::of(token),
         routes: issuer.routes.clone(),

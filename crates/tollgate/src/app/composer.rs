@@ -7,8 +7,8 @@ use std::{
 };
 
 use tollgate_domain::{
-    Allowance, Catalogue, Key, KeyHash, KeyName, KeyState, Places, RouteAccess, RouteName,
-    Snapshot, WhoMayCall,
+    Allowance, Catalogue, Key, KeyHash, KeyName, KeyState, Places, RouteAccess,
+    RouteName, Snapshot, WhoMayCall,
 };
 use tollgate_proxy::{Gateway, Picture, prompts::TemplateProblem};
 use tollgate_store::{Kind, Object, Store, StoreError, StoredKey, StoredKeys, Tenant};
@@ -60,6 +60,7 @@ pub(super) struct Known {
     /// Limits and budgets.
     pub(super) allowances: Vec<Object>,
     pub(super) prices: Vec<Object>,
+    pub(super) teams: Vec<Object>,
     /// Another number means that objects have changed.
     pub(super) change_of_objects: i64,
 }
@@ -74,10 +75,12 @@ impl Known {
             allowances.extend(all_of(store, kind).await?);
         }
         let prices = all_of(store, Kind::Price).await?;
+        let teams = all_of(store, Kind::Team).await?;
         Ok(Self {
             keys: store.keys().await?,
             allowances,
             prices,
+            teams,
             change_of_objects,
         })
     }
@@ -148,6 +151,7 @@ impl Parts {
                     }
                     add(&mut snapshot, key);
                 }
+                add_organisations(&mut snapshot, &known.teams);
             }
         }
         snapshot
@@ -299,6 +303,23 @@ fn add_allowances(snapshot: &mut Snapshot, stored: &[Object]) {
                 problem = problems.in_short(),
                 "a limit or budget in the store cannot be read, and is not kept"
             ),
+        }
+    }
+}
+
+/// Says which organisations teams belong to. Keys of a team belong to its organisation, those of the file and those that were made before
+/// their team was, too.
+fn add_organisations(snapshot: &mut Snapshot, teams: &[Object]) {
+    let teams = teams.iter();
+    snapshot.organisations = teams
+        .map(|team| (team.name.as_str().into(), team.organisation.as_str().into()))
+        .collect();
+    for key in snapshot.keys.values_mut() {
+        if key.organisation.is_none()
+            && let Some(team) = &key.team
+            && let Some(organisation) = snapshot.organisations.get(team)
+        {
+            Arc::make_mut(key).organisation = Some(Arc::clone(organisation));
         }
     }
 }

@@ -32,18 +32,33 @@ struct One {
 /// Rolling times up to this long are read by the minute, longer ones by the hour.
 const BY_MINUTE: Duration = Duration::from_secs(6 * 3600);
 
-/// Whose keys are, which the books do not say.
+/// Whose keys and teams are, which the books do not say.
 #[derive(Default)]
-pub(super) struct Holders(HashMap<String, Arc<Key>>);
+pub(super) struct Holders {
+    keys: HashMap<String, Arc<Key>>,
+    organisations: HashMap<Arc<str>, Arc<str>>,
+}
 
 impl Holders {
-    /// Of the keys that a snapshot has.
+    /// Of the keys and teams that a snapshot has.
     pub(super) fn of(snapshot: &Snapshot) -> Self {
         let keys = snapshot.keys.values();
-        Self(
-            keys.map(|key| (key.name.to_string(), Arc::clone(key)))
+        Self {
+            keys: keys
+                .map(|key| (key.name.to_string(), Arc::clone(key)))
                 .collect(),
-        )
+            organisations: snapshot.organisations.clone(),
+        }
+    }
+
+    /// Of a key, or else of the team that a call had: callers with tokens have no key.
+    fn organisation<'a>(
+        &'a self,
+        key: Option<&'a Arc<Key>>,
+        team: Option<&str>,
+    ) -> Option<&'a str> {
+        let of_key = key.and_then(|key| key.organisation.as_deref());
+        of_key.or_else(|| self.organisations.get(team?).map(AsRef::as_ref))
     }
 }
 
@@ -264,9 +279,12 @@ fn query(scope: &Scope) -> UsageQuery {
             query.by.push(dimension);
         }
     }
-    // Apps and organisations are known by their keys.
+    // Apps are known by their keys, and organisations by their keys and teams.
     if (scope.app.is_some() || scope.organisation.is_some()) && scope.key.is_none() {
         query.by.push(Dimension::Key);
+    }
+    if scope.organisation.is_some() && scope.team.is_none() {
+        query.by.push(Dimension::Team);
     }
     query
 }
@@ -281,14 +299,15 @@ fn told<'a>(query: &UsageQuery, row: &'a UsageRow, dimension: Dimension) -> Opti
 fn subject(scope: &Scope, query: &UsageQuery, row: &UsageRow, holders: &Holders) -> Option<String> {
     let told = |dimension| told(query, row, dimension);
     let key = told(Dimension::Key);
-    let holder = key.and_then(|key| holders.0.get(key));
+    let holder = key.and_then(|key| holders.keys.get(key));
+    let team = told(Dimension::Team);
     scope.subject(&Facts {
         key,
-        team: told(Dimension::Team),
+        team,
         route: told(Dimension::Route),
         user: told(Dimension::User),
         app: holder.and_then(|key| key.app.as_deref()),
-        organisation: holder.and_then(|key| key.organisation.as_deref()),
+        organisation: holders.organisation(holder, team),
         provider: told(Dimension::Provider),
         model: told(Dimension::Model),
     })

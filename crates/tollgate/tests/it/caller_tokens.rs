@@ -98,7 +98,7 @@ impl Stage {
         .await;
         let url = format!("{}/login", provider.url());
         let configuration = format!(
-            "issuers:\n  - {{name: login, issuer: \"{url}\", audience: tollgate, claims: {{name: client_id, team: groups, user: sub}}, routes: [chat]}}\n\
+            "issuers:\n  - {{name: login, issuer: \"{url}\", audience: tollgate, claims: {{name: client_id, team: groups, app: azp, user: sub}}, routes: [chat]}}\n\
              providers:\n  - {{name: openai, type: openai, base_url: \"{}/v1\", api_key: sk-up}}\n\
              routes:\n  - {{name: chat, model: {{provider: openai, name: gpt-4o}}}}\n  - {{name: other, model: {{provider: openai, name: gpt-4o}}}}\n{more}",
             provider.url()
@@ -163,6 +163,64 @@ async fn a_token_opens_what_its_issuer_opens_and_says_who_is_calling() {
         "{told}"
     );
     assert_eq!(stage.fetches.load(Ordering::Relaxed), 1, "keys are kept");
+}
+
+#[tokio::test]
+async fn a_caller_with_a_token_belongs_to_an_app_and_to_the_organisation_of_its_team() {
+    let admin = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("loopback has a free port");
+    let stage = Stage::new(&format!(
+        "admin: {{listen: \"{admin}\"}}\n\
+         limits:\n  - {{name: of acme, of: {{organisation: acme}}, requests: 2, per: year}}\n  - {{name: of the console, of: {{app: console}}, requests: 1, per: year}}\n"
+    ))
+    .await;
+    let owner = stage.gateway.command(&["user", "create", "--name", "root"]);
+    let authorization = format!("Bearer {}", owner.trim());
+    let headers = [("authorization", authorization.as_str())];
+    for (path, body) in [
+        ("/api/v1/organisations", json!({"name": "acme"})),
+        (
+            "/api/v1/teams",
+            json!({"name": "research", "organisation": "acme"}),
+        ),
+    ] {
+        let body = body.to_string().into_bytes();
+        let made = client::send(admin, "POST", path, &headers, body).await;
+        let made = made.expect("the API answers");
+        assert_eq!(made.status, 201, "{}", made.text());
+    }
+    sleep(Duration::from_millis(1500)).await;
+    let with = |team: &str, app: &str| {
+        let mut claims = stage.claims();
+        (claims["groups"], claims["azp"]) = (json!([team]), json!(app));
+        stage.keys[0].sign(&claims)
+    };
+    let refused = |answer: client::Answer, limit: &str| {
+        let told = answer.text();
+        assert!(
+            answer.status == 429 && told.contains(limit),
+            "{limit}: {told}"
+        );
+    };
+    let (console, acme, other) = (
+        with("research", "console"),
+        with("research", "other"),
+        with("elsewhere", "other"),
+    );
+    assert_eq!(stage.call(&console, "chat").await.status, 200);
+    refused(stage.call(&console, "chat").await, "of the console");
+    assert_eq!(stage.call(&acme, "chat").await.status, 200);
+    refused(stage.call(&acme, "chat").await, "of acme");
+    assert_eq!(stage.call(&other, "chat").await.status, 200);
+
+    // The books know it, too.
+    let stage = Stage {
+        gateway: stage.gateway.kill_and_restart().await,
+        ..stage
+    };
+    refused(stage.call(&acme, "chat").await, "of acme");
+    assert_eq!(stage.call(&other, "chat").await.status, 200);
 }
 
 #[tokio::test]

@@ -86,6 +86,7 @@ pub(crate) fn resolve(
                     None => NAME_CLAIMS_DEFAULT.map(Arc::from).to_vec(),
                 },
                 team: claim(&written.claims.team),
+                app: claim(&written.claims.app),
                 user: claim(&written.claims.user),
             },
             routes,

@@ -37,6 +37,8 @@ pub(crate) struct CallerClaims {
     pub(crate) name: Option<String>,
     /// The team, for limits, budgets and sums; of a list the first. Default: none.
     pub(crate) team: Option<String>,
+    /// The app, as a key's, for limits and budgets; of a list the first. Default: none.
+    pub(crate) app: Option<String>,
     /// The end user. It goes before the one that a call names. Default: none.
     pub(crate) user: Option<String>,
 }
