@@ -12,7 +12,7 @@ use axum::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tollgate_domain::{KeyHash, Places};
+use tollgate_domain::{KeyHash, ModelAccess, Places};
 use tollgate_store::{Kind, Named, Opening, StoredKey, Tenant};
 
 use crate::{
@@ -48,6 +48,10 @@ pub(crate) struct KeyBody {
     /// The routes that it opens; all if left out.
     #[serde(default)]
     routes: Option<Vec<String>>,
+    /// The models that it reaches, as providers are asked for them (`gpt-4o`) or `provider/model`, with a `*` at the end all that begin so; all if left out.
+    #[serde(default)]
+    #[schemars(schema_with = "crate::shapes::models")]
+    models: Option<Vec<String>>,
     /// The paths that it may be used at, such as `/v1/embeddings` or, with a `*` at the end, `/v1/audio/*`; all if left out.
     #[serde(default)]
     #[schemars(schema_with = "crate::shapes::paths")]
@@ -69,6 +73,10 @@ pub(crate) struct KeyChange {
     /// The routes that it opens; all if left out.
     #[serde(default)]
     routes: Option<Vec<String>>,
+    /// The models that it reaches; all if left out.
+    #[serde(default)]
+    #[schemars(schema_with = "crate::shapes::models")]
+    models: Option<Vec<String>>,
     /// The paths that it may be used at; all if left out.
     #[serde(default)]
     #[schemars(schema_with = "crate::shapes::paths")]
@@ -146,6 +154,7 @@ pub(crate) async fn make(
             &admin,
             Opening {
                 routes: body.routes,
+                models: body.models,
                 paths: body.paths,
                 networks: body.networks,
                 expires_ms: None,
@@ -196,6 +205,7 @@ pub(crate) async fn replace(
         &admin,
         Opening {
             routes: body.routes,
+            models: body.models,
             paths: body.paths,
             networks: body.networks,
             expires_ms: None,
@@ -311,6 +321,8 @@ async fn find(
 /// What a key opens, checked.
 fn opening(admin: &Admin, asked: Opening, expires_at: Option<&str>) -> Result<Opening, Problem> {
     check_routes(admin, asked.routes.as_deref())?;
+    ModelAccess::read(asked.models.as_deref())
+        .map_err(|error| Problem::Invalid(error.to_string()))?;
     Places::read(asked.paths.as_deref(), asked.networks.as_deref())
         .map_err(|error| Problem::Invalid(error.to_string()))?;
     Ok(Opening {
@@ -353,6 +365,7 @@ fn shown(key: &StoredKey, admin: &Admin) -> Value {
         "team": key.team,
         "app": key.app,
         "routes": opening.routes,
+        "models": opening.models,
         "paths": opening.paths,
         "networks": opening.networks,
         "state": state,

@@ -23,6 +23,14 @@ pub(crate) fn time(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Models: see `tollgate_domain::ModelPattern`.
+pub(crate) fn models(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": ["array", "null"],
+        "items": {"type": "string", "pattern": r"^([^*\s\u0000-\u001f\u007f-\u009f]+\*?|\*)$"},
+    })
+}
+
 /// Paths: see `tollgate_domain::PathPattern`.
 pub(crate) fn paths(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Uri;
 
-use crate::RouteAccess;
+use crate::{ModelAccess, RouteAccess};
 
 /// An issuer of JSON Web Tokens that is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct CallerIssuer {
     pub claims: CallerClaims,
     /// Which routes its tokens open.
     pub routes: RouteAccess,
+    /// Which models they reach through them.
+    pub models: ModelAccess,
     /// Whether its host's name may lead to a private address although it looks public.
     pub private_addresses: bool,
 }

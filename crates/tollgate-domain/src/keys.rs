@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
-use crate::{KeyName, RouteName};
+use crate::{KeyName, RouteName, Task};
 
 /// What a key may do, and until when.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct Key {
     pub hash: KeyHash,
     /// Which routes it opens.
     pub routes: RouteAccess,
+    /// Which models it reaches through them.
+    pub models: ModelAccess,
     /// Where it opens them.
     pub places: Places,
     /// Since 1970-01-01 UTC; from then on the key is refused.
@@ -67,6 +69,88 @@ impl RouteAccess {
             Self::All => true,
             Self::Only(routes) => routes.contains(route),
         }
+    }
+}
+
+/// Which models a key reaches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ModelAccess {
+    /// Every model of the routes that it opens.
+    #[default]
+    All,
+    /// These only.
+    Only(Arc<[ModelPattern]>),
+}
+
+/// A model as its provider is asked for it, or `provider/model`; with a `*` at its end all that begin so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelPattern(Box<str>);
+
+/// The text names no model.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{}` names no model: `gpt-4o`, `openai/gpt-4o` and `openai/*` do, the `*` at the end alone", .0.escape_debug())]
+pub struct ModelPatternError(String);
+
+impl ModelAccess {
+    /// Reads models as they are written; `None` is all of them.
+    ///
+    /// # Errors
+    /// When one of them is none.
+    pub fn read(models: Option<&[String]>) -> Result<Self, ModelPatternError> {
+        let Some(models) = models else {
+            return Ok(Self::All);
+        };
+        let models = models.iter().map(|model| ModelPattern::parse(model));
+        models.collect::<Result<_, _>>().map(Self::Only)
+    }
+
+    /// Whether a target may be asked for a task. What goes to it as plain HTTP nobody reads, so that all models of its provider have to be
+    /// open for that.
+    pub fn allows(&self, task: Task, provider: &str, model: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(patterns) if task == Task::Http => {
+                patterns.iter().any(|pattern| pattern.fits_all_of(provider))
+            }
+            Self::Only(patterns) => patterns.iter().any(|pattern| pattern.fits(provider, model)),
+        }
+    }
+}
+
+impl ModelPattern {
+    /// Reads a model.
+    ///
+    /// # Errors
+    /// When it is empty, has a `*` elsewhere than at its end, or what no model's name has.
+    pub fn parse(text: &str) -> Result<Self, ModelPatternError> {
+        let stem = text.strip_suffix('*').unwrap_or(text);
+        let is_odd = |character: char| character == '*' || character.is_control();
+        if text.is_empty() || text.trim() != text || stem.contains(is_odd) {
+            return Err(ModelPatternError(text.to_owned()));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn fits(&self, provider: &str, model: &str) -> bool {
+        let fits = |pattern: &str| match pattern.strip_suffix('*') {
+            Some(stem) => model.starts_with(stem),
+            None => model == pattern,
+        };
+        fits(&self.0) || self.of(provider).is_some_and(fits)
+    }
+
+    fn fits_all_of(&self, provider: &str) -> bool {
+        *self.0 == *"*" || self.of(provider) == Some("*")
+    }
+
+    /// What it says of a provider's models.
+    fn of(&self, provider: &str) -> Option<&str> {
+        self.0.strip_prefix(provider)?.strip_prefix('/')
     }
 }
 
@@ -285,6 +369,54 @@ mod tests {
         }
         for network in ["", "10.0.0.0/33", "localhost"] {
             assert!(parse_network(network).is_err(), "{network}");
+        }
+    }
+
+    #[test]
+    fn models_are_named_alone_or_with_their_provider() {
+        let read = |models: &[&str]| {
+            let models: Vec<String> = models.iter().map(|model| (*model).to_owned()).collect();
+            ModelAccess::read(Some(&models))
+        };
+        for (pattern, provider, model, fits) in [
+            ("gpt-4o", "openai", "gpt-4o", true),
+            ("gpt-4o", "azure", "gpt-4o", true),
+            ("gpt-4o", "openai", "gpt-4o-mini", false),
+            ("gpt-4o*", "openai", "gpt-4o-mini", true),
+            ("openai/gpt-4o", "openai", "gpt-4o", true),
+            ("openai/gpt-4o", "azure", "gpt-4o", false),
+            ("openai/*", "openai", "gpt-4o", true),
+            ("openai/*", "openai-eu", "gpt-4o", false),
+            ("open*", "openai", "gpt-4o", false),
+            ("meta/llama", "together", "meta/llama", true),
+            ("*", "openai", "gpt-4o", true),
+        ] {
+            let access = read(&[pattern]).unwrap();
+            assert_eq!(
+                access.allows(Task::Chat, provider, model),
+                fits,
+                "{pattern}: {provider}/{model}"
+            );
+        }
+        // Nobody reads which model plain HTTP asks for.
+        for (pattern, is_open) in [
+            ("gpt-4o", false),
+            ("http", false),
+            ("openai/gpt*", false),
+            ("openai/*", true),
+            ("*", true),
+        ] {
+            let access = read(&[pattern]).unwrap();
+            assert_eq!(
+                access.allows(Task::Http, "openai", "http"),
+                is_open,
+                "{pattern}"
+            );
+        }
+        assert!(ModelAccess::All.allows(Task::Http, "openai", "http"));
+        assert!(!read(&[]).unwrap().allows(Task::Chat, "openai", "gpt-4o"));
+        for model in ["", " ", "a*b", "**", " gpt", "gpt\n"] {
+            assert!(read(&[model]).is_err(), "{model:?}");
         }
     }
 

@@ -38,8 +38,8 @@ pub use issuers::{
     SubjectSource,
 };
 pub use keys::{
-    Key, KeyHash, KeyHashError, KeyState, PathPattern, Places, PlacesError, RouteAccess,
-    parse_network,
+    Key, KeyHash, KeyHashError, KeyState, ModelAccess, ModelPattern, ModelPatternError,
+    PathPattern, Places, PlacesError, RouteAccess, parse_network,
 };
 pub use ledger::{Payload, UsageRecord};
 pub use limits::Limits;

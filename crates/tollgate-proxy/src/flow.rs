@@ -182,10 +182,7 @@ async fn realtime_story(
 
     let question = read_talk(picture, &caller, visit, account)?; // with whom they want to talk
     check_books(worker)?; // what is spent is written down
-    let mut plan = question
-        .route()
-        .tree
-        .plan(visit.stickiness(&question, &caller)); // whom we may ask, in order
+    let mut plan = plan(visit, &caller, &question)?; // whom we may ask, in order
     enter(worker, visit, &caller, &question, &mut plan, account).await?; // what they may use, reserved
     let mut forwarded = visit.forwarded(&question);
     if let Some(protocol) = handshake.protocol() {
@@ -271,10 +268,7 @@ async fn call_story(
     question.framing = visit.framing(question.dialect);
     responses::recall(worker.responses.as_ref(), &caller, &mut question, limits).await?; // what was said before
     expand::expand(&mut question, limits)?; // the route's prompt, filled in
-    let mut plan = question
-        .route()
-        .tree
-        .plan(visit.stickiness(&question, &caller)); // whom we may ask, in order
+    let mut plan = plan(visit, &caller, &question)?; // whom we may ask, in order
     enter(worker, visit, &caller, &question, &mut plan, account).await?; // what they may use, reserved
     let success = attempts::first_success(
         worker,
@@ -296,6 +290,18 @@ fn keep_payload(picture: &Picture, question: &Question, account: &mut Account) {
     {
         account.keep_payload(payloads, question.body());
     }
+}
+
+/// The targets that a caller reaches by a route, the preferred first.
+fn plan(
+    visit: &Visit<'_>,
+    caller: &Caller,
+    question: &Question,
+) -> Result<Vec<Arc<Lane>>, Refusal> {
+    let route = question.route();
+    let mut plan = route.tree.plan(visit.stickiness(question, caller));
+    caller.keep_own(&mut plan, &route.route)?;
+    Ok(plan)
 }
 
 /// Asks the allowances that are for a call.

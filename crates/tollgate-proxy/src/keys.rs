@@ -4,9 +4,14 @@ use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
-use tollgate_domain::{Key, KeyHash, KeyState, RouteAccess, WhoMayCall};
+use tollgate_domain::{Key, KeyHash, KeyState, ModelAccess, Route, RouteAccess, Task, WhoMayCall};
+use tollgate_upstream::Lane;
 
-use crate::{gateway::Worker, picture::Picture, refusal::Refusal};
+use crate::{
+    gateway::Worker,
+    picture::{Picture, shorten},
+    refusal::Refusal,
+};
 
 mod key_sets;
 mod tokens;
@@ -20,30 +25,65 @@ pub(crate) enum Caller {
     Anyone,
     /// The holder of a key.
     Holder(Arc<Key>),
+    /// Who shows a token of an issuer's.
+    Bearer(Arc<Key>),
 }
 
 impl Caller {
     /// Whether the caller may use a route.
     pub(crate) fn may_use(&self, route: &str) -> bool {
+        self.key().is_none_or(|key| key.routes.allows(route))
+    }
+
+    /// Whether the caller reaches a target by a task.
+    pub(crate) fn may_ask(&self, task: Task, provider: &str, model: &str) -> bool {
+        self.key()
+            .is_none_or(|key| key.models.allows(task, provider, model))
+    }
+
+    /// Leaves the caller's part of a plan.
+    ///
+    /// # Errors
+    /// When nobody is left.
+    pub(crate) fn keep_own(&self, plan: &mut Vec<Arc<Lane>>, route: &Route) -> Result<(), Refusal> {
+        let Some(ModelAccess::Only(models)) = self.key().map(|key| &key.models) else {
+            return Ok(());
+        };
+        plan.retain(|lane| {
+            let provider = &lane.provider().name;
+            self.may_ask(route.task, provider.as_str(), lane.model())
+        });
+        if plan.is_empty() {
+            return Err(Refusal::ModelForbidden {
+                shown: self.shown(),
+                route: shorten(route.name.as_str()),
+                models: models
+                    .iter()
+                    .map(|model| model.as_str().to_owned())
+                    .collect(),
+            });
+        }
+        Ok(())
+    }
+
+    /// What the caller shows.
+    pub(crate) fn shown(&self) -> &'static str {
         match self {
-            Self::Anyone => true,
-            Self::Holder(key) => key.routes.allows(route),
+            Self::Anyone | Self::Holder(_) => "key",
+            Self::Bearer(_) => "token",
         }
     }
 
     /// Whether the caller may use models that no route names.
     pub(crate) fn may_use_everything(&self) -> bool {
-        match self {
-            Self::Anyone => true,
-            Self::Holder(key) => key.routes == RouteAccess::All,
-        }
+        self.key().is_none_or(|key| key.routes == RouteAccess::All)
     }
 
     /// The key's name.
     pub(crate) fn key(&self) -> Option<&Arc<Key>> {
         match self {
             Self::Anyone => None,
-            Self::Holder(key) => Some(key),
+            Self::Holder(key) | Self::Bearer(key) => Some(key),
         }
     }
 }
@@ -76,7 +116,7 @@ pub(crate) async fn identify(
     if !picture.issuers.is_empty() && tokens::is_token(&sent) {
         let holder = tokens::holder(picture, &sent, &worker.upstream);
         let holder = Box::pin(holder).await?;
-        return Ok(Caller::Holder(Arc::new(holder)));
+        return Ok(Caller::Bearer(Arc::new(holder)));
     }
     let key = snapshot
         .keys

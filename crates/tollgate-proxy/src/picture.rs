@@ -217,7 +217,7 @@ impl Picture {
         self.snapshot
             .routes
             .iter()
-            .filter(|route| route.task != Task::Http && caller.may_use(route.name.as_str()))
+            .filter(|route| route.task != Task::Http && is_open(route, caller))
     }
 
     /// The name that may have been meant: at most a third of its letters differ.
@@ -225,7 +225,7 @@ impl Picture {
         let names = self
             .routes
             .iter()
-            .filter(|(_, compiled)| caller.may_use(compiled.route.name.as_str()))
+            .filter(|(_, compiled)| is_open(&compiled.route, caller))
             .map(|(name, _)| name.as_str());
         names
             .filter_map(|name| {
@@ -268,6 +268,13 @@ impl CompiledRoute {
             .find(|tagged| tagged.name == *target)
             .map_or(&[], |tagged| &tagged.tags)
     }
+}
+
+/// Whether a caller may use a route, and reaches anybody by it.
+fn is_open(route: &Route, caller: &Caller) -> bool {
+    let mut targets = route.strategy.targets().into_iter();
+    caller.may_use(route.name.as_str())
+        && targets.any(|target| caller.may_ask(route.task, target.provider.as_str(), &target.model))
 }
 
 /// A name as a header's value; what a header cannot carry is left out.

@@ -14,6 +14,9 @@ use crate::{
     visit::{TAG_BYTES_MAX, TAGS_MAX},
 };
 
+/// Names that are told of a longer list.
+const NAMES_TOLD_MAX: usize = 20;
+
 /// Why a call is not answered.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Refusal {
@@ -45,6 +48,12 @@ pub(crate) enum Refusal {
     IssuerAway,
     /// The key does not open the route.
     RouteForbidden { route: String },
+    /// It reaches none of the route's models.
+    ModelForbidden {
+        shown: &'static str,
+        route: String,
+        models: Vec<String>,
+    },
     /// The body is too large.
     BodyTooLarge { bytes_max: usize },
     /// The body did not come in time.
@@ -172,6 +181,8 @@ impl Refusal {
                 "the keys of the token's issuer cannot be had, so that nobody can tell whether the token is valid; try again".into()),
             Self::RouteForbidden { route } => Told { param: Some("model".into()), ..told(403, Kind::Permission, "route_not_allowed",
                 format!("this key may not use `{route}`; GET /v1/models lists what it may use").into()) },
+            Self::ModelForbidden { shown, route, models } => Told { param: Some("model".into()), ..told(403, Kind::Permission, "model_not_allowed",
+                format!("this {shown} may not use the models behind `{route}`; it may use {}", listed(models)).into()) },
             Self::BodyTooLarge { bytes_max } => told(413, Kind::TooLarge, "body_too_large", format!("the body is larger than {bytes_max} bytes").into()),
             Self::BodyTooSlow => told(408, Kind::Timeout, "body_too_slow", "the body did not arrive in time".into()),
             Self::BodyEncoding { encoding } => told(415, Kind::InvalidRequest, "unknown_content_encoding",
@@ -333,6 +344,18 @@ impl Refusal {
         }
         response
     }
+}
+
+/// As many names as are fit to be read.
+fn listed(names: &[String]) -> String {
+    let told = names.iter().take(NAMES_TOLD_MAX);
+    let mut told: Vec<String> = told.map(|name| format!("`{name}`")).collect();
+    match names.len().saturating_sub(NAMES_TOLD_MAX) {
+        0 if told.is_empty() => return "none".to_owned(),
+        0 => {}
+        more => told.push(format!("{more} more")),
+    }
+    told.join(", ")
 }
 
 /// The field that a reader stumbled over.

@@ -124,6 +124,7 @@ const TABLES: [Table; 12] = [
             "#version",
             "paths",
             "networks",
+            "models",
         ],
         ..USUAL
     },

@@ -12,7 +12,7 @@ use crate::{
     objects::milliseconds,
 };
 
-const COLUMNS: &str = "id, name, team, hash, old_hash, old_until_ms, routes, expires_ms, blocked, created_ms, organisation, app, version, paths, networks";
+const COLUMNS: &str = "id, name, team, hash, old_hash, old_until_ms, routes, expires_ms, blocked, created_ms, organisation, app, version, paths, networks, models";
 
 /// A key as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct StoredKey {
 pub struct Opening {
     /// The routes; `None` for all.
     pub routes: Option<Vec<String>>,
+    /// The models that are reached by them; `None` for all.
+    pub models: Option<Vec<String>>,
     /// The paths; `None` for all.
     pub paths: Option<Vec<String>>,
     /// The networks that clients are in; `None` for all.
@@ -118,8 +120,8 @@ impl Store {
         let mut transaction = self.begin_writing().await?;
         let opening = &key.opening;
         let added = sqlx::query(
-            "INSERT INTO caller_keys (id, name, team, hash, routes, expires_ms, blocked, created_ms, organisation, app, version, paths, networks) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12)",
+            "INSERT INTO caller_keys (id, name, team, hash, routes, expires_ms, blocked, created_ms, organisation, app, version, paths, networks, models) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12, $13)",
         )
         .bind(&key.id)
         .bind(&key.name)
@@ -133,6 +135,7 @@ impl Store {
         .bind(&key.app)
         .bind(list(opening.paths.as_ref())?)
         .bind(list(opening.networks.as_ref())?)
+        .bind(list(opening.models.as_ref())?)
         .execute(&mut *transaction)
         .await;
         match added {
@@ -327,7 +330,7 @@ impl Store {
         let mut transaction = self.begin_writing().await?;
         let done = sqlx::query(
             "UPDATE caller_keys SET hash = $1, old_hash = $2, old_until_ms = $3, routes = $4, expires_ms = $5, blocked = $6, version = $7, \
-             paths = $8, networks = $9 WHERE id = $10 AND version = $11 AND removed_ms IS NULL",
+             paths = $8, networks = $9, models = $10 WHERE id = $11 AND version = $12 AND removed_ms IS NULL",
         )
         .bind(&after.hash)
         .bind(old_hash)
@@ -338,6 +341,7 @@ impl Store {
         .bind(after.version)
         .bind(list(opening.paths.as_ref())?)
         .bind(list(opening.networks.as_ref())?)
+        .bind(list(opening.models.as_ref())?)
         .bind(&after.id)
         .bind(before.version)
         .execute(&mut *transaction)
@@ -391,6 +395,7 @@ fn told(key: &StoredKey) -> Value {
         "team": key.team,
         "app": key.app,
         "routes": key.opening.routes,
+        "models": key.opening.models,
         "paths": key.opening.paths,
         "networks": key.opening.networks,
         "expires_ms": key.opening.expires_ms,
@@ -416,6 +421,7 @@ fn read(row: &AnyRow) -> Result<StoredKey, sqlx::Error> {
         old: old_hash.zip(old_until),
         opening: Opening {
             routes: listed("routes")?,
+            models: listed("models")?,
             paths: listed("paths")?,
             networks: listed("networks")?,
             expires_ms: row.try_get("expires_ms")?,

@@ -319,6 +319,7 @@ fn key(name: &str) -> StoredKey {
         old: None,
         opening: Opening {
             routes: Some(vec!["chat".to_owned()]),
+            models: Some(vec!["openai/*".to_owned()]),
             paths: Some(vec!["/v1/*".to_owned()]),
             networks: Some(vec!["10.0.0.0/8".to_owned()]),
             expires_ms: Some(5),

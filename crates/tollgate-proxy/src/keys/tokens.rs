@@ -116,6 +116,7 @@ fn caller(
         user: said(&issuer.claims.user),
         hash: KeyHash::of(token),
         routes: issuer.routes.clone(),
+        models: issuer.models.clone(),
         places: Places::default(),
         expires_at: claims
             .get("exp")

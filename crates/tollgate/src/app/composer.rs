@@ -7,7 +7,7 @@ use std::{
 };
 
 use tollgate_domain::{
-    Allowance, Catalogue, Key, KeyHash, KeyName, KeyState, Places, RouteAccess,
+    Allowance, Catalogue, Key, KeyHash, KeyName, KeyState, ModelAccess, Places, RouteAccess,
     RouteName, Snapshot, WhoMayCall,
 };
 use tollgate_proxy::{Gateway, Picture, prompts::TemplateProblem};
@@ -334,13 +334,17 @@ fn add(snapshot: &mut Snapshot, stored: &StoredKey) {
         }
     };
     let expires_at = opening.expires_ms.map(time);
+    // They were checked when they were written: whoever wrote one that is not understood knows more than this program, and it opens nothing here.
+    let unread = |error: &dyn std::error::Error| {
+        tracing::error!(key = stored.name, %error, "a key in the store cannot be read, and opens nothing");
+    };
+    let models = match ModelAccess::read(opening.models.as_deref()) {
+        Ok(models) => models,
+        Err(error) => return unread(&error),
+    };
     let places = match Places::read(opening.paths.as_deref(), opening.networks.as_deref()) {
         Ok(places) => places,
-        Err(error) => {
-            // It was checked when it was written: whoever wrote this one knows more than this program, and it opens nothing here.
-            tracing::error!(key = stored.name, %error, "a key in the store cannot be read, and opens nothing");
-            return;
-        }
+        Err(error) => return unread(&error),
     };
     let key = |hash: KeyHash, expires_at: Option<Duration>| Key {
         name: KeyName::new(stored.name.as_str()),
@@ -352,6 +356,7 @@ fn add(snapshot: &mut Snapshot, stored: &StoredKey) {
         user: None,
         hash,
         routes: routes.clone(),
+        models: models.clone(),
         places: places.clone(),
         expires_at,
         state: if stored.is_blocked {

@@ -7,7 +7,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
-use tollgate_domain::{KeyHash, Places};
+use tollgate_domain::{KeyHash, ModelAccess, Places};
 use tollgate_store::{Change, Changed, Kind, Named, Opening, Store, StoredKey, Tenant};
 use uuid::Uuid;
 
@@ -32,9 +32,15 @@ pub(super) struct CreateArguments {
     /// The team that it belongs to, for limits, budgets and sums.
     #[arg(long)]
     team: Option<String>,
+    /// The app of the team that uses it, where the team is administered.
+    #[arg(long, requires = "team")]
+    app: Option<String>,
     /// The routes that it opens, with commas between them; all of them if left out.
     #[arg(long, value_name = "ROUTE,…", value_delimiter = ',')]
     routes: Vec<String>,
+    /// The models that it reaches, such as `gpt-4o,anthropic/*`; all if left out.
+    #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
+    models: Vec<String>,
     /// The paths that it may be used at, such as `/v1/embeddings,/v1/audio/*`; all if left out.
     #[arg(long, value_name = "PATH,…", value_delimiter = ',')]
     paths: Vec<String>,
@@ -95,6 +101,7 @@ pub(super) fn create(arguments: &CreateArguments) -> Result<ExitCode> {
             bail!("--routes: there is no route named `{route}`");
         }
     }
+    ModelAccess::read(Some(&arguments.models))?;
     Places::read(Some(&arguments.paths), Some(&arguments.networks))?;
     let listed = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
     let secret = new_key()?;
@@ -106,6 +113,7 @@ pub(super) fn create(arguments: &CreateArguments) -> Result<ExitCode> {
         old: None,
         opening: Opening {
             routes: listed(&arguments.routes),
+            models: listed(&arguments.models),
             paths: listed(&arguments.paths),
             networks: listed(&arguments.networks),
             expires_ms: arguments.expires.map(milliseconds),
@@ -113,7 +121,7 @@ pub(super) fn create(arguments: &CreateArguments) -> Result<ExitCode> {
         is_blocked: false,
         created_ms: milliseconds(ProcessEnvironment.now()),
         organisation: String::new(),
-        app: None,
+        app: arguments.app.clone(),
         version: 1,
     };
     with_store(&resolved, async |store| {
@@ -122,6 +130,12 @@ pub(super) fn create(arguments: &CreateArguments) -> Result<ExitCode> {
             && let Some(team) = store.object_named(Kind::Team, team).await?
         {
             key.organisation = team.organisation;
+        }
+        if let (Some(team), Some(app)) = (&key.team, &key.app) {
+            let name = format!("{team}/{app}");
+            if store.object_named(Kind::App, &name).await?.is_none() {
+                bail!("--app: the team `{team}` has no app named `{app}` in the store");
+            }
         }
         Ok(store.add_key(&key, &change()).await?)
     })?;
@@ -144,19 +158,21 @@ pub(super) fn list(arguments: &ListArguments) -> Result<ExitCode> {
         .unwrap_or(0);
     let lines = stored.keys.iter().map(|key| {
         let team = key.team.as_deref().unwrap_or("-");
+        let app = key.app.as_deref().unwrap_or("-");
         let opening = &key.opening;
         let listed = |list: &Option<Vec<String>>| {
             list.as_ref()
                 .map_or_else(|| "all".to_owned(), |list| list.join(","))
         };
-        let (routes, paths, networks) = (
+        let (routes, models, paths, networks) = (
             listed(&opening.routes),
+            listed(&opening.models),
             listed(&opening.paths),
             listed(&opening.networks),
         );
         let expires = opening.expires_ms.map_or_else(|| "never".to_owned(), moment);
         format!(
-            "{:width$}  {:7}  team {team}  routes {routes}  paths {paths}  networks {networks}  expires {expires}",
+            "{:width$}  {:7}  team {team}  app {app}  routes {routes}  models {models}  paths {paths}  networks {networks}  expires {expires}",
             key.name,
             state(key, now)
         )
@@ -277,8 +293,10 @@ fn as_json(key: &StoredKey, now: i64) -> Value {
     json!({
         "name": key.name,
         "team": key.team,
+        "app": key.app,
         "state": state(key, now),
         "routes": key.opening.routes,
+        "models": key.opening.models,
         "paths": key.opening.paths,
         "networks": key.opening.networks,
         "created": moment(key.created_ms),

@@ -98,9 +98,9 @@ impl Stage {
         .await;
         let url = format!("{}/login", provider.url());
         let configuration = format!(
-            "issuers:\n  - {{name: login, issuer: \"{url}\", audience: tollgate, claims: {{name: client_id, team: groups, app: azp, user: sub}}, routes: [chat]}}\n\
+            "issuers:\n  - {{name: login, issuer: \"{url}\", audience: tollgate, claims: {{name: client_id, team: groups, app: azp, user: sub}}, routes: [chat, mini], models: [openai/gpt-4o]}}\n\
              providers:\n  - {{name: openai, type: openai, base_url: \"{}/v1\", api_key: sk-up}}\n\
-             routes:\n  - {{name: chat, model: {{provider: openai, name: gpt-4o}}}}\n  - {{name: other, model: {{provider: openai, name: gpt-4o}}}}\n{more}",
+             routes:\n  - {{name: chat, model: {{provider: openai, name: gpt-4o}}}}\n  - {{name: other, model: {{provider: openai, name: gpt-4o}}}}\n  - {{name: mini, model: {{provider: openai, name: gpt-4o-mini}}}}\n{more}",
             provider.url()
         );
         Self {
@@ -137,6 +137,8 @@ async fn a_token_opens_what_its_issuer_opens_and_says_who_is_calling() {
     let token = stage.keys[0].sign(&stage.claims());
     assert_eq!(stage.call(&token, "chat").await.status, 200);
     assert_eq!(stage.call(&token, "other").await.status, 403);
+    let mini = stage.call(&token, "mini").await.json();
+    assert_eq!(mini["error"]["code"], "model_not_allowed", "{mini}");
     assert_eq!(stage.call(&token, "chat").await.status, 200);
     let limited = stage.call(&token, "chat").await;
     assert_eq!(limited.json()["error"]["code"], "rate_limit_exceeded");
@@ -146,7 +148,7 @@ async fn a_token_opens_what_its_issuer_opens_and_says_who_is_calling() {
         .post("/v1/chat/completions", &chat("chat"))
         .await;
     assert_eq!(unsigned.json()["error"]["code"], "key_missing");
-    let call = &stage.gateway.wait_for_calls(4).await[0];
+    let call = &stage.gateway.wait_for_calls(5).await[0];
     assert_eq!(call["key"], "login:bot");
     let mut told = String::new();
     for _ in 0..50 {

@@ -514,3 +514,106 @@ async fn a_key_opens_nothing_elsewhere() {
         "{calls:?}"
     );
 }
+
+#[tokio::test]
+async fn a_key_reaches_no_other_models_than_its_own() {
+    let openai = ScriptedProvider::start(|request| {
+        if String::from_utf8_lossy(&request.body).contains("gpt-4o-broken") {
+            return Reply::json(500, &json!({"error": {"message": "broken"}}));
+        }
+        Reply::json(200, &openai_answer("Hello"))
+    })
+    .await;
+    let anthropic = ScriptedProvider::always(Reply::json(200, &anthropic_answer("Salve"))).await;
+    let hash = |key: &str| tollgate_domain::KeyHash::of(key).to_string();
+    let configuration = format!(
+        "direct_use: true\n\
+         keys:\n  - {{name: some, hash: \"{}\", models: [gpt-4o*]}}\n  - {{name: all of one, hash: \"{}\", models: [\"openai/*\"]}}\n\
+         providers:\n  - {{name: openai, type: openai, base_url: \"OPENAI/v1\", api_key: sk-up}}\n  - {{name: anthropic, type: anthropic, base_url: ANTHROPIC, api_key: sk-ant-up}}\n\
+         routes:\n  - {{name: claude, model: {{provider: anthropic, name: claude}}}}\n  - {{name: files, route_type: http, model: {{provider: openai}}}}\n  \
+         - {{name: mixed, model: {{strategy: {{type: ordered, models: [{{provider: anthropic, name: claude}}, {{provider: openai, name: gpt-4o}}]}}}}}}\n  \
+         - {{name: broken, retries: {{per_target: 0}}, model: {{strategy: {{type: ordered, models: [{{provider: openai, name: gpt-4o-broken}}, {{provider: anthropic, name: claude}}]}}}}}}\n",
+        hash("tg_some"),
+        hash("tg_openai"),
+    );
+    let gateway = gateway(
+        &configuration,
+        &[("OPENAI", &openai), ("ANTHROPIC", &anthropic)],
+    )
+    .await;
+    let ask = async |path: &str, model: &str, key: &str| {
+        let authorization = format!("Bearer {key}");
+        let headers = [("authorization", authorization.as_str())];
+        gateway.post_with(path, &chat(model), &headers).await
+    };
+    let path = "/v1/chat/completions";
+    let answer = ask(path, "mixed", "tg_some").await;
+    assert_eq!(answer.header("x-tollgate-target"), "openai/gpt-4o");
+    let broken = ask(path, "broken", "tg_some").await;
+    assert_eq!(broken.status, 500, "{}", broken.text());
+    assert_eq!(ask(path, "openai/gpt-4o-mini", "tg_some").await.status, 200);
+    for (path, model) in [
+        (path, "claude"),
+        ("/v1/messages", "claude"),
+        (path, "anthropic/claude"),
+        (path, "openai/o3"),
+        ("/files/v1/chat/completions", ""),
+    ] {
+        let refused = ask(path, model, "tg_some").await;
+        let told = refused.text();
+        assert_eq!(refused.status, 403, "{path} {model}: {told}");
+        assert!(
+            told.contains("this key may not use the models behind")
+                && told.contains("it may use `gpt-4o*`"),
+            "{told}"
+        );
+    }
+    assert!(anthropic.received().is_empty());
+    let refused = ask(path, "claude", "tg_openai").await;
+    assert_eq!(refused.json()["error"]["code"], "model_not_allowed");
+    let plain = ask("/files/v1/chat/completions", "o3", "tg_openai").await;
+    assert_eq!(plain.status, 200, "{}", plain.text());
+
+    // What is reached is listed, and nothing else.
+    let get = async |path: &str| {
+        let headers = [("authorization", "Bearer tg_some")];
+        client::send(gateway.address(), "GET", path, &headers, Vec::new())
+            .await
+            .expect("it answers")
+    };
+    let listed = get("/v1/models").await.json();
+    let listed = listed["data"].as_array().expect("a list");
+    let names: Vec<&str> = listed
+        .iter()
+        .filter_map(|model| model["id"].as_str())
+        .collect();
+    assert_eq!(names, ["mixed", "broken"]);
+    assert_eq!(get("/v1/models/claude").await.status, 404);
+    assert_eq!(get("/v1/models/mixed").await.status, 200);
+}
+
+#[tokio::test]
+async fn keys_in_the_store_reach_their_models() {
+    let gateway = TestGateway::start(
+        program(),
+        "providers: [{name: demo, type: demo}]\nroutes: [{name: chat, model: {provider: demo, name: m}}, {name: other, model: {provider: demo, name: n}}]\n",
+    )
+    .await;
+    let create = ["key", "create", "--name", "app", "--models", "demo/m,x*"];
+    let key = gateway.command(&create).trim().to_owned();
+    within_a_second(&gateway, "nonsense", 401).await;
+    within_a_second(&gateway, &key, 200).await;
+    let authorization = format!("Bearer {key}");
+    let headers = [("authorization", authorization.as_str())];
+    let other = gateway
+        .post_with("/v1/chat/completions", &chat("other"), &headers)
+        .await;
+    assert_eq!(other.status, 403);
+    assert!(
+        other.text().contains("it may use `demo/m`, `x*`"),
+        "{}",
+        other.text()
+    );
+    let listed = gateway.command(&["key", "list"]);
+    assert!(listed.contains("models demo/m,x*"), "{listed}");
+}

@@ -5,7 +5,10 @@ use std::{collections::HashSet, sync::Arc};
 use http::Uri;
 use tollgate_domain::{CallerClaims, CallerIssuer};
 
-use super::{keys::access, routes::Routes};
+use super::{
+    keys::{access, models},
+    routes::Routes,
+};
 use crate::config::{
     diagnostics::{Problems, quoted},
     tree::At,
@@ -66,6 +69,7 @@ pub(crate) fn resolve(
             problems,
         );
         let routes = access(written.routes.as_ref(), at.key("routes"), routes, problems);
+        let models = models(written.models.as_deref(), at.key("models"), problems);
         let (Some(metadata_at), Some(keys_at)) = (
             metadata_at,
             keys_at.map_or(Some(None), |uri| Some(Some(uri?))),
@@ -90,6 +94,7 @@ pub(crate) fn resolve(
                 user: claim(&written.claims.user),
             },
             routes,
+            models,
             private_addresses: written.private_addresses,
         }));
     }

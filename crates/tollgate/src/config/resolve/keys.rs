@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt::Display,
     sync::Arc,
     time::Duration,
 };
@@ -9,8 +10,8 @@ use std::{
 use ipnet::IpNet;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use tollgate_domain::{
-    Key, KeyHash, KeyName, KeyState, PathPattern, Places, PlacesError, RouteAccess, RouteName,
-    parse_network,
+    Key, KeyHash, KeyName, KeyState, ModelAccess, ModelPattern, PathPattern, Places, RouteAccess,
+    RouteName, parse_network,
 };
 
 use super::{Context, routes::Routes};
@@ -51,6 +52,7 @@ pub(crate) fn resolve(
             user: None,
             hash,
             routes: access,
+            models: models(written.models.as_deref(), at.key("models"), problems),
             places: places(written, at, problems),
             expires_at,
             state: KeyState::Open,
@@ -118,11 +120,28 @@ pub(crate) fn networks(
     read_each(written, at, problems, parse_network)
 }
 
-fn read_each<T>(
+/// Which models callers reach.
+pub(crate) fn models(
     written: Option<&[String]>,
     at: At<'_>,
     problems: &mut Problems,
-    read: impl Fn(&str) -> Result<T, PlacesError>,
+) -> ModelAccess {
+    if written.is_none() {
+        return ModelAccess::All;
+    }
+    if written.is_some_and(<[_]>::is_empty) {
+        problems
+            .warning(at.key_span(), "no model is reached")
+            .help("list models, or leave `models` out for all of them");
+    }
+    ModelAccess::Only(read_each(written, at, problems, ModelPattern::parse).into())
+}
+
+fn read_each<T, E: Display>(
+    written: Option<&[String]>,
+    at: At<'_>,
+    problems: &mut Problems,
+    read: impl Fn(&str) -> Result<T, E>,
 ) -> Vec<T> {
     let mut known = Vec::new();
     for (index, text) in written.unwrap_or_default().iter().enumerate() {

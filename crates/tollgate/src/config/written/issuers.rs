@@ -25,6 +25,8 @@ pub(crate) struct CallerIssuer {
     pub(crate) claims: CallerClaims,
     /// The routes that its tokens open. Default: `all`.
     pub(crate) routes: Option<KeyRoutes>,
+    /// The models that its tokens reach by them, as those of a key. Default: all.
+    pub(crate) models: Option<Vec<String>>,
     /// Whether its host may have a private address although its name looks public.
     pub(crate) private_addresses: bool,
 }

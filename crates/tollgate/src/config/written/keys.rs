@@ -16,6 +16,9 @@ pub(crate) struct Key {
     pub(crate) hash: Option<String>,
     /// The routes it opens. Default: `all`.
     pub(crate) routes: Option<KeyRoutes>,
+    /// The models that it reaches by them: as providers are asked for them (`gpt-4o`) or `provider/model`, with a `*` at the end all that begin
+    /// so. Default: all.
+    pub(crate) models: Option<Vec<String>>,
     /// The paths that it may be used at, such as `/v1/embeddings` or, with a `*` at the end, `/v1/audio/*`. Default: all.
     pub(crate) paths: Option<Vec<String>>,
     /// The networks that its clients are in, such as `10.0.0.0/8` or a single address. Default: all.
