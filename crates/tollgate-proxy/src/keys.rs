@@ -16,7 +16,7 @@ use crate::{
 mod key_sets;
 mod tokens;
 
-pub(crate) use key_sets::TrustedIssuer;
+pub(crate) use key_sets::{FETCH_AGAIN_AFTER, TrustedIssuer};
 
 /// Who is asking.
 #[derive(Clone, Debug)]

@@ -111,6 +111,7 @@ impl Picture {
                 Ok(Arc::clone(compiled))
             } else {
                 Err(Refusal::RouteForbidden {
+                    shown: caller.shown(),
                     route: shorten(model),
                 })
             };

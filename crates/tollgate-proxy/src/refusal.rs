@@ -9,6 +9,7 @@ use tollgate_domain::ErrorShape;
 
 use crate::{
     admission::Shortage,
+    keys::FETCH_AGAIN_AFTER,
     plain::PlainRefusal,
     reply::ReplyBody,
     visit::{TAG_BYTES_MAX, TAGS_MAX},
@@ -41,13 +42,13 @@ pub(crate) enum Refusal {
     /// It opens nothing at this path, or for clients of this network.
     KeyElsewhere { what: &'static str, is: String },
     /// The token is not valid.
-    TokenInvalid { why: &'static str },
+    TokenInvalid { why: Cow<'static, str> },
     /// The token is past its end.
     TokenExpired,
     /// The keys of the token's issuer are not known.
     IssuerAway,
     /// The key does not open the route.
-    RouteForbidden { route: String },
+    RouteForbidden { shown: &'static str, route: String },
     /// It reaches none of the route's models.
     ModelForbidden {
         shown: &'static str,
@@ -179,8 +180,8 @@ impl Refusal {
             Self::TokenExpired => told(401, Kind::Authentication, "token_expired", "this token has expired; get a new one from its issuer".into()),
             Self::IssuerAway => told(503, Kind::Overloaded, "issuer_away",
                 "the keys of the token's issuer cannot be had, so that nobody can tell whether the token is valid; try again".into()),
-            Self::RouteForbidden { route } => Told { param: Some("model".into()), ..told(403, Kind::Permission, "route_not_allowed",
-                format!("this key may not use `{route}`; GET /v1/models lists what it may use").into()) },
+            Self::RouteForbidden { shown, route } => Told { param: Some("model".into()), ..told(403, Kind::Permission, "route_not_allowed",
+                format!("this {shown} may not use `{route}`; GET /v1/models lists what it may use").into()) },
             Self::ModelForbidden { shown, route, models } => Told { param: Some("model".into()), ..told(403, Kind::Permission, "model_not_allowed",
                 format!("this {shown} may not use the models behind `{route}`; it may use {}", listed(models)).into()) },
             Self::BodyTooLarge { bytes_max } => told(413, Kind::TooLarge, "body_too_large", format!("the body is larger than {bytes_max} bytes").into()),
@@ -283,6 +284,8 @@ impl Refusal {
             Self::Plain(_) => None,
             Self::RateLimited { retry_after } => Some(*retry_after),
             Self::AllowanceReached(short) => Some(short.wait),
+            // Until then nobody asks it again.
+            Self::IssuerAway => Some(FETCH_AGAIN_AFTER),
             Self::Behind | Self::CountersAway | Self::ResponsesAway => Some(Duration::from_secs(1)),
             _ => None,
         }

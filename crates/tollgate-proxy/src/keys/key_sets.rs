@@ -7,7 +7,10 @@ use std::{
 };
 
 use http::Uri;
-use jsonwebtoken::{DecodingKey, jwk::Jwk};
+use jsonwebtoken::{
+    Algorithm, DecodingKey,
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk},
+};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
@@ -20,7 +23,7 @@ const FRESH_FOR: Duration = Duration::from_secs(600);
 
 /// For a key that is not known, and after a failure, they are not fetched more often than this: whoever invents names of keys must not keep
 /// the issuer busy.
-const FETCH_AGAIN_AFTER: Duration = Duration::from_secs(10);
+pub(crate) const FETCH_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// How long a call waits for them.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,6 +52,8 @@ struct State {
 pub(crate) struct IssuerKey {
     pub(crate) id: Option<String>,
     pub(crate) key: DecodingKey,
+    /// What it can have signed with.
+    pub(crate) algorithms: &'static [Algorithm],
 }
 
 #[derive(Deserialize)]
@@ -189,9 +194,25 @@ impl TrustedIssuer {
             let key: Jwk = serde_json::from_value(key).ok()?;
             Some(IssuerKey {
                 id: key.common.key_id.clone(),
+                algorithms: algorithms(&key)?,
                 key: DecodingKey::from_jwk(&key).ok()?,
             })
         });
         Ok(keys.collect())
+    }
+}
+
+/// The algorithms that a key of this type signs with (RFC 7518, section 3.1; RFC 8037); nothing for one that is of no use here.
+fn algorithms(key: &Jwk) -> Option<&'static [Algorithm]> {
+    use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+    match &key.algorithm {
+        AlgorithmParameters::RSA(_) => Some(&[RS256, RS384, RS512, PS256, PS384, PS512]),
+        AlgorithmParameters::EllipticCurve(curve) => match curve.curve {
+            EllipticCurve::P256 => Some(&[ES256]),
+            EllipticCurve::P384 => Some(&[ES384]),
+            _ => None,
+        },
+        AlgorithmParameters::OctetKeyPair(_) => Some(&[EdDSA]),
+        _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! JSON Web Tokens of trusted issuers, which callers show instead of a key (RFC 7519, RFC 8725).
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header, errors::ErrorKind};
@@ -14,8 +14,8 @@ use crate::{picture::Picture, refusal::Refusal};
 /// Seconds by which clocks may differ.
 const LEEWAY: u64 = 60;
 
-/// Bytes of a claim that says who is calling; the rest is left out.
-const CLAIM_BYTES_MAX: usize = 256;
+/// Bytes of a claim that says who is calling.
+const CLAIM_BYTES_MAX: usize = 200;
 
 #[derive(Deserialize)]
 struct Unverified {
@@ -33,8 +33,13 @@ pub(super) async fn holder(
     token: &str,
     upstream: &Arc<Upstream>,
 ) -> Result<Key, Refusal> {
-    let invalid = |why| Refusal::TokenInvalid { why };
     let head = decode_header(token).map_err(|_| invalid("it cannot be read"))?;
+    if head.crit.is_some() {
+        // RFC 7515, section 4.1.11: whoever does not understand all of it refuses.
+        return Err(invalid(
+            "its header has a `crit`, and nothing that it may name is understood here",
+        ));
+    }
     let iss = issuer_of(token).ok_or(invalid("it does not say who issued it"))?;
     let trusted = picture
         .issuers
@@ -52,17 +57,24 @@ pub(super) async fn holder(
     let keys = trusted.keys(head.kid.as_deref(), upstream).await;
     let keys = keys.ok_or(Refusal::IssuerAway)?;
     let validation = validation(issuer, head.alg);
-    let mut problem = invalid("it is signed with a key that its issuer does not have");
+    let (mut problem, mut other) = (None, None);
     for key in keys
         .iter()
         .filter(|key| head.kid.is_none() || key.id == head.kid)
     {
+        if !key.algorithms.contains(&head.alg) {
+            other = Some(of_another_kind(head.alg, key.algorithms));
+            continue;
+        }
         match decode::<Map<String, Value>>(token, &key.key, &validation) {
             Ok(token_data) => return caller(issuer, token, &token_data.claims, &picture.snapshot),
-            Err(error) => problem = told(error.kind()),
+            Err(error) => problem = Some(told(error.kind())),
         }
     }
-    Err(problem)
+    // A token that names no key is tried with all of them.
+    Err(problem
+        .or(other)
+        .unwrap_or_else(|| invalid("it is signed with a key that its issuer does not have")))
 }
 
 /// Read before anything is proved, to find out whose keys would prove it.
@@ -83,6 +95,18 @@ fn validation(issuer: &CallerIssuer, algorithm: Algorithm) -> Validation {
     validation
 }
 
+fn invalid(why: impl Into<Cow<'static, str>>) -> Refusal {
+    Refusal::TokenInvalid { why: why.into() }
+}
+
+fn of_another_kind(said: Algorithm, of_key: &[Algorithm]) -> Refusal {
+    let names: Vec<String> = of_key.iter().map(|known| format!("{known:?}")).collect();
+    invalid(format!(
+        "its header says that it is signed with {said:?}, and its issuer's key is for {}",
+        names.join(", ")
+    ))
+}
+
 fn told(kind: &ErrorKind) -> Refusal {
     let why = match kind {
         ErrorKind::ExpiredSignature => return Refusal::TokenExpired,
@@ -92,7 +116,7 @@ fn told(kind: &ErrorKind) -> Refusal {
         ErrorKind::MissingRequiredClaim(_) => "it does not say for whom or until when it is",
         _ => "it is not as it should be",
     };
-    Refusal::TokenInvalid { why }
+    invalid(why)
 }
 
 fn caller(
@@ -101,19 +125,19 @@ fn caller(
     claims: &Map<String, Value>,
     snapshot: &Snapshot,
 ) -> Result<Key, Refusal> {
-    let names = issuer.claims.name.iter();
-    let name = names.filter_map(|name| claim(claims, name)).next();
-    let name = name.ok_or(Refusal::TokenInvalid {
-        why: "it does not say who is calling",
-    })?;
-    let said = |name: &Option<Arc<str>>| Some(Arc::from(claim(claims, name.as_deref()?)?));
-    let team: Option<Arc<str>> = said(&issuer.claims.team);
+    let mut names = issuer.claims.name.iter();
+    let name = names.find(|name| claim(claims, name).is_some());
+    let name = name.ok_or(invalid("it does not say who is calling"))?;
+    let name = said(claims, Some(name), "name")?.unwrap_or_default();
+    let team = said(claims, issuer.claims.team.as_deref(), "team")?;
+    let app = said(claims, issuer.claims.app.as_deref(), "app")?;
+    let user = said(claims, issuer.claims.user.as_deref(), "user")?;
     Ok(Key {
         name: KeyName::new(format!("{}:{name}", issuer.name)),
-        organisation: snapshot.organisation_of(team.as_deref()),
-        team,
-        app: said(&issuer.claims.app),
-        user: said(&issuer.claims.user),
+        organisation: snapshot.organisation_of(team),
+        team: team.map(Arc::from),
+        app: app.map(Arc::from),
+        user: user.map(Arc::from),
         hash: KeyHash::of(token),
         routes: issuer.routes.clone(),
         models: issuer.models.clone(),
@@ -126,6 +150,25 @@ fn caller(
     })
 }
 
+/// What a claim says of who is calling, where it is there. It goes into logs, the books and answers, as it is.
+fn said<'a>(
+    claims: &'a Map<String, Value>,
+    name: Option<&str>,
+    of: &'static str,
+) -> Result<Option<&'a str>, Refusal> {
+    let Some((name, text)) = name.and_then(|name| Some((name, claim(claims, name)?))) else {
+        return Ok(None);
+    };
+    let refused = |why: &str| invalid(format!("its {of}, the claim `{name}`, {why}"));
+    if text.len() > CLAIM_BYTES_MAX {
+        return Err(refused(&format!("has more than {CLAIM_BYTES_MAX} bytes")));
+    }
+    if text.contains(char::is_control) {
+        return Err(refused("has control characters"));
+    }
+    Ok(Some(text))
+}
+
 /// A claim's text; of a list the first. Dots lead into objects, unless the whole name is that of a claim.
 fn claim<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     let value = claims.get(name).or_else(|| {
@@ -134,11 +177,7 @@ fn claim<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
         parts.try_fold(first, |value, part| value.get(part))
     })?;
     let text = value.as_str().or_else(|| value.get(0)?.as_str())?;
-    let text = text.trim();
-    let end = (0..=CLAIM_BYTES_MAX.min(text.len()))
-        .rev()
-        .find(|end| text.is_char_boundary(*end));
-    text.get(..end?).filter(|text| !text.is_empty())
+    Some(text.trim()).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]

@@ -593,6 +593,7 @@ mistakes! {
     route_without_model_name: with_provider!("routes:\n  - {name: r, model: {provider: a}}\n");
     route_that_is_not_served: "providers: [{name: a, type: anthropic, api_key: $ANTHROPIC_API_KEY}]\nroutes:\n  - {name: r, route_type: llm/v1/embeddings, model: {provider: a, name: m}}\n";
     route_with_model_among_params: with_provider!("routes:\n  - {name: r, params: {model: x}, model: {provider: a, name: m}}\n");
+    issuer_that_accepts_no_algorithm: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nissuers:\n  - {name: login, issuer: \"https://a\", audience: b, algorithms: []}\n");
     limit_on_nothing: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nlimits:\n  - {name: l, per: minute}\n");
     limit_on_two_things: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nlimits:\n  - {name: l, requests: 1, tokens: 2, per: minute}\n");
     limit_without_a_time: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nlimits:\n  - {name: l, requests: 1}\n");

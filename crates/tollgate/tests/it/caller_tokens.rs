@@ -136,7 +136,13 @@ async fn a_token_opens_what_its_issuer_opens_and_says_who_is_calling() {
     let stage = Stage::new(limit).await;
     let token = stage.keys[0].sign(&stage.claims());
     assert_eq!(stage.call(&token, "chat").await.status, 200);
-    assert_eq!(stage.call(&token, "other").await.status, 403);
+    let other = stage.call(&token, "other").await;
+    assert_eq!(other.status, 403);
+    assert!(
+        other.text().contains("this token may not use `other`"),
+        "{}",
+        other.text()
+    );
     let mini = stage.call(&token, "mini").await.json();
     assert_eq!(mini["error"]["code"], "model_not_allowed", "{mini}");
     assert_eq!(stage.call(&token, "chat").await.status, 200);
@@ -252,6 +258,11 @@ async fn a_token_that_is_not_good_enough_opens_nothing() {
         &EncodingKey::from_secret(&public),
     )
     .unwrap();
+    let mut header = Header::new(Algorithm::ES256);
+    (header.kid, header.crit) = (Some("one".to_owned()), Some(vec!["exp".to_owned()]));
+    let der = stage.keys[0].pair.to_pkcs8v1().unwrap();
+    let key = EncodingKey::from_ec_der(der.as_ref());
+    let critical = encode(&header, &stage.claims(), &key).unwrap();
     let mut missing = stage.claims();
     missing.as_object_mut().unwrap().remove("exp");
     for (token, why) in [
@@ -267,7 +278,24 @@ async fn a_token_that_is_not_good_enough_opens_nothing() {
         (format!("{signed}.{}", "A".repeat(86)), "signature"),
         (format!("{}.", bare("none")), "cannot be read"),
         (symmetric, "algorithm"),
-        (format!("{}.c2ln", bare("RS256")), "not as it should be"),
+        (
+            format!("{}.c2ln", bare("RS256")),
+            "signed with RS256, and its issuer's key is for ES256",
+        ),
+        (critical, "`crit`"),
+        (
+            with("client_id", json!("\u{1b}[31mred")),
+            "its name, the claim `client_id`, has control characters",
+        ),
+        (
+            with("groups", json!(["a\nb"])),
+            "its team, the claim `groups`",
+        ),
+        (with("azp", json!("a\u{9b}b")), "its app, the claim `azp`"),
+        (
+            with("sub", json!("x".repeat(201))),
+            "its user, the claim `sub`, has more than 200 bytes",
+        ),
         ("eyJh.eyJh.eyJh".to_owned(), "cannot be read"),
     ] {
         let answer = stage.call(&token, "chat").await;
@@ -303,6 +331,7 @@ async fn keys_are_followed_as_they_change_and_kept_while_their_issuer_is_away() 
         (away.status, away.json()["error"]["code"].clone()),
         (503, json!("issuer_away"))
     );
+    assert_eq!(away.header("retry-after"), "10");
     stage.is_away.store(false, Ordering::Relaxed);
     stage.second_key.store(true, Ordering::Relaxed);
     let second = stage.keys[1].sign(&stage.claims());

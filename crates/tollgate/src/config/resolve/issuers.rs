@@ -140,6 +140,16 @@ fn algorithms(written: Option<&[String]>, at: At<'_>, problems: &mut Problems) -
     let Some(written) = written else {
         return ALGORITHMS_DEFAULT.map(Arc::from).to_vec();
     };
+    let known = || format!("one of {}", ALGORITHMS.join(", "));
+    if written.is_empty() {
+        problems
+            .error(at.span(), "no algorithm is accepted, and so no token")
+            .help(known())
+            .help(format!(
+                "or leave `algorithms` out for {}",
+                ALGORITHMS_DEFAULT.join(", ")
+            ));
+    }
     for (index, algorithm) in written.iter().enumerate() {
         if !ALGORITHMS.contains(&algorithm.as_str()) {
             problems
@@ -150,7 +160,7 @@ fn algorithms(written: Option<&[String]>, at: At<'_>, problems: &mut Problems) -
                         quoted(algorithm)
                     ),
                 )
-                .help(format!("one of {}", ALGORITHMS.join(", ")));
+                .help(known());
         }
     }
     written
