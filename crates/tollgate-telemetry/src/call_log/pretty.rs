@@ -11,6 +11,14 @@ pub(super) fn format(record: &CallRecord, line: &mut Vec<u8>) {
     let mut text = String::with_capacity(160);
     // Writing to a string cannot fail.
     let _written = write_line(record, &mut text);
+    if text.contains(char::is_control) {
+        // Names that clients make up must not move the terminal's cursor.
+        let escaped = text.chars().map(|character| match character.is_control() {
+            true => character.escape_default().to_string(),
+            false => character.to_string(),
+        });
+        text = escaped.collect();
+    }
     line.extend_from_slice(text.as_bytes());
 }
 

@@ -119,6 +119,19 @@ fn content_is_told_only_where_it_was_kept() {
 }
 
 #[test]
+fn names_that_clients_make_up_do_not_reach_a_terminal() {
+    let record = CallRecord {
+        route: Some("openai/\u{1b}[2J\n".into()),
+        ..record()
+    };
+    let mut line = Vec::new();
+    pretty::format(&record, &mut line);
+    let line = String::from_utf8(line).unwrap();
+    assert!(line.contains("openai/\\u{1b}[2J\\n →"), "{line:?}");
+    assert!(!line.contains(char::is_control), "{line:?}");
+}
+
+#[test]
 fn people_are_told_content_within_the_line_and_who_left() {
     let record = CallRecord {
         outcome: Outcome::ClientGone,

@@ -17,6 +17,25 @@ pub(crate) fn line(text: &str) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Writes the lines of a table to standard output.
+pub(crate) fn table(lines: impl IntoIterator<Item = String>) -> anyhow::Result<ExitCode> {
+    let lines: Vec<String> = lines.into_iter().map(|line| printable(&line)).collect();
+    line(&lines.join("\n"))
+}
+
+/// A text without anything that a terminal would obey: control characters are escaped. Names may be anybody's.
+pub(crate) fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
 /// Writes mistakes and warnings to standard error, with colours on a terminal.
 pub(crate) fn diagnostics<'a>(items: impl IntoIterator<Item = &'a Diagnostic>) -> io::Result<()> {
     let colours = config::colours_wanted();

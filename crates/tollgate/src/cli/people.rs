@@ -149,5 +149,5 @@ fn list(arguments: &ListArguments) -> Result<ExitCode> {
             row.object
         )
     });
-    output::line(&lines.collect::<Vec<_>>().join("\n"))
+    output::table(lines)
 }

@@ -81,7 +81,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
                 bound("output_max", price.output_max()),
             )
         });
-        return output::line(&lines.collect::<Vec<_>>().join("\n"));
+        return output::table(lines);
     }
     let width = models
         .iter()
@@ -91,7 +91,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let lines = models
         .iter()
         .map(|(name, _, _, price)| format!("{name:width$}  {}", listed(price)));
-    output::line(&lines.collect::<Vec<_>>().join("\n"))
+    output::table(lines)
 }
 
 /// A price of the operator's.
@@ -158,7 +158,7 @@ fn own(arguments: &Arguments) -> Result<ExitCode> {
             own.name, own.stands_in
         )
     });
-    output::line(&lines.collect::<Vec<_>>().join("\n"))
+    output::table(lines)
 }
 
 /// The components of a price, for people.

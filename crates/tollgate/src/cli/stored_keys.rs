@@ -177,7 +177,7 @@ pub(super) fn list(arguments: &ListArguments) -> Result<ExitCode> {
             state(key, now)
         )
     });
-    output::line(&lines.collect::<Vec<_>>().join("\n"))
+    output::table(lines)
 }
 
 pub(super) fn rotate(arguments: &RotateArguments) -> Result<ExitCode> {

@@ -101,7 +101,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let rows: Vec<Value> = rows.iter().map(|row| as_json(row, &query.by)).collect();
         return output::line(&serde_json::to_string_pretty(&rows)?);
     }
-    output::line(&table(&rows, &query.by))
+    output::table(table(&rows, &query.by))
 }
 
 /// Reads one of the words for what usage is told apart by.
@@ -148,14 +148,17 @@ fn as_json(row: &UsageRow, by: &[Dimension]) -> Value {
 }
 
 /// Columns with a head, numbers to the right.
-fn table(rows: &[UsageRow], by: &[Dimension]) -> String {
+fn table(rows: &[UsageRow], by: &[Dimension]) -> Vec<String> {
     let names = by.iter().map(|by| by.as_str());
     let sums = ["calls", "input", "output", "dollars", "unknown"];
     let mut lines: Vec<Vec<String>> = vec![names.chain(sums).map(str::to_owned).collect()];
     for row in rows {
         let of = row.of.iter().zip(by);
         let mut line: Vec<String> = of
-            .map(|(value, by)| shown(value.as_ref(), *by).unwrap_or_else(|| "-".to_owned()))
+            .map(|(value, by)| {
+                shown(value.as_ref(), *by)
+                    .map_or_else(|| "-".to_owned(), |value| output::printable(&value))
+            })
             .collect();
         line.extend([row.calls, row.input, row.output].map(|number| number.to_string()));
         line.push(row.cost.to_string());
@@ -166,7 +169,7 @@ fn table(rows: &[UsageRow], by: &[Dimension]) -> String {
         .map(|column| {
             lines
                 .iter()
-                .map(|line| line[column].len())
+                .map(|line| line[column].chars().count())
                 .max()
                 .unwrap_or(0)
         })
@@ -182,7 +185,7 @@ fn table(rows: &[UsageRow], by: &[Dimension]) -> String {
         });
         cells.collect::<Vec<_>>().join("  ")
     });
-    lines.collect::<Vec<_>>().join("\n")
+    lines.collect()
 }
 
 fn milliseconds(time: Duration) -> i64 {

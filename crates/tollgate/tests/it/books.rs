@@ -626,3 +626,20 @@ async fn what_limits_count_is_known_when_single_calls_are_gone() {
     assert!(told.contains("43 are used"), "{told}");
     books(&gateway, &[], |rows| calls(rows) == 84).await;
 }
+
+/// Names may be anybody's: none moves the cursor of who reads them.
+#[tokio::test]
+async fn tables_hold_nothing_that_a_terminal_obeys() {
+    let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
+    let gateway = gateway(CONFIGURATION, &[("OPENAI", &provider)]).await;
+    let mut call = chat("chat");
+    call["user"] = json!("\u{1b}[31mred\n\u{9b}0m");
+    assert_eq!(
+        gateway.post("/v1/chat/completions", &call).await.status,
+        200
+    );
+    books(&gateway, &[], |rows| calls(rows) == 1).await;
+    let table = gateway.command(&["usage", "--by", "user"]);
+    assert!(table.contains("\\u{1b}[31mred\\n\\u{9b}0m"), "{table:?}");
+    assert_eq!(table.lines().count(), 2, "{table:?}");
+}
