@@ -37,7 +37,7 @@ const OVERLAP_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeyBody {
     /// Its own in the whole gateway, for ever; appears in logs and in the books.
-    #[schemars(schema_with = "crate::shapes::name")]
+    #[schemars(schema_with = "crate::shapes::key_name")]
     name: String,
     /// The team that it belongs to.
     #[schemars(schema_with = "crate::shapes::name")]
@@ -134,6 +134,12 @@ pub(crate) async fn make(
     once(&admin, making, async |making| {
         let body: KeyBody = read(json_of(&body)?)?;
         check_name(&body.name)?;
+        if body.name.contains(':') {
+            return Err(Problem::Invalid(
+                "a key's name has no `:`, which stands in those of callers with tokens, as in `login:ann`"
+                    .to_owned(),
+            ));
+        }
         if (admin.around.is_in_file)("key", &body.name) {
             return Err(Problem::Conflict(format!(
                 "a key named `{}` stands in the configuration file",

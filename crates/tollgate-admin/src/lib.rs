@@ -70,6 +70,8 @@ pub struct Surroundings {
     /// The names of keys, limits, budgets and prices that stand in the configuration file, which goes first. A price's is its provider's and
     /// its model's with a `/` between.
     pub is_in_file: Box<IsInFile>,
+    /// Whether a caller of this name shows a token of an issuer that is trusted.
+    pub is_issuers: Box<dyn Fn(&str) -> bool + Send + Sync>,
     /// What was used of every limit and budget in its window: those whose `of` is empty are for everybody's calls.
     pub spending: Box<Spending>,
     /// The models that may be asked, and what they cost.

@@ -229,7 +229,9 @@ async fn allowance(
             .filter(|name| *name != "each")
             .map(str::to_owned)
     };
-    let (organisation, team) = match (said("team"), said("key")) {
+    // Which team a caller with a token has, its claims say.
+    let key = said("key").filter(|key| !(admin.around.is_issuers)(key));
+    let (organisation, team) = match (said("team"), key) {
         (Some(team), _) => (find_team(admin, actor, &team).await?.organisation, team),
         (None, Some(key)) => {
             let key = admin
@@ -237,7 +239,10 @@ async fn allowance(
                 .key(&Tenant::All, tollgate_store::Named::Name(&key))
                 .await?;
             let key = key.ok_or_else(|| {
-                Problem::Conflict("`of.key`: there is no such key in the store".to_owned())
+                Problem::Conflict(
+                    "`of.key`: there is no such key in the store, and no issuer of tokens that such a caller would have"
+                        .to_owned(),
+                )
             })?;
             (key.organisation, key.team.unwrap_or_default())
         }

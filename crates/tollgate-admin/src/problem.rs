@@ -76,11 +76,9 @@ impl Problem {
                 "too_slow",
                 "it took too long; ask for less".to_owned(),
             ),
-            Self::Store(StoreError::Taken { kind, name }) => (
-                StatusCode::CONFLICT,
-                "conflict",
-                format!("there is a {kind} named `{name}` already"),
-            ),
+            Self::Store(error @ (StoreError::Taken { .. } | StoreError::TakenForEver { .. })) => {
+                (StatusCode::CONFLICT, "conflict", error.to_string())
+            }
             Self::Store(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store_failed",

@@ -13,6 +13,16 @@ pub(crate) fn name(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// A key's name: it is no name of a caller with a token, as in `login:ann`.
+pub(crate) fn key_name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 100,
+        "pattern": r"^(?!each$)(?=.*\S)[^/:\u0000-\u001f\u007f-\u009f]+$",
+    })
+}
+
 /// A date or a time: see `resources::parse_moment`.
 pub(crate) fn time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

@@ -31,6 +31,15 @@ pub struct CallerIssuer {
     pub private_addresses: bool,
 }
 
+impl CallerIssuer {
+    /// Whether a caller of this name would show a token of it.
+    pub fn names(&self, caller: &str) -> bool {
+        let rest = caller.strip_prefix(&*self.name);
+        let claim = rest.and_then(|rest| rest.strip_prefix(':'));
+        claim.is_some_and(|claim| !claim.is_empty())
+    }
+}
+
 /// Names of claims; dots lead into objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallerClaims {

@@ -19,7 +19,7 @@ const COLUMNS: &str = "id, name, team, hash, old_hash, old_until_ms, routes, exp
 pub struct StoredKey {
     /// Its own, for ever.
     pub id: String,
-    /// Whose it is; no two keys have it at the same time.
+    /// Whose it is; no other key ever has it.
     pub name: String,
     /// The team that it belongs to.
     pub team: Option<String>,
@@ -115,7 +115,7 @@ impl Store {
     /// Adds a key; its version is set here.
     ///
     /// # Errors
-    /// When there is one of that name, what the change's request asks was answered before, or the database fails.
+    /// When there is one of that name, or was one, what the change's request asks was answered before, or the database fails.
     pub async fn add_key(&self, key: &StoredKey, change: &Change) -> Result<(), StoreError> {
         let mut transaction = self.begin_writing().await?;
         let opening = &key.opening;
@@ -147,6 +147,19 @@ impl Store {
             }
             added => added?,
         };
+        // Behind the insertion, which nobody can remove a key of that name after.
+        let removed = sqlx::query(
+            "SELECT id FROM caller_keys WHERE name = $1 AND removed_ms IS NOT NULL LIMIT 1",
+        )
+        .bind(&key.name)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if removed.is_some() {
+            return Err(StoreError::TakenForEver {
+                kind: "key",
+                name: key.name.clone(),
+            });
+        }
         note(
             &mut transaction,
             self.is_file,

@@ -82,6 +82,16 @@ pub enum StoreError {
         /// Its name.
         name: String,
     },
+    /// There was one of that name, which the books still name.
+    #[error(
+        "there was a {kind} named `{name}`, and the books still name it: a name stays for ever, so take another"
+    )]
+    TakenForEver {
+        /// What it was.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
     /// The request's key has come before, and something was answered.
     #[error("a request with this key was answered before")]
     Repeated,

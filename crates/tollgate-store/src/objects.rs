@@ -146,6 +146,14 @@ impl Kind {
         }
     }
 
+    /// Whether the books name it, so that nobody may be called so after it.
+    const fn is_named_for_ever(self) -> bool {
+        match self {
+            Self::Organisation | Self::Team | Self::App | Self::User => true,
+            Self::Token | Self::Limit | Self::Budget | Self::Price => false,
+        }
+    }
+
     fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
@@ -157,7 +165,7 @@ impl Store {
     /// Adds an object; its version, and when it was made, are set here.
     ///
     /// # Errors
-    /// When there is one of that name, what the change's request asks was answered before, or the database fails.
+    /// When there is one of that name, or was one whose name stays for ever, what the change's request asks was answered before, or the database fails.
     pub async fn add_object(&self, object: Object, change: &Change) -> Result<Object, StoreError> {
         let object = object.made_at(change.at);
         let mut transaction = self.begin_writing().await?;
@@ -185,6 +193,15 @@ impl Store {
             }
             added => added?,
         };
+        // Behind the insertion, which nobody can remove one of that name after.
+        if object.kind.is_named_for_ever()
+            && was_there(&mut transaction, object.kind, &object.name).await?
+        {
+            return Err(StoreError::TakenForEver {
+                kind: object.kind.as_str(),
+                name: object.name,
+            });
+        }
         self.note(
             &mut transaction,
             change,
@@ -389,6 +406,22 @@ impl Store {
         };
         audit::append(transaction, change, deed).await
     }
+}
+
+/// Whether one of that name was removed.
+async fn was_there(
+    transaction: &mut Transaction<'_, Any>,
+    kind: Kind,
+    name: &str,
+) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT id FROM objects WHERE kind = $1 AND name = $2 AND removed_ms IS NOT NULL LIMIT 1",
+    )
+    .bind(kind.as_str())
+    .bind(name)
+    .fetch_optional(&mut **transaction)
+    .await?;
+    Ok(row.is_some())
 }
 
 fn read(row: &AnyRow) -> Result<Object, sqlx::Error> {

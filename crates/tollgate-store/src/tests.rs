@@ -385,17 +385,17 @@ async fn keys_are_kept_and_every_change_is_seen() {
         // Nobody takes that for a gateway that wants no key.
         let left = store.keys().await.unwrap();
         assert_eq!((left.keys.len(), left.are_wanted), (0, true));
-        // The name is free again.
-        store
-            .add_key(
-                &StoredKey {
-                    id: "again".to_owned(),
-                    ..key("a")
-                },
-                &change("ann"),
-            )
-            .await
-            .unwrap();
+        // The books name it still: nobody else is called so.
+        let again = StoredKey {
+            id: "again".to_owned(),
+            team: Some("others".to_owned()),
+            ..key("a")
+        };
+        assert!(matches!(
+            store.add_key(&again, &change("ann")).await,
+            Err(StoreError::TakenForEver { kind: "key", name }) if name == "a"
+        ));
+        assert!(store.keys().await.unwrap().keys.is_empty());
         store.close().await;
     }
 }
@@ -489,6 +489,25 @@ async fn objects_are_told_and_changed_for_their_tenant_only() {
         assert_eq!(removed.await.unwrap(), Changed::Missing);
         let rows = store.audit(&others, None, 10).await.unwrap();
         assert_eq!(rows.len(), 1);
+        // The name of what was removed is the books' or free again.
+        for (kind, is_free) in [
+            (Kind::Organisation, false),
+            (Kind::Team, false),
+            (Kind::App, false),
+            (Kind::User, false),
+            (Kind::Limit, true),
+            (Kind::Budget, true),
+            (Kind::Price, true),
+        ] {
+            let made = object(kind, "a", "t1", "again");
+            store.add_object(made.clone(), &bob).await.unwrap();
+            let removed = store.remove_object(&Tenant::All, kind, &made.id, None, &bob);
+            assert!(matches!(removed.await.unwrap(), Changed::Done(_)));
+            match store.add_object(made, &bob).await {
+                Err(StoreError::TakenForEver { .. }) => assert!(!is_free, "{kind:?}"),
+                made => assert!(made.is_ok() && is_free, "{kind:?}: {made:?}"),
+            }
+        }
         store.close().await;
     }
 }

@@ -143,7 +143,7 @@ async fn open(settings: &StoreSettings, stopped: &CancellationToken) -> Option<S
 fn surroundings(gateway: Arc<Gateway>, composer: Arc<Composer>) -> Surroundings {
     let (checking, routing) = (Arc::clone(&gateway), Arc::clone(&gateway));
     let (spending, pricing) = (Arc::clone(&gateway), Arc::clone(&gateway));
-    let showing = gateway;
+    let (issuing, showing) = (Arc::clone(&gateway), gateway);
     Surroundings {
         now: since_1970,
         new_secret: cli::new_secret,
@@ -160,6 +160,11 @@ fn surroundings(gateway: Arc<Gateway>, composer: Arc<Composer>) -> Surroundings 
             let picture = routing.picture();
             let names = picture.snapshot.routes_by_name.keys();
             names.map(|name| name.as_str().to_owned()).collect()
+        }),
+        is_issuers: Box::new(move |caller| {
+            let picture = issuing.picture();
+            let mut issuers = picture.snapshot.caller_issuers.iter();
+            issuers.any(|issuer| issuer.names(caller))
         }),
         is_in_file: Box::new(move |kind, name| composer.is_in_file(kind, name)),
         spending: Box::new(move |store| {

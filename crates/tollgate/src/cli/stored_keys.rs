@@ -86,6 +86,9 @@ pub(super) fn create(arguments: &CreateArguments) -> Result<ExitCode> {
     if arguments.name.trim().is_empty() {
         bail!("--name is empty");
     }
+    if arguments.name.contains(':') {
+        bail!("--name has a `:`, which stands in names of callers with tokens, as in `login:ann`");
+    }
     if snapshot
         .keys
         .values()

@@ -107,6 +107,7 @@ pub(crate) fn resolve(
     let prices = prices::resolve(&file.prices, at.key("prices"), &providers, problems);
     let keys = keys::resolve(&file.keys, at.key("keys"), &routes, context, problems);
     let caller_issuers = issuers::resolve(&file.issuers, at.key("issuers"), &routes, problems);
+    keys::report_issuers(&file.keys, at.key("keys"), &caller_issuers, problems);
     let store = store::resolve(&file.store, at.key("store"), context.folder, problems);
     let counters = counters::resolve(&file.counters, at.key("counters"), problems);
     let payloads = payloads::resolve(

@@ -594,6 +594,8 @@ mistakes! {
     route_that_is_not_served: "providers: [{name: a, type: anthropic, api_key: $ANTHROPIC_API_KEY}]\nroutes:\n  - {name: r, route_type: llm/v1/embeddings, model: {provider: a, name: m}}\n";
     route_with_model_among_params: with_provider!("routes:\n  - {name: r, params: {model: x}, model: {provider: a, name: m}}\n");
     issuer_that_accepts_no_algorithm: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nissuers:\n  - {name: login, issuer: \"https://a\", audience: b, algorithms: []}\n");
+    key_called_as_a_caller_with_a_token: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nissuers:\n  - {name: login, issuer: \"https://a\", audience: b}\nkeys:\n  - {name: \"login:ann\", hash: \"sha256:60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752\"}\n");
+    key_of_a_model_that_is_none: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nkeys:\n  - {name: k, models: [\"a*b\"], hash: \"sha256:60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752\"}\n");
     limit_on_nothing: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nlimits:\n  - {name: l, per: minute}\n");
     limit_on_two_things: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nlimits:\n  - {name: l, requests: 1, tokens: 2, per: minute}\n");
     limit_without_a_time: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nlimits:\n  - {name: l, requests: 1}\n");

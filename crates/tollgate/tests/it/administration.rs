@@ -796,3 +796,86 @@ async fn nobody_holds_its_connections_for_ever() {
     }
     stage.done("GET", "/me", Value::Null, 200).await;
 }
+
+/// The books name whoever was there: nobody is called so after them, nor as a caller with a token.
+#[tokio::test]
+async fn names_are_one_persons_for_ever() {
+    let stage = Stage::with(
+        "issuers: [{name: login, issuer: \"https://login.example.com\", audience: tollgate}]\n",
+    )
+    .await;
+    let acme = stage.organisation("acme").await;
+    stage.organisation("other").await;
+    for (kind, again) in [
+        ("keys", json!({"name": "acme-key", "team": "other-team"})),
+        (
+            "users",
+            json!({"name": "ann", "role": "member", "organisation": "other"}),
+        ),
+    ] {
+        let id = match kind {
+            "users" => stage.user("ann", "auditor", "acme", json!({})).await.0,
+            _ => acme[kind].as_str().expect("a text").to_owned(),
+        };
+        let path = format!("/{kind}/{id}");
+        stage.done("DELETE", &path, Value::Null, 204).await;
+        let refused = stage.done("POST", &format!("/{kind}"), again, 409).await;
+        assert!(
+            refused["detail"]
+                .as_str()
+                .expect("a text")
+                .contains("stays for ever"),
+            "{refused}"
+        );
+    }
+    let key = json!({"name": "login:bot", "team": "acme-team"});
+    let refused = stage.done("POST", "/keys", key, 422).await;
+    assert!(
+        refused["detail"]
+            .as_str()
+            .expect("a text")
+            .contains("callers with tokens"),
+        "{refused}"
+    );
+    for (issuer, status) in [("login", 201), ("elsewhere", 409)] {
+        let of = json!({"key": format!("{issuer}:bot")});
+        let limit = json!({"name": issuer, "of": of, "requests": 1, "per": "hour"});
+        stage.done("POST", "/limits", limit, status).await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_reaches_certain_models_is_made_and_changed() {
+    let stage = Stage::new().await;
+    stage.organisation("acme").await;
+    let key = |models: &str| json!({"name": "narrow", "team": "acme-team", "models": [models]});
+    let refused = stage.done("POST", "/keys", key("a*b"), 422).await;
+    assert!(refused.to_string().contains("names no model"), "{refused}");
+    let key = stage.done("POST", "/keys", key("claude*"), 201).await;
+    assert_eq!(key["models"], json!(["claude*"]));
+    let secret = key["key"].as_str().expect("a text");
+    let refused = stage.call(secret, 403).await;
+    assert_eq!(refused.json()["error"]["code"], "model_not_allowed");
+    let path = format!("/keys/{}", key["id"].as_str().expect("a text"));
+    let change = json!({"models": ["openai/gpt-4o"]});
+    let changed = stage.done("PUT", &path, change, 200).await;
+    assert_eq!(changed["models"], json!(["openai/gpt-4o"]));
+    stage.call(secret, 200).await;
+    // The command line knows its app.
+    let create = [
+        "key",
+        "create",
+        "--name",
+        "of an app",
+        "--team",
+        "acme-team",
+        "--app",
+        "app",
+    ];
+    stage.gateway.command(&create);
+    let listed = stage.gateway.command(&["key", "list", "--json"]);
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    let listed = listed.as_array().expect("a list").iter();
+    let app = listed.filter(|key| key["name"] == "of an app");
+    assert_eq!(app.map(|key| &key["app"]).collect::<Vec<_>>(), ["app"]);
+}

@@ -370,9 +370,7 @@ impl Resolver<'_, '_> {
 
     /// Whether it may be the name of a caller with a token, as in `login:ann`.
     fn is_issuers(&self, key: &str) -> bool {
-        let issuer = key.split_once(':').map(|(issuer, _)| issuer);
-        let mut issuers = self.issuers.iter();
-        issuers.any(|known| Some(&*known.name) == issuer)
+        self.issuers.iter().any(|issuer| issuer.names(key))
     }
 
     /// What does not stand in the file may be in the store.

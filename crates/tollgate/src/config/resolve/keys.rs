@@ -10,8 +10,8 @@ use std::{
 use ipnet::IpNet;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use tollgate_domain::{
-    Key, KeyHash, KeyName, KeyState, ModelAccess, ModelPattern, PathPattern, Places, RouteAccess,
-    RouteName, parse_network,
+    CallerIssuer, Key, KeyHash, KeyName, KeyState, ModelAccess, ModelPattern, PathPattern, Places,
+    RouteAccess, RouteName, parse_network,
 };
 
 use super::{Context, routes::Routes};
@@ -83,6 +83,26 @@ fn report_name<'a>(
             .label("the second time")
             .related(first, "the first time")
             .help("logs name keys: give each a name of its own");
+    }
+}
+
+/// Nobody's key is called as a caller with a token is.
+pub(crate) fn report_issuers(
+    written: &[written::Key],
+    at: At<'_>,
+    issuers: &[Arc<CallerIssuer>],
+    problems: &mut Problems,
+) {
+    for (index, key) in written.iter().enumerate() {
+        let name = key.name.as_deref().unwrap_or_default();
+        if issuers.iter().any(|issuer| issuer.names(name)) {
+            problems
+                .error(
+                    at.item(index).key("name").span(),
+                    format!("{} may be a caller with a token", quoted(name)),
+                )
+                .help("such callers are called by their issuer's name and a `:`; give the key another name");
+        }
     }
 }
 
