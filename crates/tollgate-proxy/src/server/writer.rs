@@ -93,10 +93,10 @@ impl Writer {
         out.extend_from_slice(b"\r\n");
         let is_switch = parts.status == StatusCode::SWITCHING_PROTOCOLS;
         for (name, value) in &parts.headers {
-            let is_ours = match name {
-                &header::CONTENT_LENGTH => !matches!(framing, Framing::Unsent(_)),
-                &header::CONNECTION => !is_switch,
-                &header::TRANSFER_ENCODING => true,
+            let is_ours = match *name {
+                header::CONTENT_LENGTH => !matches!(framing, Framing::Unsent(_)),
+                header::CONNECTION => !is_switch,
+                header::TRANSFER_ENCODING => true,
                 _ => false,
             };
             if !is_ours {
