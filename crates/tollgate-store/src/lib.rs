@@ -24,11 +24,14 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, str::FromStr, sync::Arc, time::Duration};
 
 use file::FileWriter;
 use ledger::{Entering, Statements};
-use sqlx::{Any, AnyPool, Transaction, any::AnyPoolOptions};
+use sqlx::{
+    Any, AnyConnection, AnyPool, Connection, Transaction, any::AnyPoolOptions,
+    migrate::MigrateError, sqlite::SqliteConnectOptions,
+};
 use thiserror::Error;
 
 pub use answered::{Answered, NewAnswer};
@@ -70,7 +73,12 @@ pub enum StoreError {
     Open(#[source] sqlx::Error),
     /// Its tables could not be made, or are not as this program knows them.
     #[error("the database's tables are not as this version wants them")]
-    Schema(#[source] sqlx::migrate::MigrateError),
+    Schema(#[source] MigrateError),
+    /// Its tables were changed by a program that is newer than this one.
+    #[error(
+        "a newer version of tollgate has changed the database (its change {0} is not known here): start that version, or restore a backup of before"
+    )]
+    Newer(i64),
     /// It did not answer in time.
     #[error("the database did not answer within {0:?}")]
     Slow(Duration),
@@ -131,6 +139,9 @@ impl Store {
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     if is_file {
+        if is_file {
+            begin_file(&url).await.map_err(StoreError::Open)?;
+        }
                         schema::prepare_file(connection).await?;
                     }
                     Ok(())
@@ -144,7 +155,10 @@ impl Store {
         } else {
             Entering::Server(Box::new(Statements::new()))
         };
-        schema::migrate(&pool).await.map_err(StoreError::Schema)?;
+        schema::migrate(&pool).await.map_err(|error| match error {
+            MigrateError::VersionMissing(version) => StoreError::Newer(version),
+            error => StoreError::Schema(error),
+        })?;
         Ok(Self {
             pool,
             is_file,
@@ -174,3 +188,20 @@ impl Store {
 fn is_file(url: &str) -> bool {
     url.starts_with("sqlite:")
 }
+/// Makes the file where it is not there yet, for nobody else to read, as what `SQLite` makes beside it is then, too; and sees that it is a database: a
+/// pool that cannot use it would only say that it has waited for long.
+async fn begin_file(url: &str) -> Result<(), sqlx::Error> {
+    let options = SqliteConnectOptions::from_str(url)?;
+    if url.ends_with("?mode=rwc") {
+        // Where this fails, opening it says why.
+        let _made = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(options.get_filename());
+    }
+    let mut connection = AnyConnection::connect(url).await?;
+    schema::prepare_file(&mut connection).await?;
+    connection.close().await
+}
+

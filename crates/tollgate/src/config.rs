@@ -26,6 +26,7 @@ mod tests;
 
 use std::{
     collections::{HashMap, HashSet},
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, LazyLock},
@@ -198,6 +199,14 @@ impl StoreSettings {
     /// The file that is the database, where it is one.
     pub(crate) fn file(&self) -> Option<&Path> {
         self.url.expose().strip_prefix("sqlite:").map(Path::new)
+    }
+
+    /// The file that is the database, where there is one, or where it cannot be seen whether there is: it may hold keys.
+    pub(crate) fn file_that_is_there(&self) -> Option<&Path> {
+        self.file().filter(|file| {
+            let found = file.symlink_metadata();
+            !found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        })
     }
 }
 

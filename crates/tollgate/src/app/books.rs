@@ -76,11 +76,11 @@ pub(super) struct Books {
 }
 
 impl Books {
-    /// Opens the journal and the database, and starts the thread. `None` where there are no books: nobody asked for them, and
+    /// Opens the journal and the database, and starts the thread. `None` where there are no books: nobody asked for them, none are there, and
     /// they cannot be kept here.
     ///
     /// # Errors
-    /// When books are asked for and cannot be kept. A database on another machine may be away: what is to be entered waits for it.
+    /// When books are asked for, or there, and cannot be kept. A database on another machine may be away: what is to be entered waits for it.
     pub(super) fn open(
         settings: &StoreSettings,
         file: &Snapshot,
@@ -90,8 +90,18 @@ impl Books {
         let has_budgets = file.allowances.iter().any(|allowance| is_budget(allowance));
         match Self::try_open(settings, file, process, now) {
             Ok(books) => Ok(Some(books)),
-            Err(error) if settings.is_asked_for || has_budgets => Err(error),
             Err(error) => {
+                // Keys of a database that is there would be lost, and everybody let in.
+                if let Some(file) = settings.file_that_is_there() {
+                    return Err(error.context(format!(
+                        "cannot serve without what {} holds, which may be keys: repair it or restore a backup (`tollgate restore`), or move it \
+                         away to begin anew; `store: {{url: none}}` serves without any",
+                        file.display()
+                    )));
+                }
+                if settings.is_asked_for || has_budgets {
+                    return Err(error);
+                }
                 BooksOff {
                     problem: &format!("{error:#}"),
                 }

@@ -247,7 +247,11 @@ pub(super) fn with_store<T>(
         settings.context("the configuration says `store.url: none`: there is no place for keys")?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let store = Store::open(settings.url.expose()).await?;
+        let opened = Store::open(settings.url.expose()).await;
+        let store = opened.with_context(|| match settings.file() {
+            Some(file) => format!("cannot use {}", file.display()),
+            None => "cannot use the store".to_owned(),
+        })?;
         let answer = ask(&store).await;
         store.close().await;
         answer

@@ -108,7 +108,7 @@ pub(crate) fn resolve(
     let keys = keys::resolve(&file.keys, at.key("keys"), &routes, context, problems);
     let caller_issuers = issuers::resolve(&file.issuers, at.key("issuers"), &routes, problems);
     keys::report_issuers(&file.keys, at.key("keys"), &caller_issuers, problems);
-    let store = store::resolve(&file.store, at.key("store"), context.folder, problems);
+    let mut store = store::resolve(&file.store, at.key("store"), context.folder, problems);
     let counters = counters::resolve(&file.counters, at.key("counters"), problems);
     let payloads = payloads::resolve(
         &file.payloads,
@@ -125,6 +125,10 @@ pub(crate) fn resolve(
     );
     let traces = traces::resolve(&file.traces, at.key("traces"), problems);
     let admin = admin(&file.admin, at.key("admin"), store.is_some(), problems);
+    if let Some(store) = &mut store {
+        // What is administered is kept nowhere else.
+        store.is_asked_for |= admin.is_some();
+    }
     let allowances = allowances::resolve(
         file,
         at,

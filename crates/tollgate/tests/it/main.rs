@@ -32,6 +32,7 @@ mod responses;
 mod routing;
 mod shared_limits;
 mod stored_prices;
+mod store_there;
 mod streams;
 mod traces;
 mod watsonx;
