@@ -1,9 +1,9 @@
 //! Who is asking, and what that person may see and change.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
-    extract::{ConnectInfo, FromRequestParts},
+    extract::FromRequestParts,
     http::{header, request::Parts},
 };
 use schemars::JsonSchema;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tollgate_domain::KeyHash;
 use tollgate_store::{Change, Kind, Tenant};
 
-use crate::{Admin, problem::Problem, users::TokenBody};
+use crate::{Admin, Client, problem::Problem, users::TokenBody};
 
 /// What a person is in an organisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -184,14 +184,14 @@ impl FromRequestParts<Arc<Admin>> for Actor {
             .await?;
         let user = user.ok_or(Problem::Unauthenticated)?;
         let body: crate::plan::UserBody = read(user.body)?;
-        let source = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let source = parts.extensions.get::<Client>();
         Ok(Self {
             id: user.id,
             name: user.name,
             role: body.role,
             organisation: user.organisation,
             teams: body.teams,
-            source: source.map_or_else(String::new, |source| source.0.ip().to_string()),
+            source: source.map_or_else(String::new, |source| source.0.to_string()),
         })
     }
 }

@@ -17,7 +17,7 @@ use tollgate_domain::{Picodollars, Quantity, ServiceTier, UsageRecord};
 use tollgate_store::{Before, CallsQuery, Dimension, Kind, Tenant, UsageQuery, UsageRow};
 
 use crate::{
-    Admin, Spent,
+    Admin, Own, Spent,
     actor::{Actor, Deed, Role, Thing},
     problem::Problem,
     resources::{Asked, moment, most, paged, parse_moment},
@@ -515,5 +515,10 @@ pub(crate) async fn targets(State(admin): Shared, actor: Actor) -> Result<Respon
 
 pub(crate) async fn configuration(State(admin): Shared, actor: Actor) -> Result<Response, Problem> {
     actor.ensure(Deed::See, Thing::Configuration, &actor.organisation, "")?;
-    Ok(Json((admin.around.configuration)()).into_response())
+    let teams = teams(&admin, &actor).await?;
+    let own = teams.map(|teams| Own {
+        organisation: actor.organisation.clone(),
+        teams: teams.into_iter().collect(),
+    });
+    Ok(Json((admin.around.configuration)(own.as_ref())).into_response())
 }

@@ -14,12 +14,13 @@ mod resources;
 mod shapes;
 mod users;
 
-use std::{fmt, future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet, fmt, future::Future, io, net::IpAddr, pin::Pin, sync::Arc, time::Duration,
+};
 
 use axum::{
     BoxError, Router,
     body::{Bytes, HttpBody},
-    extract::ConnectInfo,
     http::{Request, Response},
 };
 use serde_json::Value;
@@ -40,6 +41,18 @@ pub type IsInFile = dyn Fn(&str, &str) -> bool + Send + Sync;
 
 /// Finds out what was used of limits and budgets.
 pub type Spending = dyn Fn(Store) -> SpendingFuture + Send + Sync;
+
+/// Shows the configuration: everybody's and somebody's own, or all of it.
+pub type Configuration = dyn Fn(Option<&Own>) -> Value + Send + Sync;
+
+/// What is somebody's own, besides what is everybody's.
+#[derive(Clone, Debug)]
+pub struct Own {
+    /// The organisation.
+    pub organisation: String,
+    /// Its teams.
+    pub teams: HashSet<String>,
+}
 
 /// What was used, once the books have said it.
 pub type SpendingFuture = Pin<Box<dyn Future<Output = Result<Vec<Spent>, StoreError>> + Send>>;
@@ -77,7 +90,7 @@ pub struct Surroundings {
     /// The models that may be asked, and what they cost.
     pub targets: Box<dyn Fn() -> Vec<Value> + Send + Sync>,
     /// The configuration as it is, without secrets.
-    pub configuration: Box<dyn Fn() -> Value + Send + Sync>,
+    pub configuration: Box<Configuration>,
     /// The shapes of limits, of budgets and of prices, as JSON Schemas.
     pub shapes: fn(Kind) -> Option<Value>,
 }
@@ -95,6 +108,10 @@ pub(crate) struct Admin {
     pub(crate) around: Surroundings,
 }
 
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Client(pub(crate) IpAddr);
+
 /// The API: answers requests, wherever they come from.
 #[derive(Clone, Debug)]
 pub struct Api(Router);
@@ -105,14 +122,14 @@ impl Api {
         Self(resources::routes(Arc::new(Admin { store, around })))
     }
 
-    /// Answers a request of a client's.
-    pub async fn answer<B>(&self, request: Request<B>, client: SocketAddr) -> Response<Body>
+    /// Answers a request of a client's, which is at this address.
+    pub async fn answer<B>(&self, request: Request<B>, client: IpAddr) -> Response<Body>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(client));
+        request.extensions_mut().insert(Client(client));
         match self.0.clone().call(request).await {
             Ok(response) => response,
             Err(never) => match never {},

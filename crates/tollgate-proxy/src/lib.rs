@@ -43,3 +43,4 @@ pub use picture::Picture;
 pub use pulse::Pulse;
 pub use reply::ReplyBody;
 pub use responses::{Errand, Responses, Turn, Wanted};
+pub use visit::client_address;

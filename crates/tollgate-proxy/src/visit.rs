@@ -240,7 +240,7 @@ impl<'a> Visit<'a> {
 }
 
 /// The client's address: that of the connection, or behind proxies that are trusted the last one that is none of them.
-fn client_address(peer: IpAddr, headers: &HeaderMap, limits: &Limits) -> IpAddr {
+pub fn client_address(peer: IpAddr, headers: &HeaderMap, limits: &Limits) -> IpAddr {
     if !limits.trusts(peer) {
         return peer;
     }

@@ -1,21 +1,23 @@
 //! The thread of the administrative API, and what that API is told of the program around it.
 
+mod shown;
+
 use std::{
     net::{SocketAddr, TcpListener},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use anyhow::{Context, Result};
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tollgate_admin::{Api, Body, Surroundings};
-use tollgate_domain::{Choice, Limits, Snapshot};
+use tollgate_domain::Limits;
 use tollgate_proxy::{
-    Gateway,
+    Gateway, client_address,
     server::{self, ClientBody, TurnedAway, serve_worker},
 };
 use tollgate_store::{Kind, Store};
@@ -30,9 +32,11 @@ use crate::{
     cli,
     config::{self, StoreSettings},
 };
+use shown::shown;
 
-/// The pause before a database is opened again that could not be.
+/// The pause before a database is opened again that could not be; clients are told to wait as long.
 const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(2);
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
 /// How long requests under way may take at most when the gateway goes down.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
@@ -73,19 +77,28 @@ impl Administration {
         let thread = thread::Builder::new()
             .name("admin".to_owned())
             .spawn(move || {
+                let handler = Handler {
+                    api: Arc::default(),
+                    gateway: Arc::clone(&gateway),
+                };
                 runtime.block_on(async {
-                    let Some(opened) = open(&store, &stopped).await else {
-                        return;
+                    let opening = async {
+                        let store = open(&store, &stopped).await?;
+                        AdminListening { address }.emit();
+                        let api = Api::new(store.clone(), surroundings(gateway, composer));
+                        let _first = handler.api.set(api);
+                        Some(store)
                     };
-                    AdminListening { address }.emit();
-                    let api = Api::new(opened.clone(), surroundings(gateway, composer));
-                    let handler = Handler(api);
                     let count = Arc::default();
-                    let serving = serve_worker(listener, handler, limits, count, stopped);
-                    if let Err(error) = serving.await {
+                    let serving =
+                        serve_worker(listener, handler.clone(), limits, count, stopped.clone());
+                    let (opened, served) = tokio::join!(opening, serving);
+                    if let Err(error) = served {
                         tracing::error!(%error, "the administrative API ended");
                     }
-                    opened.close().await;
+                    if let Some(store) = opened {
+                        store.close().await;
+                    }
                 });
             })?;
         Ok(Self { stop, thread })
@@ -98,28 +111,59 @@ impl Administration {
     }
 }
 
-/// Hands requests to the API.
+/// Hands requests to the API, once there is one.
 #[derive(Clone)]
-struct Handler(Api);
+struct Handler {
+    api: Arc<OnceLock<Api>>,
+    gateway: Arc<Gateway>,
+}
 
 impl server::Handler for Handler {
     type Body = Body;
 
     fn last_word(why: TurnedAway) -> (&'static str, String) {
-        let status = why.status();
-        let told = json!({
-            "type": "about:blank",
-            "title": status.canonical_reason(),
-            "status": status.as_u16(),
-            "code": why.code(),
-            "detail": why.to_string(),
-        });
-        ("application/problem+json", told.to_string())
+        (PROBLEM, problem(why.status(), why.code(), &why.to_string()))
     }
 
     async fn call(&self, request: Request<ClientBody>, client: SocketAddr) -> Response<Body> {
-        self.0.answer(request, client).await
+        let Some(api) = self.api.get() else {
+            return waiting();
+        };
+        let picture = self.gateway.picture();
+        let limits = &picture.snapshot.limits;
+        let client = client_address(client.ip(), request.headers(), limits);
+        api.answer(request, client).await
     }
+}
+
+/// What problems are told as (RFC 9457).
+const PROBLEM: &str = "application/problem+json";
+
+fn problem(status: StatusCode, code: &str, detail: &str) -> String {
+    let told = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "code": code,
+        "detail": detail,
+    });
+    told.to_string()
+}
+
+/// What clients are told until the database is there.
+fn waiting() -> Response<Body> {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let told = problem(
+        status,
+        "store_away",
+        "the database cannot be opened for now; the gateway's log says why",
+    );
+    let mut response = Response::new(Body::from(told));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
+    headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+    response
 }
 
 /// The database, once it is there; `None` when told to stop before.
@@ -194,66 +238,9 @@ fn surroundings(gateway: Arc<Gateway>, composer: Arc<Composer>) -> Surroundings 
             targets.sort_by(|one, other| one["target"].as_str().cmp(&other["target"].as_str()));
             targets
         }),
-        configuration: Box::new(move || shown(&showing.picture().snapshot)),
+        configuration: Box::new(move |own| shown(&showing.picture().snapshot, own, since_1970())),
         shapes: config::stored_shape,
     }
-}
-
-/// A snapshot for people: what is there, and nothing that opens anything.
-fn shown(snapshot: &Snapshot) -> Value {
-    let mut providers: Vec<Value> = snapshot
-        .providers
-        .values()
-        .map(|provider| {
-            let tasks: Vec<&str> = provider
-                .endpoints
-                .iter()
-                .map(|endpoint| endpoint.task.as_str())
-                .collect();
-            json!({
-                "name": provider.name.as_str(),
-                "type": &*provider.kind,
-                "tasks": tasks,
-                "keys": provider.keys.len(),
-            })
-        })
-        .collect();
-    providers.sort_by(|one, other| one["name"].as_str().cmp(&other["name"].as_str()));
-    let routes = snapshot.routes.iter().map(|route| {
-        let aliases: Vec<&str> = route.aliases.iter().map(|alias| alias.as_str()).collect();
-        json!({
-            "name": route.name.as_str(),
-            "aliases": aliases,
-            "task": route.task.as_str(),
-            "targets": targets(route.strategy.choices()),
-            "prompt": route.prompt.is_some(),
-        })
-    });
-    let mut keys: Vec<Value> = snapshot
-        .keys
-        .values()
-        .map(|key| json!({"name": key.name.as_str(), "team": key.team}))
-        .collect();
-    keys.sort_by(|one, other| one["name"].as_str().cmp(&other["name"].as_str()));
-    keys.dedup();
-    let allowances = snapshot.allowances.iter().map(|allowance| {
-        json!({"name": &*allowance.name, "of": allowance.quantity.as_str(), "most": allowance.most_at(since_1970())})
-    });
-    json!({
-        "revision": snapshot.revision.as_str(),
-        "providers": providers,
-        "routes": routes.collect::<Vec<_>>(),
-        "keys": keys,
-        "limits_and_budgets": allowances.collect::<Vec<_>>(),
-    })
-}
-
-fn targets(choices: &[Choice]) -> Vec<String> {
-    let names = choices.iter().flat_map(|choice| match choice {
-        Choice::Target(target) => vec![target.name.as_str().to_owned()],
-        Choice::Nested { strategy, .. } => targets(strategy.choices()),
-    });
-    names.collect()
 }
 
 /// Whether limits and budgets of this kind are kept in the store.

@@ -13,20 +13,20 @@ use tollgate_testkit::{Reply, ScriptedProvider, TestGateway, client};
 use crate::stage::{chat, openai_answer, program};
 
 /// A gateway with the administrative API, and an owner's token.
-struct Stage {
-    gateway: TestGateway,
-    admin: SocketAddr,
-    owner: String,
+pub(crate) struct Stage {
+    pub(crate) gateway: TestGateway,
+    pub(crate) admin: SocketAddr,
+    pub(crate) owner: String,
     _provider: ScriptedProvider,
 }
 
 impl Stage {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with("").await
     }
 
     /// With more in the configuration.
-    async fn with(more: &str) -> Self {
+    pub(crate) async fn with(more: &str) -> Self {
         let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
         let admin = std::net::TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
@@ -57,7 +57,7 @@ impl Stage {
         stage
     }
 
-    async fn send(
+    pub(crate) async fn send(
         &self,
         token: &str,
         method: &str,
@@ -80,14 +80,14 @@ impl Stage {
     }
 
     /// As the owner; the answer has this status.
-    async fn done(&self, method: &str, path: &str, body: Value, status: u16) -> Value {
+    pub(crate) async fn done(&self, method: &str, path: &str, body: Value, status: u16) -> Value {
         let answer = self.send(&self.owner, method, path, body, &[]).await;
         assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
         answer.json()
     }
 
     /// A user and a token of that user.
-    async fn user(
+    pub(crate) async fn user(
         &self,
         name: &str,
         role: &str,
@@ -110,7 +110,7 @@ impl Stage {
     }
 
     /// An organisation with a team, and one object of everything in it; ids by the plural of their kinds.
-    async fn organisation(&self, name: &str) -> Value {
+    pub(crate) async fn organisation(&self, name: &str) -> Value {
         let team = format!("{name}-team");
         self.done("POST", "/organisations", json!({"name": name}), 201)
             .await;
@@ -144,7 +144,7 @@ impl Stage {
     }
 
     /// What a call with a key comes to, once that is as expected; for three seconds at most.
-    async fn call(&self, key: &str, expected: u16) -> client::Answer {
+    pub(crate) async fn call(&self, key: &str, expected: u16) -> client::Answer {
         let authorization = format!("Bearer {key}");
         let mut last = None;
         for _ in 0..30 {

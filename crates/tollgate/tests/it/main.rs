@@ -35,4 +35,5 @@ mod stored_prices;
 mod store_there;
 mod streams;
 mod traces;
+mod tenants;
 mod watsonx;
