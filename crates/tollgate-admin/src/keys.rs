@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tollgate_domain::{KeyHash, ModelAccess, Places};
-use tollgate_store::{Kind, Named, Opening, StoredKey, Tenant};
+use tollgate_store::{Kind, Named, Opening, Overlap, StoredKey, Tenant};
 
 use crate::{
     Admin,
@@ -95,10 +95,14 @@ pub(crate) struct KeyChange {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rotation {
-    /// Seconds for which the secret before still opens, a year at most. Default: a day.
+    /// Seconds for which the secret before still opens, a year at most. Default: a day. With 0 nothing but the new one opens at once.
     #[serde(default)]
     #[schemars(range(max = 31_536_000))]
     overlap_seconds: Option<u32>,
+    /// While the secret before the one that the key has still opens: that one opens as long as was said, and the one that it has no more. For when nobody
+    /// got that.
+    #[serde(default)]
+    keep_old: bool,
 }
 
 type Shared = State<Arc<Admin>>;
@@ -202,10 +206,11 @@ pub(crate) async fn replace(
     State(admin): Shared,
     actor: Actor,
     Path(id): Path<String>,
-    IfMatch(version): IfMatch,
+    versions: IfMatch,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let (_, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
+    let (key, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
+    let version = versions.of(key.version);
     let body: KeyChange = read(json_of(&body)?)?;
     let opening = opening(
         &admin,
@@ -233,58 +238,83 @@ pub(crate) async fn rotate(
     State(admin): Shared,
     actor: Actor,
     Path(id): Path<String>,
+    versions: IfMatch,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let (_, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
-    let body: Rotation = read(json_of(&body)?)?;
-    let overlap = body
+    let what = format!("rotate {id}");
+    let making = Making::new(&admin, &actor, &what, &headers, &body).giving(StatusCode::OK);
+    once(&admin, making, async |making| {
+        let (mut key, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
+        // What is kept of the answer is of this version.
+        let version = versions.of(key.version).unwrap_or(key.version);
+        let overlap = overlap(&read(json_of(&body)?)?, making.at())?;
+        let secret = (admin.around.new_secret)("tg_").map_err(Problem::Random)?;
+        let hash = KeyHash::of(&secret).to_string();
+        key.rotate(&hash, overlap, making.at())?;
+        key.version += 1;
+        let change = making.change(&shown(&key, &admin));
+        let named = Named::Id(&id);
+        let changed =
+            admin
+                .store
+                .rotate_key(&tenant, named, Some(version), &hash, overlap, &change);
+        let key = done(changed.await?)?;
+        Ok(with_secret(shown(&key, &admin), &secret))
+    })
+    .await
+}
+
+fn overlap(rotation: &Rotation, now: Duration) -> Result<Overlap, Problem> {
+    let overlap = rotation
         .overlap_seconds
         .map(|seconds| Duration::from_secs(seconds.into()));
-    let overlap = overlap.unwrap_or(OVERLAP);
-    if overlap > OVERLAP_MAX {
-        return Err(Problem::Invalid(
+    match overlap {
+        Some(_) if rotation.keep_old => Err(Problem::Invalid(
+            "`keep_old` leaves the time as it is: leave `overlap_seconds` out".to_owned(),
+        )),
+        Some(overlap) if overlap > OVERLAP_MAX => Err(Problem::Invalid(
             "`overlap_seconds` is more than a year".to_owned(),
-        ));
+        )),
+        Some(Duration::ZERO) => Ok(Overlap::None),
+        _ if rotation.keep_old => Ok(Overlap::KeepOld),
+        overlap => Ok(Overlap::Until(
+            now.saturating_add(overlap.unwrap_or(OVERLAP)),
+        )),
     }
-    let secret = (admin.around.new_secret)("tg_").map_err(Problem::Random)?;
-    let hash = KeyHash::of(&secret).to_string();
-    let change = actor.change(&admin);
-    let until = change.at.saturating_add(overlap);
-    let changed = admin
-        .store
-        .rotate_key(&tenant, Named::Id(&id), &hash, until, &change);
-    let key = done(changed.await?)?;
-    let told = with_secret(shown(&key, &admin), &secret);
-    Ok(with_version(key.version, Json(told).into_response()))
 }
 
 pub(crate) async fn block(
     state: Shared,
     actor: Actor,
     id: Path<String>,
+    versions: IfMatch,
 ) -> Result<Response, Problem> {
-    set_blocked(state, actor, id, true).await
+    set_blocked(state, actor, id, versions, true).await
 }
 
 pub(crate) async fn unblock(
     state: Shared,
     actor: Actor,
     id: Path<String>,
+    versions: IfMatch,
 ) -> Result<Response, Problem> {
-    set_blocked(state, actor, id, false).await
+    set_blocked(state, actor, id, versions, false).await
 }
 
 async fn set_blocked(
     State(admin): Shared,
     actor: Actor,
     Path(id): Path<String>,
+    versions: IfMatch,
     is_blocked: bool,
 ) -> Result<Response, Problem> {
-    let (_, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
+    let (key, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
     let change = actor.change(&admin);
+    let version = versions.of(key.version);
     let changed = admin
         .store
-        .block_key(&tenant, Named::Id(&id), is_blocked, &change);
+        .block_key(&tenant, Named::Id(&id), version, is_blocked, &change);
     let key = done(changed.await?)?;
     Ok(with_version(
         key.version,
@@ -296,9 +326,10 @@ pub(crate) async fn remove(
     State(admin): Shared,
     actor: Actor,
     Path(id): Path<String>,
-    IfMatch(version): IfMatch,
+    versions: IfMatch,
 ) -> Result<Response, Problem> {
-    let (_, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
+    let (key, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
+    let version = versions.of(key.version);
     let change = actor.change(&admin);
     let removed = admin
         .store

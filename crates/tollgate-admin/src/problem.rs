@@ -8,6 +8,8 @@ use axum::{
 use serde_json::json;
 use tollgate_store::StoreError;
 
+use crate::resources::moment;
+
 /// Why something is not done.
 #[derive(Debug)]
 pub(crate) enum Problem {
@@ -79,6 +81,20 @@ impl Problem {
             Self::Store(error @ (StoreError::Taken { .. } | StoreError::TakenForEver { .. })) => {
                 (StatusCode::CONFLICT, "conflict", error.to_string())
             }
+            Self::Store(StoreError::Overlapping(until)) => (
+                StatusCode::CONFLICT,
+                "old_key_still_opens",
+                format!(
+                    "the secret before this one opens until {}, as was said when it was rotated; `overlap_seconds: 0` ends both at once, \
+                     `keep_old: true` lets that one be and ends the one since",
+                    moment(*until)
+                ),
+            ),
+            Self::Store(StoreError::NothingOld) => (
+                StatusCode::CONFLICT,
+                "conflict",
+                "no secret of before opens any more: leave `keep_old` out".to_owned(),
+            ),
             Self::Store(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store_failed",

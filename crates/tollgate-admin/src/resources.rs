@@ -92,24 +92,38 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Ask
     }
 }
 
-/// The version that was looked at, of `If-Match`.
+/// The versions that were looked at, of `If-Match`; `None` where any will do.
 #[derive(Debug)]
-pub(crate) struct IfMatch(pub(crate) Option<i64>);
+pub(crate) struct IfMatch(Option<Vec<i64>>);
+
+impl IfMatch {
+    /// The one that a thing must have to be changed, where it has this one now.
+    pub(crate) fn of(&self, now: i64) -> Option<i64> {
+        let versions = self.0.as_ref()?;
+        let is_among = versions.contains(&now);
+        Some(if is_among { now } else { NO_VERSION })
+    }
+}
+
+/// What is no version of ours fits none.
+const NO_VERSION: i64 = -1;
 
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Some(sent) = parts.headers.get(header::IF_MATCH) else {
-            return Ok(Self(None));
-        };
-        let sent = sent.to_str().unwrap_or_default().trim();
-        if sent == "*" {
+        let lines = parts.headers.get_all(header::IF_MATCH);
+        let sent: Vec<&str> = lines
+            .iter()
+            .flat_map(|line| line.to_str().unwrap_or_default().split(','))
+            .map(str::trim)
+            .collect();
+        if sent.is_empty() || sent.contains(&"*") {
             return Ok(Self(None));
         }
-        // What is no version of ours fits none.
-        let version = sent.trim_matches('"').parse().unwrap_or(-1);
-        Ok(Self(Some(version)))
+        let versions = sent.into_iter();
+        let versions = versions.map(|tag| tag.trim_matches('"').parse().unwrap_or(NO_VERSION));
+        Ok(Self(Some(versions.collect())))
     }
 }
 
@@ -239,7 +253,7 @@ async fn replace(
     actor: Actor,
     kind: Kind,
     Path(id): Path<String>,
-    IfMatch(version): IfMatch,
+    versions: IfMatch,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let before = find(&admin, &actor, kind, &id, Deed::Change).await?;
@@ -253,6 +267,7 @@ async fn replace(
         ));
     }
     let (tenant, change) = (tenant_of(&before), actor.change(&admin));
+    let version = versions.of(before.version);
     let changed = admin
         .store
         .replace_object(&tenant, kind, &id, version, planned.body, &change);
@@ -268,11 +283,12 @@ async fn remove(
     actor: Actor,
     kind: Kind,
     Path(id): Path<String>,
-    IfMatch(version): IfMatch,
+    versions: IfMatch,
 ) -> Result<Response, Problem> {
     let before = find(&admin, &actor, kind, &id, Deed::Change).await?;
     plan::ensure_unneeded(&admin, &before).await?;
     let (tenant, change) = (tenant_of(&before), actor.change(&admin));
+    let version = versions.of(before.version);
     let removed = admin
         .store
         .remove_object(&tenant, kind, &id, version, &change);
@@ -320,13 +336,14 @@ pub(crate) fn done<T>(changed: Changed<T>) -> Result<T, Problem> {
     }
 }
 
-/// A request to make something, that may be sent again.
+/// A request to make something, or to make it anew, that may be sent again.
 #[derive(Clone)]
 pub(crate) struct Making {
     actor: String,
     key: Option<String>,
     hash: String,
     change: Change,
+    status: StatusCode,
 }
 
 impl Making {
@@ -349,7 +366,13 @@ impl Making {
             key: key.map(str::to_owned),
             hash: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
             change: actor.change(admin),
+            status: StatusCode::CREATED,
         }
+    }
+
+    /// Another status of success.
+    pub(crate) fn giving(self, status: StatusCode) -> Self {
+        Self { status, ..self }
     }
 
     /// When it came, since 1970-01-01 UTC.
@@ -388,7 +411,7 @@ impl Making {
             return Err(Problem::KeyReused);
         }
         let told: Value = serde_json::from_str(&before.answer).unwrap_or_default();
-        let mut response = (StatusCode::CREATED, Json(told)).into_response();
+        let mut response = (self.status, Json(told)).into_response();
         response
             .headers_mut()
             .insert("idempotent-replayed", HeaderValue::from_static("true"));
@@ -413,7 +436,7 @@ pub(crate) async fn once(
     let version = told["version"].as_i64().unwrap_or(1);
     Ok(with_version(
         version,
-        (StatusCode::CREATED, Json(told)).into_response(),
+        (request.status, Json(told)).into_response(),
     ))
 }
 

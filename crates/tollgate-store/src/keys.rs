@@ -65,6 +65,17 @@ pub enum Named<'a> {
     Name(&'a str),
 }
 
+/// What becomes of a key's secrets when it gets another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    /// The one that it has opens until then, since 1970-01-01 UTC. There must be none before it that still opens.
+    Until(Duration),
+    /// Nothing but the new one opens.
+    None,
+    /// The one before the one that it has opens as long as was said, and the one that it has no more: whoever was to get that did not.
+    KeepOld,
+}
+
 /// All keys, as of one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredKeys {
@@ -74,6 +85,40 @@ pub struct StoredKeys {
     pub are_wanted: bool,
     /// Another number means that something has changed.
     pub change: i64,
+}
+
+impl StoredKey {
+    /// Until when the secret before the one that it has still opens, in milliseconds since 1970-01-01 UTC; `None` where it does not at a time.
+    pub fn old_until(&self, now: Duration) -> Option<i64> {
+        let (_, until) = self.old.as_ref()?;
+        let end = self.opening.expires_ms;
+        let until = end.map_or(*until, |end| end.min(*until));
+        (until > milliseconds(now)).then_some(until)
+    }
+
+    /// The same key with another secret.
+    ///
+    /// # Errors
+    /// When a secret of before still opens and it is not said what becomes of it, or none does and it is to be kept.
+    pub fn rotate(
+        &mut self,
+        hash: &str,
+        overlap: Overlap,
+        now: Duration,
+    ) -> Result<(), StoreError> {
+        let until = match (overlap, self.old_until(now)) {
+            (Overlap::Until(_), Some(until)) => return Err(StoreError::Overlapping(until)),
+            (Overlap::KeepOld, None) => return Err(StoreError::NothingOld),
+            (Overlap::KeepOld, Some(_)) => None,
+            (Overlap::Until(until), None) => Some(until),
+            (Overlap::None, _) => Some(now),
+        };
+        let before = std::mem::replace(&mut self.hash, hash.to_owned());
+        if let Some(until) = until {
+            self.old = Some((before, milliseconds(until)));
+        }
+        Ok(())
+    }
 }
 
 impl Store {
@@ -225,26 +270,27 @@ impl Store {
         Ok(keys?)
     }
 
-    /// Gives a key another secret; the one before opens until a time, since 1970-01-01 UTC.
+    /// Gives a key another secret. `version` is the one that was looked at, where that matters.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When a secret of before still opens and it is not said what becomes of it, or none does and it is to be kept; when what the change's
+    /// request asks was answered before, or the database fails.
     pub async fn rotate_key(
         &self,
         tenant: &Tenant,
         named: Named<'_>,
+        version: Option<i64>,
         hash: &str,
-        old_until: Duration,
+        overlap: Overlap,
         change: &Change,
     ) -> Result<Changed<StoredKey>, StoreError> {
-        self.change_key(tenant, named, None, "rotate", change, |key| {
-            let old = std::mem::replace(&mut key.hash, hash.to_owned());
-            key.old = Some((old, milliseconds(old_until)));
+        self.change_key(tenant, named, version, "rotate", change, |key| {
+            key.rotate(hash, overlap, change.at)
         })
         .await
     }
 
-    /// Blocks a key, or unblocks it.
+    /// Blocks a key, or unblocks it. `version` is the one that was looked at, where that matters.
     ///
     /// # Errors
     /// When the database fails.
@@ -252,12 +298,14 @@ impl Store {
         &self,
         tenant: &Tenant,
         named: Named<'_>,
+        version: Option<i64>,
         is_blocked: bool,
         change: &Change,
     ) -> Result<Changed<StoredKey>, StoreError> {
         let action = if is_blocked { "block" } else { "unblock" };
-        self.change_key(tenant, named, None, action, change, |key| {
+        self.change_key(tenant, named, version, action, change, |key| {
             key.is_blocked = is_blocked;
+            Ok(())
         })
         .await
     }
@@ -276,6 +324,7 @@ impl Store {
     ) -> Result<Changed<StoredKey>, StoreError> {
         self.change_key(tenant, named, version, "replace", change, |key| {
             key.opening = opening;
+            Ok(())
         })
         .await
     }
@@ -327,7 +376,7 @@ impl Store {
         version: Option<i64>,
         action: &str,
         change: &Change,
-        make: impl FnOnce(&mut StoredKey),
+        make: impl FnOnce(&mut StoredKey) -> Result<(), StoreError>,
     ) -> Result<Changed<StoredKey>, StoreError> {
         let Some(before) = self.key(tenant, named).await? else {
             return Ok(Changed::Missing);
@@ -336,7 +385,7 @@ impl Store {
             return Ok(Changed::Stale);
         }
         let mut after = before.clone();
-        make(&mut after);
+        make(&mut after)?;
         after.version += 1;
         let opening = &after.opening;
         let (old_hash, old_until) = after.old.clone().unzip();
@@ -371,6 +420,7 @@ impl Store {
             Some(&after),
         )
         .await?;
+        answered::keep(&mut transaction, change).await?;
         transaction.commit().await?;
         Ok(Changed::Done(after))
     }
@@ -451,4 +501,61 @@ fn read(row: &AnyRow) -> Result<StoredKey, sqlx::Error> {
 fn list(of: Option<&Vec<String>>) -> Result<Option<String>, sqlx::Error> {
     let text = of.map(serde_json::to_string).transpose();
     text.map_err(|error| sqlx::Error::Encode(Box::new(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1_000);
+    const LATER: Duration = Duration::from_secs(2_000);
+
+    fn key(old: Option<(&str, i64)>, expires_ms: Option<i64>) -> StoredKey {
+        StoredKey {
+            id: "id".to_owned(),
+            name: "a".to_owned(),
+            team: None,
+            hash: "second".to_owned(),
+            old: old.map(|(hash, until)| (hash.to_owned(), until)),
+            opening: Opening {
+                expires_ms,
+                ..Opening::default()
+            },
+            is_blocked: false,
+            created_ms: 0,
+            organisation: String::new(),
+            app: None,
+            version: 1,
+        }
+    }
+
+    #[test]
+    fn what_was_said_of_an_old_secret_is_kept_unless_told_otherwise() {
+        let running = Some(("first", 1_500_000));
+        let mut held = key(running, None);
+        let refused = held.rotate("third", Overlap::Until(LATER), NOW);
+        assert!(matches!(refused, Err(StoreError::Overlapping(1_500_000))));
+        assert_eq!(held, key(running, None));
+        held.rotate("third", Overlap::KeepOld, NOW).unwrap();
+        assert_eq!(held.hash, "third");
+        assert_eq!(held.old, Some(("first".to_owned(), 1_500_000)));
+        let mut held = key(running, None);
+        held.rotate("third", Overlap::None, NOW).unwrap();
+        assert_eq!(held.old, Some(("second".to_owned(), 1_000_000)));
+    }
+
+    #[test]
+    fn an_old_secret_that_is_over_is_nothing_to_mind() {
+        for mut over in [
+            key(None, None),
+            key(Some(("first", 1_000_000)), None),
+            // The key's own end was before.
+            key(Some(("first", 1_500_000)), Some(900_000)),
+        ] {
+            let kept = over.clone().rotate("third", Overlap::KeepOld, NOW);
+            assert!(matches!(kept, Err(StoreError::NothingOld)));
+            over.rotate("third", Overlap::Until(LATER), NOW).unwrap();
+            assert_eq!(over.old, Some(("second".to_owned(), 2_000_000)));
+        }
+    }
 }

@@ -40,7 +40,7 @@ pub use backup::BackupError;
 pub use calls::{Before, CallsQuery};
 pub use changes::ChangeFeed;
 pub use keeper::{Dead, Keeper, Round, Skipped};
-pub use keys::{Named, Opening, StoredKey, StoredKeys};
+pub use keys::{Named, Opening, Overlap, StoredKey, StoredKeys};
 pub use objects::{Changed, Kind, Object, Tenant};
 pub use responses::KeptResponse;
 pub use usage::{Dimension, UsageQuery, UsageRow};
@@ -103,6 +103,12 @@ pub enum StoreError {
     /// The request's key has come before, and something was answered.
     #[error("a request with this key was answered before")]
     Repeated,
+    /// A key is to get another secret while the one before the one that it has still opens: until then, in milliseconds since 1970-01-01 UTC.
+    #[error("the key's secret of before still opens")]
+    Overlapping(i64),
+    /// A key's secret of before is to be kept, and opens no more.
+    #[error("the key has no secret of before that still opens")]
+    NothingOld,
     /// Others do the same at the same time.
     #[error("another process keeps entering the same records")]
     Busy,
@@ -133,15 +139,15 @@ impl Store {
             false if is_file => format!("{url}?mode=rwc"),
             _ => url.to_owned(),
         };
+        if is_file {
+            begin_file(&url).await.map_err(StoreError::Open)?;
+        }
         let pool = AnyPoolOptions::new()
             .max_connections(if is_file { 1 } else { CONNECTIONS_MAX })
             .acquire_timeout(CONNECTION_TIMEOUT)
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     if is_file {
-        if is_file {
-            begin_file(&url).await.map_err(StoreError::Open)?;
-        }
                         schema::prepare_file(connection).await?;
                     }
                     Ok(())
@@ -184,10 +190,6 @@ impl Store {
     }
 }
 
-/// Whether an address is that of a `SQLite` file.
-fn is_file(url: &str) -> bool {
-    url.starts_with("sqlite:")
-}
 /// Makes the file where it is not there yet, for nobody else to read, as what `SQLite` makes beside it is then, too; and sees that it is a database: a
 /// pool that cannot use it would only say that it has waited for long.
 async fn begin_file(url: &str) -> Result<(), sqlx::Error> {
@@ -205,3 +207,7 @@ async fn begin_file(url: &str) -> Result<(), sqlx::Error> {
     connection.close().await
 }
 
+/// Whether an address is that of a `SQLite` file.
+fn is_file(url: &str) -> bool {
+    url.starts_with("sqlite:")
+}

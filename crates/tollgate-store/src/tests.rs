@@ -13,7 +13,7 @@ use tollgate_testkit::postgres::Postgres;
 
 use crate::{
     BackupError, Before, CallsQuery, Change, Changed, Dimension, KeptResponse, Kind, Named, Object,
-    Opening, Store, StoreError, StoredKey, Tenant, UsageQuery, Verdict,
+    Opening, Overlap, Store, StoreError, StoredKey, Tenant, UsageQuery, Verdict,
 };
 
 /// A database of a test's own; a folder that goes with it, and a server where it has one.
@@ -364,11 +364,18 @@ async fn keys_are_kept_and_every_change_is_seen() {
             .await;
         assert!(matches!(taken, Err(StoreError::Taken { name, .. }) if name == "a"));
         let (all, by) = (Tenant::All, change("ann"));
-        let blocked = store.block_key(&all, Named::Name("a"), true, &by);
+        let blocked = store.block_key(&all, Named::Name("a"), None, true, &by);
         assert!(matches!(blocked.await.unwrap(), Changed::Done(_)));
         changes.push(store.change_of_keys().await.unwrap());
         let until = std::time::Duration::from_millis(77);
-        let rotated = store.rotate_key(&all, Named::Id("id-b"), "sha256:new", until, &by);
+        let rotated = store.rotate_key(
+            &all,
+            Named::Id("id-b"),
+            None,
+            "sha256:new",
+            Overlap::Until(until),
+            &by,
+        );
         assert!(matches!(rotated.await.unwrap(), Changed::Done(_)));
         changes.push(store.change_of_keys().await.unwrap());
         let kept = store.keys().await.unwrap();

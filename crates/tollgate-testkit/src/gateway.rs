@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -88,16 +88,21 @@ impl TestGateway {
         self.wait_until_ready().await
     }
 
-    /// What a command of the program prints, with the same configuration.
-    pub fn command(&self, arguments: &[&str]) -> String {
-        let told = Command::new(&self.program)
+    /// How a command of the program ends, and what it prints, with the same configuration.
+    pub fn command_output(&self, arguments: &[&str]) -> Output {
+        Command::new(&self.program)
             .args(arguments)
             .arg("--config")
             .arg(self.configuration_file())
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .output()
-            .expect("the program starts");
+            .expect("the program starts")
+    }
+
+    /// What a command of the program prints, with the same configuration.
+    pub fn command(&self, arguments: &[&str]) -> String {
+        let told = self.command_output(arguments);
         assert!(
             told.status.success(),
             "{arguments:?}: {}",

@@ -37,7 +37,7 @@ async fn every_change_is_heard_of_and_nothing_is_heard_of_a_file() {
             heard(&mut feed).await;
         }
         let (all, by) = (Tenant::All, change("ann"));
-        let blocked = store.block_key(&all, Named::Name("a"), true, &by);
+        let blocked = store.block_key(&all, Named::Name("a"), None, true, &by);
         blocked.await.unwrap();
         if hears {
             heard(&mut feed).await;

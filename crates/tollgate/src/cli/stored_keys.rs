@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tollgate_domain::{KeyHash, ModelAccess, Places};
-use tollgate_store::{Change, Changed, Kind, Named, Opening, Store, StoredKey, Tenant};
+use tollgate_store::{
+    Change, Changed, Kind, Named, Opening, Overlap, Store, StoreError, StoredKey, Tenant,
+};
 use uuid::Uuid;
 
 use super::{check_template, keys::new_key, output, serve};
@@ -70,6 +72,9 @@ pub(super) struct RotateArguments {
     /// How long the old key still opens, such as `24h`; at once it does not with `0s`.
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_time)]
     overlap: Duration,
+    /// While the key before the last one still opens: that one opens as long as was said, and the last one no more. For when nobody got that.
+    #[arg(long, conflicts_with = "overlap")]
+    keep_old: bool,
 }
 
 #[derive(Debug, Args)]
@@ -187,12 +192,26 @@ pub(super) fn rotate(arguments: &RotateArguments) -> Result<ExitCode> {
     let resolved = arguments.place.resolved()?;
     let secret = new_key()?;
     let hash = KeyHash::of(&secret).to_string();
-    let until = ProcessEnvironment.now() + arguments.overlap;
+    let change = change();
+    let overlap = match arguments.overlap {
+        _ if arguments.keep_old => Overlap::KeepOld,
+        Duration::ZERO => Overlap::None,
+        overlap => Overlap::Until(change.at.saturating_add(overlap)),
+    };
     let named = Named::Name(&arguments.name);
     let changed = with_store(&resolved, async |store| {
-        Ok(store
-            .rotate_key(&Tenant::All, named, &hash, until, &change())
-            .await?)
+        let rotated = store.rotate_key(&Tenant::All, named, None, &hash, overlap, &change);
+        match rotated.await {
+            Err(StoreError::Overlapping(until)) => bail!(
+                "the key before the last one opens until {}, as was said when it was rotated; `--overlap 0s` ends both at once, `--keep-old` lets \
+                 that one be and ends the last one",
+                moment(until)
+            ),
+            Err(StoreError::NothingOld) => {
+                bail!("no key before the last one opens any more: leave --keep-old out")
+            }
+            changed => Ok(changed?),
+        }
     })?;
     ensure(&changed, &arguments.name)?;
     show(&secret)
@@ -204,7 +223,7 @@ pub(super) fn block(arguments: &NameArguments, is_blocked: bool) -> Result<ExitC
     let named = Named::Name(&arguments.name);
     let changed = with_store(&resolved, async |store| {
         Ok(store
-            .block_key(&Tenant::All, named, is_blocked, &change())
+            .block_key(&Tenant::All, named, None, is_blocked, &change())
             .await?)
     })?;
     ensure(&changed, &arguments.name)?;
