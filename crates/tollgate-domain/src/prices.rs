@@ -245,6 +245,9 @@ impl Price {
                 price.components.push(word.parse()?);
             }
         }
+        if price.components.is_empty() {
+            return Err("it says no price, such as `input=2.5`".to_owned());
+        }
         Ok(price)
     }
 
@@ -256,7 +259,7 @@ impl Price {
     /// Whether nothing costs anything.
     pub fn is_free(&self) -> bool {
         let is_free = |component: &PriceComponent| component.price == Picodollars::ZERO;
-        self.components.iter().all(is_free)
+        !self.components.is_empty() && self.components.iter().all(is_free)
     }
 
     /// The cost of what a call used; `None` where something was used that has no price.
@@ -580,6 +583,13 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_price_is_not_free() {
+        assert!(!Price::default().is_free());
+        assert!(price("input=0 output=0").is_free());
+        assert!(!price("input=0 output=1").is_free());
+    }
+
+    #[test]
     fn nothing_costs_more_than_the_most() {
         let price = price("input=3 cache_write_1h=6 output=15 output_audio=80 input@priority=7");
         let most = price.most(10, 2).unwrap();
@@ -649,7 +659,14 @@ mod tests {
         );
         let prices = prices.with_newer(Some(newer));
         assert_eq!(at(&prices, 0), "2");
-        for text in ["{}", "", "{", "gpt"] {
+        for text in [
+            "{}",
+            "",
+            "{",
+            "gpt",
+            "hello world",
+            "openai gpt input=1\nopenai gpt-2",
+        ] {
             assert!(Catalogue::read_any(text).is_err(), "{text}");
         }
     }
@@ -658,6 +675,9 @@ mod tests {
     fn what_is_no_price_is_told_with_its_line() {
         for line in [
             "openai",
+            "openai m",
+            "Not Found",
+            "openai m input_max=9",
             "openai m input",
             "openai m inputs=1",
             "openai m input=x",

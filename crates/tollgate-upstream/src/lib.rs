@@ -34,6 +34,7 @@ pub use health::{Admission, Busy, Change, Health};
 pub use keys::{KeyRing, KeyState, NoKey};
 pub use request_body::{RequestBody, Rest, RestError};
 pub use tokens::{
-    Look, Renewal, Settling, Token, TokenFailure, TokenSource, fetch, is_private_key, post_json,
+    Look, Renewal, Settling, Token, TokenFailure, TokenSource, fetch, fetch_at_most,
+    is_private_key, post_json,
 };
 pub use turn::end_of_turn;

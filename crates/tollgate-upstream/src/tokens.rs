@@ -29,7 +29,7 @@ use tollgate_domain::{AwsKeys, AwsSource, Issuer, Secret};
 
 use crate::client::Upstream;
 
-pub use exchange::{fetch, post_json};
+pub use exchange::{fetch, fetch_at_most, post_json};
 pub use google::is_private_key;
 pub(crate) use sign::sign;
 

@@ -20,7 +20,7 @@ use crate::{
     request_body::RequestBody,
 };
 
-/// Bytes of an answer that are read.
+/// Bytes of an issuer's answer that are read.
 const ANSWER_BYTES_MAX: usize = 256 << 10;
 
 /// Characters of an error's text that are told on.
@@ -125,7 +125,7 @@ impl Request {
         sign(&mut request, keys, (region, service), wall)?;
         secrets.push(keys.secret.clone());
         secrets.extend(keys.session.clone());
-        answer(request, secrets, upstream).await
+        answer(request, secrets, ANSWER_BYTES_MAX, upstream).await
     }
 
     /// Sends it, and reads the answer.
@@ -133,8 +133,17 @@ impl Request {
     /// # Errors
     /// When there is none, or it is an error.
     pub(super) async fn send(self, upstream: &Arc<Upstream>) -> Result<Bytes, TokenFailure> {
+        self.send_for(ANSWER_BYTES_MAX, upstream).await
+    }
+
+    /// The same for an answer of so many bytes at most.
+    async fn send_for(
+        self,
+        bytes_max: usize,
+        upstream: &Arc<Upstream>,
+    ) -> Result<Bytes, TokenFailure> {
         let (request, secrets) = self.into_upstream();
-        answer(request, secrets, upstream).await
+        answer(request, secrets, bytes_max, upstream).await
     }
 }
 
@@ -148,6 +157,19 @@ pub async fn fetch(
     private_addresses: bool,
     upstream: &Arc<Upstream>,
 ) -> Result<Bytes, TokenFailure> {
+    fetch_at_most(ANSWER_BYTES_MAX, uri, private_addresses, upstream).await
+}
+
+/// The same for something that may be long: of so many bytes at most.
+///
+/// # Errors
+/// When there is no answer, it is longer, or an error.
+pub async fn fetch_at_most(
+    bytes_max: usize,
+    uri: Uri,
+    private_addresses: bool,
+    upstream: &Arc<Upstream>,
+) -> Result<Bytes, TokenFailure> {
     let reach = if private_addresses {
         Reach::Platform
     } else {
@@ -157,7 +179,7 @@ pub async fn fetch(
         reach,
         ..Request::get(uri)
     };
-    request.send(upstream).await
+    request.send_for(bytes_max, upstream).await
 }
 
 /// Posts JSON to somebody whom the operator has named, such as a collector of traces; its name may lead anywhere.
@@ -178,6 +200,7 @@ pub async fn post_json(
 async fn answer(
     request: UpstreamRequest,
     secrets: Vec<Secret>,
+    bytes_max: usize,
     upstream: &Arc<Upstream>,
 ) -> Result<Bytes, TokenFailure> {
     let discretion = Discretion::about(&secrets, request.headers.values());
@@ -195,8 +218,9 @@ async fn answer(
         if let Ok(data) = frame.into_data() {
             read.extend_from_slice(&data);
         }
-        if read.len() > ANSWER_BYTES_MAX {
-            return Err(TokenFailure::new("the issuer's answer is too long"));
+        if read.len() > bytes_max {
+            let text = format!("the issuer's answer has more than {bytes_max} bytes");
+            return Err(TokenFailure::new(text));
         }
     }
     if response.status.is_success() {

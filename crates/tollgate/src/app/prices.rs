@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 use tollgate_domain::Catalogue;
-use tollgate_upstream::{Upstream, UpstreamSettings, fetch};
+use tollgate_upstream::{Upstream, UpstreamSettings, fetch_at_most};
 
 use super::composer::Composer;
 use crate::config::{CatalogueSettings, CatalogueSource};
@@ -25,8 +25,8 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 /// The pause after a failure.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
-/// Bytes of a catalogue at most; LiteLLM's map has some 2 MB.
-const BYTES_MAX: u64 = 64 << 20;
+/// Bytes of a catalogue at most; LiteLLM's map has some 3.5 MB (2026-11).
+const BYTES_MAX: usize = 32 << 20;
 
 /// The thread that looks.
 pub(super) struct PriceWatch {
@@ -103,7 +103,7 @@ impl Looking {
                 },
                 Some(upstream),
             ) => {
-                let fetched = fetch(uri.clone(), *private_addresses, upstream);
+                let fetched = fetch_at_most(BYTES_MAX, uri.clone(), *private_addresses, upstream);
                 match timeout(FETCH_TIMEOUT, fetched).await {
                     Ok(Ok(bytes)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
                     Ok(Err(failure)) => Err(failure.to_string().replace("issuer", "server")),
@@ -138,8 +138,11 @@ impl Looking {
 fn read_file(file: &Path) -> Result<String, String> {
     let told = |error: io::Error| format!("{}: {error}", file.display());
     let length = fs::metadata(file).map_err(told)?.len();
-    if length > BYTES_MAX {
-        return Err(format!("{}: {length} bytes are too many", file.display()));
+    if length > BYTES_MAX as u64 {
+        let file = file.display();
+        return Err(format!(
+            "{file}: it has {length} bytes, of {BYTES_MAX} at most"
+        ));
     }
     fs::read_to_string(file).map_err(told)
 }

@@ -250,28 +250,36 @@ async fn newer_prices_are_taken_while_calls_go_on() {
     assert_eq!(cost("chat").await, serde_json::Value::Null);
     let set =
         |text: &str| text.clone_into(&mut prices.lock().unwrap_or_else(PoisonError::into_inner));
+    // As long as the map that is published.
+    let map = format!(
+        r#"{{"sample_spec": "{}", "brand-new": {{"litellm_provider": "openai", "input_cost_per_token": 1e-06, "output_cost_per_token": 1e-06}}}}"#,
+        " ".repeat(4 << 20)
+    );
     for (text, expected) in [
-        (
-            r#"{"brand-new": {"litellm_provider": "openai", "input_cost_per_token": 1e-06, "output_cost_per_token": 1e-06}}"#,
-            "0.000019",
-        ),
+        (&*map, "0.000019"),
         ("openai brand-new input=2 output=2", "0.000038"),
         ("what is this", "0.000038"),
+        ("Not Found", "0.000038"),
+        (
+            "openai other input=1 output=1\nopenai brand-new",
+            "0.000038",
+        ),
     ] {
         set(text);
+        let is_price = text.contains("output");
+        let is_whole = !text.ends_with("brand-new");
         let mut found = serde_json::Value::Null;
-        for _ in 0..50 {
+        for _ in 0..if is_price { 50 } else { 15 } {
             sleep(Duration::from_millis(100)).await;
             found = cost("chat").await;
-            if found == expected && text != "what is this" {
+            if found == expected && is_price && is_whole {
                 break;
             }
         }
-        assert_eq!(found, expected, "{text}");
+        assert_eq!(found, expected, "{}", text.trim());
     }
-    assert!(
-        gateway.output().contains("newer prices cannot be read"),
-        "{}",
-        gateway.output()
-    );
+    let output = gateway.output();
+    assert!(output.contains("newer prices cannot be read"), "{output}");
+    let told = "line 2 is no price: it says no price, such as `input=2.5`";
+    assert!(output.contains(told), "{output}");
 }

@@ -154,7 +154,7 @@ async fn what_an_issuer_says_instead_is_told_without_secrets() {
         ),
         (
             Reply::body(200, "application/json", vec![b' '; 300 << 10]),
-            "the issuer's answer is too long",
+            "the issuer's answer has more than 262144 bytes",
         ),
         (
             Reply::close(),
