@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cost, Usage};
+use crate::{Cost, Unmetered, Usage};
 
 /// One call in the books: exactly one is written for each call that was put to a model, however it ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,9 @@ pub struct UsageRecord {
     /// What was used.
     #[serde(default)]
     pub usage: Usage,
+    /// What it may have used beyond that.
+    #[serde(default, skip_serializing_if = "Unmetered::is_nothing")]
+    pub unmetered: Unmetered,
     /// What that cost, in picodollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<u64>,

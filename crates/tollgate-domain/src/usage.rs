@@ -51,6 +51,22 @@ const fn is_false(is: &bool) -> bool {
     !*is
 }
 
+/// Tokens that a call may have used beyond those that are known: it broke off, or its client left, before its provider said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unmetered {
+    /// Input tokens.
+    pub input: u64,
+    /// Output tokens.
+    pub output: u64,
+}
+
+impl Unmetered {
+    /// Whether all that was used is known.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Usage {
     /// All input tokens; `None` where the provider gave none of the classes.
     pub fn input_total(&self) -> Option<u64> {

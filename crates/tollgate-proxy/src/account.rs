@@ -8,7 +8,7 @@ use tollgate_domain::{Cost, Picodollars, Price, Task, Usage};
 use tollgate_telemetry::{BegunCall, CallContent, CallRecord, InFlight, Outcome, Witness};
 
 use crate::{
-    admission::{Asked, Permit, UsedAtMost},
+    admission::{self, Asked, Permit, UsedAtMost},
     estimate::{self, Sample},
     payloads::Payloads,
     refusal::Refusal,
@@ -284,9 +284,12 @@ impl Account {
             if let (Some(payload), Some(payloads)) = (self.record.payload.take(), &self.payloads) {
                 self.record.payload = Some(payloads.redacted(payload));
             }
+            if admission::is_unmetered(&self.record) {
+                self.record.unmetered = self.used_at_most().beyond(&self.record.usage);
+            }
             self.record.cost = self.cost();
             if let Some(permit) = self.permit.take() {
-                permit.settle(&self.record, || self.used_at_most());
+                permit.settle(&self.record);
             }
             self.witness.record(&self.record);
             self.end_begun();

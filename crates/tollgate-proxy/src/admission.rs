@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName};
 use tollgate_domain::{
-    Allowance, Cost, Facts, Picodollars, Price, Quantity, TargetName, Then, Usage,
+    Allowance, Cost, Facts, Picodollars, Price, Quantity, TargetName, Then, Unmetered, Usage,
 };
 use tollgate_telemetry::{CallRecord, Outcome, events::AllowanceReached};
 use tollgate_upstream::Lane;
@@ -43,7 +43,7 @@ const BUDGET: HeaderName = HeaderName::from_static("x-tollgate-budget-remaining"
 pub(crate) struct Asked {
     weight: Weight,
     /// Output tokens of each answer at most, where it says so.
-    output_max: Option<u64>,
+    each_output_max: Option<u64>,
     /// Answers; 0 stands for one.
     choices: u64,
     /// Bytes of its body; `None` for a form whose client does not say.
@@ -246,14 +246,14 @@ impl Asked {
             // There are no tokens, neither in it nor in what is answered.
             return Self {
                 weight: Weight::default(),
-                output_max: Some(0),
+                each_output_max: Some(0),
                 choices: 1,
                 bytes: question.bytes(),
             };
         }
         Self {
             weight: Weight::of(question.body()),
-            output_max: question.head.max_tokens,
+            each_output_max: question.head.max_tokens,
             choices: question.head.choices.unwrap_or_default(),
             bytes: question.bytes(),
         }
@@ -261,10 +261,15 @@ impl Asked {
 
     /// Output tokens of all answers at most, of a model with this price.
     fn output(self, price: Option<&Price>) -> u64 {
+        let assumed = OUTPUT_TOKENS_ASSUMED.saturating_mul(self.choices.max(1));
+        self.output_max(price).unwrap_or(assumed)
+    }
+
+    /// The same; `None` where neither the call nor the catalogue bounds them.
+    fn output_max(self, price: Option<&Price>) -> Option<u64> {
         let models = || price.and_then(Price::output_max);
-        let each = self.output_max.or_else(models);
-        each.unwrap_or(OUTPUT_TOKENS_ASSUMED)
-            .saturating_mul(self.choices.max(1))
+        let each = self.each_output_max.or_else(models)?;
+        Some(each.saturating_mul(self.choices.max(1)))
     }
 }
 
@@ -313,12 +318,12 @@ impl Most {
 
 impl Permit {
     /// Takes what the call really used, and gives the rest back.
-    pub(crate) fn settle(mut self, record: &CallRecord, most: impl Fn() -> UsedAtMost) {
+    pub(crate) fn settle(mut self, record: &CallRecord) {
         let now = record.came_at + record.duration;
         let holds = std::mem::take(&mut self.holds).into_iter();
         let holds: Vec<(Hold, u64)> = holds
             .map(|hold| {
-                let used = used(&hold, record, &most);
+                let used = used(&hold, record);
                 (hold, used)
             })
             .collect();
@@ -448,46 +453,59 @@ fn add_item(list: &mut String, name: &str, parameters: [(&str, u64); 2]) {
 impl UsedAtMost {
     /// What a call can have used, by what has come and gone. `price` is that of the model that was asked last.
     pub(crate) fn of(record: &CallRecord, asked: Asked, price: Option<&Price>) -> Self {
-        let told = record.usage.output_total().unwrap_or_default();
         let output = if record.streamed {
-            record.response_bytes.saturating_add(UNDER_WAY_BYTES_MAX)
+            // A provider stops at what was asked for, seen or not: reasoning that is not shown is not among the bytes.
+            let bytes = record.response_bytes.saturating_add(UNDER_WAY_BYTES_MAX);
+            bytes.min(asked.output_max(price).unwrap_or(u64::MAX))
         } else {
             // It goes on to its end, whoever waits for it.
             asked.output(price)
         };
         // What was counted here is about right, and no bound.
-        let told_input = record.usage.input_total();
-        let input = told_input.filter(|_| !record.usage.is_estimated);
+        let is_told = !record.usage.is_estimated;
+        let told = |total: Option<u64>| total.filter(|_| is_told);
         Self {
-            input: input.unwrap_or_else(|| asked.weight.most(input_max(price))),
-            output: output.max(told),
+            input: told(record.usage.input_total())
+                .unwrap_or_else(|| asked.weight.most(input_max(price))),
+            output: output.max(told(record.usage.output_total()).unwrap_or_default()),
+        }
+    }
+
+    /// What that is beyond what is known to have been used.
+    pub(crate) fn beyond(self, usage: &Usage) -> Unmetered {
+        let beyond = |most: u64, known: Option<u64>| most.saturating_sub(known.unwrap_or_default());
+        Unmetered {
+            input: beyond(self.input, usage.input_total()),
+            output: beyond(self.output, usage.output_total()),
         }
     }
 }
 
+/// Whether a call may have used more than is known: its provider did not say, or had no time to.
+pub(crate) fn is_unmetered(record: &CallRecord) -> bool {
+    record.target.is_some()
+        && match record.outcome {
+            Outcome::Cut | Outcome::ClientGone => true,
+            Outcome::Refused | Outcome::ProviderError => false,
+            Outcome::Answered => record.usage == Usage::default(),
+        }
+}
+
 /// What a call used of an allowance in the end. Where the provider did not say, it is the most that it can have been.
-fn used(hold: &Hold, record: &CallRecord, most: impl Fn() -> UsedAtMost) -> u64 {
+fn used(hold: &Hold, record: &CallRecord) -> u64 {
     let is_others =
         |target: &TargetName| !hold.targets.is_empty() && !hold.targets.contains(target);
     if record.target.as_ref().is_some_and(is_others) {
         return 0;
     }
-    let most = || {
-        let most = most();
-        (most.input, most.output)
+    // As it stands in the books, out of which counts begin.
+    let tokens = |known: Option<u64>, unmetered: u64| match record.target {
+        Some(_) => known.unwrap_or_default().saturating_add(unmetered),
+        None => 0,
     };
-    let usage = &record.usage;
-    let is_told = *usage != Usage::default();
-    let is_refused = matches!(record.outcome, Outcome::Refused | Outcome::ProviderError);
-    let (input, output) = match record.outcome {
-        _ if record.target.is_none() || is_refused && !is_told => (0, 0),
-        Outcome::Cut | Outcome::ClientGone => most(),
-        _ if !is_told => most(),
-        _ => (
-            usage.input_total().unwrap_or_default(),
-            usage.output_total().unwrap_or_default(),
-        ),
-    };
+    let (usage, unmetered) = (&record.usage, record.unmetered);
+    let input = tokens(usage.input_total(), unmetered.input);
+    let output = tokens(usage.output_total(), unmetered.output);
     match hold.allowance.quantity {
         // A provider that was asked was asked, whatever it said.
         Quantity::Requests => u64::from(record.outcome != Outcome::Refused),

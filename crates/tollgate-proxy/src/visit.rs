@@ -9,7 +9,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use tokio::time::Instant;
-use tollgate_domain::{Dialect, ErrorShape, Framing, Limits, Sticky, Usage};
+use tollgate_domain::{Dialect, ErrorShape, Framing, Limits, Sticky, Unmetered, Usage};
 use tollgate_telemetry::{CallRecord, Outcome, Params};
 
 use crate::{
@@ -175,6 +175,7 @@ impl<'a> Visit<'a> {
             error_detail: None,
             attempts: Vec::new(),
             usage: Usage::default(),
+            unmetered: Unmetered::default(),
             cost: None,
             hold: None,
             finish_reason: None,

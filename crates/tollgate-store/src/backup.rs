@@ -40,7 +40,7 @@ const USUAL: Table = Table {
 };
 
 /// What a sum is of and what it is, where neither end users nor tags are told apart.
-const SUM_COLUMNS: [&str; 15] = [
+const SUM_COLUMNS: [&str; 17] = [
     "#span",
     "key_name",
     "team",
@@ -56,6 +56,8 @@ const SUM_COLUMNS: [&str; 15] = [
     "#at_most_millions",
     "#at_most_rest",
     "#unknown",
+    "#unmetered_input",
+    "#unmetered_output",
 ];
 
 /// The sums by the hour whose records are gone.
@@ -101,6 +103,8 @@ const TABLES: [Table; 12] = [
             "#duration_ms",
             "#estimated",
             "tags",
+            "#unmetered_input",
+            "#unmetered_output",
             "detail",
         ],
         ..USUAL
@@ -220,6 +224,8 @@ const TABLES: [Table; 12] = [
             "#at_most_millions",
             "#at_most_rest",
             "#unknown",
+            "#unmetered_input",
+            "#unmetered_output",
         ],
         ..USUAL
     },
@@ -244,6 +250,8 @@ const TABLES: [Table; 12] = [
             "#at_most_millions",
             "#at_most_rest",
             "#unknown",
+            "#unmetered_input",
+            "#unmetered_output",
         ],
         ..USUAL
     },

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
-use tollgate_domain::{ServiceTier, Usage, UsageRecord};
+use tollgate_domain::{ServiceTier, Unmetered, Usage, UsageRecord};
 
 use crate::{
     Store, StoreError,
@@ -15,7 +15,7 @@ use crate::{
     values::{Value, bind},
 };
 
-pub(crate) const COLUMNS: [&str; 33] = [
+pub(crate) const COLUMNS: [&str; 35] = [
     "id",
     "at_ms",
     "request_id",
@@ -48,6 +48,8 @@ pub(crate) const COLUMNS: [&str; 33] = [
     "duration_ms",
     "estimated",
     "tags",
+    "unmetered_input",
+    "unmetered_output",
     "detail",
 ];
 
@@ -212,6 +214,8 @@ pub(crate) fn values(record: &UsageRecord) -> [Value<'_>; COLUMNS.len()] {
         count(record.duration_ms).into(),
         i64::from(usage.is_estimated).into(),
         Value::Text(written_tags(&record.tags).map(Cow::Owned)),
+        count(record.unmetered.input).into(),
+        count(record.unmetered.output).into(),
         record.detail.as_deref().into(),
     ]
 }
@@ -306,6 +310,10 @@ pub(crate) fn read(row: &AnyRow) -> Result<UsageRecord, sqlx::Error> {
             search_units: number("search_units")?,
             tier: text("service_tier")?.and_then(|word| ServiceTier::special(&word)),
             is_estimated: small("estimated")? == 1,
+        },
+        unmetered: Unmetered {
+            input: number("unmetered_input")?.unwrap_or_default(),
+            output: number("unmetered_output")?.unwrap_or_default(),
         },
         cost: number("cost_picodollars")?,
         cost_at_most: number("cost_at_most_picodollars")?,

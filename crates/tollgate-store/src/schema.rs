@@ -9,7 +9,7 @@ use sqlx::{
 use tokio::time::sleep;
 
 /// Every change of the tables there ever was, in order. What has been published is never changed, only added to.
-const MIGRATIONS: [(i64, &str, &str); 12] = [
+const MIGRATIONS: [(i64, &str, &str); 14] = [
     (1, "usage", include_str!("../migrations/0001_usage.sql")),
     (2, "keys", include_str!("../migrations/0002_keys.sql")),
     (3, "sums", include_str!("../migrations/0003_sums.sql")),
@@ -46,6 +46,12 @@ const MIGRATIONS: [(i64, &str, &str); 12] = [
         include_str!("../migrations/0011_failures_by_caller.sql"),
     ),
     (12, "models", include_str!("../migrations/0012_models.sql")),
+    (
+        13,
+        "unmetered",
+        include_str!("../migrations/0013_unmetered.sql"),
+    ),
+    (15, "detail", include_str!("../migrations/0015_detail.sql")),
 ];
 
 /// Looks at most, and the pause between them.

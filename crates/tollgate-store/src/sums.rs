@@ -24,7 +24,7 @@ pub(crate) const MILLION: u64 = 1_000_000;
 const DIMENSIONS: [&str; 6] = ["key_name", "team", "route", "provider", "model", "outcome"];
 
 /// What is summed.
-pub(crate) const MEASURES: [&str; 8] = [
+pub(crate) const MEASURES: [&str; 10] = [
     "calls",
     "input",
     "output",
@@ -33,6 +33,8 @@ pub(crate) const MEASURES: [&str; 8] = [
     "at_most_millions",
     "at_most_rest",
     "unknown",
+    "unmetered_input",
+    "unmetered_output",
 ];
 
 /// The same of one record.
@@ -45,6 +47,8 @@ const RECORD_MEASURES: [&str; MEASURES.len()] = [
     "cost_at_most_picodollars / 1000000",
     "cost_at_most_picodollars % 1000000",
     "CASE WHEN cost_unknown IS NULL THEN 0 ELSE 1 END",
+    "unmetered_input",
+    "unmetered_output",
 ];
 
 /// A table of sums, or the records themselves.
@@ -225,6 +229,8 @@ fn measures(record: &UsageRecord) -> Sum {
         at_most / MILLION,
         at_most % MILLION,
         u64::from(record.cost_unknown.is_some()),
+        record.unmetered.input,
+        record.unmetered.output,
     ]
 }
 

@@ -8,7 +8,7 @@ mod retention;
 
 use std::{fs, path::PathBuf};
 
-use tollgate_domain::{Payload, Picodollars, ServiceTier, Usage, UsageRecord};
+use tollgate_domain::{Payload, Picodollars, ServiceTier, Unmetered, Usage, UsageRecord};
 use tollgate_testkit::postgres::Postgres;
 
 use crate::{
@@ -94,6 +94,10 @@ fn record(number: u64) -> UsageRecord {
             .then(|| "{\"client_address\":\"10.0.0.1\",\"error\":\"\\u0000\"}".into()),
         hold: Some(format!("hold-{number}").into()),
         payload: None,
+        unmetered: Unmetered {
+            input: number % 4,
+            output: number % 3,
+        },
     }
 }
 
@@ -144,6 +148,11 @@ async fn records_are_entered_once_and_found_again() {
         );
         assert_eq!(sum.cost, Picodollars::new(104 * 1_234_567));
         assert_eq!(sum.at_most, Picodollars::new(13 * 1_000_001));
+        let unmetered = |of: u64| (0..130).map(|number| number % of).sum::<u64>();
+        assert_eq!(
+            (sum.unmetered.input, sum.unmetered.output),
+            (unmetered(4), unmetered(3))
+        );
         store.close().await;
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use sqlx::{AssertSqlSafe, Row, any::AnyRow};
-use tollgate_domain::Picodollars;
+use tollgate_domain::{Picodollars, Unmetered};
 
 use crate::{
     Store, StoreError,
@@ -71,6 +71,8 @@ pub struct UsageRow {
     pub at_most: Picodollars,
     /// Calls whose cost is not known.
     pub unknown: u64,
+    /// What calls may have used beyond that whose providers did not say, in tokens.
+    pub unmetered: Unmetered,
 }
 
 impl Dimension {
@@ -299,5 +301,9 @@ fn read(row: &AnyRow, dimensions: usize) -> Result<UsageRow, sqlx::Error> {
         cost: money(3)?,
         at_most: money(5)?,
         unknown: number(7)?,
+        unmetered: Unmetered {
+            input: number(8)?,
+            output: number(9)?,
+        },
     })
 }

@@ -3,7 +3,8 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use tollgate_domain::{
-    Cost, Dialect, KeyName, Payload, Revision, RouteName, TargetName, Task, Usage, UsageRecord,
+    Cost, Dialect, KeyName, Payload, Revision, RouteName, TargetName, Task, Unmetered, Usage,
+    UsageRecord,
 };
 use uuid::Uuid;
 
@@ -65,6 +66,8 @@ pub struct CallRecord {
     pub attempts: Vec<AttemptRecord>,
     /// What it used, as the provider said.
     pub usage: Usage,
+    /// What the call may have used beyond that.
+    pub unmetered: Unmetered,
     /// What that costs; nothing is said of calls that nobody was asked for.
     pub cost: Option<Cost>,
     /// The name under which counts that several gateways share hold what was reserved.
@@ -143,6 +146,7 @@ impl CallRecord {
             status: self.status,
             error_code: self.error_code.clone(),
             usage: self.usage,
+            unmetered: self.unmetered,
             attempts: u32::try_from(self.attempts.len()).unwrap_or(u32::MAX),
             streamed: self.streamed,
             duration_ms: milliseconds(self.duration),

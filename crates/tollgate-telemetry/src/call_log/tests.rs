@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tollgate_domain::{Cost, Dialect, Picodollars, Task, Usage};
+use tollgate_domain::{Cost, Dialect, Picodollars, Task, Unmetered, Usage};
 
 use super::*;
 use crate::{AttemptOutcome, AttemptRecord, CallContent, Outcome, Params};
@@ -60,6 +60,7 @@ pub(crate) fn record() -> CallRecord {
             output: Some(7),
             ..Usage::default()
         },
+        unmetered: Unmetered::default(),
         cost: Some(Cost::Known(Picodollars::new(123_000_000))),
         hold: None,
         finish_reason: Some("stop".into()),

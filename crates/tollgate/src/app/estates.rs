@@ -148,16 +148,20 @@ fn used(quantity: Quantity, record: &UsageRecord, reserved: u64) -> u64 {
     let is_whole = matches!(&*record.outcome, "answered" | "refused" | "provider_error");
     let usage = &record.usage;
     let tokens = |told: Option<u64>| match told {
+        _ if !record.unmetered.is_nothing() => told.unwrap_or_default(),
         Some(told) if is_whole => told,
         None if matches!(&*record.outcome, "refused" | "provider_error") => 0,
         _ => reserved,
     };
+    let unmetered = record.unmetered;
     match quantity {
         Quantity::Requests => u64::from(&*record.outcome != "refused"),
         Quantity::Concurrent | Quantity::Size => 0,
-        Quantity::InputTokens => tokens(usage.input_total()),
-        Quantity::OutputTokens => tokens(usage.output_total()),
-        Quantity::Tokens => tokens(usage.total()),
+        Quantity::InputTokens => tokens(usage.input_total()).saturating_add(unmetered.input),
+        Quantity::OutputTokens => tokens(usage.output_total()).saturating_add(unmetered.output),
+        Quantity::Tokens => tokens(usage.total())
+            .saturating_add(unmetered.input)
+            .saturating_add(unmetered.output),
         Quantity::Picodollars => match (record.cost, record.cost_at_most) {
             (Some(cost), _) | (None, Some(cost)) => cost,
             (None, None) if record.provider.is_none() => 0,

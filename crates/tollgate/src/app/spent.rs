@@ -314,11 +314,14 @@ fn subject(scope: &Scope, query: &UsageQuery, row: &UsageRow, holders: &Holders)
 }
 
 fn used(quantity: Quantity, row: &UsageRow) -> u128 {
+    // What may have been used counts as used.
+    let input = |row: &UsageRow| u128::from(row.input) + u128::from(row.unmetered.input);
+    let output = |row: &UsageRow| u128::from(row.output) + u128::from(row.unmetered.output);
     match quantity {
         Quantity::Requests => row.calls.into(),
-        Quantity::Tokens => u128::from(row.input) + u128::from(row.output),
-        Quantity::InputTokens => row.input.into(),
-        Quantity::OutputTokens => row.output.into(),
+        Quantity::Tokens => input(row) + output(row),
+        Quantity::InputTokens => input(row),
+        Quantity::OutputTokens => output(row),
         Quantity::Concurrent | Quantity::Size => 0,
         // What may have been spent counts as spent.
         Quantity::Picodollars => u128::from(row.cost.as_u64()) + u128::from(row.at_most.as_u64()),
