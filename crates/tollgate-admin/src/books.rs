@@ -1,5 +1,6 @@
 //! What can be looked at and not changed: usage, calls, the audit, the configuration.
 
+mod exports;
 mod parquet;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -13,7 +14,7 @@ use axum::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tollgate_domain::{Picodollars, Quantity, ServiceTier, UsageRecord};
+use tollgate_domain::{OUTCOMES, Picodollars, Quantity, ServiceTier, UsageRecord};
 use tollgate_store::{Before, CallsQuery, Dimension, Kind, Tenant, UsageQuery, UsageRow};
 
 use crate::{
@@ -30,8 +31,8 @@ const TEAMS_AT_ONCE: i64 = 500;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UsageAsked {
-    /// By what it is told apart, with commas between them: `minute`, `hour`, `day`, `key`, `team`, `user`, `route`, `provider`, `model`,
-    /// `outcome`. Default: `key`.
+    /// By what it is told apart, with commas between them: `minute`, `hour`, `day`, `key`, `team`, `user`, `tag`, `route`, `provider`,
+    /// `model`, `outcome`. Default: `key`.
     #[schemars(schema_with = "crate::shapes::dimensions")]
     by: Option<String>,
     /// From this date or time on.
@@ -54,7 +55,8 @@ pub(crate) struct UsageAsked {
     provider: Option<String>,
     /// Of this model only.
     model: Option<String>,
-    /// Of calls that ended so only.
+    /// Of calls that ended so only: `answered`, `refused`, `provider_error`, `cut`, `client_gone`.
+    #[schemars(schema_with = "crate::shapes::outcome")]
     outcome: Option<String>,
 }
 
@@ -62,7 +64,7 @@ pub(crate) struct UsageAsked {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CallsAsked {
-    /// Items at most. Default: 50.
+    /// Items at most. Default: 50, and of a file all.
     #[schemars(range(min = 1, max = 500))]
     limit: Option<u32>,
     /// Where the page before ended: its `next`.
@@ -88,6 +90,7 @@ pub(crate) struct CallsAsked {
     /// Of this model only.
     model: Option<String>,
     /// That ended so only: `answered`, `refused`, `provider_error`, `cut`, `client_gone`, `crashed`.
+    #[schemars(schema_with = "crate::shapes::outcome")]
     outcome: Option<String>,
     /// That have this id in `x-request-id` only.
     request_id: Option<String>,
@@ -114,11 +117,11 @@ enum Format {
     /// A page with where the next one begins.
     #[default]
     Json,
-    /// A line each; where the next page begins is in `x-next`.
+    /// A line each; with a `limit`, where the next page begins is in `x-next`.
     Jsonl,
-    /// Comma-separated values with a head; where the next page begins is in `x-next`.
+    /// Comma-separated values with a head; with a `limit`, where the next page begins is in `x-next`.
     Csv,
-    /// A Parquet file; where the next page begins is in `x-next`.
+    /// A Parquet file; with a `limit`, where the next page begins is in `x-next`.
     Parquet,
 }
 
@@ -166,6 +169,30 @@ fn conditions(given: [(Dimension, &Option<String>); 8]) -> Vec<(Dimension, Strin
         .collect()
 }
 
+/// The time that is asked for.
+fn span(since: Option<&str>, until: Option<&str>) -> Result<(Option<i64>, Option<i64>), Problem> {
+    let (since, until) = (
+        since.map(parse_moment).transpose()?,
+        until.map(parse_moment).transpose()?,
+    );
+    match since.zip(until) {
+        Some((since, until)) if since > until => Err(Problem::Invalid(
+            "`since` is later than `until`: nothing can be between them".to_owned(),
+        )),
+        _ => Ok((since, until)),
+    }
+}
+
+fn check_outcome(outcome: Option<&str>) -> Result<(), Problem> {
+    match outcome.filter(|outcome| !OUTCOMES.contains(outcome)) {
+        Some(outcome) => Err(Problem::Invalid(format!(
+            "`outcome`: `{outcome}` is none of {}",
+            OUTCOMES.join(", ")
+        ))),
+        None => Ok(()),
+    }
+}
+
 pub(crate) async fn usage(
     State(admin): Shared,
     actor: Actor,
@@ -181,9 +208,11 @@ pub(crate) async fn usage(
         })
     });
     let by: Vec<Dimension> = by.collect::<Result<_, _>>()?;
+    let (since_ms, until_ms) = span(asked.since.as_deref(), asked.until.as_deref())?;
+    check_outcome(asked.outcome.as_deref())?;
     let query = UsageQuery {
-        since_ms: asked.since.as_deref().map(parse_moment).transpose()?,
-        until_ms: asked.until.as_deref().map(parse_moment).transpose()?,
+        since_ms,
+        until_ms,
         of: conditions([
             (Dimension::Key, &asked.key),
             (Dimension::Team, &asked.team),
@@ -299,9 +328,11 @@ pub(crate) async fn calls(
     let cost = cost.transpose().map_err(|_| {
         Problem::Invalid("`cost_from` is an amount of dollars, such as 0.05".to_owned())
     })?;
+    let (since_ms, until_ms) = span(asked.since.as_deref(), asked.until.as_deref())?;
+    check_outcome(asked.outcome.as_deref())?;
     let query = CallsQuery {
-        since_ms: asked.since.as_deref().map(parse_moment).transpose()?,
-        until_ms: asked.until.as_deref().map(parse_moment).transpose()?,
+        since_ms,
+        until_ms,
         of: conditions([
             (Dimension::Key, &asked.key),
             (Dimension::Team, &asked.team),
@@ -322,22 +353,29 @@ pub(crate) async fn calls(
         before,
         most: u32::try_from(most + 1).unwrap_or(u32::MAX),
     };
-    let mut calls = admin.store.calls(&query).await?;
     let format = asked.format.unwrap_or_default();
+    if format != Format::Json && asked.limit.is_none() {
+        let all = exports::whole(admin, query, format).await?;
+        return Ok(file_of(format, all, None));
+    }
+    let mut calls = admin.store.calls(&query).await?;
     if format == Format::Json {
-        return Ok(paged(calls, most, place, shown_call));
+        return Ok(paged(
+            calls,
+            most,
+            |call| place(call).to_string(),
+            shown_call,
+        ));
     }
     let kept = usize::try_from(most).unwrap_or(usize::MAX);
     let has_more = calls.len() > kept;
     calls.truncate(kept);
     let next = calls.last().filter(|_| has_more);
-    let next = next.map(place);
-    if format == Format::Parquet {
-        let file = parquet::write(&calls).map_err(|error| Problem::File(error.to_string()))?;
-        return Ok(paged_file("application/vnd.apache.parquet", file, next));
-    }
-    let rows: Vec<Value> = calls.iter().map(shown_call).collect();
-    Ok(written(format, &rows, next))
+    let next = next.map(|call| place(call).to_string());
+    let mut writer = exports::Writer::new(format)?;
+    let mut file = writer.part(&calls)?;
+    file.extend(writer.end()?);
+    Ok(file_of(format, file, next))
 }
 
 /// One call, with its payload where that is kept.
@@ -357,27 +395,20 @@ pub(crate) async fn call(
 }
 
 /// Where the page that ends with a call goes on.
-fn place(call: &UsageRecord) -> String {
-    let before = Before {
+fn place(call: &UsageRecord) -> Before {
+    Before {
         at_ms: call.at_ms,
         id: call.id.to_string(),
-    };
-    before.to_string()
+    }
 }
 
-/// Rows as lines; where the next page begins is in a header.
-fn written(format: Format, rows: &[Value], next: Option<String>) -> Response {
-    let (kind, text) = if format == Format::Csv {
-        ("text/csv; charset=utf-8", as_csv(rows))
-    } else {
-        let lines = rows.iter().map(|row| format!("{row}\n"));
-        ("application/jsonl", lines.collect())
+/// A file of calls; where the next page begins is in a header, if this is one.
+fn file_of(format: Format, file: impl IntoResponse, next: Option<String>) -> Response {
+    let kind = match format {
+        Format::Json | Format::Jsonl => "application/jsonl",
+        Format::Csv => "text/csv; charset=utf-8",
+        Format::Parquet => "application/vnd.apache.parquet",
     };
-    paged_file(kind, text, next)
-}
-
-/// A file of a page; where the next one begins is in a header.
-fn paged_file(kind: &'static str, file: impl IntoResponse, next: Option<String>) -> Response {
     let mut response = file.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -385,40 +416,6 @@ fn paged_file(kind: &'static str, file: impl IntoResponse, next: Option<String>)
         headers.insert("x-next", next);
     }
     response
-}
-
-/// Comma-separated values (RFC 4180) with a head.
-fn as_csv(rows: &[Value]) -> String {
-    let quoted = |text: &str| match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_owned(),
-    };
-    let field = |value: &Value| match value {
-        Value::Null => String::new(),
-        Value::String(text) => quoted(text),
-        Value::Array(texts) => {
-            let texts: Vec<&str> = texts.iter().filter_map(Value::as_str).collect();
-            quoted(&texts.join(","))
-        }
-        other => quoted(&other.to_string()),
-    };
-    let line = |fields: Vec<String>| fields.join(",") + "\r\n";
-    let head = shown_call(&UsageRecord::default());
-    let columns: Vec<String> = head
-        .as_object()
-        .into_iter()
-        .flat_map(|head| head.keys().cloned())
-        .collect();
-    let mut text = line(columns.clone());
-    for row in rows {
-        text += &line(
-            columns
-                .iter()
-                .map(|column| field(&row[column.as_str()]))
-                .collect(),
-        );
-    }
-    text
 }
 
 fn shown_call(call: &UsageRecord) -> Value {

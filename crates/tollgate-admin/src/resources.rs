@@ -32,7 +32,7 @@ use crate::{
 const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// How long a request may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Items of a page, where the request does not say; and at most.
 const PAGE: i64 = 50;

@@ -1,6 +1,7 @@
 //! Shapes that the description gives to texts which mean something.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
+use tollgate_domain::OUTCOMES;
 use tollgate_store::Dimension;
 
 /// A name: see `plan::check_name`.
@@ -66,4 +67,9 @@ pub(crate) fn networks(_: &mut SchemaGenerator) -> Schema {
 pub(crate) fn dimensions(_: &mut SchemaGenerator) -> Schema {
     let word = Dimension::ALL.map(Dimension::as_str).join("|");
     json_schema!({"type": "string", "pattern": format!("^({word})(,({word}))*$")})
+}
+
+/// How calls may end: see `books::check_outcome`.
+pub(crate) fn outcome(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": OUTCOMES})
 }

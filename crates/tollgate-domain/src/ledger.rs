@@ -6,6 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Cost, Unmetered, Usage};
 
+/// How calls may end, in the words of records.
+pub const OUTCOMES: [&str; 6] = [
+    "answered",
+    "refused",
+    "provider_error",
+    "cut",
+    "client_gone",
+    // Its gateway died.
+    "crashed",
+];
+
 /// One call in the books: exactly one is written for each call that was put to a model, however it ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageRecord {
@@ -38,7 +49,7 @@ pub struct UsageRecord {
     /// What it calls the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Arc<str>>,
-    /// How it ended: `answered`, `refused` and so on, as in the log.
+    /// How it ended: one of [`OUTCOMES`], as in the log.
     pub outcome: Arc<str>,
     /// As sent to the client.
     pub status: u16,

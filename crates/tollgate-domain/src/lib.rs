@@ -41,7 +41,7 @@ pub use keys::{
     Key, KeyHash, KeyHashError, KeyState, ModelAccess, ModelPattern, ModelPatternError,
     PathPattern, Places, PlacesError, RouteAccess, parse_network,
 };
-pub use ledger::{Payload, UsageRecord};
+pub use ledger::{OUTCOMES, Payload, UsageRecord};
 pub use limits::Limits;
 pub use money::{AmountError, Picodollars};
 pub use payloads::{Keep, PayloadPolicy};

@@ -1,6 +1,9 @@
 //! Calls as a Parquet file (<https://parquet.apache.org/docs/file-format/>, read 2026-11), for those who look at many of them elsewhere.
 
-use std::sync::Arc;
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use parquet::{
     basic::Compression,
@@ -52,23 +55,72 @@ message calls {
   optional binary detail (UTF8);
 }";
 
-/// The file.
-///
-/// # Errors
-/// When it cannot be made.
-pub(super) fn write(calls: &[UsageRecord]) -> Result<Vec<u8>, ParquetError> {
-    let schema = Arc::new(parse_message_type(SCHEMA)?);
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::UNCOMPRESSED)
-        .build();
-    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties))?;
-    columns(&mut writer, calls)?;
-    writer.into_inner()
+/// A file that is taken away while it is written.
+pub(super) struct Writer {
+    file: SerializedFileWriter<Written>,
+    written: Written,
+}
+
+impl Writer {
+    /// # Errors
+    /// When it cannot be begun.
+    pub(super) fn new() -> Result<Self, ParquetError> {
+        let schema = Arc::new(parse_message_type(SCHEMA)?);
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::UNCOMPRESSED)
+            .build();
+        let written = Written::default();
+        let file = SerializedFileWriter::new(written.clone(), schema, Arc::new(properties))?;
+        Ok(Self { file, written })
+    }
+
+    /// What some calls more add to it.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub(super) fn part(&mut self, calls: &[UsageRecord]) -> Result<Vec<u8>, ParquetError> {
+        if !calls.is_empty() {
+            columns(&mut self.file, calls)?;
+            self.file.flush()?;
+        }
+        Ok(self.written.take())
+    }
+
+    /// Its end.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub(super) fn end(mut self) -> Result<Vec<u8>, ParquetError> {
+        self.file.finish()?;
+        Ok(self.written.take())
+    }
+}
+
+/// What was written and not taken yet.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Written {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        written.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// All of them, in the order of the schema.
 fn columns(
-    writer: &mut SerializedFileWriter<Vec<u8>>,
+    writer: &mut SerializedFileWriter<Written>,
     calls: &[UsageRecord],
 ) -> Result<(), ParquetError> {
     let mut group = Columns(writer.next_row_group()?);
@@ -116,7 +168,7 @@ fn listed_tags(call: &UsageRecord) -> Option<ByteArray> {
 }
 
 /// Columns, one after the other.
-struct Columns<'a>(SerializedRowGroupWriter<'a, Vec<u8>>);
+struct Columns<'a>(SerializedRowGroupWriter<'a, Written>);
 
 impl Columns<'_> {
     fn texts<'c>(
@@ -205,7 +257,13 @@ mod tests {
                 ..call
             },
         ];
-        let file = axum::body::Bytes::from(write(&calls).unwrap());
+        let mut writer = Writer::new().unwrap();
+        let mut file = Vec::new();
+        for call in calls.chunks(1) {
+            file.extend(writer.part(call).unwrap());
+        }
+        file.extend(writer.end().unwrap());
+        let file = axum::body::Bytes::from(file);
         let reader = SerializedFileReader::new(file).unwrap();
         let rows: Vec<String> = reader
             .get_row_iter(None)
@@ -224,6 +282,9 @@ mod tests {
             "{}",
             rows[1]
         );
-        assert!(write(&[]).is_ok());
+        let mut empty = Writer::new().unwrap();
+        assert_eq!(empty.part(&[]).unwrap(), Vec::<u8>::new());
+        let empty = axum::body::Bytes::from(empty.end().unwrap());
+        assert!(SerializedFileReader::new(empty).is_ok());
     }
 }

@@ -168,3 +168,20 @@ pub(crate) fn attempt_outcome(outcome: AttemptOutcome) -> &'static str {
         AttemptOutcome::Abandoned => "abandoned",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_called_as_the_books_call_them() {
+        let all = [
+            Outcome::Answered,
+            Outcome::Refused,
+            Outcome::ProviderError,
+            Outcome::Cut,
+            Outcome::ClientGone,
+        ];
+        assert_eq!(all.map(outcome), tollgate_domain::OUTCOMES);
+    }
+}

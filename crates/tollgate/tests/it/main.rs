@@ -17,6 +17,7 @@ mod copies;
 mod credentials;
 mod discretion;
 mod faults;
+mod exports;
 mod gemini;
 mod kept_responses;
 mod limits;
