@@ -80,8 +80,8 @@ pub struct Surroundings {
     pub check: Box<Check>,
     /// The names of routes.
     pub routes: Box<dyn Fn() -> Vec<String> + Send + Sync>,
-    /// The names of keys, limits, budgets and prices that stand in the configuration file, which goes first. A price's is its provider's and
-    /// its model's with a `/` between.
+    /// The names of keys, limits, budgets and prices that stand in the configuration file, which goes first, and of the teams that its keys belong to. A
+    /// price's is its provider's and its model's with a `/` between.
     pub is_in_file: Box<IsInFile>,
     /// Whether a caller of this name shows a token of an issuer that is trusted.
     pub is_issuers: Box<dyn Fn(&str) -> bool + Send + Sync>,

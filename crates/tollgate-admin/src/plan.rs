@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::Value;
-use tollgate_store::{Kind, Object, Tenant};
+use serde_json::{Value, json};
+use tollgate_store::{Dimension, Kind, Object, StoredKey, Tenant, UsageQuery};
 use uuid::Uuid;
 
 use crate::{
@@ -16,6 +16,9 @@ use crate::{
 
 /// Characters of a name at most.
 const NAME_MAX: usize = 100;
+
+/// Users, or keys, that are looked through at a time.
+const AT_ONCE: i64 = 500;
 
 /// An organisation: those who share nothing with others.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -141,6 +144,7 @@ async fn team(admin: &Admin, actor: &Actor, body: Value) -> Result<Planned, Prob
     check_name(&body.name)?;
     own_if_empty(&mut body.organisation, actor)?;
     ensure_organisation(admin, actor, &body.organisation).await?;
+    ensure_nobody_else_s(admin, actor, &body).await?;
     Ok(Planned {
         id: body.name.clone(),
         organisation: body.organisation.clone(),
@@ -148,6 +152,46 @@ async fn team(admin: &Admin, actor: &Actor, body: Value) -> Result<Planned, Prob
         name: body.name.clone(),
         body: value(&body),
     })
+}
+
+/// The books tell calls of teams apart by their names: whoever makes a team sees what was called under its name before. Nobody takes over what was another
+/// organisation's that way, and none but owners what was nobody's.
+async fn ensure_nobody_else_s(
+    admin: &Admin,
+    actor: &Actor,
+    team: &TeamBody,
+) -> Result<(), Problem> {
+    let name = &team.name;
+    if admin.store.object_named(Kind::Team, name).await?.is_some() {
+        return Ok(());
+    }
+    let before = admin.store.holders_before(Kind::Team, name).await?;
+    if before.iter().any(|holder| *holder != team.organisation) {
+        return Err(Problem::Conflict(format!(
+            "`{name}` was the name of another organisation's team, whose calls stay in the books under it: take another name"
+        )));
+    }
+    if actor.role == Role::Owner || !before.is_empty() {
+        return Ok(());
+    }
+    let whose = Tenant::Team {
+        organisation: String::new(),
+        team: name.clone(),
+    };
+    let calls = UsageQuery {
+        of: vec![(Dimension::Team, name.clone())],
+        by: vec![Dimension::Team],
+        ..UsageQuery::default()
+    };
+    let is_used = (admin.around.is_in_file)(Kind::Team.as_str(), name)
+        || !admin.store.keys_of(&whose, None, 1).await?.is_empty()
+        || !admin.store.usage(&calls).await?.is_empty();
+    if is_used {
+        return Err(Problem::Conflict(format!(
+            "there were keys or calls of a team `{name}` before there was that team: an owner has to make it, or take another name"
+        )));
+    }
+    Ok(())
 }
 
 async fn app(admin: &Admin, actor: &Actor, body: Value) -> Result<Planned, Problem> {
@@ -238,6 +282,11 @@ async fn allowance(
                 .store
                 .key(&Tenant::All, tollgate_store::Named::Name(&key))
                 .await?;
+            // One that may not be seen is not there.
+            let key = key.filter(|key| {
+                let team = key.team.as_deref().unwrap_or_default();
+                actor.may(Deed::See, Thing::Key, &key.organisation, team)
+            });
             let key = key.ok_or_else(|| {
                 Problem::Conflict(
                     "`of.key`: there is no such key in the store, and no issuer of tokens that such a caller would have"
@@ -294,6 +343,11 @@ fn price(admin: &Admin, actor: &Actor, body: Value) -> Result<Planned, Problem> 
 
 /// Whether something still needs an object that is to go.
 pub(crate) async fn ensure_unneeded(admin: &Admin, object: &Object) -> Result<(), Problem> {
+    match object.kind {
+        Kind::User => return ensure_other_owner(admin, object).await,
+        Kind::App => return ensure_no_key_of(admin, object).await,
+        _ => {}
+    }
     let tenant = match object.kind {
         Kind::Organisation => Tenant::Organisation(object.organisation.clone()),
         Kind::Team => Tenant::Team {
@@ -308,20 +362,69 @@ pub(crate) async fn ensure_unneeded(admin: &Admin, object: &Object) -> Result<()
     };
     for kind in below {
         if let Some(first) = admin.store.objects(&tenant, *kind, None, 1).await?.first() {
-            let what = kind.as_str();
-            return Err(Problem::Conflict(format!(
-                "it still has the {what} `{}`: remove that first",
-                first.name
-            )));
+            return Err(still_has(kind.as_str(), &first.name));
         }
     }
     if let Some(key) = admin.store.keys_of(&tenant, None, 1).await?.first() {
-        return Err(Problem::Conflict(format!(
-            "it still has the key `{}`: remove that first",
-            key.name
-        )));
+        return Err(still_has("key", &key.name));
     }
     Ok(())
+}
+
+/// Somebody has to be left who may do everything.
+async fn ensure_other_owner(admin: &Admin, user: &Object) -> Result<(), Problem> {
+    let is_owner = |user: &Object| user.body["role"] == json!(Role::Owner);
+    if !is_owner(user) {
+        return Ok(());
+    }
+    let mut after: Option<String> = None;
+    loop {
+        let users = admin
+            .store
+            .objects(&Tenant::All, Kind::User, after.as_deref(), AT_ONCE);
+        let users = users.await?;
+        if users
+            .iter()
+            .any(|other| is_owner(other) && other.id != user.id)
+        {
+            return Ok(());
+        }
+        let Some(last) = users.last() else {
+            return Err(Problem::Conflict(
+                "it is the last owner: make another first".to_owned(),
+            ));
+        };
+        after = Some(last.id.clone());
+    }
+}
+
+/// Whether a key is an app's.
+async fn ensure_no_key_of(admin: &Admin, app: &Object) -> Result<(), Problem> {
+    let whose = Tenant::Team {
+        organisation: app.organisation.clone(),
+        team: app.team.clone(),
+    };
+    let mut after: Option<String> = None;
+    loop {
+        let keys = admin
+            .store
+            .keys_of(&whose, after.as_deref(), AT_ONCE)
+            .await?;
+        let is_of_app = |key: &&StoredKey| key.app.as_deref() == app.body["name"].as_str();
+        if let Some(key) = keys.iter().find(is_of_app) {
+            return Err(still_has("key", &key.name));
+        }
+        let Some(last) = keys.last() else {
+            return Ok(());
+        };
+        after = Some(last.id.clone());
+    }
+}
+
+fn still_has(what: &str, name: &str) -> Problem {
+    Problem::Conflict(format!(
+        "it still has the {what} `{name}`: remove that first"
+    ))
 }
 
 /// The shape of a body.

@@ -2,6 +2,7 @@
 //!
 //! Results go to standard output, everything said about them to standard error.
 
+mod actor;
 mod check;
 mod completions;
 mod database;

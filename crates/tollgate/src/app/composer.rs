@@ -223,12 +223,17 @@ impl Composer {
             .extend(fresh);
     }
 
-    /// Whether a key, a limit or a budget of this name stands in the configuration file, or a price of this provider's model.
+    /// Whether a key, a limit or a budget of this name stands in the configuration file, or a key of a team of this name, or a price of this provider's
+    /// model.
     pub(super) fn is_in_file(&self, kind: &str, name: &str) -> bool {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         if kind == "key" {
             let mut keys = parts.file.keys.values();
             return keys.any(|key| key.name.as_str() == name);
+        }
+        if kind == Kind::Team.as_str() {
+            let mut keys = parts.file.keys.values();
+            return keys.any(|key| key.team.as_deref() == Some(name));
         }
         if kind == Kind::Price.as_str() {
             let model = name.split_once('/');

@@ -1,6 +1,6 @@
 //! `tollgate key create` and its like: callers' keys in the store, which running gateways take over within a second.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -13,8 +13,14 @@ use tollgate_store::{
 };
 use uuid::Uuid;
 
-use super::{check_template, keys::new_key, output, serve};
-use crate::config::{self, Environment as _, ProcessEnvironment, Resolved};
+use super::{actor, check_template, keys::new_key, output, serve};
+use crate::{
+    app::all_of,
+    config::{self, Environment as _, ProcessEnvironment, Resolved},
+};
+
+/// Names that are told at most where one is not known.
+const NAMES_MAX: usize = 20;
 
 /// Where the store is.
 #[derive(Debug, Args)]
@@ -134,10 +140,8 @@ pub(super) fn create(arguments: &CreateArguments) -> Result<ExitCode> {
     };
     with_store(&resolved, async |store| {
         // Where the team is administered, its admins see the key.
-        if let Some(team) = &key.team
-            && let Some(team) = store.object_named(Kind::Team, team).await?
-        {
-            key.organisation = team.organisation;
+        if let Some(team) = &key.team {
+            key.organisation = organisation_of(store, team, resolved.admin).await?;
         }
         if let (Some(team), Some(app)) = (&key.team, &key.app) {
             let name = format!("{team}/{app}");
@@ -148,6 +152,27 @@ pub(super) fn create(arguments: &CreateArguments) -> Result<ExitCode> {
         Ok(store.add_key(&key, &change()).await?)
     })?;
     show(&secret)
+}
+
+/// The organisation of a team; none where no teams are administered.
+async fn organisation_of(store: &Store, team: &str, admin: Option<SocketAddr>) -> Result<String> {
+    if let Some(found) = store.object_named(Kind::Team, team).await? {
+        return Ok(found.organisation);
+    }
+    let teams = all_of(store, Kind::Team).await?;
+    if teams.is_empty() {
+        return Ok(String::new());
+    }
+    let mut names: Vec<&str> = teams.iter().map(|team| team.name.as_str()).collect();
+    let more = if names.len() > NAMES_MAX { ", …" } else { "" };
+    names.truncate(NAMES_MAX);
+    let admin = admin.map_or_else(|| "ADDRESS".to_owned(), |admin| admin.to_string());
+    let body = json!({"name": team, "organisation": "ORGANISATION"});
+    bail!(
+        "--team: there is no team named `{team}`; there are {}{more}. The administrative API makes one:\n  \
+         curl -H 'Authorization: Bearer TOKEN' http://{admin}/api/v1/teams -d '{body}'",
+        names.join(", ")
+    );
 }
 
 pub(super) fn list(arguments: &ListArguments) -> Result<ExitCode> {
@@ -291,9 +316,7 @@ fn ensure(changed: &Changed<StoredKey>, name: &str) -> Result<()> {
 pub(super) fn change() -> Change {
     Change {
         at: ProcessEnvironment.now(),
-        actor: ProcessEnvironment
-            .variable("USER")
-            .unwrap_or_else(|| "unknown".to_owned()),
+        actor: actor::name(&ProcessEnvironment),
         source: "command line".to_owned(),
         answer: None,
     }

@@ -92,3 +92,104 @@ async fn the_audit_tells_the_client_behind_a_proxy() {
         assert_eq!(audit["items"][0]["source"], source);
     }
 }
+
+#[tokio::test]
+async fn a_key_is_of_a_team_that_is_there() {
+    let stage = Stage::new().await;
+    // Where no teams are administered a team is a name.
+    stage
+        .gateway
+        .command(&["key", "create", "--name", "early", "--team", "ghost"]);
+    stage.organisation("acme").await;
+    let told =
+        stage
+            .gateway
+            .command_output(&["key", "create", "--name", "late", "--team", "acme-taem"]);
+    assert!(!told.status.success());
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    let made = format!("http://{}/api/v1/teams", stage.admin);
+    for word in ["acme-taem", "there are acme-team.", made.as_str()] {
+        assert!(told.contains(word), "{told}");
+    }
+    stage
+        .gateway
+        .command(&["key", "create", "--name", "late", "--team", "acme-team"]);
+    let (_, token) = stage.user("ann", "admin", "acme", json!({})).await;
+    let keys = stage.send(&token, "GET", "/keys", Value::Null, &[]).await;
+    let mut keys: Vec<String> = names(&keys.json()["items"])
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["acme-key", "late"]);
+}
+
+/// Who makes a team sees what was called under its name: nobody takes that over.
+#[tokio::test]
+async fn nobody_takes_over_the_name_of_a_team() {
+    let stage = Stage::new().await;
+    stage
+        .gateway
+        .command(&["key", "create", "--name", "early", "--team", "ghost"]);
+    let mut tokens = Vec::new();
+    for name in ["acme", "umbra"] {
+        stage.organisation(name).await;
+        let (_, token) = stage
+            .user(&format!("{name}-ann"), "admin", name, json!({}))
+            .await;
+        tokens.push(token);
+    }
+    let make = async |token: &str, name: &str| {
+        let body = json!({"name": name});
+        let made = stage.send(token, "POST", "/teams", body, &[]).await;
+        (made.status, made.text())
+    };
+    let remove = async |name: &str| {
+        let path = format!("/teams/{name}");
+        stage.done("DELETE", &path, Value::Null, 204).await;
+    };
+    let (acme, umbra) = (tokens[0].as_str(), tokens[1].as_str());
+    // It has a key that is nobody's.
+    let (status, told) = make(acme, "ghost").await;
+    assert_eq!(status, 409, "{told}");
+    assert!(told.contains("an owner"), "{told}");
+    let ghost = json!({"name": "ghost", "organisation": "acme"});
+    stage.done("POST", "/teams", ghost, 201).await;
+    // It was another organisation's.
+    assert_eq!(make(acme, "lab").await.0, 201);
+    remove("lab").await;
+    let (status, told) = make(umbra, "lab").await;
+    assert_eq!(status, 409, "{told}");
+    assert_eq!(make(acme, "lab").await.0, 201);
+    remove("lab").await;
+    let lab = json!({"name": "lab", "organisation": "umbra"});
+    stage.done("POST", "/teams", lab, 409).await;
+}
+
+#[tokio::test]
+async fn another_organisations_key_is_as_one_that_is_not_there() {
+    let stage = Stage::new().await;
+    stage.organisation("acme").await;
+    stage.organisation("umbra").await;
+    let (_, token) = stage.user("ann", "admin", "umbra", json!({})).await;
+    let limit = async |key: &str| {
+        let limit = json!({"name": "l", "of": {"key": key}, "requests": 1, "per": "hour"});
+        let answer = stage.send(&token, "POST", "/limits", limit, &[]).await;
+        (answer.status, answer.text())
+    };
+    let none = limit("nobodys-key").await;
+    assert_eq!(none.0, 409, "{}", none.1);
+    assert_eq!(limit("acme-key").await, none);
+    assert_eq!(limit("umbra-key").await.0, 201);
+}
+
+/// The command line says whose process it was, and not what the environment makes of that.
+#[tokio::test]
+async fn the_audit_tells_whose_process_a_command_was() {
+    let stage = Stage::new().await;
+    let audit = stage.done("GET", "/audit?limit=1", Value::Null, 200).await;
+    let row = &audit["items"][0];
+    assert_eq!(row["source"], "command line");
+    let actor = row["actor"].as_str().expect("a text");
+    assert!(!actor.is_empty() && actor != "unknown", "{row}");
+}
