@@ -172,17 +172,17 @@ impl FromRequestParts<Arc<Admin>> for Actor {
         // Looked up by its hash: nothing that is compared has to be kept from those who measure time.
         let hash = KeyHash::of(token.trim()).to_string();
         let token = admin.store.object_named(Kind::Token, &hash).await?;
-        let token = token.ok_or(Problem::Unauthenticated)?;
+        let token = token.ok_or(Problem::Unknown)?;
         let body: TokenBody = read(token.body)?;
         let now = (admin.around.now)().as_millis();
         if body.expires_ms.is_some_and(|end| u128::from(end) <= now) {
-            return Err(Problem::Unauthenticated);
+            return Err(Problem::Unknown);
         }
         let user = admin
             .store
             .object(&Tenant::All, Kind::User, &body.user)
             .await?;
-        let user = user.ok_or(Problem::Unauthenticated)?;
+        let user = user.ok_or(Problem::Unknown)?;
         let body: crate::plan::UserBody = read(user.body)?;
         let source = parts.extensions.get::<Client>();
         Ok(Self {
@@ -199,7 +199,7 @@ impl FromRequestParts<Arc<Admin>> for Actor {
 fn read<T: serde::de::DeserializeOwned>(body: serde_json::Value) -> Result<T, Problem> {
     serde_json::from_value(body).map_err(|error| {
         tracing::error!(%error, "an object in the store cannot be read");
-        Problem::Unauthenticated
+        Problem::Unknown
     })
 }
 

@@ -247,7 +247,10 @@ pub(crate) async fn rotate(
     once(&admin, making, async |making| {
         let (mut key, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
         // What is kept of the answer is of this version.
-        let version = versions.of(key.version).unwrap_or(key.version);
+        let version = key.version;
+        if versions.of(version).is_some_and(|asked| asked != version) {
+            return Err(Problem::Stale);
+        }
         let overlap = overlap(&read(json_of(&body)?)?, making.at())?;
         let secret = (admin.around.new_secret)("tg_").map_err(Problem::Random)?;
         let hash = KeyHash::of(&secret).to_string();

@@ -30,6 +30,8 @@ struct Operation {
     success: (&'static str, &'static str),
     /// Whether it takes `If-Match`.
     is_versioned: bool,
+    /// Whether it takes an `Idempotency-Key`.
+    is_done_once: bool,
 }
 
 pub(crate) async fn serve(State(admin): State<Arc<Admin>>) -> Json<Value> {
@@ -86,9 +88,14 @@ fn operations(
     let mut operations = Vec::new();
     for (kind, plural) in COLLECTIONS {
         let word = kind.as_str();
+        let a = if word.starts_with(['a', 'o']) {
+            "an"
+        } else {
+            "a"
+        };
         let body = plan::shape(kind, generator)
             .map(Schema::to_value)
-            .or_else(|| shapes(kind));
+            .or_else(|| shapes(kind).map(|shape| named(shape, generator)));
         let all = format!("/api/v1/{plural}");
         let one = format!("{all}/{{id}}");
         operations.extend([
@@ -104,7 +111,7 @@ fn operations(
                 "post",
                 &all,
                 &format!("make_{word}"),
-                &format!("Makes a {word}"),
+                &format!("Makes {a} {word}"),
             )
             .taking(body.clone())
             .giving("201", "Item"),
@@ -112,13 +119,13 @@ fn operations(
                 "get",
                 &one,
                 &format!("see_{word}"),
-                &format!("Shows a {word}"),
+                &format!("Shows {a} {word}"),
             ),
             operation(
                 "put",
                 &one,
                 &format!("replace_{word}"),
-                &format!("Gives a {word} other words"),
+                &format!("Gives {a} {word} other words"),
             )
             .taking(body)
             .versioned(),
@@ -126,7 +133,7 @@ fn operations(
                 "delete",
                 &one,
                 &format!("remove_{word}"),
-                &format!("Removes a {word}"),
+                &format!("Removes {a} {word}"),
             )
             .versioned()
             .giving("204", ""),
@@ -197,19 +204,23 @@ fn operations(
             "rotate_key",
             "Gives a key another secret, which is shown once",
         )
-        .taking(rotation),
+        .taking(rotation)
+        .versioned()
+        .done_once(),
         operation(
             "post",
             "/api/v1/keys/{id}/block",
             "block_key",
             "Blocks a key",
-        ),
+        )
+        .versioned(),
         operation(
             "post",
             "/api/v1/keys/{id}/unblock",
             "unblock_key",
             "Unblocks a key",
-        ),
+        )
+        .versioned(),
         operation(
             "get",
             "/api/v1/usage",
@@ -271,6 +282,16 @@ fn operations(
     operations
 }
 
+/// A shape of the program's, in whose words names are less strict than here.
+fn named(mut shape: Value, generator: &mut SchemaGenerator) -> Value {
+    if let Some(name) = shape["properties"].get_mut("name") {
+        let description = name["description"].take();
+        *name = crate::shapes::name(generator).to_value();
+        name["description"] = description;
+    }
+    shape
+}
+
 fn operation(method: &'static str, path: &str, id: &str, summary: &str) -> Operation {
     Operation {
         method,
@@ -281,6 +302,7 @@ fn operation(method: &'static str, path: &str, id: &str, summary: &str) -> Opera
         body: None,
         success: ("200", "Item"),
         is_versioned: false,
+        is_done_once: false,
     }
 }
 
@@ -297,6 +319,11 @@ impl Operation {
 
     fn giving(mut self, status: &'static str, schema: &'static str) -> Self {
         self.success = (status, schema);
+        self
+    }
+
+    fn done_once(mut self) -> Self {
+        self.is_done_once = true;
         self
     }
 
@@ -328,7 +355,7 @@ impl Operation {
         if self.is_versioned {
             parameters.push(json!({"name": "If-Match", "in": "header", "description": "The ETag that was looked at.", "schema": {"type": "string"}}));
         }
-        if self.success.0 == "201" {
+        if self.success.0 == "201" || self.is_done_once {
             parameters.push(json!({"name": "Idempotency-Key", "in": "header", "description": "Whoever sends the same request again with it gets the same answer.", "schema": {"type": "string"}}));
         }
         let mut responses = Map::new();
@@ -361,8 +388,10 @@ impl Operation {
             told["security"] = json!([]);
         }
         if let Some(body) = &self.body {
+            // Where nothing has to be said, nothing has to be sent.
+            let is_required = body["required"].is_array();
             told["requestBody"] =
-                json!({"required": true, "content": {"application/json": {"schema": body}}});
+                json!({"required": is_required, "content": {"application/json": {"schema": body}}});
         }
         told
     }

@@ -8,13 +8,18 @@ use axum::{
 use serde_json::json;
 use tollgate_store::StoreError;
 
-use crate::resources::moment;
+use crate::resources::{BODY_BYTES_MAX, moment};
+
+/// What problems are told as.
+pub(crate) const PROBLEM: &str = "application/problem+json";
 
 /// Why something is not done.
 #[derive(Debug)]
 pub(crate) enum Problem {
-    /// No token was sent, or it is none.
+    /// No token was sent.
     Unauthenticated,
+    /// The token that was sent is none, or none any more.
+    Unknown,
     /// The token's user may not do this.
     Forbidden(String),
     /// There is no such thing, or none that the user may see.
@@ -29,6 +34,10 @@ pub(crate) enum Problem {
     Stale,
     /// The key was sent with another request before.
     KeyReused,
+    /// The body is larger than is taken.
+    TooLarge,
+    /// The request cannot be read.
+    Unreadable(StatusCode),
     /// It took too long.
     Slow,
     /// The database failed.
@@ -46,6 +55,13 @@ impl Problem {
                 StatusCode::UNAUTHORIZED,
                 "unauthenticated",
                 "send `Authorization: Bearer TOKEN`; `tollgate user create` makes the first one"
+                    .to_owned(),
+            ),
+            Self::Unknown => (
+                StatusCode::UNAUTHORIZED,
+                "unauthenticated",
+                "the token that was sent opens nothing: it is mistyped, was removed, or has expired; `POST /api/v1/users/{id}/tokens` makes another, \
+                 and `tollgate user create` one for a new owner"
                     .to_owned(),
             ),
             Self::Forbidden(why) => (StatusCode::FORBIDDEN, "forbidden", why.clone()),
@@ -72,6 +88,16 @@ impl Problem {
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency_key_reused",
                 "this `Idempotency-Key` came with another request before".to_owned(),
+            ),
+            Self::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                format!("the body has more than {} bytes", BODY_BYTES_MAX),
+            ),
+            Self::Unreadable(status) => (
+                *status,
+                "unreadable",
+                "the request cannot be read: its path or its body is not as HTTP wants it".to_owned(),
             ),
             Self::Slow => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -133,12 +159,15 @@ impl IntoResponse for Problem {
         });
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
-        if status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
+        // RFC 6750, section 3.
+        let wanted = match self {
+            Self::Unauthenticated => Some("Bearer"),
+            Self::Unknown => Some("Bearer error=\"invalid_token\""),
+            _ => None,
+        };
+        if let Some(wanted) = wanted {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(wanted));
         }
         response
     }

@@ -24,12 +24,12 @@ use crate::{
     Admin,
     actor::{Actor, Deed, Thing},
     books, keys, openapi, plan,
-    problem::Problem,
+    problem::{PROBLEM, Problem},
     users,
 };
 
 /// Bytes of a request's body at most.
-const BODY_BYTES_MAX: usize = 1 << 20;
+pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// How long a request may take.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -188,7 +188,17 @@ pub(crate) fn routes(admin: Arc<Admin>) -> Router {
 /// Nobody holds a request open for ever, by a slow body or by a slow question.
 async fn within_time(request: Request, next: Next) -> Result<Response, Problem> {
     let answered = timeout(REQUEST_TIMEOUT, next.run(request)).await;
-    answered.map_err(|_| Problem::Slow)
+    let answered = answered.map_err(|_| Problem::Slow)?;
+    let (status, kind) = (
+        answered.status(),
+        answered.headers().get(header::CONTENT_TYPE),
+    );
+    // What was refused before it came to anything of ours.
+    match status.is_client_error() && kind.is_none_or(|kind| *kind != PROBLEM) {
+        true if status == StatusCode::PAYLOAD_TOO_LARGE => Err(Problem::TooLarge),
+        true => Err(Problem::Unreadable(status)),
+        false => Ok(answered),
+    }
 }
 
 type Shared = State<Arc<Admin>>;
@@ -477,8 +487,13 @@ pub(crate) fn json_of(body: &[u8]) -> Result<Value, Problem> {
     if body.is_empty() {
         return Ok(Value::Object(Map::new()));
     }
-    serde_json::from_slice(body)
-        .map_err(|error| Problem::Invalid(format!("the body is no JSON: {error}")))
+    match serde_json::from_slice(body) {
+        Ok(object @ Value::Object(_)) => Ok(object),
+        Ok(_) => Err(Problem::Invalid(
+            "the body is a JSON object, `{…}`, and nothing else".to_owned(),
+        )),
+        Err(error) => Err(Problem::Invalid(format!("the body is no JSON: {error}"))),
+    }
 }
 
 /// An object for people and programs.

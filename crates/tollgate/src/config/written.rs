@@ -113,9 +113,13 @@ pub(crate) fn stored_shape(kind: Kind) -> Option<Value> {
     // What is required may not be null either.
     let required = shape["required"].as_array().cloned().unwrap_or_default();
     for name in required.iter().filter_map(Value::as_str) {
-        let kind = &mut shape["properties"][name]["type"];
+        let property = &mut shape["properties"][name];
+        let kind = &mut property["type"];
         if let Some(first) = kind.as_array().and_then(|kinds| kinds.first()).cloned() {
             *kind = first;
+        }
+        if let Some(property) = property.as_object_mut() {
+            property.remove("default");
         }
     }
     Some(shape)

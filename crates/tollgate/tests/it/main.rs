@@ -3,6 +3,7 @@
 mod stage;
 
 mod administration;
+mod asked_wrongly;
 mod basics;
 mod bedrock;
 mod bedrock_claude;
@@ -16,8 +17,8 @@ mod command_line;
 mod copies;
 mod credentials;
 mod discretion;
-mod faults;
 mod exports;
+mod faults;
 mod gemini;
 mod kept_responses;
 mod limits;

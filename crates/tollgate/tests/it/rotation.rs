@@ -105,6 +105,8 @@ async fn what_was_looked_at_long_ago_changes_no_key() {
             ("W/\"1\"", 412),
             ("\"98\", \"99\"", 412),
             ("\"1\", \"2\" , \"3\"", 200),
+            // What is stale comes before what else is wrong.
+            ("\"1\"", 412),
         ] {
             let headers = [("if-match", versions)];
             let answer = stage

@@ -12,8 +12,10 @@ use super::Wait;
 #[schemars(extend("required" = ["provider", "model"]))]
 pub(crate) struct Price {
     /// The name of a provider.
+    #[schemars(length(min = 1))]
     pub(crate) provider: Option<String>,
     /// What that provider calls the model; `*` for all others of the provider.
+    #[schemars(length(min = 1))]
     pub(crate) model: Option<String>,
     /// When it begins: a date (at 00:00 UTC), or a time as in `2027-01-31T18:00:00Z`. Default: it always was.
     pub(crate) from: Option<String>,

@@ -1,0 +1,126 @@
+//! What the administrative API says to requests that are not what it wants, and what it keeps from going.
+
+use serde_json::{Value, json};
+use tollgate_testkit::client;
+
+use crate::administration::Stage;
+
+#[tokio::test]
+async fn what_is_wrong_is_said() {
+    let stage = Stage::new().await;
+    for (path, word) in [
+        ("/usage?since=2026-11-02&until=2026-11-01", "`since`"),
+        ("/calls?since=2026-11-02&until=2026-11-01", "`since`"),
+        ("/usage?outcome=weird", "client_gone"),
+        ("/calls?outcome=weird", "client_gone"),
+    ] {
+        let refused = stage.done("GET", path, Value::Null, 422).await;
+        let detail = refused["detail"].as_str().expect("a text");
+        assert!(detail.contains(word), "{path}: {detail}");
+    }
+    stage
+        .done("GET", "/calls?outcome=cut", Value::Null, 200)
+        .await;
+    stage
+        .done("POST", "/organisations", json!({"name": "acme"}), 201)
+        .await;
+    for body in [json!(["arr", "acme", "d"]), json!("arr"), json!(1)] {
+        let refused = stage.done("POST", "/teams", body, 422).await;
+        let detail = refused["detail"].as_str().expect("a text");
+        assert!(detail.contains("JSON object"), "{detail}");
+        assert!(!detail.contains("struct"), "{detail}");
+    }
+    let long = json!({"name": "a", "description": "d".repeat(1 << 20)});
+    let refused = stage
+        .send(&stage.owner, "POST", "/organisations", long, &[])
+        .await;
+    assert_eq!(refused.status, 413);
+    assert_eq!(refused.header("content-type"), "application/problem+json");
+    assert_eq!(refused.json()["code"], "body_too_large");
+}
+
+#[tokio::test]
+async fn a_token_that_was_sent_and_opens_nothing_is_told_so() {
+    let stage = Stage::new().await;
+    let none = client::get(stage.admin, "/api/v1/me").await;
+    let none = none.expect("it answers");
+    assert_eq!(none.header("www-authenticate"), "Bearer");
+    assert!(none.text().contains("send `Authorization"));
+    let (id, _) = stage.user("ann", "owner", "", json!({})).await;
+    let expired = json!({"name": "old", "expires_at": "2020-01-01"});
+    let path = format!("/users/{id}/tokens");
+    let expired = stage.done("POST", &path, expired, 201).await;
+    for token in ["tga_none", expired["token"].as_str().expect("a token")] {
+        let refused = stage.send(token, "GET", "/me", Value::Null, &[]).await;
+        assert_eq!(refused.status, 401);
+        assert_eq!(
+            refused.header("www-authenticate"),
+            "Bearer error=\"invalid_token\""
+        );
+        assert!(refused.text().contains("opens nothing"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_needed_stays() {
+    let stage = Stage::new().await;
+    let acme = stage.organisation("acme").await;
+    let app = format!("/apps/{}", acme["apps"].as_str().expect("an id"));
+    let key = format!("/keys/{}", acme["keys"].as_str().expect("an id"));
+    let refused = stage.done("DELETE", &app, Value::Null, 409).await;
+    let detail = refused["detail"].as_str().expect("a text");
+    assert!(detail.contains("acme-key"), "{detail}");
+    for path in [&key, &app] {
+        stage.done("DELETE", path, Value::Null, 204).await;
+    }
+    let me = stage.done("GET", "/me", Value::Null, 200).await;
+    let me = format!("/users/{}", me["id"].as_str().expect("an id"));
+    let refused = stage.done("DELETE", &me, Value::Null, 409).await;
+    let detail = refused["detail"].as_str().expect("a text");
+    assert!(detail.contains("last owner"), "{detail}");
+    stage.user("other", "owner", "", json!({})).await;
+    stage.done("DELETE", &me, Value::Null, 204).await;
+}
+
+#[tokio::test]
+async fn the_description_says_what_is_taken() {
+    let stage = Stage::new().await;
+    let told = stage.done("GET", "/openapi.json", Value::Null, 200).await;
+    let body = |path: &str| {
+        let request = &told["paths"][path]["post"]["requestBody"];
+        (
+            request["required"].clone(),
+            request["content"]["application/json"]["schema"]["properties"].clone(),
+        )
+    };
+    for path in ["/api/v1/limits", "/api/v1/budgets"] {
+        let (required, fields) = body(path);
+        assert_eq!(required, true);
+        let name = &fields["name"];
+        assert_eq!(name["minLength"], 1, "{name}");
+        assert!(name["pattern"].is_string() && name["description"].is_string());
+        assert_eq!(name.get("default"), None);
+    }
+    let (_, price) = body("/api/v1/prices");
+    for field in ["provider", "model"] {
+        assert_eq!(price[field]["minLength"], 1);
+        assert_eq!(price[field].get("default"), None);
+    }
+    let (required, fields) = body("/api/v1/keys/{id}/rotate");
+    assert_eq!(required, false);
+    assert!(fields["keep_old"].is_object());
+    let summary = |path: &str| told["paths"][path]["post"]["summary"].clone();
+    assert_eq!(summary("/api/v1/organisations"), "Makes an organisation");
+    assert_eq!(summary("/api/v1/apps"), "Makes an app");
+    assert_eq!(summary("/api/v1/teams"), "Makes a team");
+    let asked = told["paths"]["/api/v1/usage"]["get"]["parameters"].as_array();
+    let mut asked = asked.expect("a list").iter();
+    let by = asked
+        .find(|asked| asked["name"] == "by")
+        .expect("it is there");
+    assert!(
+        by["description"]
+            .as_str()
+            .is_some_and(|text| text.contains("`tag`"))
+    );
+}
