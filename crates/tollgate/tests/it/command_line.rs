@@ -85,13 +85,19 @@ fn the_other_commands_print_what_they_promise() {
 
 #[test]
 fn without_keys_only_this_machine_is_served() {
-    let configuration = file("public.yaml", GOOD);
+    // In a folder of its own: the books are kept beside it.
+    let folder = std::env::temp_dir().join(format!("tollgate-{}-public", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder can be made");
+    let configuration = folder.join("tollgate.yaml");
+    fs::write(&configuration, GOOD).expect("a file can be written");
+    let configuration = configuration.to_string_lossy().into_owned();
     let output = tollgate(&["serve", "--config", &configuration, "--listen", "0.0.0.0:0"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
         String::from_utf8_lossy(&output.stderr).contains("there are no keys"),
         "{output:?}"
     );
+    let _removed = fs::remove_dir_all(folder);
 }
 
 #[test]

@@ -9,15 +9,15 @@ fn names(of: &Value) -> Vec<&str> {
     items.filter_map(|item| item["name"].as_str()).collect()
 }
 
-/// Things in the store hold within a second.
-async fn configuration_with(stage: &Stage, token: &str, key: &str) -> Value {
+/// What is shown once the limit that was made last is there: things in the store hold within a second.
+async fn configuration_with(stage: &Stage, token: &str, limit: &str) -> Value {
     for _ in 0..50 {
         let shown = stage
             .send(token, "GET", "/configuration", Value::Null, &[])
             .await;
         assert_eq!(shown.status, 200, "{}", shown.text());
         let shown = shown.json();
-        if names(&shown["keys"]).contains(&key) {
+        if names(&shown["limits_and_budgets"]).contains(&limit) {
             return shown;
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
@@ -35,12 +35,12 @@ async fn the_configuration_shows_everybodys_and_ones_own() {
         let limit = json!({"name": format!("{name}-one"), "of": {"key": format!("{name}-key")}, "requests": 9, "per": "hour"});
         stage.done("POST", "/limits", limit, 201).await;
     }
-    let all = configuration_with(&stage, &stage.owner, "umbra-key").await;
+    let all = configuration_with(&stage, &stage.owner, "umbra-one").await;
     assert_eq!(names(&all["keys"]), ["acme-key", "umbra-key"]);
     assert_eq!(names(&all["limits_and_budgets"]).len(), 9, "{all:#}");
     for role in ["admin", "auditor"] {
         let (_, token) = stage.user(role, role, "acme", json!({})).await;
-        let own = configuration_with(&stage, &token, "acme-key").await;
+        let own = configuration_with(&stage, &token, "acme-one").await;
         assert!(!own.to_string().contains("umbra"), "{role}: {own:#}");
         let mut limits = names(&own["limits_and_budgets"]);
         limits.sort_unstable();
