@@ -110,20 +110,6 @@ fn found(number: u64) -> UsageRecord {
 }
 
 #[tokio::test]
-async fn what_a_newer_version_has_changed_is_not_touched() {
-    for database in Database::all("newer") {
-        let store = Store::open(&database.url).await.unwrap();
-        sqlx::query("UPDATE _sqlx_migrations SET version = 999 WHERE version = 11")
-            .execute(&store.pool)
-            .await
-            .unwrap();
-        store.close().await;
-        let error = Store::open(&database.url).await.unwrap_err();
-        assert!(matches!(error, StoreError::Newer(999)), "{error:?}");
-    }
-}
-
-#[tokio::test]
 async fn records_are_entered_once_and_found_again() {
     for database in Database::all("once") {
         let store = Store::open(&database.url).await.unwrap();
@@ -322,7 +308,10 @@ async fn tables_of_another_version_are_refused() {
             .unwrap();
         store.close().await;
         let error = Store::open(&database.url).await.unwrap_err();
-        assert!(matches!(error, StoreError::Schema(_)), "{error:?}");
+        assert!(
+            matches!(error, StoreError::Newer(version) if version > 9000),
+            "{error:?}"
+        );
     }
     assert!(matches!(
         Store::open("mysql://x").await.unwrap_err(),
