@@ -31,8 +31,8 @@ const TEAMS_AT_ONCE: i64 = 500;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UsageAsked {
-    /// By what it is told apart, with commas between them: `minute`, `hour`, `day`, `key`, `team`, `user`, `tag`, `route`, `provider`,
-    /// `model`, `outcome`. Default: `key`.
+    /// By what it is told apart, with commas between them: `minute`, `hour`, `day`, `key`, `team`, `app`, `organisation`, `user`, `tag`, `route`,
+    /// `provider`, `model`, `outcome`. Default: `key`.
     #[schemars(schema_with = "crate::shapes::dimensions")]
     by: Option<String>,
     /// From this date or time on.
@@ -45,6 +45,10 @@ pub(crate) struct UsageAsked {
     key: Option<String>,
     /// Of this team only.
     team: Option<String>,
+    /// Of this app's keys only.
+    app: Option<String>,
+    /// Of this organisation's teams only.
+    organisation: Option<String>,
     /// Of this end user only.
     user: Option<String>,
     /// With this tag only.
@@ -79,6 +83,10 @@ pub(crate) struct CallsAsked {
     key: Option<String>,
     /// Of this team only.
     team: Option<String>,
+    /// Of this app's keys only.
+    app: Option<String>,
+    /// Of this organisation's teams only.
+    organisation: Option<String>,
     /// Of this end user only.
     user: Option<String>,
     /// With this tag only.
@@ -162,7 +170,7 @@ async fn teams(admin: &Admin, actor: &Actor) -> Result<Option<Vec<String>>, Prob
     }
 }
 
-fn conditions(given: [(Dimension, &Option<String>); 8]) -> Vec<(Dimension, String)> {
+fn conditions(given: [(Dimension, &Option<String>); 10]) -> Vec<(Dimension, String)> {
     let given = given.into_iter();
     given
         .filter_map(|(dimension, value)| Some((dimension, value.clone()?)))
@@ -216,6 +224,8 @@ pub(crate) async fn usage(
         of: conditions([
             (Dimension::Key, &asked.key),
             (Dimension::Team, &asked.team),
+            (Dimension::App, &asked.app),
+            (Dimension::Organisation, &asked.organisation),
             (Dimension::User, &asked.user),
             (Dimension::Tag, &asked.tag),
             (Dimension::Route, &asked.route),
@@ -223,6 +233,7 @@ pub(crate) async fn usage(
             (Dimension::Model, &asked.model),
             (Dimension::Outcome, &asked.outcome),
         ]),
+        keys: None,
         teams: teams(&admin, &actor).await?,
         made: false,
         by,
@@ -336,6 +347,8 @@ pub(crate) async fn calls(
         of: conditions([
             (Dimension::Key, &asked.key),
             (Dimension::Team, &asked.team),
+            (Dimension::App, &asked.app),
+            (Dimension::Organisation, &asked.organisation),
             (Dimension::User, &asked.user),
             (Dimension::Tag, &asked.tag),
             (Dimension::Route, &asked.route),
@@ -343,6 +356,7 @@ pub(crate) async fn calls(
             (Dimension::Model, &asked.model),
             (Dimension::Outcome, &asked.outcome),
         ]),
+        keys: None,
         teams: teams(&admin, &actor).await?,
         request_id: asked.request_id,
         status: asked.status,

@@ -25,6 +25,8 @@ pub struct CallsQuery {
     pub until_ms: Option<i64>,
     /// Calls that have these values.
     pub of: Vec<(Dimension, String)>,
+    /// Calls with these keys only.
+    pub keys: Option<Vec<String>>,
     /// Calls of these teams only.
     pub teams: Option<Vec<String>>,
     /// Calls with this id in `x-request-id`.
@@ -140,6 +142,7 @@ impl CallsQuery {
         self.request_id.is_none()
             && !self.is_about_failures_of_a_caller()
             && (self.teams.is_some()
+                || self.keys.is_some()
                 || of.any(|(dimension, _)| is_summed(*dimension, self.hours())))
     }
 
@@ -160,6 +163,13 @@ impl CallsQuery {
         } else {
             Source::Hours
         }
+    }
+
+    /// Columns of which one of several values is asked for.
+    fn names(&self) -> impl Iterator<Item = (&'static str, &Vec<String>)> {
+        let lists = [("key_name", &self.keys), ("team", &self.teams)];
+        let lists = lists.into_iter();
+        lists.filter_map(|(column, names)| Some((column, names.as_ref()?)))
     }
 
     /// The span that is asked for, in milliseconds since 1970-01-01 UTC.
@@ -196,6 +206,10 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn calls(&self, query: &CallsQuery) -> Result<Vec<UsageRecord>, StoreError> {
+        let owners = self.owners(query.of.iter().map(|(of, _)| *of)).await?;
+        let mut query = query.clone();
+        owners.narrow(&mut query.of, &mut query.keys, &mut query.teams);
+        let query = &query;
         let span = query.span();
         let span = span.start.max(self.calls_kept_from().await?)..span.end;
         if query.text.is_some() {
@@ -280,8 +294,10 @@ impl Store {
         for (place, (dimension, _)) in (1..).zip(&summed) {
             sql += &format!(" AND {} = ${place}", dimension.plain_value(source));
         }
-        if let Some(teams) = &query.teams {
-            sql += &format!(" AND {}", is_one_of("team", teams.len(), summed.len() + 1));
+        let mut places = summed.len();
+        for (column, names) in query.names() {
+            sql += &format!(" AND {}", is_one_of(column, names.len(), places + 1));
+            places += names.len();
         }
         sql += " ORDER BY span DESC";
         // Made of words of this room alone.
@@ -289,8 +305,8 @@ impl Store {
         for (_, value) in summed {
             asked = asked.bind(value);
         }
-        for team in query.teams.iter().flatten() {
-            asked = asked.bind(team);
+        for name in query.names().flat_map(|(_, names)| names) {
+            asked = asked.bind(name);
         }
         Ok(asked.fetch_all(&self.pool).await?)
     }
@@ -318,9 +334,9 @@ impl Store {
             sql += &format!(" AND {}", condition.replace('?', &format!("${place}")));
         }
         let mut places = conditions.len();
-        if let Some(teams) = &query.teams {
-            sql += &format!(" AND {}", is_one_of("team", teams.len(), places + 1));
-            places += teams.len();
+        for (column, names) in query.names() {
+            sql += &format!(" AND {}", is_one_of(column, names.len(), places + 1));
+            places += names.len();
         }
         if let Some(before) = &query.before {
             let at = before.at_ms;
@@ -347,8 +363,8 @@ impl Store {
                 Value::Number(number) => asked.bind(number),
             };
         }
-        for team in query.teams.iter().flatten() {
-            asked = asked.bind(team);
+        for name in query.names().flat_map(|(_, names)| names) {
+            asked = asked.bind(name);
         }
         if let Some(before) = &query.before {
             asked = asked.bind(&before.id);

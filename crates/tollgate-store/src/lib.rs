@@ -13,6 +13,7 @@ mod keeper;
 mod keys;
 mod ledger;
 mod objects;
+mod owners;
 mod payloads;
 mod responses;
 mod retention;

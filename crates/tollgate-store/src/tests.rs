@@ -4,6 +4,7 @@ mod answered;
 mod changes;
 mod failures;
 mod keeper;
+mod owners;
 mod retention;
 
 use std::{fs, path::PathBuf};

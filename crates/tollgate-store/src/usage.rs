@@ -23,6 +23,10 @@ pub enum Dimension {
     Key,
     /// The team that the key belongs to.
     Team,
+    /// The app that the key was made for.
+    App,
+    /// The organisation that the team belongs to.
+    Organisation,
     /// The end user.
     User,
     /// The tag; a call has any number of them, and is in the sum of each.
@@ -46,6 +50,8 @@ pub struct UsageQuery {
     pub until_ms: Option<i64>,
     /// Calls that have these values.
     pub of: Vec<(Dimension, String)>,
+    /// Calls with these keys only.
+    pub keys: Option<Vec<String>>,
     /// Calls of these teams only.
     pub teams: Option<Vec<String>>,
     /// Only calls that were made, and not refused.
@@ -77,12 +83,14 @@ pub struct UsageRow {
 
 impl Dimension {
     /// All.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Minute,
         Self::Hour,
         Self::Day,
         Self::Key,
         Self::Team,
+        Self::App,
+        Self::Organisation,
         Self::User,
         Self::Tag,
         Self::Route,
@@ -99,6 +107,8 @@ impl Dimension {
             Self::Day => "day",
             Self::Key => "key",
             Self::Team => "team",
+            Self::App => "app",
+            Self::Organisation => "organisation",
             Self::User => "user",
             Self::Tag => "tag",
             Self::Route => "route",
@@ -118,13 +128,19 @@ impl Dimension {
         }
     }
 
+    /// Whether the books do not name it, but what it owns.
+    pub(crate) const fn is_owner(self) -> bool {
+        matches!(self, Self::App | Self::Organisation)
+    }
+
     const fn column(self, source: Source) -> &'static str {
         match self {
             Self::Tag if matches!(source, Source::Records) => "tag.value",
             Self::Tag => "tag",
             Self::Minute | Self::Hour | Self::Day => "span",
-            Self::Key => "key_name",
-            Self::Team => "team",
+            // Owners are found by what they own.
+            Self::Key | Self::App => "key_name",
+            Self::Team | Self::Organisation => "team",
             Self::User => "end_user",
             Self::Route => "route",
             Self::Provider => "provider",
@@ -148,6 +164,18 @@ impl Dimension {
             (Some(span), sums) => format!("CAST(span / {} AS TEXT)", span / sums.span_ms()),
             (None, source) => format!("NULLIF({}, '')", self.column(source)),
         }
+    }
+}
+
+impl UsageRow {
+    /// Adds another sum of the same.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.calls = self.calls.saturating_add(other.calls);
+        self.input = self.input.saturating_add(other.input);
+        self.output = self.output.saturating_add(other.output);
+        self.cost = self.cost.plus(other.cost);
+        self.at_most = self.at_most.plus(other.at_most);
+        self.unknown = self.unknown.saturating_add(other.unknown);
     }
 }
 
@@ -234,8 +262,12 @@ impl UsageQuery {
             let value = dimension.plain_value(source);
             sql += &format!(" AND {value} = ${}", place + 1);
         }
-        if let Some(teams) = &self.teams {
-            sql += &format!(" AND {}", is_one_of("team", teams.len(), self.of.len() + 1));
+        let mut places = self.of.len();
+        for (column, names) in [("key_name", &self.keys), ("team", &self.teams)] {
+            if let Some(names) = names {
+                sql += &format!(" AND {}", is_one_of(column, names.len(), places + 1));
+                places += names.len();
+            }
         }
         sql
     }
@@ -259,19 +291,23 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageRow>, StoreError> {
+        let asked = query.of.iter().map(|(of, _)| of).chain(&query.by);
+        let owners = self.owners(asked.copied()).await?;
+        let mut query = query.clone();
+        owners.narrow(&mut query.of, &mut query.keys, &mut query.teams);
         // Made of words of this file alone.
         let statement = query.statement(self.is_file, self.calls_kept_from().await?);
         let mut asked = sqlx::query(AssertSqlSafe(statement));
         for (_, value) in &query.of {
             asked = asked.bind(value);
         }
-        for team in query.teams.iter().flatten() {
-            asked = asked.bind(team);
+        for name in query.keys.iter().chain(&query.teams).flatten() {
+            asked = asked.bind(name);
         }
         let rows = asked.fetch_all(&self.pool).await?;
         let rows: Result<Vec<UsageRow>, sqlx::Error> =
             rows.iter().map(|row| read(row, query.by.len())).collect();
-        let mut rows = rows?;
+        let mut rows = owners.sum_up(rows?, &query.by);
         rows.retain(|row| row.calls > 0);
         rows.sort_by(|one, other| {
             other

@@ -44,6 +44,12 @@ pub(super) struct Arguments {
     /// Of this team only.
     #[arg(long, value_name = "NAME")]
     team: Option<String>,
+    /// Of this app's keys only.
+    #[arg(long, value_name = "NAME")]
+    app: Option<String>,
+    /// Of this organisation's teams only.
+    #[arg(long, value_name = "NAME")]
+    organisation: Option<String>,
     /// With this tag only.
     #[arg(long)]
     tag: Option<String>,
@@ -80,12 +86,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         of: [
             (Dimension::Key, &arguments.key),
             (Dimension::Team, &arguments.team),
+            (Dimension::App, &arguments.app),
+            (Dimension::Organisation, &arguments.organisation),
             (Dimension::Route, &arguments.route),
             (Dimension::Tag, &arguments.tag),
         ]
         .into_iter()
         .filter_map(|(dimension, value)| Some((dimension, value.clone()?)))
         .collect(),
+        keys: None,
         teams: None,
         made: false,
         by: arguments.by.clone(),

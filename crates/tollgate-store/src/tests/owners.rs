@@ -1,0 +1,114 @@
+//! Usage and calls of those whose keys and teams the books name.
+
+use super::*;
+use crate::Dimension::{App, Key, Organisation};
+
+fn call(number: u64, key: Option<&str>, team: Option<&str>) -> UsageRecord {
+    UsageRecord {
+        at_ms: 20_000 * 86_400_000 + i64::try_from(number).unwrap(),
+        key: key.map(Into::into),
+        team: team.map(Into::into),
+        ..record(number)
+    }
+}
+
+#[tokio::test]
+async fn usage_and_calls_are_told_apart_by_owners() {
+    for database in Database::all("owners") {
+        let (store, ann) = (Store::open(&database.url).await.unwrap(), change("ann"));
+        for (organisation, team) in [("acme", "red"), ("acme", "green"), ("other", "blue")] {
+            let team = object(Kind::Team, organisation, team, team);
+            store.add_object(team, &ann).await.unwrap();
+        }
+        for (name, app) in [("one", "bot"), ("two", "bot"), ("three", "page")] {
+            let owned = StoredKey {
+                app: Some(app.to_owned()),
+                ..key(name)
+            };
+            store.add_key(&owned, &ann).await.unwrap();
+        }
+        // What was removed owned what it owned.
+        let removed = store.remove_key(&Tenant::All, Named::Name("two"), None, &ann);
+        assert!(matches!(removed.await.unwrap(), Changed::Done(_)));
+        let calls = [
+            call(1, Some("one"), Some("red")),
+            call(2, Some("two"), Some("green")),
+            call(3, Some("three"), Some("blue")),
+            call(4, Some("login:ann"), Some("blue")),
+            call(5, None, None),
+        ];
+        store.enter(&calls).await.unwrap();
+        let usage = async |by: Vec<Dimension>, of: &[(Dimension, &str)], teams: Option<&str>| {
+            let of = of.iter().map(|(by, name)| (*by, (*name).to_owned()));
+            let query = UsageQuery {
+                by,
+                of: of.collect(),
+                teams: teams.map(|team| vec![team.to_owned()]),
+                ..UsageQuery::default()
+            };
+            let rows = store.usage(&query).await.unwrap();
+            let mut told: Vec<(String, u64)> = rows
+                .iter()
+                .map(|row| {
+                    let of = row.of.iter().map(|of| of.as_deref().unwrap_or("-"));
+                    (of.collect::<Vec<_>>().join(" "), row.calls)
+                })
+                .collect();
+            told.sort();
+            told
+        };
+        let told = |told: &[(&str, u64)]| -> Vec<(String, u64)> {
+            told.iter()
+                .map(|(of, calls)| ((*of).to_owned(), *calls))
+                .collect()
+        };
+        for (by, expected) in [
+            (vec![App], told(&[("-", 2), ("bot", 2), ("page", 1)])),
+            (
+                vec![Organisation],
+                told(&[("-", 1), ("acme", 2), ("other", 2)]),
+            ),
+            (
+                vec![Organisation, App],
+                told(&[
+                    ("- -", 1),
+                    ("acme bot", 2),
+                    ("other -", 1),
+                    ("other page", 1),
+                ]),
+            ),
+        ] {
+            assert_eq!(usage(by.clone(), &[], None).await, expected, "{by:?}");
+        }
+        let acme = (Organisation, "acme");
+        assert_eq!(
+            usage(vec![Key], &[acme], None).await,
+            told(&[("one", 1), ("two", 1)])
+        );
+        assert_eq!(
+            usage(vec![Key], &[acme, (App, "bot")], Some("red")).await,
+            told(&[("one", 1)])
+        );
+        assert_eq!(usage(vec![], &[acme], Some("blue")).await, told(&[]));
+        assert_eq!(usage(vec![], &[(App, "nobody")], None).await, told(&[]));
+        for (dimension, name, expected) in [
+            (App, "bot", vec![2, 1]),
+            (Organisation, "other", vec![4, 3]),
+            (App, "nobody", vec![]),
+        ] {
+            let query = CallsQuery {
+                of: vec![(dimension, name.to_owned())],
+                most: 10,
+                ..CallsQuery::default()
+            };
+            let found = store.calls(&query).await.unwrap();
+            let found: Vec<_> = found.iter().map(|call| call.id.clone()).collect();
+            let expected: Vec<_> = expected
+                .into_iter()
+                .map(|number| record(number).id)
+                .collect();
+            assert_eq!(found, expected, "{name}");
+        }
+        store.close().await;
+    }
+}
