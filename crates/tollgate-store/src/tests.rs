@@ -693,7 +693,12 @@ async fn a_backup_goes_from_either_database_into_the_other() {
 async fn sums_are_made_of_what_was_there_before() {
     for database in Database::all("before") {
         let store = Store::open(&database.url).await.unwrap();
-        let records: Vec<_> = (0..100).map(record).collect();
+        // As they were then.
+        let records = (0..100).map(|number| UsageRecord {
+            unmetered: Unmetered::default(),
+            ..record(number)
+        });
+        let records: Vec<_> = records.collect();
         store.enter(&records).await.unwrap();
         let query = UsageQuery {
             by: vec![Dimension::Key, Dimension::Day],
@@ -710,6 +715,21 @@ async fn sums_are_made_of_what_was_there_before() {
             sqlx::query(sql).execute(&store.pool).await.unwrap();
         }
         assert_eq!(store.usage(&query).await.unwrap(), []);
+        // Columns that came later.
+        let later: Vec<&str> = include_str!("../migrations/0013_unmetered.sql")
+            .lines()
+            .filter(|line| {
+                ["usage_days", "usage_hours", "usage_user_hours"]
+                    .iter()
+                    .any(|table| line.contains(&format!(" {table} ")))
+            })
+            .collect();
+        for line in &later {
+            let (before, column) = line.split_once(" ADD COLUMN ").unwrap();
+            let column = column.split(' ').next().unwrap();
+            let sql = sqlx::AssertSqlSafe(format!("{before} DROP COLUMN {column}"));
+            sqlx::query(sql).execute(&store.pool).await.unwrap();
+        }
         let change = include_str!("../migrations/0003_sums.sql");
         for statement in change
             .split(';')
@@ -717,6 +737,10 @@ async fn sums_are_made_of_what_was_there_before() {
             .filter(|sql| sql.starts_with("INSERT"))
         {
             sqlx::query(statement).execute(&store.pool).await.unwrap();
+        }
+        assert_eq!(later.len(), 6);
+        for line in later {
+            sqlx::query(line).execute(&store.pool).await.unwrap();
         }
         assert_eq!(store.usage(&query).await.unwrap(), kept);
         assert_eq!(store.usage(&by_user).await.unwrap(), kept_by_user);
