@@ -15,7 +15,7 @@ use redis::{
 use scripts::SCRIPTS;
 use thiserror::Error;
 use tokio::sync::Notify;
-use tollgate_domain::{Allowance, Window};
+use tollgate_domain::Allowance;
 
 /// A gateway that was not heard of for so long is gone.
 pub const ALIVE_FOR: Duration = Duration::from_secs(10);
@@ -93,8 +93,19 @@ pub enum Taken {
         place: usize,
         /// What was counted.
         count: Count,
+        /// Of a rolling time, what was used in each of its parts, the oldest first.
+        parts: Vec<u64>,
     },
     /// One is not counted yet: somebody has to begin with what the books say.
+    Unknown,
+}
+
+/// What became of a settling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It is done; for each of what was used, the sum with it, or nothing at all where it was counted before.
+    Whole(Vec<u64>),
+    /// The counts are lost, and nobody has begun to count one of them again: it is to be said again.
     Unknown,
 }
 
@@ -103,6 +114,10 @@ pub enum Taken {
 pub struct Used {
     /// The time's part that it goes into.
     key: String,
+    /// What the allowance is called where it is counted.
+    identity: String,
+    /// When the call ended, in milliseconds since 1970-01-01 UTC.
+    at_ms: u64,
     /// All parts that count then.
     slots: [String; 4],
     /// When it may be forgotten, in milliseconds since 1970-01-01 UTC.
@@ -241,11 +256,12 @@ impl Line {
         read_taken(&told)
     }
 
-    /// Gives back what a call holds and adds what it used, once. Gives what was used of each with that; nothing where it was settled before.
+    /// Gives back what a call holds and adds what it used, once. Gives what was used of each with that; nothing where it was settled before, or
+    /// is among what the books said when the counts began.
     ///
     /// # Errors
     /// When there is no answer in time; it is to be said again.
-    pub async fn settle(&mut self, hold: &Hold, used: &[Used]) -> Result<Vec<u64>, CountersError> {
+    pub async fn settle(&mut self, hold: &Hold, used: &[Used]) -> Result<Settled, CountersError> {
         let node = self.node.clone();
         self.settle_of(&node, hold, used).await
     }
@@ -255,7 +271,7 @@ impl Line {
         node: &str,
         hold: &Hold,
         used: &[Used],
-    ) -> Result<Vec<u64>, CountersError> {
+    ) -> Result<Settled, CountersError> {
         let mut call = SCRIPTS.settle.prepare_invoke();
         call.key(&self.prefix)
             .arg(node)
@@ -266,13 +282,16 @@ impl Line {
             call.arg(&used.key)
                 .arg(used.until_ms)
                 .arg(amount)
-                .arg(used.slots.to_vec());
+                .arg(used.slots.to_vec())
+                .arg(&used.identity)
+                .arg(used.at_ms);
         }
-        let sums: Vec<String> = call.invoke_async(&mut self.manager).await?;
-        Ok(sums
-            .iter()
-            .map(|sum| sum.parse().unwrap_or_default())
-            .collect())
+        let told: Vec<String> = call.invoke_async(&mut self.manager).await?;
+        if told.first().is_some_and(|word| word == "unknown") {
+            return Ok(Settled::Unknown);
+        }
+        let sums = told.iter().map(|sum| sum.parse().unwrap_or_default());
+        Ok(Settled::Whole(sums.collect()))
     }
 
     /// Says that this process is there, and gives back what others hold that are not. `keeps_books`: whether what its calls use is written
@@ -344,7 +363,8 @@ impl Line {
             .collect())
     }
 
-    /// Begins to count an allowance with what the books say was used, by whom and when; nothing where somebody else has begun.
+    /// Begins to count an allowance with what the books say was used, by whom and when; nothing where somebody else has begun. `read_of`: what
+    /// calls used that ended before this time is among it.
     ///
     /// # Errors
     /// When there is no answer in time.
@@ -353,9 +373,13 @@ impl Line {
         allowance: &Allowance,
         used: &[(&str, u64, Duration)],
         epoch: &str,
+        read_of: Duration,
     ) -> Result<(), CountersError> {
         let mut call = SCRIPTS.begin.prepare_invoke();
-        call.key(&self.prefix).arg(identity(allowance)).arg(epoch);
+        call.key(&self.prefix)
+            .arg(identity(allowance))
+            .arg(epoch)
+            .arg(milliseconds(read_of));
         // Each part of the time is set once.
         let mut parts: BTreeMap<String, Used> = BTreeMap::new();
         for (subject, amount, at) in used.iter().filter(|(_, amount, _)| *amount > 0) {
@@ -374,6 +398,20 @@ impl Line {
             call.arg(&used.key).arg(used.until_ms).arg(amount);
         }
         let _begun: i64 = call.invoke_async(&mut self.manager).await?;
+        Ok(())
+    }
+
+    /// Forgets that allowances are counted, by their identities: whoever counts them again begins with the books.
+    ///
+    /// # Errors
+    /// When there is no answer in time.
+    pub async fn forget(&mut self, identities: &[&String]) -> Result<(), CountersError> {
+        if identities.is_empty() {
+            return Ok(());
+        }
+        let known = identities.iter();
+        let known = known.map(|identity| format!("{}:known:{identity}", self.prefix));
+        let (): () = self.manager.del(known.collect::<Vec<_>>()).await?;
         Ok(())
     }
 
@@ -465,8 +503,11 @@ impl Used {
     /// What was used at a time; `None` of what is only held.
     pub fn new(allowance: &Allowance, subject: &str, amount: u64, at: Duration) -> Option<Self> {
         let window = allowance.window.as_ref()?;
-        let base = base(&identity(allowance), subject);
+        let identity = identity(allowance);
+        let base = base(&identity, subject);
         Some(Self {
+            identity,
+            at_ms: milliseconds(at),
             key: format!("{base}|{}", milliseconds(window.slots(at).last())),
             slots: spent(allowance, subject, at),
             until_ms: milliseconds(window.counts_until(at).saturating_add(KEPT_AFTER)),
@@ -480,18 +521,12 @@ impl Used {
     }
 }
 
-/// What an allowance is called where it is counted: what changes its meaning changes the name, so that it is counted anew.
+/// What an allowance is called where it is counted.
 fn identity(allowance: &Allowance) -> String {
-    let quantity = allowance.quantity.as_str();
-    let name = &allowance.name;
+    let identity = allowance.identity();
     match &allowance.window {
-        None => format!("{HELD_ONLY}{quantity}|{name}"),
-        Some(Window::Rolling(span)) => format!("{quantity}|rolling {}|{name}", span.as_millis()),
-        Some(Window::Span(span)) => format!("{quantity}|{}|{name}", span.as_millis()),
-        Some(Window::Calendar(unit, zone)) => {
-            let zone = zone.iana_name().unwrap_or_default();
-            format!("{quantity}|{unit:?} {zone}|{name}")
-        }
+        None => format!("{HELD_ONLY}{identity}"),
+        Some(_) => identity,
     }
 }
 
@@ -539,11 +574,17 @@ fn read_taken(told: &[String]) -> Result<Taken, CountersError> {
                 counts,
             })
         }
-        [word, place, rest @ ..] if word == "short" && rest.len() == 2 => {
-            let place = place.parse().ok();
-            place
-                .zip(count(rest))
-                .map(|(place, count)| Taken::Short { place, count })
+        [word, place, used, reserved, parts @ ..] if word == "short" => {
+            let parts: Result<Vec<u64>, _> = parts.iter().map(|part| part.parse()).collect();
+            let told = (place.parse().ok(), count(&[used.clone(), reserved.clone()]));
+            match (told, parts) {
+                ((Some(place), Some(count)), Ok(parts)) => Some(Taken::Short {
+                    place,
+                    count,
+                    parts,
+                }),
+                _ => None,
+            }
         }
         [word, ..] if word == "unknown" => Some(Taken::Unknown),
         _ => None,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tollgate_domain::{Quantity, Scope, Then};
+use tollgate_domain::{Quantity, Scope, Then, Window};
 use tollgate_testkit::redis::Redis;
 
 use super::*;
@@ -42,7 +42,7 @@ fn shared(redis: &Redis, node: &str) -> SharedCounts {
 
 async fn begun(line: &mut Line, allowances: &[&Allowance]) {
     for allowance in allowances {
-        line.begin(allowance, &[], "e1").await.unwrap();
+        line.begin(allowance, &[], "e1", NOW).await.unwrap();
     }
 }
 
@@ -97,7 +97,8 @@ async fn all_give_or_none_does_and_a_hold_is_settled_once() {
             count: Count {
                 used: 0,
                 reserved: 5
-            }
+            },
+            parts: Vec::new(),
         }
     );
     assert_eq!(
@@ -178,7 +179,11 @@ async fn what_was_used_while_counts_were_lost_counts() {
     redis.stop();
     assert!(line.take("c2", &[ask(&narrow, 1)], NOW).await.is_err());
     redis.resume();
-    while line.begin(&narrow, &[("a", 3, NOW)], "e2").await.is_err() {
+    while line
+        .begin(&narrow, &[("a", 3, NOW)], "e2", NOW)
+        .await
+        .is_err()
+    {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     line.settle(&hold(&taken, "c1"), &used(&narrow, 4))
@@ -192,7 +197,9 @@ async fn what_was_used_while_counts_were_lost_counts() {
         }
     );
     // Whoever begins later begins nothing.
-    line.begin(&narrow, &[("a", 1, NOW)], "e3").await.unwrap();
+    line.begin(&narrow, &[("a", 1, NOW)], "e3", NOW)
+        .await
+        .unwrap();
     assert_eq!(count(&mut line, &narrow).await.used, 7);
 }
 
@@ -274,7 +281,9 @@ async fn a_server_that_is_slow_is_not_waited_for() {
         name: "c1".to_owned(),
         epoch: String::new(),
     };
-    line.settle(&lost, &used(&narrow, 1)).await.unwrap();
+    for _ in 0..2 {
+        line.settle(&lost, &used(&narrow, 1)).await.unwrap();
+    }
     assert_eq!(
         count(&mut line, &narrow).await,
         Count {
@@ -297,6 +306,7 @@ async fn a_rolling_time_counts_its_parts_together() {
         &rolling,
         &[("a", 2, at(0)), ("a", 1, at(0)), ("a", 3, at(20))],
         "e1",
+        NOW,
     )
     .await
     .unwrap();
@@ -313,19 +323,54 @@ async fn a_rolling_time_counts_its_parts_together() {
     // What is settled goes into its part, and the sum of all is told.
     let taken = line.take("h", &asks, at(30)).await.unwrap();
     let used = Vec::from_iter(Used::new(&rolling, "a", 4, at(30)));
-    assert_eq!(line.settle(&hold(&taken, "h"), &used).await.unwrap(), [10]);
+    assert_eq!(
+        line.settle(&hold(&taken, "h"), &used).await.unwrap(),
+        Settled::Whole(vec![10])
+    );
     let short = line.take("i", &asks, at(40)).await.unwrap();
-    assert!(
-        matches!(
-            short,
-            Taken::Short {
-                count: Count {
-                    used: 10,
-                    reserved: 0
-                },
-                ..
-            }
-        ),
-        "{short:?}"
+    let Taken::Short { count, parts, .. } = short else {
+        panic!("{short:?}")
+    };
+    assert_eq!((count.used, count.reserved), (10, 0));
+    // A part is a second: those of 0, 20 and 30, seen from 40.
+    let used: Vec<(usize, u64)> = parts
+        .into_iter()
+        .enumerate()
+        .filter(|(_, used)| *used > 0)
+        .collect();
+    assert_eq!(used, [(20, 3), (40, 3), (50, 4)]);
+}
+
+#[tokio::test]
+async fn what_the_books_said_is_not_counted_again_however_often_it_is_told() {
+    let redis = Redis::start();
+    let mut line = shared(&redis, "one").line().unwrap();
+    let narrow = allowance("narrow", 10, Some(600));
+    // Answered without the counts, which did not answer.
+    let away = |name: &str| Hold {
+        name: name.to_owned(),
+        epoch: String::new(),
+    };
+    let at = |seconds, amount| {
+        let ended = NOW + Duration::from_secs(seconds);
+        Vec::from_iter(Used::new(&narrow, "a", amount, ended))
+    };
+    let early = line.settle(&away("c1"), &at(1, 3)).await.unwrap();
+    assert_eq!(early, Settled::Unknown, "nobody has begun");
+    let read_of = NOW + Duration::from_secs(2);
+    line.begin(&narrow, &[("a", 3, NOW)], "e1", read_of)
+        .await
+        .unwrap();
+    // The first is among what the books said, the second came after.
+    for _ in 0..3 {
+        line.settle(&away("c1"), &at(1, 3)).await.unwrap();
+        line.settle(&away("c2"), &at(2, 4)).await.unwrap();
+    }
+    assert_eq!(count(&mut line, &narrow).await.used, 7);
+    // What is forgotten begins anew.
+    line.forget(&[&identity(&narrow)]).await.unwrap();
+    assert_eq!(
+        line.take("c3", &[ask(&narrow, 1)], NOW).await.unwrap(),
+        Taken::Unknown
     );
 }

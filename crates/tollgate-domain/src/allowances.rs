@@ -7,7 +7,7 @@ use jiff::{Span, Timestamp, ToSpan as _, Unit as TimeUnit, ZonedRound, tz::TimeZ
 /// So much of something for somebody, in a time.
 #[derive(Clone, Debug)]
 pub struct Allowance {
-    /// Its own; it keeps its count over a change of the configuration under this name.
+    /// Its own.
     pub name: Arc<str>,
     /// Whose calls it is for.
     pub scope: Scope,
@@ -156,6 +156,31 @@ pub enum CalendarUnit {
 const NOBODY: &str = "-";
 
 impl Allowance {
+    /// What it is counted as: its name, and what changes the meaning of its count, which is whose calls, what of them, and in which time. How much
+    /// is allowed does not.
+    pub fn identity(&self) -> String {
+        let (quantity, name) = (self.quantity.as_str(), &self.name);
+        let scope: Vec<String> = self
+            .scope
+            .parts()
+            .into_iter()
+            .filter_map(|(word, whose)| match whose.as_ref()? {
+                Whose::Named(name) => Some(format!("{word}={name:?}")),
+                Whose::Each => Some(format!("each {word}")),
+            })
+            .collect();
+        let scope = scope.join(",");
+        let window = match &self.window {
+            None => String::new(),
+            Some(Window::Rolling(span)) => format!("rolling {}", span.as_millis()),
+            Some(Window::Span(span)) => span.as_millis().to_string(),
+            Some(Window::Calendar(unit, zone)) => {
+                format!("{unit:?} {}", zone.iana_name().unwrap_or_default())
+            }
+        };
+        format!("{quantity}|{window}|{scope}|{name}")
+    }
+
     /// So much of it there is at a time, since 1970-01-01 UTC.
     pub fn most_at(&self, now: Duration) -> u64 {
         let raise = self.raise.filter(|raise| now < raise.until);
@@ -164,6 +189,38 @@ impl Allowance {
 }
 
 impl Scope {
+    /// Its parts with their words, in the order in which a subject has them.
+    fn parts(&self) -> [(&'static str, &Option<Whose>); 8] {
+        [
+            ("key", &self.key),
+            ("team", &self.team),
+            ("route", &self.route),
+            ("user", &self.user),
+            ("app", &self.app),
+            ("organisation", &self.organisation),
+            ("provider", &self.provider),
+            ("model", &self.model),
+        ]
+    }
+
+    /// Whom of it a subject is, for people; empty where it is for all calls together.
+    pub fn told(&self, subject: &str) -> String {
+        let mut names = subject.split('\n');
+        let mut told = Vec::new();
+        for (word, whose) in self.parts() {
+            match whose {
+                None => {}
+                Some(Whose::Named(name)) => told.push(format!("{word} {name}")),
+                Some(Whose::Each) => told.push(match names.next() {
+                    Some(NOBODY) => format!("no {word}"),
+                    Some(name) => format!("{word} {name}"),
+                    None => format!("each {word}"),
+                }),
+            }
+        }
+        told.join(", ")
+    }
+
     /// Whether it depends on who is asked, and not on the call alone.
     pub fn is_by_target(&self) -> bool {
         self.provider.is_some() || self.model.is_some()
@@ -171,32 +228,24 @@ impl Scope {
 
     /// Whether it is for several, each by itself.
     pub fn tells_apart(&self) -> bool {
-        let parts = [
-            &self.key,
-            &self.team,
-            &self.route,
-            &self.user,
-            &self.app,
-            &self.organisation,
-            &self.provider,
-            &self.model,
-        ];
-        parts.into_iter().any(|part| *part == Some(Whose::Each))
+        let mut parts = self.parts().into_iter();
+        parts.any(|(_, whose)| *whose == Some(Whose::Each))
     }
 
     /// Whom of an allowance's scope a call belongs to; `None` where it is not for that call.
     pub fn subject(&self, facts: &Facts<'_>) -> Option<String> {
         let mut subject = String::new();
-        for (whose, fact) in [
-            (&self.key, facts.key),
-            (&self.team, facts.team),
-            (&self.route, facts.route),
-            (&self.user, facts.user),
-            (&self.app, facts.app),
-            (&self.organisation, facts.organisation),
-            (&self.provider, facts.provider),
-            (&self.model, facts.model),
-        ] {
+        let facts = [
+            facts.key,
+            facts.team,
+            facts.route,
+            facts.user,
+            facts.app,
+            facts.organisation,
+            facts.provider,
+            facts.model,
+        ];
+        for ((_, whose), fact) in self.parts().into_iter().zip(facts) {
             match whose {
                 None => {}
                 Some(Whose::Named(name)) if fact == Some(name) => {}
@@ -230,6 +279,36 @@ impl Quantity {
 }
 
 impl Window {
+    /// Its words in a sentence: so much `per hour`.
+    pub fn told(&self) -> String {
+        let unit = |span: &Duration| match span.as_secs() {
+            1 if span.subsec_nanos() == 0 => "second".to_owned(),
+            60 => "minute".to_owned(),
+            3_600 => "hour".to_owned(),
+            seconds if seconds > 3_600 && seconds % 3_600 == 0 => {
+                format!("{} hours", seconds / 3_600)
+            }
+            seconds if seconds > 60 && seconds % 60 == 0 => format!("{} minutes", seconds / 60),
+            _ => format!("{} seconds", span.as_secs_f64()),
+        };
+        match self {
+            Self::Span(span) => format!("per {}", unit(span)),
+            Self::Rolling(span) => format!("in any {}", unit(span)),
+            Self::Calendar(calendar, zone) => {
+                let word = match calendar {
+                    CalendarUnit::Day => "day",
+                    CalendarUnit::Week => "week",
+                    CalendarUnit::Month => "month",
+                    CalendarUnit::Year => "year",
+                };
+                match zone.iana_name() {
+                    None | Some("UTC") => format!("per {word}"),
+                    Some(zone) => format!("per {word} of {zone}"),
+                }
+            }
+        }
+    }
+
     /// The parts that count at a time, since 1970-01-01 UTC: one, but of a rolling time. What is used then goes into the last.
     pub fn slots(&self, now: Duration) -> Slots {
         let Self::Rolling(span) = self else {
@@ -335,6 +414,107 @@ mod tests {
         };
         let at = |seconds| allowance.most_at(Duration::from_secs(seconds));
         assert_eq!((at(9), at(10)), (150, 100));
+    }
+
+    #[test]
+    fn another_count_is_what_another_window_kind_or_scope_has() {
+        let fixed = Allowance {
+            name: "a".into(),
+            scope: Scope::default(),
+            quantity: Quantity::Requests,
+            most: 100,
+            raise: None,
+            window: Some(Window::Span(Duration::from_secs(3600))),
+            then: Then::Refuse,
+            is_told: false,
+        };
+        let day = |zone| {
+            Some(Window::Calendar(
+                CalendarUnit::Day,
+                TimeZone::get(zone).unwrap(),
+            ))
+        };
+        let others = [
+            Allowance {
+                window: Some(Window::Span(Duration::from_secs(7200))),
+                ..fixed.clone()
+            },
+            Allowance {
+                window: Some(Window::Rolling(Duration::from_secs(3600))),
+                ..fixed.clone()
+            },
+            Allowance {
+                window: day("UTC"),
+                ..fixed.clone()
+            },
+            Allowance {
+                window: day("Europe/Rome"),
+                ..fixed.clone()
+            },
+            Allowance {
+                quantity: Quantity::Tokens,
+                ..fixed.clone()
+            },
+            Allowance {
+                name: "b".into(),
+                ..fixed.clone()
+            },
+            Allowance {
+                scope: Scope {
+                    team: named("a"),
+                    ..Scope::default()
+                },
+                ..fixed.clone()
+            },
+            Allowance {
+                scope: Scope {
+                    team: Some(Whose::Each),
+                    ..Scope::default()
+                },
+                ..fixed.clone()
+            },
+        ];
+        let mut identities: Vec<String> = others.iter().map(Allowance::identity).collect();
+        identities.push(fixed.identity());
+        let count = identities.len();
+        identities.sort();
+        identities.dedup();
+        assert_eq!(identities.len(), count, "{identities:?}");
+        let raised = Allowance {
+            most: 200,
+            then: Then::Warn,
+            is_told: true,
+            ..fixed.clone()
+        };
+        assert_eq!(raised.identity(), fixed.identity());
+    }
+
+    #[test]
+    fn whom_a_limit_is_for_and_in_which_time_is_told() {
+        let scope = Scope {
+            key: Some(Whose::Each),
+            team: named("research"),
+            user: Some(Whose::Each),
+            ..Scope::default()
+        };
+        assert_eq!(scope.told("k\n-"), "key k, team research, no user");
+        assert_eq!(Scope::default().told(""), "");
+        let told = |seconds| Window::Span(Duration::from_secs(seconds)).told();
+        assert_eq!(
+            [1, 10, 60, 600, 3600, 7200].map(told),
+            [
+                "per second",
+                "per 10 seconds",
+                "per minute",
+                "per 10 minutes",
+                "per hour",
+                "per 2 hours"
+            ]
+        );
+        assert_eq!(
+            Window::Rolling(Duration::from_secs(60)).told(),
+            "in any minute"
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! rides with the call's record and is settled when that closes, however the call ended.
 
 mod counters;
+mod fields;
 mod index;
 mod shared;
 mod weight;
@@ -18,6 +19,7 @@ use tollgate_upstream::Lane;
 pub use counters::Counters;
 pub(crate) use counters::Shortage;
 use counters::{Ask, Hold, Left, Room};
+use fields::{add_item, add_number, in_token, quota_unit};
 pub(crate) use index::AllowanceIndex;
 use shared::Share;
 pub use shared::{Settler, Sharing, SharingLine, WhenAway};
@@ -157,7 +159,11 @@ impl Entry<'_> {
         let mut asks: Vec<Ask<'_>> = Vec::new();
         let mut most_of_all = None;
         let places = self.index.places(&self.facts).into_iter();
-        for allowance in places.filter_map(|place| self.allowances.get(place)) {
+        let counted = places.filter_map(|place| {
+            let allowance = self.allowances.get(place)?;
+            Some((allowance, self.index.identity(place)?))
+        });
+        for (allowance, identity) in counted {
             if allowance.quantity == Quantity::Size {
                 self.check_size(allowance)?;
                 continue;
@@ -167,7 +173,7 @@ impl Entry<'_> {
                     continue;
                 };
                 let most = most_of_all.get_or_insert_with(|| Most::of(self.asked, plan, self.now));
-                asks.push(ask(allowance, subject, most, Vec::new())?);
+                asks.push(ask(allowance, identity, subject, most, Vec::new())?);
                 continue;
             }
             let mut apart: Vec<(String, Vec<Arc<Lane>>)> = Vec::new();
@@ -189,6 +195,7 @@ impl Entry<'_> {
                 let targets = lanes.iter().map(|lane| lane.name().clone()).collect();
                 asks.push(ask(
                     allowance,
+                    identity,
                     subject,
                     &Most::of(self.asked, &lanes, self.now),
                     targets,
@@ -209,7 +216,7 @@ impl Entry<'_> {
             Some(bytes) if bytes <= allowance.most => Ok(()),
             bytes => Err(Refusal::TooLargeForLimit {
                 name: allowance.name.to_string(),
-                subject,
+                subject: allowance.scope.told(&subject),
                 most: allowance.most,
                 bytes,
             }),
@@ -219,6 +226,7 @@ impl Entry<'_> {
 
 fn ask<'a>(
     allowance: &'a Arc<Allowance>,
+    identity: &'a Arc<str>,
     subject: String,
     most: &Most,
     targets: Vec<TargetName>,
@@ -231,6 +239,7 @@ fn ask<'a>(
     }
     Ok(Ask {
         allowance,
+        identity,
         subject,
         amount: amount.unwrap_or_default(),
         targets,
@@ -359,7 +368,7 @@ impl Permit {
         let mut told = LimitHeaders::default();
         for (place, hold) in self.holds.iter().enumerate() {
             let allowance = &hold.allowance;
-            if !allowance.is_told || allowance.window.is_none() {
+            if !allowance.is_told {
                 continue;
             }
             let mut left = self.counters.left(hold, now);
@@ -380,11 +389,11 @@ struct LimitHeaders {
 }
 
 impl LimitHeaders {
-    /// Adds an allowance of a window; a budget has a header of its own.
+    /// Adds an allowance; a budget has a header of its own.
     fn add(&mut self, allowance: &Allowance, left: Left, now: Duration, headers: &mut HeaderMap) {
         if allowance.quantity == Quantity::Picodollars {
             let dollars = Picodollars::new(left.amount);
-            let told = format!("{}={dollars}", allowance.name);
+            let told = format!("{}={dollars}", in_token(&allowance.name));
             headers.append(BUDGET, header_value(&told));
             return;
         }
@@ -392,13 +401,21 @@ impl LimitHeaders {
             self.policies.reserve(96);
             self.left.reserve(96);
         }
-        let (begin, end) = left.window;
-        let (length, rest) = (end.saturating_sub(begin), end.saturating_sub(now));
-        let (length, rest) = (length.as_secs(), rest.as_secs() + 1);
-        let most = allowance.most_at(now);
-        let name = &*allowance.name;
-        add_item(&mut self.policies, name, [("q", most), ("w", length)]);
-        add_item(&mut self.left, name, [("r", left.amount), ("t", rest)]);
+        let seconds = |time: Duration| time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        let (policies, told) = (&mut self.policies, &mut self.left);
+        add_item(policies, &allowance.name);
+        add_number(policies, "q", allowance.most_at(now));
+        if let Some(unit) = quota_unit(allowance.quantity) {
+            policies.push_str(";qu=\"");
+            policies.push_str(unit);
+            policies.push('"');
+        }
+        add_item(told, &allowance.name);
+        add_number(told, "r", left.amount);
+        if let Some((length, rest)) = left.window {
+            add_number(policies, "w", seconds(length));
+            add_number(told, "t", seconds(rest));
+        }
     }
 
     fn write(self, headers: &mut HeaderMap) {
@@ -412,7 +429,7 @@ impl LimitHeaders {
 /// The headers that tell what is left of one allowance.
 fn limit_headers(allowance: &Allowance, left: Left, now: Duration) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    if allowance.is_told && allowance.window.is_some() {
+    if allowance.is_told {
         let mut told = LimitHeaders::default();
         told.add(allowance, left, now, &mut headers);
         told.write(&mut headers);
@@ -428,23 +445,6 @@ impl Drop for Permit {
         if !self.holds.is_empty() {
             self.counters.give_back(&self.holds);
         }
-    }
-}
-
-/// Adds an item with its parameters to a header's list (RFC 9651, section 3.1).
-fn add_item(list: &mut String, name: &str, parameters: [(&str, u64); 2]) {
-    if !list.is_empty() {
-        list.push_str(", ");
-    }
-    list.push('"');
-    list.push_str(name);
-    list.push('"');
-    let mut digits = itoa::Buffer::new();
-    for (parameter, number) in parameters {
-        list.push(';');
-        list.push_str(parameter);
-        list.push('=');
-        list.push_str(digits.format(number));
     }
 }
 

@@ -210,7 +210,7 @@ impl Refusal {
             Self::AllowanceReached(short) => told(429, Kind::RateLimited,
                 if short.is_budget { "budget_exceeded" } else { "rate_limit_exceeded" }, short.to_string().into()),
             Self::TooLargeForLimit { name, subject, most, bytes } => {
-                let of = if subject.is_empty() { String::new() } else { format!(" of {}", subject.replace('\n', ", ")) };
+                let of = if subject.is_empty() { String::new() } else { format!(" of {subject}") };
                 let is = bytes.map_or_else(
                     || "the client does not say how many this one has: send Content-Length".to_owned(),
                     |bytes| format!("this one has {bytes}"));

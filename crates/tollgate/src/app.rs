@@ -1,6 +1,7 @@
 //! Builds every part in order, wires them, runs, drains.
 
 mod administration;
+mod beginnings;
 mod books;
 mod composer;
 mod counting;
@@ -46,6 +47,7 @@ use crate::config::{
     self, LogFormat, LogLevel, LogSettings, Resolved, Runtime, ServerSettings, WorkerCount,
 };
 use administration::{Administration, Place};
+use beginnings::Source;
 use books::{Books, Process};
 pub(crate) use composer::all_of;
 use composer::{Composer, Parts, Stored};
@@ -153,10 +155,22 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
     // What all have used is told to the shared counts; the own ones count what is used here.
     let spent = books.as_ref().and_then(|books| books.spent.as_ref());
     if let Some(spent) = spent.filter(|_| sharing.is_none()) {
-        spent.tell(gateway.counters(), since_1970());
+        let picture = gateway.picture();
+        let allowances = &picture.snapshot.allowances;
+        spent.tell(allowances, gateway.counters(), since_1970());
     }
 
-    let composer = Arc::new(Composer::new(Arc::clone(&gateway), parts));
+    let kept_in = books.as_ref().and(store.as_ref());
+    let source = match (&sharing, kept_in) {
+        (Some(_), _) => Source::SharedCounts,
+        (None, Some(store)) => Source::Books(store.clone()),
+        (None, None) => Source::Nobody,
+    };
+    let composer = Arc::new(Composer::new(Arc::clone(&gateway), parts, source));
+    if spent.is_none() {
+        // The database is away: what was used is read when it is back.
+        composer.begin_all();
+    }
     let price_watch = catalogue
         .map(|settings| PriceWatch::start(settings, Arc::clone(&composer)))
         .transpose()?;
@@ -278,7 +292,7 @@ async fn until_told_to_stop(mut reloader: Option<Reloader>) -> Result<()> {
             () = changed => {}
         }
         if let Some(reloader) = &mut reloader {
-            reloader.reload();
+            reloader.reload().await;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Counts of allowances: what was used in the window that is now, and what is reserved by calls under way.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     fmt,
     hash::RandomState,
     mem,
@@ -38,7 +38,7 @@ struct State {
     purged_at: Duration,
 }
 
-/// What is counted: the allowance's name, and its subject.
+/// What is counted: the allowance's identity, and its subject.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Name(Arc<str>, Arc<str>);
 
@@ -68,6 +68,8 @@ pub(super) struct Count {
     holds: u32,
     /// It was told that it is used up.
     is_told: bool,
+    /// It is counted anew elsewhere.
+    is_forgotten: bool,
 }
 
 /// How much of an allowance is there to be taken.
@@ -101,6 +103,8 @@ impl Room {
 #[derive(Debug)]
 pub(super) struct Ask<'a> {
     pub(super) allowance: &'a Arc<Allowance>,
+    /// What it is counted as.
+    pub(super) identity: &'a Arc<str>,
     pub(super) subject: String,
     pub(super) amount: u64,
     /// Of one that depends on who is asked, those who would be; else nobody.
@@ -124,8 +128,9 @@ pub(super) struct Hold {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Left {
     pub(super) amount: u64,
-    /// The beginning and the end of the window that is now, since 1970-01-01 UTC.
-    pub(super) window: (Duration, Duration),
+    /// How long the window is, and until there is more of it: in a window its end, of a rolling time when the oldest part of it is over. `None` of what
+    /// is only counted while it lasts.
+    pub(super) window: Option<(Duration, Duration)>,
 }
 
 /// Why a call was not let in, and by which of the allowances that were asked.
@@ -136,8 +141,12 @@ pub(super) type Short = (usize, Box<Shortage>);
 pub(crate) struct Shortage {
     /// The allowance's name.
     pub(crate) name: String,
-    /// Whom it is for, where it is for several.
+    /// Whom it is for, where it is not for all calls together.
     pub(crate) subject: String,
+    /// In which time.
+    pub(crate) window: String,
+    /// The shared counts are away, and this is the part of it that this gateway may use by itself.
+    pub(crate) is_share: bool,
     /// What is counted.
     pub(crate) quantity: &'static str,
     /// So much is allowed, was used, is reserved by calls under way, and was asked for; for people.
@@ -156,6 +165,9 @@ pub(crate) struct Shortage {
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.is_budget { "budget" } else { "limit" };
+        if self.is_share {
+            f.write_str("the shared counts do not answer, and this gateway's own share of ")?;
+        }
         write!(f, "the {kind} `{}` ", self.name)?;
         if !self.subject.is_empty() {
             write!(f, "of {} ", self.subject)?;
@@ -167,8 +179,8 @@ impl fmt::Display for Shortage {
         };
         write!(
             f,
-            "allows {}{quantity}; {} are used, {} are reserved by calls under way, and this call may need {}",
-            self.most, self.used, self.reserved, self.asked
+            "allows {}{quantity}{}; {} are used, {} are reserved by calls under way, and this call may need {}",
+            self.most, self.window, self.used, self.reserved, self.asked
         )
     }
 }
@@ -184,7 +196,7 @@ impl Counters {
         let mut state = self.state();
         let mut holds: Vec<Hold> = Vec::with_capacity(asks.len());
         for (nth, ask) in asks.iter().enumerate() {
-            let (place, subject) = state.place(&ask.allowance.name, &ask.subject, now);
+            let (place, subject) = state.place(ask.identity, &ask.subject, now);
             let Some(count) = state.counts.get_mut(place) else {
                 continue; // It was given just now.
             };
@@ -192,7 +204,10 @@ impl Counters {
             let most = room.of(ask.allowance.most_at(now));
             let wanted = count.used + count.reserved + u128::from(ask.amount);
             if wanted > most && ask.allowance.then == Then::Refuse {
-                let shortage = count.shortage(ask, &subject, now);
+                let shortage = Shortage {
+                    is_share: matches!(room, Room::Share(_)),
+                    ..count.shortage(ask, &subject, most, now)
+                };
                 // What was taken so far goes back: all give, or none does.
                 for hold in &holds {
                     state.give_back(hold);
@@ -226,6 +241,7 @@ impl Counters {
             {
                 reached.push((hold, count.used));
             }
+            state.leave(hold);
         }
         reached
     }
@@ -235,6 +251,7 @@ impl Counters {
         let mut state = self.state();
         for hold in holds {
             state.give_back(hold);
+            state.leave(hold);
         }
     }
 
@@ -245,7 +262,7 @@ impl Counters {
         count.map_or(Left::NOTHING, |count| count.left(&hold.allowance, now))
     }
 
-    /// Adds what the books say was used at a time, in the window that is now.
+    /// Adds what the books say was used at a time, as far as it is in the window that is now.
     pub fn add_used(
         &self,
         allowance: &Allowance,
@@ -255,11 +272,24 @@ impl Counters {
         now: Duration,
     ) {
         let mut state = self.state();
-        let (place, _) = state.place(&allowance.name, subject, now);
+        let (place, _) = state.place(&allowance.identity().into(), subject, now);
         if let Some(count) = state.counts.get_mut(place) {
             count.roll(allowance, now);
+            if at < count.begin {
+                return;
+            }
             count.add(allowance, used, at);
             count.roll(allowance, now);
+        }
+    }
+
+    /// Forgets what was counted of allowances that begin anew. What calls under way used of them goes to nobody; of what is only counted while it
+    /// lasts, it stays.
+    pub fn forget(&self, allowances: &[Arc<Allowance>]) {
+        let timed = allowances.iter().filter(|one| one.window.is_some());
+        let identities: HashSet<String> = timed.map(|one| one.identity()).collect();
+        if !identities.is_empty() {
+            self.state().forget(&identities);
         }
     }
 
@@ -312,6 +342,29 @@ impl State {
         });
     }
 
+    /// Lets go of all counts of these identities; what is held stays until it is given back.
+    fn forget(&mut self, identities: &HashSet<String>) {
+        let counts = &mut self.counts;
+        self.places.retain(|Name(identity, _), place| {
+            let goes = identities.contains(&**identity);
+            if goes && let Some(count) = counts.get_mut(*place) {
+                count.is_forgotten = true;
+                if count.holds == 0 {
+                    counts.remove(*place);
+                }
+            }
+            !goes
+        });
+    }
+
+    /// Frees the place of a count that is forgotten and held by nobody any more.
+    fn leave(&mut self, hold: &Hold) {
+        let is_left = |count: &Count| count.is_forgotten && count.holds == 0;
+        if self.counts.get(hold.place).is_some_and(is_left) {
+            self.counts.remove(hold.place);
+        }
+    }
+
     fn give_back(&mut self, hold: &Hold) -> Option<&mut Count> {
         let count = self.counts.get_mut(hold.place)?;
         count.reserved = count.reserved.saturating_sub(hold.amount.into());
@@ -323,7 +376,7 @@ impl State {
 impl Left {
     const NOTHING: Self = Self {
         amount: 0,
-        window: (Duration::ZERO, Duration::MAX),
+        window: None,
     };
 }
 
@@ -360,14 +413,27 @@ impl Count {
         self.roll(allowance, now);
         let taken = self.used + self.reserved;
         let left = u128::from(allowance.most_at(now)).saturating_sub(taken);
-        let window = match &allowance.window {
-            Some(rolling @ Window::Rolling(_)) => rolling.around(now),
-            _ => (self.begin, self.end),
-        };
         Left {
             amount: u64::try_from(left).unwrap_or(u64::MAX),
-            window,
+            window: allowance
+                .window
+                .as_ref()
+                .map(|window| self.window(window, now)),
         }
+    }
+
+    /// How long the window is, and until there is more of it.
+    fn window(&self, window: &Window, now: Duration) -> (Duration, Duration) {
+        let Window::Rolling(span) = window else {
+            let length = self.end.saturating_sub(self.begin);
+            return (length, self.end.saturating_sub(now));
+        };
+        let mut parts = self.parts.iter();
+        let oldest = parts.find(|(_, used)| *used > 0);
+        let rest = oldest.map_or(*span, |(begin, _)| {
+            window.counts_until(*begin).saturating_sub(now)
+        });
+        (*span, rest)
     }
 
     /// Adds what was used at a time. Of a rolling time it finds its part, in order.
@@ -394,11 +460,10 @@ impl Count {
     }
 
     /// When there is room again for so much, nothing else being used.
-    fn room_at(&self, allowance: &Allowance, asked: u128, now: Duration) -> Duration {
+    fn room_at(&self, allowance: &Allowance, asked: u128, most: u128, now: Duration) -> Duration {
         let Some(window @ Window::Rolling(_)) = &allowance.window else {
             return self.end;
         };
-        let most = u128::from(allowance.most_at(now));
         let mut used = self.used;
         for (begin, part) in &self.parts {
             used -= part;
@@ -409,34 +474,62 @@ impl Count {
         self.end.max(now)
     }
 
-    /// As others count it.
-    pub(super) fn shared(allowance: &Allowance, used: u128, reserved: u128, now: Duration) -> Self {
-        let mut count = Self::default();
+    /// As others count it; of a rolling time with what was used in each part, the oldest first.
+    pub(super) fn shared(
+        allowance: &Allowance,
+        (used, reserved): (u64, u64),
+        parts: &[u64],
+        now: Duration,
+    ) -> Self {
+        let mut count = Self {
+            reserved: reserved.into(),
+            ..Self::default()
+        };
         count.roll(allowance, now);
-        Self {
-            used,
-            reserved,
-            ..count
+        match &allowance.window {
+            Some(window @ Window::Rolling(_)) => {
+                let slots = window.slots(now);
+                let begins = (0..slots.count)
+                    .map(|part| slots.first.saturating_add(slots.step.saturating_mul(part)));
+                for (begin, used) in begins.zip(parts).filter(|(_, used)| **used > 0) {
+                    count.add(allowance, (*used).into(), begin);
+                }
+                count.roll(allowance, now);
+            }
+            _ => count.used = used.into(),
         }
+        count
     }
 
-    pub(super) fn shortage(&mut self, ask: &Ask<'_>, subject: &str, now: Duration) -> Shortage {
+    /// Why there is not enough of `most`.
+    pub(super) fn shortage(
+        &mut self,
+        ask: &Ask<'_>,
+        subject: &str,
+        most: u128,
+        now: Duration,
+    ) -> Shortage {
         let allowance = ask.allowance;
         let text = |amount: u128| super::amount_text(allowance, amount);
         let alone = self.used + u128::from(ask.amount);
-        let wait = if allowance.window.is_none() || alone <= u128::from(allowance.most_at(now)) {
+        let mut left = self.left(allowance, now);
+        let wait = if allowance.window.is_none() || alone <= most {
             // Only calls under way are in the way.
             Duration::from_secs(1)
         } else {
-            self.room_at(allowance, ask.amount.into(), now)
-                .saturating_sub(now)
+            let room_at = self.room_at(allowance, ask.amount.into(), most, now);
+            let wait = room_at.saturating_sub(now);
+            left.window = left.window.map(|(length, _)| (length, wait));
+            wait
         };
-        let left = self.left(allowance, now);
+        let window = allowance.window.as_ref();
         Shortage {
             name: allowance.name.to_string(),
-            subject: subject.replace('\n', ", "),
+            subject: allowance.scope.told(subject),
+            window: window.map_or_else(String::new, |window| format!(" {}", window.told())),
+            is_share: false,
             quantity: allowance.quantity.as_str(),
-            most: text(allowance.most_at(now).into()),
+            most: text(most),
             used: text(self.used),
             reserved: text(self.reserved),
             asked: text(ask.amount.into()),
@@ -470,6 +563,7 @@ mod tests {
     fn ask(allowance: &Arc<Allowance>, amount: u64) -> Ask<'_> {
         Ask {
             allowance,
+            identity: Box::leak(Box::new(allowance.identity().into())),
             subject: String::new(),
             amount,
             targets: Vec::new(),
@@ -542,10 +636,7 @@ mod tests {
         );
         let held = used(held, 2);
         counters.settle(&held, later);
-        let window = (
-            later - Duration::from_secs(40),
-            later + Duration::from_secs(20),
-        );
+        let window = Some((Duration::from_secs(60), Duration::from_secs(20)));
         assert_eq!(counters.left(&held[0].0, later), Left { amount: 8, window });
     }
 

@@ -14,12 +14,15 @@ pub(crate) struct AllowanceIndex {
     unnamed: Vec<usize>,
     /// Those that name somebody, by the first part that does, the name, and their place.
     named: [HashMap<Arc<str>, Vec<usize>>; PARTS],
+    /// What each is counted as, by its place.
+    identities: Vec<Arc<str>>,
 }
 
 impl AllowanceIndex {
     pub(crate) fn of(allowances: &[Arc<Allowance>]) -> Self {
         let mut index = Self::default();
         for (place, allowance) in allowances.iter().enumerate() {
+            index.identities.push(allowance.identity().into());
             let mut named = parts(&allowance.scope).into_iter().enumerate();
             let named = named.find_map(|(part, whose)| match whose {
                 Some(Whose::Named(name)) => Some((part, name)),
@@ -31,6 +34,11 @@ impl AllowanceIndex {
             }
         }
         index
+    }
+
+    /// What the one at a place is counted as.
+    pub(crate) fn identity(&self, place: usize) -> Option<&Arc<str>> {
+        self.identities.get(place)
     }
 
     /// The places of those that can be for a call, in their order.

@@ -7,7 +7,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tollgate_counters::{
-    self as counters, CountersError, Hold as SharedHold, Line, SharedCounts, Taken, Used,
+    self as counters, CountersError, Hold as SharedHold, Line, Settled, SharedCounts, Taken, Used,
 };
 use tollgate_domain::{Allowance, Then};
 use tollgate_telemetry::{
@@ -32,6 +32,9 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// The pause before a call is settled that could not be, and the longest.
 const SETTLE_AGAIN_AFTER: Duration = Duration::from_millis(50);
 const SETTLE_AGAIN_AFTER_MAX: Duration = Duration::from_secs(1);
+
+/// Times that a call is told to counts that are lost and have not begun again: some fifteen seconds.
+const UNKNOWN_MAX: u32 = 20;
 
 /// What becomes of calls while the shared counts do not answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,6 +87,14 @@ struct Settlement {
     used: Vec<(Arc<Allowance>, Arc<str>, Used)>,
     /// When the call ended, since 1970-01-01 UTC.
     at: Duration,
+}
+
+/// What became of telling the counts of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Done,
+    /// They were lost, and somebody is to begin with what the books say.
+    Unknown,
 }
 
 // === impl Sharing ===
@@ -160,9 +171,13 @@ impl SharingLine {
         };
         let (epoch, counts, room) = match self.take(&name, asks, now).await {
             Some(Taken::Whole { epoch, counts }) => (epoch, counts, Room::Unbounded),
-            Some(Taken::Short { place, count }) => {
+            Some(Taken::Short {
+                place,
+                count,
+                parts,
+            }) => {
                 taking.settle();
-                return Err(short(asks, place, count, now));
+                return Err(short(asks, place, count, &parts, now));
             }
             Some(Taken::Unknown) | None => {
                 let room = match self.sharing.when_away {
@@ -281,13 +296,20 @@ fn send(settlements: &Sender<Settlement>, sharing: &Sharing, settlement: Settlem
     }
 }
 
-fn short(asks: &[Ask<'_>], place: usize, count: counters::Count, now: Duration) -> Denial {
+fn short(
+    asks: &[Ask<'_>],
+    place: usize,
+    count: counters::Count,
+    parts: &[u64],
+    now: Duration,
+) -> Denial {
     let Some(ask) = asks.get(place) else {
         return Denial::whole(Refusal::CountersAway);
     };
-    let (used, reserved) = (count.used.into(), count.reserved.into());
-    let mut count = Count::shared(ask.allowance, used, reserved, now);
-    Denial::at(place, Box::new(count.shortage(ask, &ask.subject, now)))
+    let mut count = Count::shared(ask.allowance, (count.used, count.reserved), parts, now);
+    let most = ask.allowance.most_at(now).into();
+    let shortage = count.shortage(ask, &ask.subject, most, now);
+    Denial::at(place, Box::new(shortage))
 }
 
 // === impl Share ===
@@ -331,9 +353,16 @@ impl Settler {
     pub async fn run(mut self) {
         while let Some(settlement) = self.settlements.recv().await {
             let mut pause = SETTLE_AGAIN_AFTER;
+            let mut unknown = 0;
             loop {
                 match self.settle(&settlement).await {
-                    Ok(()) => break,
+                    Ok(Told::Done) => break,
+                    // Nobody counts it any more, and whoever begins again begins with the books.
+                    Ok(Told::Unknown) if unknown == UNKNOWN_MAX => break,
+                    Ok(Told::Unknown) => {
+                        unknown += 1;
+                        self.sharing.counts.note_unknown();
+                    }
                     Err(problem) => self.sharing.answered(Some(&problem)),
                 }
                 sleep(pause).await;
@@ -342,13 +371,16 @@ impl Settler {
         }
     }
 
-    async fn settle(&mut self, settlement: &Settlement) -> Result<(), CountersError> {
+    async fn settle(&mut self, settlement: &Settlement) -> Result<Told, CountersError> {
         let used: Vec<Used> = settlement
             .used
             .iter()
             .map(|(_, _, used)| used.clone())
             .collect();
-        let sums = self.line.settle(&settlement.hold, &used).await?;
+        let sums = match self.line.settle(&settlement.hold, &used).await? {
+            Settled::Whole(sums) => sums,
+            Settled::Unknown => return Ok(Told::Unknown),
+        };
         for ((allowance, subject, used), sum) in settlement.used.iter().zip(sums) {
             let most = allowance.most_at(settlement.at);
             let is_reached = sum >= most && sum.saturating_sub(used.amount()) < most;
@@ -363,6 +395,6 @@ impl Settler {
                 .emit();
             }
         }
-        Ok(())
+        Ok(Told::Done)
     }
 }

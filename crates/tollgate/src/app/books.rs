@@ -70,7 +70,6 @@ pub(super) struct Books {
     pub(super) stored: Stored,
     entering: Option<(Entering, Runtime)>,
     settings: StoreSettings,
-    counts_alone: bool,
     threads: Vec<JoinHandle<()>>,
     stop: CancellationToken,
 }
@@ -186,7 +185,6 @@ impl Books {
             stored,
             entering: Some((entering, runtime)),
             settings: settings.clone(),
-            counts_alone: process.counts.is_none(),
             threads: Vec::new(),
             stop,
         })
@@ -202,7 +200,6 @@ impl Books {
         let store = keeper.filter(|_| self.settings.is_file());
         let looking = Looking {
             settings: self.settings.clone(),
-            counts_alone: self.counts_alone,
             known: match &self.stored {
                 Stored::Known(known) => Some(Arc::clone(known)),
                 Stored::None | Stored::Unknown => None,

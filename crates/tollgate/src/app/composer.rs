@@ -15,6 +15,7 @@ use tollgate_store::{Kind, Object, Store, StoreError, StoredKey, StoredKeys, Ten
 
 use super::{
     administration::STORED,
+    beginnings::{Beginnings, Source, Wanted, added},
     since_1970,
     spent::{Holders, Spent},
     stored_prices::add_prices,
@@ -28,8 +29,7 @@ const OBJECTS_AT_ONCE: i64 = 500;
 pub(super) struct Composer {
     gateway: Arc<Gateway>,
     parts: Mutex<Parts>,
-    /// Limits and budgets that a change of the file has brought, and when: what was used before is still to be counted.
-    fresh: Mutex<Vec<(Arc<Allowance>, Duration)>>,
+    beginnings: Beginnings,
 }
 
 /// What pictures are composed of.
@@ -159,11 +159,12 @@ impl Parts {
 }
 
 impl Composer {
-    pub(super) fn new(gateway: Arc<Gateway>, parts: Parts) -> Self {
+    /// `source` knows what was used before of limits and budgets that are new.
+    pub(super) fn new(gateway: Arc<Gateway>, parts: Parts, source: Source) -> Self {
         Self {
             gateway,
             parts: Mutex::new(parts),
-            fresh: Mutex::default(),
+            beginnings: Beginnings::new(source),
         }
     }
 
@@ -179,11 +180,6 @@ impl Composer {
         policy.map(|policy| policy.kept_for)
     }
 
-    /// Whose keys are.
-    pub(super) fn holders(&self) -> Holders {
-        Holders::of(&self.gateway.picture().snapshot)
-    }
-
     /// Who may call if the configuration file says this.
     pub(super) fn who_may_call(&self, file: &Snapshot) -> WhoMayCall {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -192,35 +188,56 @@ impl Composer {
             .who_may_call
     }
 
-    /// The configuration file has changed.
+    /// What was used of limits and budgets that the configuration file would bring: the books are asked, and not waited for long.
+    pub(super) async fn spent_before(&self, file: &Snapshot) -> Spent {
+        let next = {
+            let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+            Parts::new(file.clone(), parts.stored.clone()).snapshot()
+        };
+        let before = self.gateway.picture();
+        let wanted = self.beginnings.wanted(&before.snapshot, &next);
+        self.beginnings.read(&wanted, since_1970()).await
+    }
+
+    /// The configuration file has changed. `spent`: what was used of limits and budgets that it brings.
     ///
     /// # Errors
     /// When a prompt does not compile; then all stays as it was.
-    pub(super) fn file_changed(&self, file: Snapshot) -> Result<(), TemplateProblem> {
+    pub(super) fn file_changed(&self, file: Snapshot, spent: Spent) -> Result<(), TemplateProblem> {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let next = Parts::new(file, parts.stored.clone()).with_catalogue(parts.catalogue.clone());
         let before = self.gateway.picture();
         let picture = Picture::build(next.snapshot(), Some(&before))?;
-        let new = added(&before.snapshot, &picture.snapshot);
+        self.begin(&before.snapshot, &picture.snapshot, spent);
         self.gateway.replace(picture);
         *parts = next;
-        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = since_1970();
-        fresh.extend(new.into_iter().map(|allowance| (allowance, now)));
         Ok(())
     }
 
-    /// Limits and budgets that changes of the file have brought since this was asked last, and when.
-    pub(super) fn take_fresh(&self) -> Vec<(Arc<Allowance>, Duration)> {
-        std::mem::take(&mut *self.fresh.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Begins to count what a snapshot brings that is about to hold.
+    fn begin(&self, before: &Snapshot, next: &Snapshot, spent: Spent) {
+        let counters = self.gateway.counters();
+        let new = added(before, next);
+        self.beginnings.begin(new, spent, counters, since_1970());
     }
 
-    /// They could not be looked after yet.
-    pub(super) fn put_back(&self, fresh: Vec<(Arc<Allowance>, Duration)>) {
-        self.fresh
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(fresh);
+    /// Begins to count all limits and budgets with nothing; what the books say of them is read later.
+    pub(super) fn begin_all(&self) {
+        let (counters, all) = (self.gateway.counters(), self.allowances());
+        self.beginnings
+            .begin(all, Spent::default(), counters, since_1970());
+    }
+
+    /// Tells the counts what has been entered of calls since that came before limits and budgets did.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn look_again(&self, store: &Store) -> Result<(), StoreError> {
+        let counters = self.gateway.counters();
+        let holders = Holders::of(&self.gateway.picture().snapshot);
+        self.beginnings
+            .look_again(store, &holders, counters, since_1970())
+            .await
     }
 
     /// Whether a key, a limit or a budget of this name stands in the configuration file, or a key of a team of this name, or a price of this provider's
@@ -243,18 +260,12 @@ impl Composer {
         allowances.any(|allowance| &*allowance.name == name)
     }
 
-    /// Limits and budgets that would be there, and are not yet, if this stood in the store.
-    pub(super) fn new_allowances(&self, known: &Arc<Known>) -> Vec<Arc<Allowance>> {
+    /// What is to be asked of the books before this is known to stand in the store.
+    pub(super) fn wanted(&self, known: &Arc<Known>) -> Wanted {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = Parts::new(parts.file.clone(), Stored::Known(Arc::clone(known)))
-            .with_catalogue(parts.catalogue.clone())
-            .snapshot();
-        added(&self.gateway.picture().snapshot, &next)
-    }
-
-    /// Tells the counts what was used of limits and budgets that are about to be there.
-    pub(super) fn tell(&self, spent: &Spent, now: Duration) {
-        spent.tell(self.gateway.counters(), now);
+        let next = Parts::new(parts.file.clone(), Stored::Known(Arc::clone(known))).snapshot();
+        let before = self.gateway.picture();
+        self.beginnings.wanted(&before.snapshot, &next)
     }
 
     /// There are newer prices.
@@ -267,25 +278,17 @@ impl Composer {
         }
     }
 
-    /// What stands in the store has changed.
-    pub(super) fn store_changed(&self, known: Arc<Known>) {
+    /// What stands in the store has changed. `spent`: what was used of limits and budgets that it brings.
+    pub(super) fn store_changed(&self, known: Arc<Known>, spent: Spent) {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         parts.stored = Stored::Known(known);
+        let before = self.gateway.picture();
         // Its prompts have compiled before.
-        if let Ok(picture) = Picture::build(parts.snapshot(), Some(&self.gateway.picture())) {
+        if let Ok(picture) = Picture::build(parts.snapshot(), Some(&before)) {
+            self.begin(&before.snapshot, &picture.snapshot, spent);
             self.gateway.take_keys(picture);
         }
     }
-}
-
-/// Limits and budgets that were not there before.
-fn added(before: &Snapshot, after: &Snapshot) -> Vec<Arc<Allowance>> {
-    let was_there = |next: &Arc<Allowance>| {
-        let mut before = before.allowances.iter();
-        before.any(|allowance| allowance.name == next.name)
-    };
-    let after = after.allowances.iter();
-    after.filter(|next| !was_there(next)).cloned().collect()
 }
 
 /// Adds limits and budgets that stand in the store, and not in the file. One that nobody understands counts nothing, and is told.

@@ -2,6 +2,7 @@
 //! and begins to count allowances with what the books say.
 
 use std::{
+    collections::HashSet,
     io,
     sync::Arc,
     thread::{self, JoinHandle},
@@ -107,8 +108,10 @@ impl Caretaker {
         };
         let mut was_unread = false;
         let mut is_first = true;
+        let mut counted = HashSet::new();
         loop {
-            let round = timeout(ROUND_TIMEOUT, self.round(&mut line, is_first));
+            let round = self.round(&mut line, is_first, &mut counted);
+            let round = timeout(ROUND_TIMEOUT, round);
             let problem = match round.await {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => error.downcast_ref::<StoreError>().map(ToString::to_string),
@@ -129,19 +132,30 @@ impl Caretaker {
     }
 
     /// That the counts do not answer is told by those who ask for calls.
-    async fn round(&self, line: &mut Line, is_first: bool) -> Result<()> {
+    async fn round(
+        &self,
+        line: &mut Line,
+        is_first: bool,
+        counted: &mut HashSet<String>,
+    ) -> Result<()> {
         line.live(self.store.is_some(), since_1970()).await?;
         let picture = self.gateway.picture();
+        let allowances = picture.snapshot.allowances.iter();
+        let identities: HashSet<String> = allowances.map(|one| one.identity()).collect();
+        // What comes back later begins with the books again: nobody counts it until then.
+        let gone: Vec<&String> = counted.difference(&identities).collect();
+        line.forget(&gone).await?;
+        *counted = identities;
         let unknown = line.unknown(&picture.snapshot.allowances).await?;
         if unknown.is_empty() {
             return Ok(());
         }
+        let now = since_1970();
         let may_be_behind = !is_first || line.has_company().await?;
         if may_be_behind && line.epoch().await?.is_none() {
             sleep(ENTERED_WITHIN).await;
         }
         let unknown: Vec<Arc<Allowance>> = unknown.into_iter().cloned().collect();
-        let now = since_1970();
         let spent = match &self.store {
             Some(settings) => {
                 let store = Store::open(settings.url.expose()).await?;
@@ -155,7 +169,7 @@ impl Caretaker {
         let epoch = Uuid::now_v7().simple().to_string();
         for allowance in &unknown {
             let used = spent.of(allowance);
-            line.begin(allowance, &used, &epoch).await?;
+            line.begin(allowance, &used, &epoch, now).await?;
         }
         Ok(())
     }

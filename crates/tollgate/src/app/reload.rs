@@ -48,7 +48,7 @@ impl Reloader {
     }
 
     /// Takes the configuration as it is now, or keeps the old one and says why.
-    pub(super) fn reload(&mut self) {
+    pub(super) async fn reload(&mut self) {
         let resolved = match config::load(&self.file, &ProcessEnvironment, &cli::check_template) {
             Ok(resolved) => resolved,
             Err(diagnostics) => return self.refuse(&in_short(&diagnostics)),
@@ -67,7 +67,8 @@ impl Reloader {
             );
         }
         let revision = resolved.snapshot.revision.clone();
-        match self.composer.file_changed(resolved.snapshot) {
+        let spent = self.composer.spent_before(&resolved.snapshot).await;
+        match self.composer.file_changed(resolved.snapshot, spent) {
             Ok(()) => {
                 ConfigurationTaken {
                     revision: &revision,

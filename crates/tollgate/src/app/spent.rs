@@ -17,16 +17,20 @@ const SHORT: Duration = Duration::from_secs(5);
 /// So many allowances that want the same to be summed are asked for one by one; more are found in the sums of everybody.
 const FEW: usize = 20;
 
-/// What has been used of allowances, by their names, and by whom.
-#[derive(Default)]
-pub(super) struct Spent(HashMap<Arc<str>, Vec<One>>);
+/// What has been used of allowances, as of one moment, by what they are counted as, and by whom.
+#[derive(Debug, Default)]
+pub(super) struct Spent {
+    of: HashMap<String, Vec<One>>,
+    /// What came later is not in it.
+    read_at: Duration,
+}
 
+#[derive(Debug)]
 struct One {
-    allowance: Arc<Allowance>,
     subject: String,
     used: u128,
-    /// When, at the latest; of a rolling time that matters.
-    at: Duration,
+    /// The end of the part of time that it was used in; `None` where that does not matter.
+    part_end: Option<Duration>,
 }
 
 /// Rolling times up to this long are read by the minute, longer ones by the hour.
@@ -79,9 +83,12 @@ impl Spent {
                 alike.entry(asked.kind()).or_default().push(asked);
             }
         }
-        let mut spent = Self::default();
+        let mut spent = Self {
+            read_at: now,
+            ..Self::default()
+        };
         for asked in alike.into_values() {
-            spent.read_alike(store, &asked, holders, now).await?;
+            spent.read_alike(store, &asked, holders).await?;
         }
         Ok(spent)
     }
@@ -92,13 +99,12 @@ impl Spent {
         store: &Store,
         asked: &[Asked<'_>],
         holders: &Holders,
-        now: Duration,
     ) -> Result<(), StoreError> {
         let [first, ..] = asked else { return Ok(()) };
         if asked.len() <= FEW {
             for asked in asked {
                 let rows = store.usage(&asked.query).await?;
-                self.add(asked, rows.iter(), holders, now);
+                self.add(asked, rows.iter(), holders);
             }
             return Ok(());
         }
@@ -118,7 +124,7 @@ impl Spent {
         for asked in asked {
             let names = asked.query.of.iter().map(|(_, name)| name.as_str());
             let rows = of.get(&names.collect::<Vec<_>>());
-            self.add(asked, rows.into_iter().flatten().copied(), holders, now);
+            self.add(asked, rows.into_iter().flatten().copied(), holders);
         }
         Ok(())
     }
@@ -129,25 +135,23 @@ impl Spent {
         asked: &Asked<'_>,
         rows: impl Iterator<Item = &'a UsageRow>,
         holders: &Holders,
-        now: Duration,
     ) {
         let allowance = asked.allowance;
-        let mut sums: BTreeMap<(String, Duration), u128> = BTreeMap::new();
+        let mut sums: BTreeMap<(String, Option<Duration>), u128> = BTreeMap::new();
         for row in rows {
-            let at = asked.part.map_or(now, |part| end_of(part, row).min(now));
+            let part_end = asked.part.map(|part| end_of(part, row));
             if let Some(subject) = subject(&allowance.scope, &asked.query, row, holders) {
-                *sums.entry((subject, at)).or_default() += used(allowance.quantity, row);
+                *sums.entry((subject, part_end)).or_default() += used(allowance.quantity, row);
             }
         }
         if sums.is_empty() {
             return;
         }
-        let ones = self.0.entry(Arc::clone(&allowance.name)).or_default();
-        ones.extend(sums.into_iter().map(|((subject, at), used)| One {
-            allowance: Arc::clone(allowance),
+        let ones = self.of.entry(allowance.identity()).or_default();
+        ones.extend(sums.into_iter().map(|((subject, part_end), used)| One {
             subject,
             used,
-            at,
+            part_end,
         }));
     }
 
@@ -155,12 +159,18 @@ impl Spent {
     pub(super) fn of(&self, allowance: &Allowance) -> Vec<(&str, u64, Duration)> {
         let amount = |used: u128| u64::try_from(used).unwrap_or(u64::MAX);
         self.all_of(allowance)
-            .map(|one| (one.subject.as_str(), amount(one.used), one.at))
+            .map(|one| (one.subject.as_str(), amount(one.used), self.at(one)))
             .collect()
     }
 
     fn all_of(&self, allowance: &Allowance) -> impl Iterator<Item = &One> {
-        self.0.get(&allowance.name).into_iter().flatten()
+        self.of.get(&allowance.identity()).into_iter().flatten()
+    }
+
+    /// When it was used, at the latest.
+    fn at(&self, one: &One) -> Duration {
+        let read_at = self.read_at;
+        one.part_end.map_or(read_at, |end| end.min(read_at))
     }
 
     /// For people: one of which nothing was used yet is told, too, where it is for all together.
@@ -189,10 +199,35 @@ impl Spent {
         told
     }
 
-    /// Tells it to whoever keeps count.
-    pub(super) fn tell(&self, counters: &Counters, now: Duration) {
-        for one in self.0.values().flatten() {
-            counters.add_used(&one.allowance, &one.subject, one.used, one.at, now);
+    /// Tells what it says of allowances to whoever keeps count.
+    pub(super) fn tell(&self, allowances: &[Arc<Allowance>], counters: &Counters, now: Duration) {
+        for allowance in allowances {
+            for one in self.all_of(allowance).filter(|one| one.used > 0) {
+                counters.add_used(allowance, &one.subject, one.used, self.at(one), now);
+            }
+        }
+    }
+
+    /// The same beyond what was told before.
+    pub(super) fn tell_beyond(
+        &self,
+        told: &Self,
+        allowances: &[Arc<Allowance>],
+        counters: &Counters,
+        now: Duration,
+    ) {
+        for allowance in allowances {
+            let told: HashMap<_, u128> = told
+                .all_of(allowance)
+                .map(|one| ((one.subject.as_str(), one.part_end), one.used))
+                .collect();
+            for one in self.all_of(allowance) {
+                let told = told.get(&(one.subject.as_str(), one.part_end));
+                let beyond = one.used.saturating_sub(told.copied().unwrap_or_default());
+                if beyond > 0 {
+                    counters.add_used(allowance, &one.subject, beyond, self.at(one), now);
+                }
+            }
         }
     }
 }

@@ -58,7 +58,7 @@ async fn requests_are_limited_and_told() {
         assert_eq!(refused.status, 429);
         let told = refused.text();
         assert!(
-            told.contains("the limit `fair` allows 2 requests; 2 are used"),
+            told.contains("the limit `fair` of route chat allows 2 requests per hour; 2 are used"),
             "{told}"
         );
         let wait: u64 = refused.header("retry-after").parse().unwrap();
@@ -301,7 +301,7 @@ async fn what_was_spent_is_spent_after_a_kill() {
     assert!(
         refused
             .text()
-            .contains("the limit `few` of ann allows 5 requests; 5 are used"),
+            .contains("the limit `few` of user ann allows 5 requests per day; 5 are used"),
         "{}",
         refused.text()
     );
@@ -316,7 +316,7 @@ async fn what_was_spent_is_spent_after_a_kill() {
     assert!(
         refused
             .text()
-            .contains("the budget `all` allows $0.0056; $0.00076 are used"),
+            .contains("the budget `all` of route chat allows $0.0056 per month; $0.00076 are used"),
         "{}",
         refused.text()
     );
@@ -378,40 +378,6 @@ endpoints:
 }
 
 #[tokio::test]
-async fn a_limit_that_is_added_counts_what_was_used_before() {
-    let provider = answers().await;
-    let gateway = gateway(PROVIDER, &[("OPENAI", &provider)]).await;
-    for _ in 0..2 {
-        let answer = gateway.post("/v1/chat/completions", &small("chat")).await;
-        assert_eq!(answer.status, 200);
-    }
-    // Until both are in the books.
-    for _ in 0..50 {
-        let told = gateway.command(&["usage", "--json"]);
-        if told.contains("\"calls\": 2") {
-            break;
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-    let configuration = PROVIDER.replace("OPENAI", &provider.url());
-    let limit = "limits:\n  - {name: late, requests: 2, per: year}\n";
-    gateway.write_configuration(&format!("{limit}{configuration}"));
-    let mut told = String::new();
-    for _ in 0..100 {
-        let answer = gateway.post("/v1/chat/completions", &small("other")).await;
-        told = answer.text();
-        if answer.status == 429 {
-            break;
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-    assert!(
-        told.contains("the limit `late` allows 2 requests"),
-        "{told}"
-    );
-}
-
-#[tokio::test]
 async fn whoever_may_not_be_asked_any_more_is_passed_over() {
     let provider = answers().await;
     let configuration = r#"
@@ -470,7 +436,7 @@ routes:
     assert!(
         refused
             .text()
-            .contains("the limit `dear` allows 2 requests; 2 are used"),
+            .contains("the limit `dear` of model gpt-4o allows 2 requests per year; 2 are used"),
         "{}",
         refused.text()
     );
@@ -504,7 +470,7 @@ async fn a_body_is_no_larger_than_its_callers_may_send() {
     assert!(
         refused
             .text()
-            .contains("`short` allows bodies of 1024 bytes"),
+            .contains("`short` of route chat allows bodies of 1024 bytes"),
         "{}",
         refused.text()
     );
@@ -556,4 +522,33 @@ async fn a_rolling_budget_goes_on_after_a_restart() {
             .status,
         429
     );
+}
+
+#[tokio::test]
+async fn headers_are_structured_fields_whatever_limits_are_called() {
+    let provider = answers().await;
+    let configuration = r#"
+limits:
+  - {name: "q\"; w=1, \"z", tokens: 18446744073709551615, per: year}
+  - {name: zürich, concurrent: 3}
+budgets:
+  - {name: "a b", dollars: 5, per: year, tell: true}
+"#;
+    let configuration = format!("{configuration}{PROVIDER}");
+    let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
+    let answer = gateway.post("/v1/chat/completions", &small("chat")).await;
+    assert_eq!(answer.status, 200);
+    let policy = answer.header("ratelimit-policy");
+    assert!(
+        policy.starts_with(r#""q\"; w=1, \"z";q=999999999999999;qu="tokens";w=31"#),
+        "{policy}"
+    );
+    assert!(
+        policy.ends_with(r#", "z%c3%bcrich";q=3;qu="concurrent-requests""#),
+        "{policy}"
+    );
+    let left = answer.header("ratelimit");
+    assert!(left.ends_with(r#", "z%c3%bcrich";r=2"#), "{left}");
+    let budget = answer.header("x-tollgate-budget-remaining");
+    assert!(budget.starts_with("a%20b=4.99"), "{budget}");
 }

@@ -22,6 +22,7 @@ mod faults;
 mod gemini;
 mod kept_responses;
 mod limits;
+mod limits_change;
 mod media;
 mod mlflow;
 mod ollama;

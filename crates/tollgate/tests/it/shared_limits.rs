@@ -119,9 +119,9 @@ async fn three_gateways_keep_a_limit_exactly() {
     assert_eq!(site.provider.received().len(), 150);
     let refused = ask(gateways[0].address()).await.unwrap();
     assert!(
-        refused
-            .text()
-            .contains("the limit `all` allows 150 requests; 150 are used, 0 are reserved"),
+        refused.text().contains(
+            "the limit `all` allows 150 requests per month; 150 are used, 0 are reserved"
+        ),
         "{}",
         refused.text()
     );
@@ -409,6 +409,11 @@ async fn what_happens_without_counts_is_the_operators_choice() {
     };
     // Two of its four were used before.
     assert_eq!(statuses.await, [200, 200, 429, 429]);
+    let told = ask(shared.address()).await.unwrap().text();
+    assert!(
+        told.contains("the shared counts do not answer, and this gateway's own share of the limit `all` allows 4 requests per month; 4 are used"),
+        "{told}"
+    );
     assert!(open.output().contains("do not answer"), "{}", open.output());
     site.redis.resume();
     // What was used meanwhile counts.
@@ -421,4 +426,128 @@ async fn what_happens_without_counts_is_the_operators_choice() {
         sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(status, 429);
+}
+
+/// What an answer says is left.
+fn left(answer: &client::Answer) -> Option<u64> {
+    let told = answer.header("ratelimit").split(";r=").nth(1)?;
+    told.split(';').next()?.parse().ok()
+}
+
+/// Waits until so much is left, for ten seconds at most.
+async fn left_at_last(address: SocketAddr, wanted: impl Fn(u64) -> u64) -> (u64, u64) {
+    let mut told = (0, 0);
+    for calls in 1..=100 {
+        let answer = ask(address).await.unwrap();
+        told = (left(&answer).unwrap_or_default(), wanted(calls));
+        if answer.status == 200 && told.0 == told.1 {
+            // It stays so.
+            sleep(Duration::from_secs(1)).await;
+            let answer = ask(address).await.unwrap();
+            return (left(&answer).unwrap_or_default(), wanted(calls + 1));
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_is_counted_once() {
+    let mut site = Site::new().await;
+    let gateway = site
+        .gateway(
+            "limits:\n  - {name: all, requests: 1000, per: month}",
+            "deadline: 200ms, when_away: answer",
+        )
+        .await;
+    let address = gateway.address();
+    for _ in 0..5 {
+        assert_eq!(ask(address).await.unwrap().status, 200);
+    }
+    // Lost and back, empty: what was answered meanwhile is told, and stands in the books.
+    site.redis.stop();
+    for _ in 0..20 {
+        assert_eq!(ask(address).await.unwrap().status, 200);
+    }
+    sleep(Duration::from_millis(1500)).await;
+    site.redis.resume();
+    let (told, wanted) = left_at_last(address, |calls| 1000 - 25 - calls).await;
+    assert_eq!(told, wanted);
+    // Only slow: nothing is lost, and what is told more than once counts once.
+    let before = 1000 - told;
+    site.redis.pause();
+    for _ in 0..8 {
+        assert_eq!(ask(address).await.unwrap().status, 200);
+    }
+    site.redis.go_on();
+    let (told, wanted) = left_at_last(address, |calls| 1000 - before - 8 - calls).await;
+    assert_eq!(told, wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_limit_says_what_is_used_and_when_there_is_room() {
+    let site = Site::new().await;
+    let gateway = site
+        .gateway(
+            "limits:\n  - {name: rr, requests: 4, per: 20s, rolling: true}",
+            PATIENT,
+        )
+        .await;
+    let address = gateway.address();
+    for _ in 0..4 {
+        assert_eq!(ask(address).await.unwrap().status, 200);
+    }
+    let mut refused = ask(address).await.unwrap();
+    while refused.status == 429 && !says_nothing_is_reserved(&refused.text()) {
+        sleep(Duration::from_millis(50)).await;
+        refused = ask(address).await.unwrap();
+    }
+    assert_eq!(refused.status, 429);
+    let told = refused.text();
+    assert!(
+        told.contains("the limit `rr` allows 4 requests in any 20 seconds; 4 are used"),
+        "{told}"
+    );
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((10..=21).contains(&wait), "{wait}");
+    assert_eq!(refused.header("ratelimit"), format!("\"rr\";r=0;t={wait}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_that_changes_is_counted_anew_by_all() {
+    let site = Site::new().await;
+    let limit = |per: &str| format!("limits:\n  - {{name: all, requests: 900, per: {per}}}");
+    let gateway = site.gateway(&limit("1000h"), PATIENT).await;
+    let address = gateway.address();
+    let mut calls = 0;
+    for (per, length) in [("2000h", 7_200_000), ("1000h", 3_600_000)] {
+        for _ in 0..3 {
+            calls += 1;
+            assert_eq!(ask(address).await.unwrap().status, 200);
+        }
+        sleep(Duration::from_secs(1)).await;
+        let text = std::fs::read_to_string(gateway.configuration_file()).unwrap();
+        let before = text
+            .lines()
+            .find(|line| line.contains("name: all"))
+            .unwrap()
+            .to_owned();
+        let after = limit(per).lines().last().unwrap().to_owned();
+        gateway.write_configuration(&text.replace(&before, &after));
+        let policy = format!("\"all\";q=900;w={length}");
+        loop {
+            calls += 1;
+            let answer = ask(address).await.unwrap();
+            if answer.header("ratelimit-policy") == policy {
+                let told = left(&answer).unwrap();
+                // The last ones may not have been in the books yet.
+                assert!(
+                    told < 900 - 3 && told >= 900 - calls,
+                    "{told} after {calls}"
+                );
+                break;
+            }
+            sleep(Duration::from_millis(300)).await;
+        }
+    }
 }

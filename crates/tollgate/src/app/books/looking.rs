@@ -14,7 +14,6 @@ use crate::{
         composer::{Composer, Known},
         retention::Retention,
         since_1970,
-        spent::Spent,
     },
     config::StoreSettings,
 };
@@ -29,8 +28,6 @@ const LOOKS_APART: Duration = Duration::from_millis(50);
 /// What the thread works with.
 pub(super) struct Looking {
     pub(super) settings: StoreSettings,
-    /// Limits and budgets are counted by this process alone.
-    pub(super) counts_alone: bool,
     /// What stood in the store when it was looked at last.
     pub(super) known: Option<Arc<Known>>,
     /// Until the database was reached there is none.
@@ -121,11 +118,9 @@ impl Looking {
         };
         let payloads_kept = composer.payloads_kept_for();
         retention.round(store, payloads_kept, since_1970()).await?;
-        if self.counts_alone {
-            begin_fresh(store, composer).await?;
-        }
+        composer.look_again(store).await?;
         if looks {
-            look_at_store(store, composer, &mut self.known, self.counts_alone).await?;
+            look_at_store(store, composer, &mut self.known).await?;
         }
         Ok(())
     }
@@ -136,7 +131,6 @@ async fn look_at_store(
     store: &Store,
     composer: &Composer,
     known: &mut Option<Arc<Known>>,
-    counts_alone: bool,
 ) -> Result<(), StoreError> {
     let changed = match known {
         Some(known) => known.read_changed(store).await?,
@@ -145,29 +139,8 @@ async fn look_at_store(
     let Some(changed) = changed.map(Arc::new) else {
         return Ok(());
     };
-    let new = composer.new_allowances(&changed);
-    if counts_alone && !new.is_empty() {
-        let now = since_1970();
-        let spent = Spent::read(store, &new, &composer.holders(), now).await?;
-        composer.tell(&spent, now);
-    }
+    let spent = composer.wanted(&changed).read(store, since_1970()).await?;
     *known = Some(Arc::clone(&changed));
-    composer.store_changed(changed);
-    Ok(())
-}
-
-/// Counts what was used of limits and budgets before a change of the file brought them.
-async fn begin_fresh(store: &Store, composer: &Composer) -> Result<(), StoreError> {
-    let fresh = composer.take_fresh();
-    for (place, (allowance, at)) in fresh.iter().enumerate() {
-        let (allowance, holders) = (std::slice::from_ref(allowance), composer.holders());
-        match Spent::read(store, allowance, &holders, *at).await {
-            Ok(spent) => composer.tell(&spent, since_1970()),
-            Err(error) => {
-                composer.put_back(fresh[place..].to_vec());
-                return Err(error);
-            }
-        }
-    }
+    composer.store_changed(changed, spent);
     Ok(())
 }
