@@ -43,9 +43,7 @@ use tollgate_telemetry::{
 use tollgate_upstream::{Upstream, UpstreamSettings};
 use uuid::Uuid;
 
-use crate::config::{
-    self, LogFormat, LogLevel, LogSettings, Resolved, Runtime, ServerSettings, WorkerCount,
-};
+use crate::config::{self, LogFormat, LogLevel, LogSettings, Resolved, Runtime, WorkerCount};
 use administration::{Administration, Place};
 use beginnings::Source;
 use books::{Books, Process};
@@ -53,6 +51,7 @@ pub(crate) use composer::all_of;
 use composer::{Composer, Parts, Stored};
 use counting::Counting;
 use prices::PriceWatch;
+pub(crate) use reload::Fixed;
 use reload::Reloader;
 use responses::ResponsesKeeping;
 pub(crate) use stored_prices::add_prices;
@@ -72,8 +71,8 @@ const UPSTREAM_DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
 pub(crate) struct ServeOptions {
     /// The configuration file, which is read again when it changes; none for the demo configuration.
     pub(crate) config: Option<PathBuf>,
-    /// What the configuration says of the server, before the command line had its say.
-    pub(crate) written: ServerSettings,
+    /// What the configuration says of what is not changed while the program runs, before the command line had its say.
+    pub(crate) written: Fixed,
 }
 
 /// Serves until told to stop, then drains.
@@ -233,7 +232,7 @@ pub(crate) fn serve(options: &ServeOptions, resolved: Resolved) -> Result<()> {
             file.clone(),
             files,
             settings,
-            options.written,
+            options.written.clone(),
             Arc::clone(&gateway),
             composer,
         )

@@ -125,7 +125,7 @@ pub(crate) struct LogSettings {
 }
 
 /// Where the books are kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StoreSettings {
     /// The database; may hold a password.
     pub(crate) url: Secret,
@@ -144,7 +144,7 @@ pub(crate) struct StoreSettings {
 }
 
 /// Where newer prices come from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CatalogueSettings {
     /// From there.
     pub(crate) source: CatalogueSource,
@@ -153,7 +153,7 @@ pub(crate) struct CatalogueSettings {
 }
 
 /// Where prices are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum CatalogueSource {
     /// In a file.
     File(PathBuf),
@@ -167,7 +167,7 @@ pub(crate) enum CatalogueSource {
 }
 
 /// Where traces go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TracesSettings {
     /// The whole address.
     pub(crate) endpoint: http::Uri,
@@ -178,7 +178,7 @@ pub(crate) struct TracesSettings {
 }
 
 /// Where limits and budgets are counted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CountersSettings {
     /// May hold a password.
     pub(crate) url: Secret,

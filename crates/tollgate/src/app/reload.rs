@@ -1,6 +1,6 @@
 //! A configuration that changes while calls are served: read again, checked, and swapped whole or not at all.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tollgate_proxy::Gateway;
 use tollgate_telemetry::events::{ConfigurationRefused, ConfigurationTaken};
@@ -8,7 +8,10 @@ use tollgate_telemetry::events::{ConfigurationRefused, ConfigurationTaken};
 use super::composer::Composer;
 use crate::{
     cli,
-    config::{self, Diagnostic, Diagnostics, ProcessEnvironment, ServerSettings, Watch},
+    config::{
+        self, CatalogueSettings, CountersSettings, Diagnostic, Diagnostics, LogFormat, LogLevel,
+        ProcessEnvironment, Resolved, ServerSettings, StoreSettings, TracesSettings, Watch,
+    },
 };
 
 /// Reads a configuration file again when it changes.
@@ -17,8 +20,8 @@ pub(super) struct Reloader {
     watch: Watch,
     /// What the listeners were made from; they are not made again.
     settings: ServerSettings,
-    /// What the configuration said of the server when it was last read.
-    written: ServerSettings,
+    /// What the program was started with.
+    fixed: Fixed,
     gateway: Arc<Gateway>,
     composer: Arc<Composer>,
 }
@@ -28,7 +31,7 @@ impl Reloader {
         file: PathBuf,
         files: Vec<PathBuf>,
         settings: ServerSettings,
-        written: ServerSettings,
+        fixed: Fixed,
         gateway: Arc<Gateway>,
         composer: Arc<Composer>,
     ) -> Self {
@@ -36,7 +39,7 @@ impl Reloader {
             file,
             watch: Watch::new(files),
             settings,
-            written,
+            fixed,
             gateway,
             composer,
         }
@@ -61,9 +64,10 @@ impl Reloader {
         for warning in &resolved.warnings {
             tracing::warn!(%warning, "configuration");
         }
-        if std::mem::replace(&mut self.written, resolved.server) != resolved.server {
+        for section in self.fixed.changed(&Fixed::of(&resolved)) {
             tracing::warn!(
-                "changes under `server` take effect at the next start, but for `limits` on bodies and answers"
+                section,
+                "changes of this section take effect at the next start"
             );
         }
         let revision = resolved.snapshot.revision.clone();
@@ -82,6 +86,48 @@ impl Reloader {
     fn refuse(&self, problem: &str) {
         self.gateway.keep(problem.to_owned());
         ConfigurationRefused { problem }.emit(self.gateway.telemetry());
+    }
+}
+
+/// What the program is started with: a change of it waits for the next start.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Fixed {
+    server: ServerSettings,
+    log: (LogFormat, LogLevel, bool),
+    store: Option<StoreSettings>,
+    counters: Option<CountersSettings>,
+    admin: Option<SocketAddr>,
+    traces: Option<TracesSettings>,
+    catalogue: Option<CatalogueSettings>,
+}
+
+impl Fixed {
+    /// As a configuration says it.
+    pub(crate) fn of(resolved: &Resolved) -> Self {
+        Self {
+            server: resolved.server,
+            log: (resolved.log.format, resolved.log.level, resolved.log.calls),
+            store: resolved.store.clone(),
+            counters: resolved.counters.clone(),
+            admin: resolved.admin,
+            traces: resolved.traces.clone(),
+            catalogue: resolved.catalogue.clone(),
+        }
+    }
+
+    /// The sections of the file that say something else.
+    fn changed(&self, now: &Self) -> Vec<&'static str> {
+        let sections = [
+            ("server", self.server == now.server),
+            ("log", self.log == now.log),
+            ("store", self.store == now.store),
+            ("counters", self.counters == now.counters),
+            ("admin", self.admin == now.admin),
+            ("traces", self.traces == now.traces),
+            ("catalogue", self.catalogue == now.catalogue),
+        ];
+        let changed = sections.into_iter().filter(|(_, is_same)| !is_same);
+        changed.map(|(section, _)| section).collect()
     }
 }
 

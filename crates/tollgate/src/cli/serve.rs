@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::{check_template, output};
 use crate::{
-    app::{self, ServeOptions},
+    app::{self, Fixed, ServeOptions},
     config::{self, ProcessEnvironment, WorkerCount},
 };
 
@@ -61,7 +61,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
     };
     output::diagnostics(&resolved.warnings)?;
-    let written = resolved.server;
+    let written = Fixed::of(&resolved);
     if let Some(listen) = arguments.listen {
         resolved.server.listen = listen;
     }

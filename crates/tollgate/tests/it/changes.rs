@@ -283,3 +283,35 @@ async fn newer_prices_are_taken_while_calls_go_on() {
     let told = "line 2 is no price: it says no price, such as `input=2.5`";
     assert!(output.contains(told), "{output}");
 }
+
+#[tokio::test]
+async fn what_waits_for_the_next_start_is_told_by_its_section() {
+    let provider = nobody().await;
+    let providers = [("OPENAI", &provider), ("ANTHROPIC", &provider)];
+    let gateway = gateway(TWO_PROVIDERS, &providers).await;
+    let filled = TWO_PROVIDERS
+        .replace("OPENAI", &provider.url())
+        .replace("ANTHROPIC", &provider.url());
+    let changed = "counters: {url: \"redis://127.0.0.1:1/0\"}\nlog: {level: warn}\n";
+    gateway.write_configuration(&format!("{changed}{filled}"));
+    let told = |output: &str| {
+        let lines = output.lines();
+        let lines = lines.filter(|line| line.contains("take effect at the next start"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    for _ in 0..100 {
+        if told(&gateway.output()).len() >= 2 {
+            break;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    let lines = told(&gateway.output());
+    for section in ["counters", "log"] {
+        let names = |line: &String| line.contains(&format!("\"{section}\""));
+        assert!(lines.iter().any(names), "{section}: {lines:?}");
+    }
+    for section in ["server", "store", "admin", "traces"] {
+        let names = |line: &String| line.contains(&format!("\"{section}\""));
+        assert!(!lines.iter().any(names), "{section}: {lines:?}");
+    }
+}
