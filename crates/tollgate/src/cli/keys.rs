@@ -39,7 +39,7 @@ pub(crate) struct NewArguments {
     /// Whose it is; appears in logs.
     #[arg(long, default_value = "new")]
     name: String,
-    /// The routes that it opens, with commas between them; all of them if left out.
+    /// The routes that it opens, with commas between them; all of them if left out, or with `all`.
     #[arg(long, value_name = "ROUTE,…", value_delimiter = ',')]
     routes: Vec<String>,
     /// When it ends: a date, or a time as in 2027-01-31T18:00:00Z; never if left out.
@@ -87,13 +87,18 @@ fn secret_text(prefix: &str, random: [u8; 32]) -> String {
     format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random))
 }
 
+/// Every route there is, and will be.
+pub(super) const ALL: &str = "all";
+
 /// The entry of `keys:` for a key.
 fn line(arguments: &NewArguments, hash: KeyHash) -> anyhow::Result<String> {
     if arguments.name.trim().is_empty() {
         bail!("--name is empty");
     }
     let mut line = format!("  - {{name: {}, hash: \"{hash}\"", quoted(&arguments.name)?);
-    if !arguments.routes.is_empty() {
+    if arguments.routes == [ALL] {
+        line.push_str(", routes: all");
+    } else if !arguments.routes.is_empty() {
         let routes: Result<Vec<_>, _> =
             arguments.routes.iter().map(|route| quoted(route)).collect();
         line.push_str(&format!(", routes: [{}]", routes?.join(", ")));
@@ -152,6 +157,14 @@ mod tests {
                 r#"  - {{name: "team: \"a\"", hash: "{hash}", routes: [chat, "true"], expires: "2027-01-31"}}"#
             ),
         );
+    }
+
+    #[test]
+    fn all_routes_are_no_list() {
+        let hash = KeyHash::of("tg_x");
+        let line = line(&arguments("a", &["all"], None), hash);
+        let wanted = format!("  - {{name: a, hash: \"{hash}\", routes: all}}");
+        assert_eq!(line.expect("valid"), wanted);
     }
 
     #[test]

@@ -10,8 +10,11 @@ use tollgate_mock::Plan;
 use super::output;
 use crate::config;
 
-/// How the mock answers. `max_tokens` of a call, and its headers `x-mock-latency-ms`, `-jitter-ms`, `-tokens`, `-rate` and `-status`, go before these.
+/// How the mock answers.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+A call says for itself how it is answered: by its `max_tokens`, and by the headers
+x-mock-latency-ms, x-mock-jitter-ms, x-mock-tokens, x-mock-rate and x-mock-status.")]
 pub(super) struct Arguments {
     /// Where to listen.
     #[arg(short, long, default_value = "127.0.0.1:5100", value_name = "ADDRESS")]

@@ -13,7 +13,11 @@ use tollgate_store::{
 };
 use uuid::Uuid;
 
-use super::{actor, check_template, keys::new_key, output, serve};
+use super::{
+    actor, check_template,
+    keys::{ALL, new_key},
+    output, serve,
+};
 use crate::{
     app::all_of,
     config::{self, Environment as _, ProcessEnvironment, Resolved},
@@ -43,7 +47,7 @@ pub(super) struct CreateArguments {
     /// The app of the team that uses it, where the team is administered.
     #[arg(long, requires = "team")]
     app: Option<String>,
-    /// The routes that it opens, with commas between them; all of them if left out.
+    /// The routes that it opens, with commas between them; all of them if left out, or with `all`.
     #[arg(long, value_name = "ROUTE,…", value_delimiter = ',')]
     routes: Vec<String>,
     /// The models that it reaches, such as `gpt-4o,anthropic/*`; all if left out.
@@ -110,7 +114,11 @@ pub(super) fn create(arguments: &CreateArguments) -> Result<ExitCode> {
             arguments.name
         );
     }
-    for route in &arguments.routes {
+    let routes = match arguments.routes.as_slice() {
+        [all] if all == ALL => Vec::new(),
+        routes => routes.to_vec(),
+    };
+    for route in &routes {
         if !snapshot.routes_by_name.contains_key(route.as_str()) {
             bail!("--routes: there is no route named `{route}`");
         }
@@ -126,7 +134,7 @@ pub(super) fn create(arguments: &CreateArguments) -> Result<ExitCode> {
         hash: KeyHash::of(&secret).to_string(),
         old: None,
         opening: Opening {
-            routes: listed(&arguments.routes),
+            routes: listed(&routes),
             models: listed(&arguments.models),
             paths: listed(&arguments.paths),
             networks: listed(&arguments.networks),

@@ -9,6 +9,7 @@ use super::*;
 
 mod bedrock;
 mod credentials;
+mod limits;
 
 /// An environment of its own for each test.
 #[derive(Default)]

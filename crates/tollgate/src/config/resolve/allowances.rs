@@ -8,8 +8,8 @@ use std::{
 
 use jiff::tz::TimeZone;
 use tollgate_domain::{
-    Allowance, CalendarUnit, CallerIssuer, Key, KeyHash, Picodollars, Quantity, Raise, Scope,
-    Snapshot, Then, Whose, Window,
+    Allowance, CalendarUnit, CallerIssuer, DirectUse, Key, KeyHash, Picodollars, Quantity, Raise,
+    Scope, Snapshot, Then, Whose, Window,
 };
 
 use super::routes::Routes;
@@ -40,11 +40,14 @@ pub(crate) fn resolve(
     problems: &mut Problems,
 ) -> Vec<Arc<Allowance>> {
     let mut names = HashSet::new();
+    let providers = file.providers.iter();
     let (keys, teams) = (callers.keys.values(), callers.keys.values());
     let mut resolver = Resolver {
         known_keys: keys.map(|key| key.name.as_str()).collect(),
         known_teams: teams.filter_map(|key| key.team.as_deref()).collect(),
         issuers: callers.issuers,
+        providers: providers.filter_map(|one| one.name.as_deref()).collect(),
+        has_open_models: file.direct_use,
         routes,
         has_store: store.is_some(),
         problems,
@@ -82,12 +85,16 @@ pub(crate) fn stored(
     let names = names.map(|(name, route)| (name.to_string(), route.name.to_string()));
     let routes = Routes {
         names: names.collect(),
+        resolved: snapshot.routes.clone(),
         ..Routes::default()
     };
+    let providers = snapshot.providers.keys();
     let mut resolver = Resolver {
         known_keys: HashSet::new(),
         known_teams: HashSet::new(),
         issuers: &snapshot.caller_issuers,
+        providers: providers.map(|name| name.as_str()).collect(),
+        has_open_models: snapshot.direct_use == DirectUse::Allowed,
         routes: &routes,
         has_store: true,
         problems,
@@ -104,6 +111,10 @@ struct Resolver<'a, 'p> {
     known_teams: HashSet<&'a str>,
     /// Whom nobody here can know the callers of.
     issuers: &'a [Arc<CallerIssuer>],
+    /// Those that can be asked.
+    providers: HashSet<&'a str>,
+    /// Whether models can be asked for that no route names.
+    has_open_models: bool,
     routes: &'a Routes,
     has_store: bool,
     problems: &'p mut Problems,
@@ -115,6 +126,13 @@ impl Resolver<'_, '_> {
         let at = at.key("name");
         if name.trim().is_empty() {
             self.problems.error(at.span(), "the name is empty");
+        } else if name.chars().any(char::is_control) {
+            self.problems
+                .error(
+                    at.span(),
+                    "the name has line ends or other signs that nobody sees",
+                )
+                .help("it stands in headers and in the log: write it in one line");
         } else if !names.insert(name.to_owned()) {
             self.problems
                 .error(
@@ -350,6 +368,17 @@ impl Resolver<'_, '_> {
             }
             known.map_or(route, |name| name.as_str())
         });
+        let targets = |what, name: &Option<String>| {
+            let name = name.as_deref().filter(|name| *name != EACH)?;
+            Some((what, name.to_owned()))
+        };
+        let named = [
+            targets("provider", &written.provider),
+            targets("model", &written.model),
+        ];
+        for (what, name) in named.into_iter().flatten() {
+            self.report_unasked(what, &name, at.key(what));
+        }
         let whose = |name: Option<&str>| {
             name.map(|name| match name {
                 EACH => Whose::Each,
@@ -371,6 +400,30 @@ impl Resolver<'_, '_> {
     /// Whether it may be the name of a caller with a token, as in `login:ann`.
     fn is_issuers(&self, key: &str) -> bool {
         self.issuers.iter().any(|issuer| issuer.names(key))
+    }
+
+    /// A provider that nobody asks, or a model that no route asks for, may be meant for what comes later.
+    fn report_unasked(&mut self, what: &'static str, name: &str, at: At<'_>) {
+        let known: HashSet<&str> = match what {
+            "provider" => self.providers.clone(),
+            _ if self.has_open_models => return,
+            _ => {
+                let routes = self.routes.resolved.iter();
+                let targets = routes.flat_map(|route| route.strategy.targets());
+                targets.map(|target| &*target.model).collect()
+            }
+        };
+        if known.contains(name) {
+            return;
+        }
+        let help = diagnostics::suggestion(name, known, &format!("the {what}s"));
+        self.problems
+            .warning(
+                at.span(),
+                format!("no {what} named {} stands in this file", quoted(name)),
+            )
+            .help(help)
+            .help("it counts nothing until there is one");
     }
 
     /// What does not stand in the file may be in the store.

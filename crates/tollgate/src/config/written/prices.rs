@@ -43,10 +43,10 @@ pub(crate) struct Price {
     /// Output tokens of audio. Default: as `output`.
     #[schemars(range(min = 0))]
     pub(crate) output_audio: Option<f64>,
-    /// Searches of rerank calls.
+    /// Searches of rerank calls: a million of them.
     #[schemars(range(min = 0))]
     pub(crate) search: Option<f64>,
-    /// Calls, whatever they use.
+    /// Calls, whatever they use: a million of them.
     #[schemars(range(min = 0))]
     pub(crate) call: Option<f64>,
 }
