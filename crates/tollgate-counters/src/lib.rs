@@ -248,7 +248,7 @@ impl Line {
             };
             call.arg(&identity)
                 .arg(base(&identity, ask.subject))
-                .arg(spent(ask.allowance, ask.subject, now).to_vec())
+                .arg(spent(&identity, ask.allowance, ask.subject, now).to_vec())
                 .arg(ask.amount.min(AMOUNT_MAX))
                 .arg(most);
         }
@@ -506,10 +506,10 @@ impl Used {
         let identity = identity(allowance);
         let base = base(&identity, subject);
         Some(Self {
+            slots: spent(&identity, allowance, subject, at),
             identity,
             at_ms: milliseconds(at),
             key: format!("{base}|{}", milliseconds(window.slots(at).last())),
-            slots: spent(allowance, subject, at),
             until_ms: milliseconds(window.counts_until(at).saturating_add(KEPT_AFTER)),
             amount,
         })
@@ -535,11 +535,11 @@ fn base(identity: &str, subject: &str) -> String {
 }
 
 /// Where what was used is found: what the keys of all parts of the time begin with, the first part's beginning, from one to the next, how many.
-fn spent(allowance: &Allowance, subject: &str, now: Duration) -> [String; 4] {
+fn spent(identity: &str, allowance: &Allowance, subject: &str, now: Duration) -> [String; 4] {
     let slots = allowance.window.as_ref().map(|window| window.slots(now));
     let [first, step] = slots.map_or([Duration::ZERO; 2], |slots| [slots.first, slots.step]);
     [
-        base(&identity(allowance), subject),
+        base(identity, subject),
         milliseconds(first).to_string(),
         milliseconds(step).to_string(),
         slots.map_or(1, |slots| slots.count).to_string(),

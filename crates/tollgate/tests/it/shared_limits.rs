@@ -438,12 +438,12 @@ fn left(answer: &client::Answer) -> Option<u64> {
 async fn left_at_last(address: SocketAddr, wanted: impl Fn(u64) -> u64) -> (u64, u64) {
     let mut told = (0, 0);
     for calls in 1..=100 {
-        let answer = ask(address).await.unwrap();
+        let answer = ask(address).await.expect("an answer");
         told = (left(&answer).unwrap_or_default(), wanted(calls));
         if answer.status == 200 && told.0 == told.1 {
             // It stays so.
             sleep(Duration::from_secs(1)).await;
-            let answer = ask(address).await.unwrap();
+            let answer = ask(address).await.expect("an answer");
             return (left(&answer).unwrap_or_default(), wanted(calls + 1));
         }
         sleep(Duration::from_millis(100)).await;
