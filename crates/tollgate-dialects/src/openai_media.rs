@@ -79,6 +79,9 @@ struct Told {
 
 #[derive(Deserialize)]
 struct WireUsage {
+    /// What is billed by time tells no tokens.
+    #[serde(default)]
+    seconds: Option<f64>,
     #[serde(default)]
     input_tokens: Option<u64>,
     #[serde(default)]
@@ -93,7 +96,9 @@ struct WireUsage {
 struct Details {
     #[serde(default)]
     audio_tokens: Option<u64>,
-    /// Of text and of sound together.
+    #[serde(default)]
+    image_tokens: Option<u64>,
+    /// Of text, sound and pictures together.
     #[serde(default)]
     cached_tokens: Option<u64>,
     #[serde(default)]
@@ -104,34 +109,60 @@ struct Details {
 struct CachedDetails {
     #[serde(default)]
     audio_tokens: Option<u64>,
+    #[serde(default)]
+    image_tokens: Option<u64>,
 }
 
 impl WireUsage {
     fn into_usage(self) -> Option<Usage> {
-        let total = self.input_tokens?;
+        let Some(total) = self.input_tokens else {
+            let seconds = whole_seconds(self.seconds?);
+            return Some(Usage {
+                seconds: Some(seconds),
+                ..Usage::default()
+            });
+        };
         let input = self.input_token_details.unwrap_or_default();
-        let output = self.output_token_details.unwrap_or_default();
-        let cached_audio = input
-            .cached_tokens_details
-            .and_then(|details| details.audio_tokens)
-            .unwrap_or(0);
-        // Cached sound counts as cached.
-        let audio = input
-            .audio_tokens
-            .map(|audio| audio.saturating_sub(cached_audio));
-        let others = input.cached_tokens.unwrap_or(0) + audio.unwrap_or(0);
-        let spoken = output.audio_tokens.unwrap_or(0);
+        // Who reads pictures and does not say what was made has made pictures alone.
+        let pictures = || Details {
+            image_tokens: self.output_tokens.filter(|_| input.image_tokens.is_some()),
+            ..Details::default()
+        };
+        let output = self.output_token_details.unwrap_or_else(pictures);
+        // What is cached counts as cached, whatever it is of.
+        let cached = input.cached_tokens_details.as_ref();
+        let read = |tokens: Option<u64>, cached: Option<u64>| {
+            tokens.map(|tokens| tokens.saturating_sub(cached.unwrap_or(0)))
+        };
+        let audio = read(input.audio_tokens, cached.and_then(|of| of.audio_tokens));
+        let image = read(input.image_tokens, cached.and_then(|of| of.image_tokens));
+        let others = [input.cached_tokens, audio, image];
+        let made = [output.audio_tokens, output.image_tokens];
+        let rest = |total: u64, others: &[Option<u64>]| {
+            let others = others.iter().flatten().copied();
+            total.saturating_sub(others.fold(0, u64::saturating_add))
+        };
         Some(Usage {
-            input: Some(total.saturating_sub(others)),
+            input: Some(rest(total, &others)),
             input_cached: input.cached_tokens,
             input_audio: audio,
-            output: self
-                .output_tokens
-                .map(|tokens| tokens.saturating_sub(spoken)),
+            input_image: image,
+            output: self.output_tokens.map(|tokens| rest(tokens, &made)),
             output_audio: output.audio_tokens,
+            output_image: output.image_tokens,
             ..Usage::default()
         })
     }
+}
+
+/// Begun seconds count.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a number that is too large or too small becomes the largest or the smallest there is"
+)]
+fn whole_seconds(seconds: f64) -> u64 {
+    seconds.ceil() as u64
 }
 
 #[cfg(test)]
@@ -159,11 +190,19 @@ mod tests {
         assert_eq!((usage.output, usage.output_audio), (Some(3), Some(7)));
         let other = r#"{"type": "response.text.delta", "delta": "\"response.done\""}"#;
         assert_eq!(glance_at_message(other), None);
-        assert!(
-            glance(br#"{"usage": {"type": "duration", "seconds": 9}}"#)
-                .usage
-                .is_none()
+        let usage = |body: &str| glance(body.as_bytes()).usage.expect("usage");
+        let timed = usage(r#"{"usage": {"type": "duration", "seconds": 9.2}}"#);
+        assert_eq!((timed.seconds, timed.total()), (Some(10), None));
+        let drawn = usage(
+            r#"{"usage": {"input_tokens": 50, "input_tokens_details": {"text_tokens": 10, "image_tokens": 40}, "output_tokens": 4170,
+                "output_tokens_details": {"image_tokens": 4160, "text_tokens": 10}, "total_tokens": 4220}}"#,
         );
+        assert_eq!((drawn.input, drawn.input_image), (Some(10), Some(40)));
+        assert_eq!((drawn.output, drawn.output_image), (Some(10), Some(4160)));
+        let drawn = usage(
+            r#"{"usage": {"input_tokens": 50, "input_tokens_details": {"text_tokens": 10, "image_tokens": 40}, "output_tokens": 4160}}"#,
+        );
+        assert_eq!((drawn.output, drawn.output_image), (Some(0), Some(4160)));
         assert!(glance(b"WEBVTT").usage.is_none());
     }
 }

@@ -64,6 +64,17 @@ impl Picodollars {
         Self(self.0.saturating_mul(count))
     }
 
+    /// As much more or less as one amount is than another; the same where that is nothing.
+    #[must_use]
+    pub fn in_measure(self, now: Self, then: Self) -> Self {
+        if then == Self::ZERO {
+            return self;
+        }
+        let (now, then) = (u128::from(now.0), u128::from(then.0));
+        let scaled = (u128::from(self.0) * now + then / 2) / then;
+        Self(u64::try_from(scaled).unwrap_or(u64::MAX))
+    }
+
     /// A price for each, where the text gives dollars for a million of them.
     ///
     /// # Errors

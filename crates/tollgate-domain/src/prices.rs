@@ -30,14 +30,22 @@ pub enum Unit {
     CacheWrite1h,
     /// An input token of audio.
     InputAudio,
+    /// An input token of a picture.
+    InputImage,
     /// An output token.
     Output,
     /// An output token of reasoning.
     OutputReasoning,
     /// An output token of audio.
     OutputAudio,
+    /// An output token of a picture.
+    OutputImage,
+    /// A second of sound that is listened to.
+    Second,
     /// A search of a rerank call.
     Search,
+    /// A search of the web, made by the provider.
+    WebSearch,
     /// The call itself.
     Call,
 }
@@ -133,16 +141,20 @@ const OUTPUT_MAX: &str = "output_max=";
 
 impl Unit {
     /// All, in the order in which they are listed.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Input,
         Self::InputCached,
         Self::CacheWrite,
         Self::CacheWrite1h,
         Self::InputAudio,
+        Self::InputImage,
         Self::Output,
         Self::OutputReasoning,
         Self::OutputAudio,
+        Self::OutputImage,
+        Self::Second,
         Self::Search,
+        Self::WebSearch,
         Self::Call,
     ];
 
@@ -154,22 +166,39 @@ impl Unit {
             Self::CacheWrite => "cache_write",
             Self::CacheWrite1h => "cache_write_1h",
             Self::InputAudio => "input_audio",
+            Self::InputImage => "input_image",
             Self::Output => "output",
             Self::OutputReasoning => "output_reasoning",
             Self::OutputAudio => "output_audio",
+            Self::OutputImage => "output_image",
+            Self::Second => "second",
             Self::Search => "search",
+            Self::WebSearch => "web_search",
             Self::Call => "call",
         }
     }
 
-    /// What has its price where it has none of its own: a provider that names no price for reasoning bills it as output.
-    const fn otherwise(self) -> Option<Self> {
+    /// What it is a kind of.
+    const fn like(self) -> Option<Self> {
         match self {
-            Self::InputCached | Self::CacheWrite | Self::InputAudio => Some(Self::Input),
+            Self::InputCached | Self::CacheWrite | Self::InputAudio | Self::InputImage => {
+                Some(Self::Input)
+            }
             Self::CacheWrite1h => Some(Self::CacheWrite),
-            Self::OutputReasoning | Self::OutputAudio => Some(Self::Output),
-            Self::Input | Self::Output | Self::Search | Self::Call => None,
+            Self::OutputReasoning | Self::OutputAudio | Self::OutputImage => Some(Self::Output),
+            Self::Input
+            | Self::Output
+            | Self::Second
+            | Self::Search
+            | Self::WebSearch
+            | Self::Call => None,
         }
+    }
+
+    /// What has its price where it has none of its own: a provider that names no price for reasoning bills it as output. Nobody sells pictures
+    /// at the price of text.
+    fn otherwise(self) -> Option<Self> {
+        self.like().filter(|_| self != Self::OutputImage)
     }
 
     fn used(self, usage: &Usage) -> Option<u64> {
@@ -179,10 +208,14 @@ impl Unit {
             Self::CacheWrite => usage.cache_write,
             Self::CacheWrite1h => usage.cache_write_1h,
             Self::InputAudio => usage.input_audio,
+            Self::InputImage => usage.input_image,
             Self::Output => usage.output,
             Self::OutputReasoning => usage.output_reasoning,
             Self::OutputAudio => usage.output_audio,
+            Self::OutputImage => usage.output_image,
+            Self::Second => usage.seconds,
             Self::Search => usage.search_units,
+            Self::WebSearch => usage.web_searches,
             Self::Call => None,
         }
     }
@@ -276,19 +309,17 @@ impl Price {
 
     /// The most that a call can cost whose tokens are at most these, however they are counted in the end.
     pub fn most(&self, input: u64, output: u64) -> Option<Picodollars> {
+        let is_prioritized = |component: &PriceComponent| component.tier == ServiceTier::Priority;
+        let has_priority = self.components.iter().any(is_prioritized);
         let dearest = |units: &[Unit]| {
             // What a unit falls back on is among those that it is counted with.
-            let counts = |component: &&PriceComponent| {
-                units.contains(&component.unit)
-                    && matches!(
-                        component.tier,
-                        ServiceTier::Standard | ServiceTier::Priority
-                    )
-            };
-            let listed = self.components.iter().filter(counts);
-            listed
-                .filter_map(|component| self.listed(component.unit, input, component.tier))
-                .max()
+            let counts = |component: &&PriceComponent| units.contains(&component.unit);
+            let prices = self.components.iter().filter(counts).flat_map(|component| {
+                let price = |tier| self.of(component.unit, input, tier);
+                let in_haste = has_priority.then(|| price(ServiceTier::Priority));
+                [price(ServiceTier::Standard), in_haste.flatten()]
+            });
+            prices.flatten().max()
         };
         let inputs = dearest(&[
             Unit::Input,
@@ -296,8 +327,14 @@ impl Price {
             Unit::CacheWrite,
             Unit::CacheWrite1h,
             Unit::InputAudio,
+            Unit::InputImage,
         ]);
-        let outputs = dearest(&[Unit::Output, Unit::OutputReasoning, Unit::OutputAudio]);
+        let outputs = dearest(&[
+            Unit::Output,
+            Unit::OutputReasoning,
+            Unit::OutputAudio,
+            Unit::OutputImage,
+        ]);
         let call = dearest(&[Unit::Call, Unit::Search]);
         if inputs.is_none() && outputs.is_none() && call.is_none() {
             return None;
@@ -308,30 +345,66 @@ impl Price {
     }
 
     /// The price of a unit in a call with so much input.
+    ///
+    /// What is said of the unit in that tier goes first. Where nothing is, it is sold as what it is like: at that price, or, where it has one of
+    /// its own in the usual tier, dearer or cheaper in the same measure.
     fn of(&self, unit: Unit, input: u64, tier: ServiceTier) -> Option<Picodollars> {
-        let mut asked = Some(unit);
-        while let Some(unit) = asked {
-            let found = self
-                .listed(unit, input, tier)
-                .or_else(|| self.listed(unit, input, ServiceTier::Standard));
-            if found.is_some() {
-                return found;
-            }
-            asked = unit.otherwise();
+        if let Some(price) = self.own(unit, input, tier) {
+            return Some(price);
         }
-        None
+        let usually = ServiceTier::Standard;
+        let Some(usual) = self.own(unit, input, usually) else {
+            return self.of(unit.otherwise()?, input, tier);
+        };
+        let like = |tier| self.of(unit.like()?, input, tier);
+        match (like(tier), like(usually)) {
+            (Some(now), Some(then)) if tier != usually => Some(usual.in_measure(now, then)),
+            _ => Some(usual),
+        }
     }
 
-    fn listed(&self, unit: Unit, input: u64, tier: ServiceTier) -> Option<Picodollars> {
+    /// What is said of a unit in a tier. A tier that says nothing of long calls sells them dearer in the usual measure.
+    fn own(&self, unit: Unit, input: u64, tier: ServiceTier) -> Option<Picodollars> {
+        let usually = ServiceTier::Standard;
+        let said = self.listed(unit, input, tier)?;
+        let usual = self.listed(unit, input, usually);
+        let short = self.listed(unit, said.above.saturating_add(1), usually);
+        Some(match (usual, short) {
+            (Some(usual), Some(short)) if usual.above > said.above => {
+                said.price.in_measure(usual.price, short.price)
+            }
+            _ => said.price,
+        })
+    }
+
+    fn listed(&self, unit: Unit, input: u64, tier: ServiceTier) -> Option<&PriceComponent> {
         let fits = |component: &&PriceComponent| {
             component.unit == unit
                 && component.tier == tier
                 && (component.above == 0 || input > component.above)
         };
         let fitting = self.components.iter().filter(fits);
-        fitting
-            .max_by_key(|component| component.above)
-            .map(|component| component.price)
+        fitting.max_by_key(|component| component.above)
+    }
+}
+
+impl PriceComponent {
+    /// What a name says that the price is for: `input`, `input>200000`, `input>200000@flex`; `None` where it says nothing of the kind.
+    pub fn named(name: &str, price: Picodollars) -> Option<Self> {
+        let (name, tier) = name.split_once('@').unwrap_or((name, "standard"));
+        let (name, above) = name.split_once('>').unwrap_or((name, "0"));
+        let tiers = [
+            ServiceTier::Standard,
+            ServiceTier::Flex,
+            ServiceTier::Priority,
+            ServiceTier::Batch,
+        ];
+        Some(Self {
+            unit: Unit::ALL.into_iter().find(|unit| unit.as_str() == name)?,
+            above: above.parse().ok()?,
+            tier: tiers.into_iter().find(|known| known.as_str() == tier)?,
+            price,
+        })
     }
 }
 
@@ -342,22 +415,8 @@ impl FromStr for PriceComponent {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is none");
         let (name, price) = text.split_once('=').ok_or_else(wrong)?;
-        let (name, tier) = name.split_once('@').unwrap_or((name, "standard"));
-        let (name, above) = name.split_once('>').unwrap_or((name, "0"));
-        let unit = Unit::ALL.into_iter().find(|unit| unit.as_str() == name);
-        let tiers = [
-            ServiceTier::Standard,
-            ServiceTier::Flex,
-            ServiceTier::Priority,
-            ServiceTier::Batch,
-        ];
-        let tier = tiers.into_iter().find(|known| known.as_str() == tier);
-        Ok(Self {
-            unit: unit.ok_or_else(wrong)?,
-            above: above.parse().map_err(|_| wrong())?,
-            tier: tier.ok_or_else(wrong)?,
-            price: Picodollars::parse_per_million(price).map_err(|_| wrong())?,
-        })
+        let price = Picodollars::parse_per_million(price).map_err(|_| wrong())?;
+        Self::named(name, price).ok_or_else(wrong)
     }
 }
 
@@ -590,10 +649,96 @@ mod tests {
     }
 
     #[test]
+    fn a_tier_holds_for_what_is_like_what_it_names() {
+        let flash = price(
+            "input=0.3 input@flex=0.15 input@priority=0.54 input_audio=1 output=2.5 output@flex=1.25 output@priority=4.5 output_reasoning=2.5 output_image=30",
+        );
+        let usage = Usage {
+            input: Some(1000),
+            output: Some(100),
+            output_reasoning: Some(900),
+            ..Usage::default()
+        };
+        for (tier, expected) in [
+            (ServiceTier::Standard, "0.0028"),
+            (ServiceTier::Flex, "0.0014"),
+            (ServiceTier::Priority, "0.00504"),
+        ] {
+            assert_eq!(flash.cost(&usage, tier).unwrap().to_string(), expected);
+        }
+        let of = |price: &Price, unit, input, tier| {
+            let found = price.of(unit, input, tier).unwrap();
+            found.per_million().to_string()
+        };
+        assert_eq!(of(&flash, Unit::InputAudio, 1, ServiceTier::Flex), "0.5");
+        assert_eq!(of(&flash, Unit::InputCached, 1, ServiceTier::Flex), "0.15");
+        assert_eq!(of(&flash, Unit::OutputImage, 1, ServiceTier::Flex), "15");
+        let claude = price(
+            "input=5 input@batch=2.5 cache_write=6.25 cache_write@batch=3.125 cache_write_1h=10",
+        );
+        let hour = of(&claude, Unit::CacheWrite1h, 1, ServiceTier::Batch);
+        assert_eq!(hour, "5");
+        let long = price("input=2 input>200000=4 input@flex=1 input_cached=0.2");
+        assert_eq!(of(&long, Unit::Input, 200_001, ServiceTier::Flex), "2");
+        let cached = of(&long, Unit::InputCached, 9, ServiceTier::Flex);
+        assert_eq!(cached, "0.1");
+    }
+
+    #[test]
+    fn pictures_are_not_sold_as_text() {
+        let usage = Usage {
+            input: Some(10),
+            input_image: Some(40),
+            output_image: Some(4160),
+            ..Usage::default()
+        };
+        let listed = price("input=5 input_image=8 output=10 output_image=32");
+        assert_eq!(cost(&listed, &usage).as_deref(), Some("0.13349"));
+        assert_eq!(cost(&price("input=5 output=10"), &usage), None);
+        let most = listed.most(50, 4160).unwrap();
+        assert!(most >= listed.cost(&usage, ServiceTier::Standard).unwrap());
+    }
+
+    #[test]
+    fn tiers_of_all_that_is_sold_are_cheaper_and_dearer_as_a_whole() {
+        let catalogue = Catalogue::built_in();
+        for (kind, model, price) in catalogue.iter() {
+            let changed = [ServiceTier::Flex, ServiceTier::Priority, ServiceTier::Batch];
+            for (unit, tier) in Unit::ALL
+                .into_iter()
+                .flat_map(|unit| changed.map(|tier| (unit, tier)))
+            {
+                let name = format!("{kind} {model} {unit:?} {tier:?}");
+                let listed = price.listed(unit, 1, tier);
+                let (usual, found) = (
+                    price.of(unit, 1, ServiceTier::Standard),
+                    price.of(unit, 1, tier),
+                );
+                assert_eq!(
+                    usual.is_some(),
+                    found.is_some() && (listed.is_none() || usual.is_some()),
+                    "{name}"
+                );
+                if let Some(listed) = listed {
+                    assert_eq!(found, Some(listed.price), "{name}");
+                } else if let Some(like) = unit.like()
+                    && let (Some(usual), Some(found)) = (usual, found)
+                    && let Some(then) = price.of(like, 1, ServiceTier::Standard)
+                    && let Some(now) = price.of(like, 1, tier)
+                {
+                    let (one, other) = (found.cmp(&usual), now.cmp(&then));
+                    assert!(one == other || usual == Picodollars::ZERO, "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn nothing_costs_more_than_the_most() {
         let price = price("input=3 cache_write_1h=6 output=15 output_audio=80 input@priority=7");
         let most = price.most(10, 2).unwrap();
-        assert_eq!(most, Picodollars::new(10 * 7_000_000 + 2 * 80_000_000));
+        // In haste what is written to the cache is dearer in the same measure.
+        assert_eq!(most, Picodollars::new(10 * 14_000_000 + 2 * 80_000_000));
         assert_eq!(Price::default().most(1, 1), None);
     }
 

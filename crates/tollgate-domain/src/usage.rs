@@ -10,7 +10,7 @@ use crate::ServiceTier;
 /// prices can be applied class by class. `None` means that the provider did not say, which is not zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Input tokens read at the full price: not cached, not audio.
+    /// Input tokens read at the full price: not cached, no audio, no pictures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<u64>,
     /// Input tokens read from the provider's prompt cache.
@@ -25,7 +25,10 @@ pub struct Usage {
     /// Input tokens of audio.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_audio: Option<u64>,
-    /// Output tokens that are neither reasoning nor audio.
+    /// Input tokens of pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_image: Option<u64>,
+    /// Output tokens that are no reasoning, no audio, and no pictures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<u64>,
     /// Output tokens of reasoning.
@@ -34,10 +37,19 @@ pub struct Usage {
     /// Output tokens of audio.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_audio: Option<u64>,
+    /// Output tokens of pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_image: Option<u64>,
+    /// Seconds of sound, where a provider counts those and no tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
     /// Searches, as rerank calls are billed by Cohere: a question with up to 100 documents each. No tokens, and in no sum of
     /// them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search_units: Option<u64>,
+    /// Searches of the web that the provider made, and bills beside tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web_searches: Option<u64>,
     /// The tier that the provider answered in, where it is not the usual one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<ServiceTier>,
@@ -76,12 +88,18 @@ impl Usage {
             self.cache_write,
             self.cache_write_1h,
             self.input_audio,
+            self.input_image,
         ])
     }
 
     /// All output tokens; `None` where the provider gave none of the classes.
     pub fn output_total(&self) -> Option<u64> {
-        sum(&[self.output, self.output_reasoning, self.output_audio])
+        sum(&[
+            self.output,
+            self.output_reasoning,
+            self.output_audio,
+            self.output_image,
+        ])
     }
 
     /// Input and output tokens together.
@@ -117,17 +135,21 @@ impl Usage {
     }
 
     /// Each class beside that of another report.
-    fn classes_with(&mut self, other: &Self) -> [(&mut Option<u64>, Option<u64>); 9] {
+    fn classes_with(&mut self, other: &Self) -> [(&mut Option<u64>, Option<u64>); 13] {
         [
             (&mut self.input, other.input),
             (&mut self.input_cached, other.input_cached),
             (&mut self.cache_write, other.cache_write),
             (&mut self.cache_write_1h, other.cache_write_1h),
             (&mut self.input_audio, other.input_audio),
+            (&mut self.input_image, other.input_image),
             (&mut self.output, other.output),
             (&mut self.output_reasoning, other.output_reasoning),
             (&mut self.output_audio, other.output_audio),
+            (&mut self.output_image, other.output_image),
+            (&mut self.seconds, other.seconds),
             (&mut self.search_units, other.search_units),
+            (&mut self.web_searches, other.web_searches),
         ]
     }
 }

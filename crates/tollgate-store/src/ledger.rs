@@ -181,6 +181,12 @@ impl Store {
 pub(crate) fn values(record: &UsageRecord) -> [Value<'_>; COLUMNS.len()] {
     let usage = &record.usage;
     let number = |number: Option<u64>| Value::Number(number.map(count));
+    // Pictures have no columns of their own.
+    let with = |class: Option<u64>, pictures: Option<u64>| {
+        number(class.map_or(pictures, |class| {
+            Some(class.saturating_add(pictures.unwrap_or(0)))
+        }))
+    };
     [
         (&*record.id).into(),
         record.at_ms.into(),
@@ -196,12 +202,12 @@ pub(crate) fn values(record: &UsageRecord) -> [Value<'_>; COLUMNS.len()] {
         (&*record.outcome).into(),
         i64::from(record.status).into(),
         record.error_code.as_deref().map(clean).into(),
-        number(usage.input),
+        with(usage.input, usage.input_image),
         number(usage.input_cached),
         number(usage.cache_write),
         number(usage.cache_write_1h),
         number(usage.input_audio),
-        number(usage.output),
+        with(usage.output, usage.output_image),
         number(usage.output_reasoning),
         number(usage.output_audio),
         number(usage.search_units),
@@ -310,6 +316,7 @@ pub(crate) fn read(row: &AnyRow) -> Result<UsageRecord, sqlx::Error> {
             search_units: number("search_units")?,
             tier: text("service_tier")?.and_then(|word| ServiceTier::special(&word)),
             is_estimated: small("estimated")? == 1,
+            ..Usage::default()
         },
         unmetered: Unmetered {
             input: number("unmetered_input")?.unwrap_or_default(),

@@ -37,7 +37,7 @@ use thiserror::Error;
 use tollgate_domain::{Allowance, Secret, Snapshot, WhoMayCall};
 use tollgate_store::Kind;
 
-pub(crate) use diagnostics::{Diagnostic, Diagnostics};
+pub(crate) use diagnostics::{Diagnostic, Diagnostics, did_you_mean};
 pub(crate) use environment::{Environment, NoOutside, ProcessEnvironment, colours_wanted};
 pub(crate) use resolve::Said;
 pub(crate) use watch::Watch;

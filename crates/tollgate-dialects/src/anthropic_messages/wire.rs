@@ -23,6 +23,8 @@ pub(crate) struct WireUsage {
     output_tokens_details: Option<WireOutputDetails>,
     #[serde(default)]
     service_tier: Option<String>,
+    #[serde(default)]
+    server_tool_use: Option<WireServerToolUse>,
 }
 
 #[derive(Default, Deserialize)]
@@ -31,6 +33,13 @@ struct WireCacheCreation {
     ephemeral_5m_input_tokens: Option<u64>,
     #[serde(default)]
     ephemeral_1h_input_tokens: Option<u64>,
+}
+
+/// What its own tools did. A page that is fetched is billed by its tokens alone.
+#[derive(Deserialize)]
+struct WireServerToolUse {
+    #[serde(default)]
+    web_search_requests: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +73,9 @@ impl WireUsage {
                 .output_tokens
                 .map(|output| output.saturating_sub(thinking.unwrap_or(0))),
             output_reasoning: thinking,
+            web_searches: self
+                .server_tool_use
+                .and_then(|tools| tools.web_search_requests),
             ..Usage::default()
         };
         (usage != Usage::default()).then(|| usage.in_tier(self.service_tier.as_deref()))
@@ -73,7 +85,7 @@ impl WireUsage {
 /// Usage as Anthropic writes it. Its clients insist on both totals, so that what is not known is 0 there.
 pub(super) fn write_usage(usage: &Usage) -> Map<String, Value> {
     let sum = |classes: [Option<u64>; 2]| classes.into_iter().flatten().reduce(u64::saturating_add);
-    let input = sum([usage.input, usage.input_audio]).unwrap_or(0);
+    let input = sum([usage.input, sum([usage.input_audio, usage.input_image])]).unwrap_or(0);
     let mut written = Map::new();
     put(&mut written, "input_tokens", Some(input));
     put(

@@ -152,6 +152,10 @@ pub(super) const KNOWN_USAGE: [&str; 9] = [
     "candidatesTokensDetails",
 ];
 
+/// Modalities that have prices of their own.
+const AUDIO: &str = "AUDIO";
+const IMAGE: &str = "IMAGE";
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireModality {
@@ -165,9 +169,12 @@ impl WireUsage {
     /// The same in classes that do not overlap; `None` where no tokens are told.
     pub(crate) fn into_usage(self) -> Option<Usage> {
         let cached = self.cached_content_token_count.get();
-        let heard = audio(self.prompt_tokens_details.as_deref());
-        let cached_audio = audio(self.cache_tokens_details.as_deref()).unwrap_or(0);
-        let input_audio = heard.map(|heard| heard.saturating_sub(cached_audio));
+        let read = |modality: &str| {
+            let cached = tokens_of(modality, self.cache_tokens_details.as_deref());
+            let whole = tokens_of(modality, self.prompt_tokens_details.as_deref())?;
+            Some(whole.saturating_sub(cached.unwrap_or(0)))
+        };
+        let (input_audio, input_image) = (read(AUDIO), read(IMAGE));
         let tools = self.tool_use_prompt_token_count.get();
         let prompt = self
             .prompt_token_count
@@ -177,22 +184,29 @@ impl WireUsage {
             prompt
                 .saturating_sub(cached.unwrap_or(0))
                 .saturating_sub(input_audio.unwrap_or(0))
+                .saturating_sub(input_image.unwrap_or(0))
         });
         let input = match (prompt, tools) {
             (None, None) => None,
             (prompt, tools) => Some(prompt.unwrap_or(0).saturating_add(tools.unwrap_or(0))),
         };
-        let output_audio = audio(self.candidates_tokens_details.as_deref());
+        let made = |modality| tokens_of(modality, self.candidates_tokens_details.as_deref());
+        let (output_audio, output_image) = (made(AUDIO), made(IMAGE));
         let candidates = self.candidates_token_count.get();
         let candidates = candidates.or_else(|| self.candidates_by_total());
         let usage = Usage {
             input,
             input_cached: cached,
             input_audio,
-            output: candidates
-                .map(|candidates| candidates.saturating_sub(output_audio.unwrap_or(0))),
+            input_image,
+            output: candidates.map(|candidates| {
+                candidates
+                    .saturating_sub(output_audio.unwrap_or(0))
+                    .saturating_sub(output_image.unwrap_or(0))
+            }),
             output_reasoning: self.thoughts_token_count.get(),
             output_audio,
+            output_image,
             ..Usage::default()
         };
         (usage != Usage::default()).then(|| usage.in_tier(self.service_tier.as_str()))
@@ -217,26 +231,29 @@ impl WireUsage {
     }
 }
 
-/// Tokens of sound.
-fn audio(details: Option<&[WireModality]>) -> Option<u64> {
-    let sound = |detail: &&WireModality| detail.modality == "AUDIO";
-    details?.iter().find(sound)?.token_count.get()
+/// Tokens of a modality.
+fn tokens_of(modality: &str, details: Option<&[WireModality]>) -> Option<u64> {
+    let of = |detail: &&WireModality| detail.modality == modality;
+    details?.iter().find(of)?.token_count.get()
 }
 
 /// Usage in Gemini's form. Classes that were not told are left out; the totals have to be there.
 pub(super) fn write_usage(usage: &Usage) -> Map<String, Value> {
-    let details = |total: Option<u64>, audio: Option<u64>| {
-        let audio = audio?;
-        let text = total.unwrap_or(0).saturating_sub(audio);
-        Some(json!([
-            {"modality": "TEXT", "tokenCount": text},
-            {"modality": "AUDIO", "tokenCount": audio},
-        ]))
+    let details = |total: Option<u64>, audio: Option<u64>, image: Option<u64>| {
+        let others = [(AUDIO, audio), (IMAGE, image)].into_iter();
+        let others: Vec<(&str, u64)> = others
+            .filter_map(|(modality, count)| Some((modality, count?)))
+            .collect();
+        let sum = others.iter().map(|(_, count)| *count);
+        let text = total
+            .unwrap_or(0)
+            .saturating_sub(sum.reduce(u64::saturating_add)?);
+        let all = std::iter::once(("TEXT", text)).chain(others);
+        let all = all.map(|(modality, count)| json!({"modality": modality, "tokenCount": count}));
+        Some(all.collect::<Value>())
     };
-    let said = match (usage.output, usage.output_audio) {
-        (None, None) => None,
-        (text, audio) => Some(text.unwrap_or(0).saturating_add(audio.unwrap_or(0))),
-    };
+    let said = [usage.output, usage.output_audio, usage.output_image].into_iter();
+    let said = said.flatten().reduce(u64::saturating_add);
     let mut written = Map::new();
     let prompt = usage.input_total();
     put(&mut written, "promptTokenCount", Some(prompt.unwrap_or(0)));
@@ -245,9 +262,9 @@ pub(super) fn write_usage(usage: &Usage) -> Map<String, Value> {
     put(&mut written, "thoughtsTokenCount", usage.output_reasoning);
     let total = usage.total().unwrap_or(0);
     put(&mut written, "totalTokenCount", Some(total));
-    let prompt_details = details(prompt, usage.input_audio);
+    let prompt_details = details(prompt, usage.input_audio, usage.input_image);
     put(&mut written, "promptTokensDetails", prompt_details);
-    let said_details = details(said, usage.output_audio);
+    let said_details = details(said, usage.output_audio, usage.output_image);
     put(&mut written, "candidatesTokensDetails", said_details);
     written
 }
@@ -291,6 +308,24 @@ mod tests {
         };
         assert_eq!(usage, Some(expected));
         assert_eq!(expected.total(), Some(157));
+        assert_eq!(read(Value::Object(write_usage(&expected))), usage);
+    }
+
+    #[test]
+    fn pictures_are_a_class_of_their_own() {
+        let usage = read(json!({
+            "promptTokenCount": 268, "candidatesTokenCount": 1300, "totalTokenCount": 1568,
+            "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 10}, {"modality": "IMAGE", "tokenCount": 258}],
+            "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1290}],
+        }));
+        let expected = Usage {
+            input: Some(10),
+            input_image: Some(258),
+            output: Some(10),
+            output_image: Some(1290),
+            ..Usage::default()
+        };
+        assert_eq!(usage, Some(expected));
         assert_eq!(read(Value::Object(write_usage(&expected))), usage);
     }
 

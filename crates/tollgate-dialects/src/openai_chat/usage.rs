@@ -50,6 +50,9 @@ pub(crate) struct Details {
     pub(crate) cache_write_tokens: Count,
     #[serde(default)]
     pub(crate) audio_tokens: Count,
+    /// Read of what is made alone: pictures that are read have the price of text, and some of them are cached.
+    #[serde(default)]
+    pub(crate) image_tokens: Count,
     #[serde(default)]
     pub(crate) reasoning_tokens: Count,
 }
@@ -118,6 +121,7 @@ impl WireUsage {
         };
         let output_reasoning = take(&mut rest, reasoning, reasoning_is_beside);
         let output_audio = take(&mut rest, output.audio_tokens.0, false);
+        let output_image = take(&mut rest, output.image_tokens.0, false);
         let usage = Usage {
             input,
             input_cached,
@@ -127,9 +131,8 @@ impl WireUsage {
             output: rest,
             output_reasoning,
             output_audio,
-            search_units: None,
-            tier: None,
-            is_estimated: false,
+            output_image: output_image.filter(|count| *count > 0),
+            ..Usage::default()
         };
         (usage != Usage::default()).then_some(usage)
     }
@@ -216,6 +219,7 @@ pub(crate) fn write_usage(usage: &Usage) -> Value {
     let completion = [
         ("reasoning_tokens", usage.output_reasoning),
         ("audio_tokens", usage.output_audio),
+        ("image_tokens", usage.output_image),
     ];
     for (name, classes) in [
         ("prompt_tokens_details", &prompt[..]),
@@ -248,7 +252,7 @@ mod tests {
         let usage = read(serde_json::json!({
             "prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150,
             "prompt_tokens_details": {"cached_tokens": 60, "audio_tokens": 10, "cache_write_tokens": 5},
-            "completion_tokens_details": {"reasoning_tokens": 30, "audio_tokens": null},
+            "completion_tokens_details": {"reasoning_tokens": 30, "audio_tokens": null, "image_tokens": 8},
         }));
         assert_eq!(
             (
@@ -260,8 +264,8 @@ mod tests {
             (Some(25), Some(60), Some(5), Some(10))
         );
         assert_eq!(
-            (usage.output, usage.output_reasoning, usage.output_audio),
-            (Some(20), Some(30), None)
+            (usage.output, usage.output_reasoning, usage.output_image),
+            (Some(12), Some(30), Some(8))
         );
         assert_eq!(usage.total(), Some(150));
     }

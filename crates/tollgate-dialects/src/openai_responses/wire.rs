@@ -44,9 +44,7 @@ impl WireUsage {
             output,
             output_reasoning,
             output_audio,
-            search_units: None,
-            tier: None,
-            is_estimated: false,
+            ..Usage::default()
         };
         (usage != Usage::default()).then_some(usage)
     }

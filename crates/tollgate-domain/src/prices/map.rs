@@ -71,12 +71,23 @@ const FIELDS: &[(&str, &str)] = &[
     ),
     ("cache_creation_input_token_cost", "cache_write"),
     ("input_cost_per_audio_token", "input_audio"),
+    ("input_cost_per_image_token", "input_image"),
     ("output_cost_per_token", "output"),
     ("output_cost_per_reasoning_token", "output_reasoning"),
     ("output_cost_per_audio_token", "output_audio"),
+    ("output_cost_per_image_token", "output_image"),
+    (SECOND, "second"),
     ("input_cost_per_query", "search"),
+    (WEB_SEARCH, "web_search"),
     ("input_cost_per_request", "call"),
 ];
+
+/// Seconds are of sound with what listens, and of machines with other models.
+const SECOND: &str = "input_cost_per_second";
+const LISTENS: &str = "audio_transcription";
+
+/// A price by how much of the web is taken into account, which no answer tells: it is one where all are the same.
+const WEB_SEARCH: &str = "search_context_cost_per_query";
 
 /// What a model takes and gives at most, in their words and in ours.
 const BOUNDS: &[(&str, &str)] = &[
@@ -134,13 +145,18 @@ fn components(entry: &Value) -> Vec<String> {
     let mut found: BTreeMap<String, String> = BTreeMap::new();
     let mut is_free = true;
     for (name, price) in entry.as_object().into_iter().flatten() {
-        let (Some(component), Some(price)) = (component(name), price.as_f64()) else {
+        let price = match name.as_str() {
+            WEB_SEARCH => same_for_all(price),
+            SECOND if entry["mode"] != LISTENS => None,
+            _ => price.as_f64(),
+        };
+        let (Some(component), Some(price)) = (component(name), price) else {
             continue;
         };
         if price.is_sign_negative() || !price.is_finite() {
             continue;
         }
-        is_free &= price == 0.0;
+        is_free &= price == 0.0 || name == WEB_SEARCH;
         let price = per_million(price);
         // The usual name of a field goes before an older one.
         if name.contains("cache_hit") {
@@ -161,6 +177,14 @@ fn components(entry: &Value) -> Vec<String> {
         FIELDS.iter().position(|(_, ours)| *ours == unit)
     });
     components
+}
+
+/// The one price of a map of prices; `None` where they differ.
+fn same_for_all(prices: &Value) -> Option<f64> {
+    let mut prices = prices.as_object()?.values();
+    let price = prices.next()?;
+    let price = prices.all(|other| other == price).then_some(price);
+    price?.as_f64()
 }
 
 /// Our name of one of their fields: `input`, `input>200000`, `input>200000@flex`.

@@ -11,7 +11,9 @@ use serde_json::Value;
 use super::{
     diagnostics::{self, Problem, Problems, quoted_node},
     tree::{Content, Entry, Filled, Node, Span},
-    units, yaml,
+    units,
+    written::CONDITIONAL,
+    yaml,
 };
 
 /// What messages call the whole file.
@@ -37,6 +39,8 @@ struct Keys<'a> {
     properties: Option<&'a serde_json::Map<String, Value>>,
     /// The schema of any other key, or `false`.
     others: &'a Value,
+    /// Whether keys may say when their values hold: `input>200000`, `input@flex`.
+    conditional: bool,
 }
 
 impl<'a> Checker<'a> {
@@ -354,11 +358,20 @@ impl<'a> Keys<'a> {
             others: schema
                 .get("additionalProperties")
                 .unwrap_or(&Value::Bool(true)),
+            conditional: schema
+                .get("patternProperties")
+                .is_some_and(|patterns| patterns.get(CONDITIONAL).is_some()),
         }
     }
 
     fn schema(&self, key: &str) -> Option<&'a Value> {
-        let own = self.properties.and_then(|properties| properties.get(key));
+        let find = |name: &str| self.properties.and_then(|properties| properties.get(name));
+        let own = match key.split_once(['>', '@']) {
+            Some((name, _)) if self.conditional => {
+                find(name).filter(|schema| kinds_of(schema) == ["number"])
+            }
+            _ => find(key),
+        };
         own.or_else(|| (self.others != &Value::Bool(false)).then_some(self.others))
     }
 

@@ -617,6 +617,7 @@ mistakes! {
     price_that_is_too_fine: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nprices:\n  - {provider: a, model: m, input: 0.12345678}\n");
     price_below_zero: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nprices:\n  - {provider: a, model: m, input: -1}\n");
     price_of_nothing: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nprices:\n  - {provider: a, model: m}\n");
+    price_of_unknown_case: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nprices:\n  - {provider: a, model: m, \"input@soon\": 1, \"output>many\": 2, \"provider@flex\": b, \"output@flex\": 3}\n");
     price_twice: with_provider!("routes:\n  - {name: r, model: {provider: a, name: m}}\nprices:\n  - {provider: a, model: m, input: 1}\n  - {provider: a, model: m, output: 1}\n");
     strategy_beside_provider: with_provider!("routes:\n  - {name: r, model: {provider: a, strategy: {type: single, models: [{provider: a, name: m}]}}}\n");
     strategy_without_models: with_provider!("routes:\n  - {name: r, model: {strategy: {type: ordered, models: []}}}\n");

@@ -36,7 +36,7 @@ pub(crate) use credentials::{AuthAws, AuthEntra, AuthGoogle, AuthIbm, Aws, Entra
 pub(crate) use issuers::{Audience, CallerIssuer};
 pub(crate) use keys::{Key, KeyRoutes};
 pub(crate) use payloads::{Keep, KeepWord, Payloads};
-pub(crate) use prices::{Catalogue, Price};
+pub(crate) use prices::{CONDITIONAL, Catalogue, Price};
 pub(crate) use providers::{
     ApiKey, Auth, AuthRule, ChatInput, Provider, SpokenDialect, StreamEnd, StreamUsage, Timeouts,
 };

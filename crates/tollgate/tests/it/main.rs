@@ -27,6 +27,7 @@ mod media;
 mod mlflow;
 mod ollama;
 mod plain_http;
+mod prices;
 mod prompts;
 mod provider_keys;
 mod realtime;

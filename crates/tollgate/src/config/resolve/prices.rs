@@ -9,8 +9,7 @@ use std::{
 
 use http::Uri;
 use tollgate_domain::{
-    Catalogue, Picodollars, Price, PriceComponent, Prices, ProviderName, ServiceTier, Snapshot,
-    Unit,
+    Catalogue, Picodollars, Price, PriceComponent, Prices, ProviderName, Snapshot, Unit,
 };
 
 use super::providers::Providers;
@@ -171,27 +170,35 @@ fn components(
         (Unit::CacheWrite, written.cache_write),
         (Unit::CacheWrite1h, written.cache_write_1h),
         (Unit::InputAudio, written.input_audio),
+        (Unit::InputImage, written.input_image),
         (Unit::Output, written.output),
         (Unit::OutputReasoning, written.output_reasoning),
         (Unit::OutputAudio, written.output_audio),
+        (Unit::OutputImage, written.output_image),
+        (Unit::Second, written.second),
         (Unit::Search, written.search),
+        (Unit::WebSearch, written.web_search),
         (Unit::Call, written.call),
     ];
+    let usual = listed.into_iter();
+    let usual = usual.filter_map(|(unit, dollars)| Some((unit.as_str(), dollars?)));
+    let conditional = written.conditional.iter();
+    let conditional = conditional.map(|(key, dollars)| (key.as_str(), *dollars));
     let mut components = Vec::new();
-    for (unit, dollars) in listed {
-        let Some(dollars) = dollars else { continue };
+    for (key, dollars) in usual.chain(conditional) {
         // The shortest text of a number is what was written, however it is kept in between.
-        match Picodollars::parse_per_million(&dollars.to_string()) {
-            Ok(price) => components.push(PriceComponent {
-                unit,
-                above: 0,
-                tier: ServiceTier::Standard,
-                price,
-            }),
-            Err(_) => {
+        let Ok(price) = Picodollars::parse_per_million(&dollars.to_string()) else {
+            problems.error(at.key(key).span(), "this is no price").help(
+                "prices are in dollars for a million, with at most 6 digits behind the point",
+            );
+            continue;
+        };
+        match PriceComponent::named(key, price) {
+            Some(component) => components.push(component),
+            None => {
                 problems
-                    .error(at.key(unit.as_str()).span(), "this is no price")
-                    .help("prices are in dollars for a million, with at most 6 digits behind the point");
+                    .error(at.key(key).key_span(), "this says no case that is known")
+                    .help("write `input>200000`, `input@flex` or `input>200000@flex`; tiers are `flex`, `priority` and `batch`");
             }
         }
     }

@@ -1,15 +1,27 @@
 //! `prices`, as written.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::Wait;
 
+/// Keys that say when a price holds, as well: `input>200000`, `output@flex`, `input>200000@priority`.
+pub(crate) const CONDITIONAL: &str =
+    "^[a-z][a-z0-9_]*(>[0-9]+(@(flex|priority|batch))?|@(flex|priority|batch))$";
+
+fn conditional() -> Value {
+    json!({CONDITIONAL: {"type": "number", "minimum": 0}})
+}
+
 /// What a model costs, in US dollars for a million of what is counted, where the prices that come with the program do not say so, or
-/// not what you pay. It stands for all prices of that model.
+/// not what you pay. It stands for all prices of that model. A price may hold for calls with more input tokens than a number alone
+/// (`input>200000`), for a service tier alone (`input@flex`), or for both (`input>200000@flex`).
 #[derive(Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-#[schemars(extend("required" = ["provider", "model"]))]
+#[serde(default)]
+#[schemars(extend("required" = ["provider", "model"], "additionalProperties" = false, "patternProperties" = conditional()))]
 pub(crate) struct Price {
     /// The name of a provider.
     #[schemars(length(min = 1))]
@@ -34,6 +46,9 @@ pub(crate) struct Price {
     /// Input tokens of audio. Default: as `input`.
     #[schemars(range(min = 0))]
     pub(crate) input_audio: Option<f64>,
+    /// Input tokens of pictures. Default: as `input`.
+    #[schemars(range(min = 0))]
+    pub(crate) input_image: Option<f64>,
     /// Output tokens.
     #[schemars(range(min = 0))]
     pub(crate) output: Option<f64>,
@@ -43,12 +58,25 @@ pub(crate) struct Price {
     /// Output tokens of audio. Default: as `output`.
     #[schemars(range(min = 0))]
     pub(crate) output_audio: Option<f64>,
+    /// Output tokens of pictures. Without it, calls that make some are unpriced.
+    #[schemars(range(min = 0))]
+    pub(crate) output_image: Option<f64>,
+    /// Seconds of sound, where the provider counts those: a million of them.
+    #[schemars(range(min = 0))]
+    pub(crate) second: Option<f64>,
     /// Searches of rerank calls: a million of them.
     #[schemars(range(min = 0))]
     pub(crate) search: Option<f64>,
+    /// Searches of the web that the provider makes: a million of them. Without it, calls that make some are unpriced.
+    #[schemars(range(min = 0))]
+    pub(crate) web_search: Option<f64>,
     /// Calls, whatever they use: a million of them.
     #[schemars(range(min = 0))]
     pub(crate) call: Option<f64>,
+    /// Those that hold for long calls or a service tier alone.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub(crate) conditional: BTreeMap<String, f64>,
 }
 
 /// Prices that go before those that come with the program, taken again and again without a restart. Give `file` or `url`.
