@@ -271,6 +271,8 @@ impl Run<'_> {
         record.model = Some(Arc::clone(lane.model()));
         record.attempts.push(AttemptRecord {
             target: lane.name().clone(),
+            provider_kind: Arc::clone(&lane.provider().kind),
+            server: outgoing.endpoint.uri.clone(),
             key_ordinal: key.ordinal(),
             outcome: AttemptOutcome::Abandoned,
             status: None,

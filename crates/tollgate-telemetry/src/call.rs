@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use http::Uri;
 use tollgate_domain::{
     Cost, Dialect, KeyName, Payload, Revision, RouteName, TargetName, Task, Unmetered, Usage,
     UsageRecord,
@@ -182,6 +183,10 @@ pub enum Outcome {
 pub struct AttemptRecord {
     /// At whom.
     pub target: TargetName,
+    /// The kind of that provider, such as `openai`.
+    pub provider_kind: Arc<str>,
+    /// Where it was sent.
+    pub server: Uri,
     /// With which of the provider's keys; 0 where it has none.
     pub key_ordinal: usize,
     /// How it went.

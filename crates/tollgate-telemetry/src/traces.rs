@@ -25,6 +25,10 @@ const SERVER: u8 = 2;
 const CLIENT: u8 = 3;
 const ERROR: u8 = 2;
 
+/// Where servers listen that are named without a port.
+const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
+
 /// The workers' end of the queue of traces.
 #[derive(Clone, Debug)]
 pub struct TraceQueue {
@@ -150,12 +154,16 @@ fn whole(call: &CallRecord, trace: &str, id: &str, parent: Option<&str>) -> Valu
     let mut attributes = vec![
         text("http.request.method", call.method.as_str()),
         text("http.route", call.path),
+        text("url.scheme", "http"),
         number("http.response.status_code", call.status.into()),
         text("client.address", &call.client_address.to_string()),
         text("tollgate.request_id", &call.request_id),
         text("tollgate.outcome", crate::call_log::outcome(call.outcome)),
     ];
+    // Where the pattern has no names in it, it is the path.
+    let path = (!call.path.contains('{')).then_some(call.path);
     let said = [
+        ("url.path", path),
         (
             "tollgate.route",
             call.route.as_ref().map(|route| route.as_str()),
@@ -204,6 +212,10 @@ fn one_try(
     let operation = call.task.map_or("chat", |task| task.operation_name());
     let mut attributes = vec![
         text("gen_ai.operation.name", operation),
+        text(
+            "gen_ai.provider.name",
+            provider_name(&attempt.provider_kind),
+        ),
         text("gen_ai.request.model", model),
         text("tollgate.target", attempt.target.as_str()),
     ];
@@ -212,7 +224,25 @@ fn one_try(
             .status
             .map(|status| number("http.response.status_code", status.into())),
     );
-    attributes.extend(attempt.failure.map(|failure| text("error.type", failure)));
+    if let Some(host) = attempt.server.host() {
+        let usual = match attempt.server.scheme_str() {
+            Some("http" | "ws") => HTTP_PORT,
+            _ => HTTPS_PORT,
+        };
+        let port = attempt.server.port_u16().unwrap_or(usual);
+        attributes.push(text("server.address", host));
+        attributes.push(number("server.port", port.into()));
+    }
+    let is_answering = is_last && attempt.outcome == AttemptOutcome::Answered;
+    // What began to answer, and broke off.
+    let is_cut = is_answering && call.outcome == Outcome::Cut;
+    let cut = call.error_code.as_deref().filter(|_| is_cut);
+    attributes.extend(
+        attempt
+            .failure
+            .or(cut)
+            .map(|failure| text("error.type", failure)),
+    );
     let params = &call.params;
     let asked = [
         ("gen_ai.request.temperature", params.temperature),
@@ -228,18 +258,15 @@ fn one_try(
             .max_tokens
             .map(|most| number("gen_ai.request.max_tokens", most)),
     );
-    let is_answering = is_last && attempt.outcome == AttemptOutcome::Answered;
-    if is_last {
-        attributes.extend(
-            call.provider_kind
-                .as_deref()
-                .map(|kind| text("gen_ai.provider.name", kind)),
-        );
-    }
     if is_answering {
+        let usage = &call.usage;
+        let written = [usage.cache_write, usage.cache_write_1h].into_iter();
+        let written = written.flatten().reduce(u64::saturating_add);
         let used = [
-            ("gen_ai.usage.input_tokens", call.usage.input_total()),
-            ("gen_ai.usage.output_tokens", call.usage.output_total()),
+            ("gen_ai.usage.input_tokens", usage.input_total()),
+            ("gen_ai.usage.cache_read.input_tokens", usage.input_cached),
+            ("gen_ai.usage.cache_creation.input_tokens", written),
+            ("gen_ai.usage.output_tokens", usage.output_total()),
         ];
         attributes.extend(
             used.into_iter()
@@ -255,7 +282,7 @@ fn one_try(
     } else {
         attempt.duration
     };
-    let failed = attempt.outcome != AttemptOutcome::Answered;
+    let failed = is_cut || attempt.outcome != AttemptOutcome::Answered;
     let name = format!("{operation} {model}");
     let mut span = span(
         trace,
@@ -268,6 +295,21 @@ fn one_try(
     );
     span["parentSpanId"] = json!(parent);
     span
+}
+
+/// The conventions' word for a kind of provider where they have one, else ours
+/// (<https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/>, read 2026-11).
+fn provider_name(kind: &str) -> &str {
+    match kind {
+        "azure" => "azure.ai.openai",
+        "bedrock" => "aws.bedrock",
+        "gemini" => "gcp.gemini",
+        "mistral" => "mistral_ai",
+        "vertex" => "gcp.vertex_ai",
+        "watsonx" => "ibm.watsonx.ai",
+        "xai" => "x_ai",
+        other => other,
+    }
 }
 
 fn span(
@@ -344,7 +386,7 @@ mod tests {
     fn a_call_is_a_span_with_one_for_each_try() {
         let mut call = record();
         call.traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
-        let told = request(&[call]);
+        let told = request(&[call.clone()]);
         let spans = told["resourceSpans"][0]["scopeSpans"][0]["spans"]
             .as_array()
             .unwrap();
@@ -373,10 +415,45 @@ mod tests {
             attribute(&spans[2], "gen_ai.usage.input_tokens"),
             Some(json!({"intValue": "100"}))
         );
-        assert_eq!(
-            attribute(&spans[2], "gen_ai.provider.name"),
-            Some(json!({"stringValue": "anthropic"}))
-        );
+        for (span, name, expected) in [
+            (
+                &spans[0],
+                "url.path",
+                json!({"stringValue": "/v1/chat/completions"}),
+            ),
+            (
+                &spans[1],
+                "gen_ai.provider.name",
+                json!({"stringValue": "azure.ai.openai"}),
+            ),
+            (
+                &spans[1],
+                "server.address",
+                json!({"stringValue": "azure.example"}),
+            ),
+            (&spans[1], "server.port", json!({"intValue": "443"})),
+            (
+                &spans[2],
+                "gen_ai.provider.name",
+                json!({"stringValue": "anthropic"}),
+            ),
+            (&spans[2], "server.port", json!({"intValue": "8443"})),
+            (
+                &spans[2],
+                "gen_ai.usage.cache_read.input_tokens",
+                json!({"intValue": "90"}),
+            ),
+        ] {
+            assert_eq!(attribute(span, name), Some(expected), "{name}");
+        }
+        assert_eq!(spans[2]["status"], json!({}));
+        call.outcome = Outcome::Cut;
+        call.error_code = Some("stream_broken".into());
+        let told = request(&[call]);
+        let cut = &told["resourceSpans"][0]["scopeSpans"][0]["spans"][2];
+        assert_eq!(cut["status"], json!({"code": ERROR}));
+        let word = attribute(cut, "error.type");
+        assert_eq!(word, Some(json!({"stringValue": "stream_broken"})));
     }
 
     #[test]

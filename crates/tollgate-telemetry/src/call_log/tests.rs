@@ -35,6 +35,8 @@ pub(crate) fn record() -> CallRecord {
         attempts: vec![
             AttemptRecord {
                 target: "openai/gpt".into(),
+                provider_kind: "azure".into(),
+                server: http::Uri::from_static("https://azure.example/v1"),
                 key_ordinal: 2,
                 outcome: AttemptOutcome::Failed,
                 status: Some(503),
@@ -45,6 +47,8 @@ pub(crate) fn record() -> CallRecord {
             },
             AttemptRecord {
                 target: "anthropic/claude".into(),
+                provider_kind: "anthropic".into(),
+                server: http::Uri::from_static("http://anthropic.example:8443/v1"),
                 key_ordinal: 1,
                 outcome: AttemptOutcome::Answered,
                 status: Some(200),
