@@ -50,6 +50,9 @@ pub(super) fn migrate(arguments: &MigrateArguments) -> Result<ExitCode> {
         Ok(())
     })?;
     output::remark("The database is as this version wants it.")?;
+    if arguments.sums {
+        output::remark("The sums of usage were made anew out of the records.")?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

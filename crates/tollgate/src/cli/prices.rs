@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, process::ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use tollgate_domain::{Catalogue, Price, PriceComponent, ServiceTier};
@@ -12,7 +12,13 @@ use super::{
     output,
     stored_keys::{Place, milliseconds, moment, with_store},
 };
-use crate::app::{add_prices, all_of};
+use crate::{
+    app::{add_prices, all_of},
+    config,
+};
+
+/// As many names are compared with what was written at a time.
+const COMPARED_AT_ONCE: usize = 500;
 
 /// Which prices.
 #[derive(Debug, Args)]
@@ -52,9 +58,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         .map(|(kind, model, price)| (format!("{kind}/{model}"), kind, model, price))
         .filter(|(name, ..)| {
             let filter = arguments.filter.as_deref();
-            filter.is_none_or(|word| name.contains(word))
+            filter.is_none_or(|word| has(name, word))
         })
         .collect();
+    if let (true, Some(word)) = (models.is_empty(), &arguments.filter) {
+        let names: Vec<String> = catalogue
+            .iter()
+            .map(|(kind, model, _)| format!("{kind}/{model}"))
+            .collect();
+        return none(word, names.iter().map(String::as_str));
+    }
     models.sort_by(|one, other| one.0.cmp(&other.0));
     if arguments.json {
         let models: Vec<Value> = models
@@ -130,9 +143,17 @@ fn own(arguments: &Arguments) -> Result<ExitCode> {
         })
         .filter(|own| {
             let filter = arguments.filter.as_deref();
-            filter.is_none_or(|word| own.name.contains(word))
+            filter.is_none_or(|word| has(&own.name, word))
         })
         .collect();
+    if let (true, Some(word)) = (prices.is_empty(), &arguments.filter) {
+        let names: Vec<String> = whole
+            .prices
+            .said()
+            .map(|(provider, model, ..)| format!("{}/{model}", provider.as_str()))
+            .collect();
+        return none(word, names.iter().map(String::as_str));
+    }
     prices.sort_by(|one, other| (&one.name, &one.from).cmp(&(&other.name, &other.from)));
     if arguments.json {
         let prices: Vec<Value> = prices
@@ -159,6 +180,24 @@ fn own(arguments: &Arguments) -> Result<ExitCode> {
         )
     });
     output::table(lines)
+}
+
+/// Whether a name contains a word, in capitals or not.
+fn has(name: &str, word: &str) -> bool {
+    name.to_lowercase().contains(&word.to_lowercase())
+}
+
+/// Says that no model is named so, and which are named much like it, with their provider or without.
+fn none<'a>(word: &str, names: impl Iterator<Item = &'a str> + Clone) -> Result<ExitCode> {
+    let models = names
+        .clone()
+        .filter_map(|name| Some(name.split_once('/')?.1));
+    let known: Vec<&str> = names.chain(models).collect();
+    let likely = known.chunks(COMPARED_AT_ONCE);
+    let likely = likely.filter_map(|known| config::did_you_mean(word, known.iter().copied()));
+    let meant = config::did_you_mean(word, likely);
+    let help = meant.map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
+    bail!("no model with a price has `{word}` in its name{help}");
 }
 
 /// The components of a price, for people.

@@ -10,6 +10,7 @@ use clap::{
 use jiff::{Timestamp, civil::Date};
 use serde_json::{Map, Value, json};
 use tokio::runtime::Builder;
+use tollgate_domain::Picodollars;
 use tollgate_store::{Dimension, Store, UsageQuery, UsageRow};
 
 use super::{check_template, output, serve};
@@ -100,12 +101,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         by: arguments.by.clone(),
     };
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let rows = runtime.block_on(async {
+    let mut rows = runtime.block_on(async {
         let store = Store::open(settings.url.expose()).await?;
         let rows = store.usage(&query).await;
         store.close().await;
         rows
     })?;
+    // Times are read from top to bottom; everything else by what it costs, as it comes.
+    if let Some(place) = query.by.iter().position(|by| by.span_ms().is_some()) {
+        rows.sort_by_key(|row| time_of(row, place));
+    }
     if arguments.json {
         let rows: Vec<Value> = rows.iter().map(|row| as_json(row, &query.by)).collect();
         return output::line(&serde_json::to_string_pretty(&rows)?);
@@ -139,6 +144,16 @@ fn shown(value: Option<&String>, by: Dimension) -> Option<String> {
     Some(time.strftime(form).to_string())
 }
 
+/// The time that a row is of, as the books count it.
+fn time_of(row: &UsageRow, place: usize) -> Option<i64> {
+    row.of.get(place)?.as_ref()?.parse().ok()
+}
+
+/// Whether nothing is known of what the calls cost.
+fn is_unknown(row: &UsageRow) -> bool {
+    row.calls > 0 && row.unknown == row.calls && row.cost == Picodollars::ZERO
+}
+
 fn as_json(row: &UsageRow, by: &[Dimension]) -> Value {
     let mut told = Map::new();
     for (value, by) in row.of.iter().zip(by) {
@@ -170,7 +185,11 @@ fn table(rows: &[UsageRow], by: &[Dimension]) -> Vec<String> {
             })
             .collect();
         line.extend([row.calls, row.input, row.output].map(|number| number.to_string()));
-        line.push(row.cost.to_string());
+        line.push(if is_unknown(row) {
+            "unknown".to_owned()
+        } else {
+            row.cost.to_string()
+        });
         line.push(row.unknown.to_string());
         lines.push(line);
     }

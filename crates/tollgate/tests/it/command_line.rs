@@ -84,6 +84,24 @@ fn the_other_commands_print_what_they_promise() {
 }
 
 #[test]
+fn a_model_without_a_price_is_not_passed_over_in_silence() {
+    let output = tollgate(&["prices", "GPT-4O-mini"]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("openai/gpt-4o-mini "), "{told}");
+    let output = tollgate(&["prices", "gpt-4o-mnii"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let expected =
+        "no model with a price has `gpt-4o-mnii` in its name; did you mean `gpt-4o-mini`?";
+    assert!(told.contains(expected), "{told}");
+    let list = file("nothing.txt", "openai gpt-4o\n");
+    let output = tollgate(&["prices", "--from", &list]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("line 1 is no price"), "{told}");
+}
+
+#[test]
 fn without_keys_only_this_machine_is_served() {
     // In a folder of its own: the books are kept beside it.
     let folder = std::env::temp_dir().join(format!("tollgate-{}-public", std::process::id()));
