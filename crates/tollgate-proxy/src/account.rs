@@ -17,7 +17,8 @@ use crate::{
 /// As much of each direction's content as the log takes, in bytes.
 const CONTENT_BYTES_MAX: usize = 16 << 10;
 
-/// The record of a call in the making. Dropped before [`Account::close`], it says that the client left.
+/// The record of a call in the making. Dropped before [`Account::close`], it says that the client left, or that the
+/// gateway did.
 #[derive(Debug)]
 pub(crate) struct Account {
     /// What is known so far.
@@ -97,33 +98,42 @@ impl Account {
         &mut self.said
     }
 
-    /// Counts what was used where the provider did not say it.
+    /// Counts what was used where the provider did not say it. What it said of a stream before its end is no total: what came is counted,
+    /// and stands where that is more.
     fn estimate(&mut self) {
         let Some(sample) = &self.sample else {
             return;
         };
-        let usage = &mut self.record.usage;
-        let was_answered = self.record.outcome == Outcome::Answered || !self.said.is_empty();
+        let record = &mut self.record;
+        let is_whole = record.outcome == Outcome::Answered;
+        let was_answered = is_whole || !self.said.is_empty();
+        let is_embedding = record.task == Some(Task::Embeddings);
+        if record.target.is_none() || !was_answered {
+            return;
+        }
+        let usage = &mut record.usage;
         let (input, output) = (usage.input_total(), usage.output_total());
+        let is_cut = !is_whole && record.streamed;
         // What a provider says of a whole answer stands: Ollama leaves out a prompt that it had read before.
-        let is_told = match self.record.outcome {
-            Outcome::Answered => input.is_some() || output.is_some(),
-            _ => input.is_some() && output.is_some(),
+        let is_told = match is_whole {
+            true => input.is_some() || output.is_some(),
+            false => input.is_some() && output.is_some() && !is_cut,
         };
-        let is_embedding = self.record.task == Some(Task::Embeddings);
-        if self.record.target.is_none()
-            || !was_answered
-            || is_told
-            || is_embedding && input.is_some()
-        {
+        if is_told || is_embedding && input.is_some() {
             return;
         }
         if input.is_none() {
             usage.input = Some(sample.tokens());
             usage.is_estimated = true;
         }
-        if output.is_none() && !is_embedding {
-            usage.output = Some(estimate::tokens(&self.said));
+        if is_embedding {
+            return;
+        }
+        let said = estimate::tokens(&self.said);
+        let told = output.unwrap_or_default();
+        if output.is_none() || said > told {
+            let others = told.saturating_sub(usage.output.unwrap_or_default());
+            usage.output = Some(said.saturating_sub(others));
             usage.is_estimated = true;
         }
     }
@@ -299,8 +309,13 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
+        let has_ended = self.witness.has_ended();
         if self.open && self.record.status == 0 {
-            self.record.status = 499;
+            self.record.status = if has_ended { 503 } else { 499 };
+        }
+        if self.open && has_ended {
+            self.record.error_code = Some("gateway_stopped".into());
+            self.close(Outcome::Cut);
         }
         self.close(Outcome::ClientGone);
     }

@@ -175,6 +175,16 @@ impl Witness {
         }
     }
 
+    /// Notes that the worker waits for calls no longer: those that have not ended are ended by it.
+    pub fn end(&self) {
+        self.shard.has_ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the worker waits for calls no longer.
+    pub fn has_ended(&self) -> bool {
+        self.shard.has_ended.load(Ordering::Relaxed)
+    }
+
     /// A call has begun.
     pub fn call_started(&self) -> InFlight {
         InFlight::new(&self.shard, |shard| &shard.calls_in_flight)

@@ -32,6 +32,8 @@ use families::{Family, Histogram, Labels};
 pub(crate) struct Shard {
     pub(crate) calls_in_flight: AtomicI64,
     pub(crate) streams_in_flight: AtomicI64,
+    /// Its worker waits for calls no longer.
+    pub(crate) has_ended: AtomicBool,
     totals: Mutex<Totals>,
 }
 
@@ -345,16 +347,18 @@ const TOKENS: [f64; 14] = [
     67_108_864.0,
 ];
 
-fn classes(usage: &Usage) -> [(&'static str, Option<u64>); 8] {
+fn classes(usage: &Usage) -> [(&'static str, Option<u64>); 10] {
     [
         ("input", usage.input),
         ("input_cached", usage.input_cached),
         ("cache_write", usage.cache_write),
         ("cache_write_1h", usage.cache_write_1h),
         ("input_audio", usage.input_audio),
+        ("input_image", usage.input_image),
         ("output", usage.output),
         ("output_reasoning", usage.output_reasoning),
         ("output_audio", usage.output_audio),
+        ("output_image", usage.output_image),
     ]
 }
 

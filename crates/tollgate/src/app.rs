@@ -416,12 +416,13 @@ impl Crew {
             let handler = Handler(Arc::new(Worker {
                 gateway,
                 upstream: Arc::clone(&upstream),
-                witness,
+                witness: witness.clone(),
                 sharing,
                 responses,
                 pulse,
             }));
             server::serve_worker(listener, handler, limits, connections, shutdown).await?;
+            witness.end();
             upstream.close_idle();
             tracker.close();
             // Connections that a provider does not let go of are closed with the runtime.

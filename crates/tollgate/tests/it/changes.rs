@@ -221,6 +221,33 @@ async fn going_down_lets_streams_finish_and_exits_with_success() {
 }
 
 #[tokio::test]
+async fn a_call_that_the_gateway_ends_was_not_left_by_its_client() {
+    let openai = ScriptedProvider::always(
+        Reply::stream(openai_events(&["a"; 200])).paced(Duration::from_millis(60)),
+    )
+    .await;
+    let configuration = format!("server: {{limits: {{drain_timeout: 300ms}}}}\n{TWO_PROVIDERS}");
+    let nobody = nobody().await;
+    let providers = [("OPENAI", &openai), ("ANTHROPIC", &nobody)];
+    let mut gateway = gateway(&configuration, &providers).await;
+    let address = gateway.address();
+    let stream = TaskTracker::new().spawn(async move {
+        let body = chat_stream("gpt").to_string().into_bytes();
+        client::post(address, "/v1/chat/completions", &[], body).await
+    });
+    sleep(Duration::from_millis(300)).await;
+    gateway.signal("TERM");
+    gateway.wait_for_end().await;
+    let _broken = stream.await.unwrap();
+    let call = gateway.wait_for_calls(1).await.pop().expect("a call");
+    assert_eq!(
+        (&call["outcome"], &call["error_code"]),
+        (&"cut".into(), &"gateway_stopped".into()),
+        "{call:#}"
+    );
+}
+
+#[tokio::test]
 async fn newer_prices_are_taken_while_calls_go_on() {
     let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
     let prices = Arc::new(Mutex::new("no prices".to_owned()));
