@@ -275,7 +275,7 @@ impl Account {
 
     fn end_begun(&mut self) {
         if let Some(begun) = self.begun.take() {
-            self.witness.end(begun);
+            self.witness.end_begun(begun);
         }
     }
 

@@ -51,7 +51,7 @@ const MIGRATIONS: [(i64, &str, &str); 14] = [
         "unmetered",
         include_str!("../migrations/0013_unmetered.sql"),
     ),
-    (15, "detail", include_str!("../migrations/0015_detail.sql")),
+    (14, "detail", include_str!("../migrations/0014_detail.sql")),
 ];
 
 /// Looks at most, and the pause between them.

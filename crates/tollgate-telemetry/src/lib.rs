@@ -148,7 +148,7 @@ impl Witness {
     }
 
     /// The call has ended; its record was made.
-    pub fn end(&self, call: BegunCall) {
+    pub fn end_begun(&self, call: BegunCall) {
         if let Some(pen) = &self.pen {
             pen.end(call);
         }

@@ -182,6 +182,9 @@ mod tests {
             Outcome::Cut,
             Outcome::ClientGone,
         ];
-        assert_eq!(all.map(outcome), tollgate_domain::OUTCOMES);
+        assert_eq!(
+            [all.map(outcome).as_slice(), &[crate::CRASHED]].concat(),
+            tollgate_domain::OUTCOMES
+        );
     }
 }
