@@ -110,6 +110,9 @@ pub(super) fn write_usage(usage: &Usage) -> Map<String, Value> {
         .output_reasoning
         .map(|thinking| json!({"thinking_tokens": thinking}));
     put(&mut written, "output_tokens_details", details);
+    let searches = usage.web_searches;
+    let tools = searches.map(|searches| json!({"web_search_requests": searches}));
+    put(&mut written, "server_tool_use", tools);
     written
 }
 
