@@ -4,7 +4,7 @@ mod shown;
 
 use std::{
     net::{SocketAddr, TcpListener},
-    sync::{Arc, OnceLock},
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -12,7 +12,10 @@ use std::{
 use anyhow::{Context, Result};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tollgate_admin::{Api, Body, Surroundings};
 use tollgate_domain::Limits;
@@ -37,6 +40,9 @@ use shown::shown;
 /// The pause before a database is opened again that could not be; clients are told to wait as long.
 const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(2);
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+
+/// How long a request waits for the database that is being opened.
+const OPENING_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long requests under way may take at most when the gateway goes down.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
@@ -77,8 +83,9 @@ impl Administration {
         let thread = thread::Builder::new()
             .name("admin".to_owned())
             .spawn(move || {
+                let (opened_api, api) = watch::channel(None);
                 let handler = Handler {
-                    api: Arc::default(),
+                    api,
                     gateway: Arc::clone(&gateway),
                 };
                 runtime.block_on(async {
@@ -86,7 +93,7 @@ impl Administration {
                         let store = open(&store, &stopped).await?;
                         AdminListening { address }.emit();
                         let api = Api::new(store.clone(), surroundings(gateway, composer));
-                        let _first = handler.api.set(api);
+                        opened_api.send_replace(Some(api));
                         Some(store)
                     };
                     let count = Arc::default();
@@ -114,7 +121,7 @@ impl Administration {
 /// Hands requests to the API, once there is one.
 #[derive(Clone)]
 struct Handler {
-    api: Arc<OnceLock<Api>>,
+    api: watch::Receiver<Option<Api>>,
     gateway: Arc<Gateway>,
 }
 
@@ -126,13 +133,22 @@ impl server::Handler for Handler {
     }
 
     async fn call(&self, request: Request<ClientBody>, client: SocketAddr) -> Response<Body> {
-        let Some(api) = self.api.get() else {
+        let Some(api) = self.api().await else {
             return waiting();
         };
         let picture = self.gateway.picture();
         let limits = &picture.snapshot.limits;
         let client = client_address(client.ip(), request.headers(), limits);
         api.answer(request, client).await
+    }
+}
+
+impl Handler {
+    /// The API, waited for where the gateway has only just started.
+    async fn api(&self) -> Option<Api> {
+        let mut api = self.api.clone();
+        let there = timeout(OPENING_PATIENCE, api.wait_for(Option::is_some)).await;
+        there.ok()?.ok()?.clone()
     }
 }
 

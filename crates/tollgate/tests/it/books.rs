@@ -357,7 +357,7 @@ async fn calls_that_cannot_be_written_down_are_refused_unless_the_operator_says_
     for (more, status) in [("", 503), (", when_full: answer", 200)] {
         // The database is nowhere, so that the journal fills; a key in the file opens all the same.
         let configuration = format!(
-            "store: {{url: \"postgres://127.0.0.1:1/none\", journal_max: 600B{more}}}
+            "store: {{url: \"postgres://127.0.0.1:1/none\", journal_max: 1000B{more}}}
 keys: [{{name: caller, hash: \"sha256:9160eaea8bc1cf2e234ad2da6a90ae86c1ae1f68d63f5a53358d66e01cbc9ce1\"}}]
 {}",
             CONFIGURATION.replace("OPENAI", &provider.url())
