@@ -86,6 +86,8 @@ pub struct Price {
     input_max: Option<u64>,
     /// Output tokens that it gives at most.
     output_max: Option<u64>,
+    /// What it says is all that is paid.
+    is_all: bool,
 }
 
 /// What a call cost.
@@ -246,12 +248,13 @@ impl ServiceTier {
 // === impl Price ===
 
 impl Price {
-    /// A price made of these.
+    /// A price as an operator says it: these are all that is paid.
     pub const fn new(components: Vec<PriceComponent>) -> Self {
         Self {
             components,
             input_max: None,
             output_max: None,
+            is_all: true,
         }
     }
 
@@ -301,7 +304,7 @@ impl Price {
         let mut cost = self.of(Unit::Call, input, tier).unwrap_or_default();
         for unit in Unit::ALL {
             if let Some(count) = unit.used(usage).filter(|count| *count > 0) {
-                cost = cost.plus(self.of(unit, input, tier)?.times(count));
+                cost = cost.plus(self.charged(unit, input, tier)?.times(count));
             }
         }
         Some(cost)
@@ -342,6 +345,17 @@ impl Price {
         let inputs = inputs.unwrap_or_default().times(input);
         let outputs = outputs.unwrap_or_default().times(output);
         Some(inputs.plus(outputs).plus(call.unwrap_or_default()))
+    }
+
+    /// What is charged for a unit. Who says what all is paid says that pictures cost what other output does, and searches of the web nothing, where
+    /// these have no price; of all others that is not known.
+    fn charged(&self, unit: Unit, input: u64, tier: ServiceTier) -> Option<Picodollars> {
+        let said = self.of(unit, input, tier);
+        match unit {
+            Unit::OutputImage if self.is_all => said.or_else(|| self.of(Unit::Output, input, tier)),
+            Unit::WebSearch if self.is_all => said.or(Some(Picodollars::ZERO)),
+            _ => said,
+        }
     }
 
     /// The price of a unit in a call with so much input.

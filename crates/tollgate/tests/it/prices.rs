@@ -107,6 +107,20 @@ async fn searches_of_the_web_are_billed_or_the_cost_is_not_known() {
     }
 }
 
+/// An operator says what all is paid.
+#[tokio::test]
+async fn the_operators_prices_are_all_that_is_paid() {
+    let mut answer = openai_answer("Hello");
+    answer["usage"] = json!({
+        "prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15,
+        "completion_tokens_details": {"image_tokens": 5}
+    });
+    let (_provider, gateway) = answering(&answer).await;
+    let answer = gateway.post("/v1/chat/completions", &chat("own/m")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(cost(&gateway, 1).await, "0.00003");
+}
+
 #[tokio::test]
 async fn the_operators_prices_know_long_calls_and_tiers() {
     for (input, tier, expected) in [

@@ -58,7 +58,7 @@ pub(crate) struct Price {
     /// Output tokens of audio. Default: as `output`.
     #[schemars(range(min = 0))]
     pub(crate) output_audio: Option<f64>,
-    /// Output tokens of pictures. Without it, calls that make some are unpriced.
+    /// Output tokens of pictures. Default: as `output`.
     #[schemars(range(min = 0))]
     pub(crate) output_image: Option<f64>,
     /// Seconds of sound, where the provider counts those: a million of them.
@@ -67,7 +67,7 @@ pub(crate) struct Price {
     /// Searches of rerank calls: a million of them.
     #[schemars(range(min = 0))]
     pub(crate) search: Option<f64>,
-    /// Searches of the web that the provider makes: a million of them. Without it, calls that make some are unpriced.
+    /// Searches of the web that the provider makes: a million of them. Default: 0.
     #[schemars(range(min = 0))]
     pub(crate) web_search: Option<f64>,
     /// Calls, whatever they use: a million of them.
