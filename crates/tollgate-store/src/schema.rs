@@ -95,13 +95,31 @@ pub(crate) async fn migrate(pool: &AnyPool) -> Result<(), MigrateError> {
 /// Sets a connection to `SQLite`: readers do not wait for the writer, and a commit survives the death of the process. One that the
 /// machine itself dies over may be lost from the end; the journal has it until the next commit is on the disk.
 pub(crate) async fn prepare_file(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-    for pragma in [
-        "PRAGMA journal_mode = WAL",
-        "PRAGMA synchronous = NORMAL",
-        "PRAGMA busy_timeout = 5000",
-        "PRAGMA foreign_keys = ON",
-    ] {
+    connection.execute("PRAGMA busy_timeout = 5000").await?;
+    write_ahead(connection).await?;
+    for pragma in ["PRAGMA synchronous = NORMAL", "PRAGMA foreign_keys = ON"] {
         connection.execute(pragma).await?;
     }
     Ok(())
+}
+
+/// `SQLite` does not wait for others who are doing the same to a new file.
+async fn write_ahead(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    let mut tries = 1;
+    loop {
+        match connection.execute("PRAGMA journal_mode = WAL").await {
+            Err(error) if is_busy(&error) && tries < TRIES_MAX => {
+                tries += 1;
+                sleep(TRY_AGAIN_AFTER).await;
+            }
+            result => return result.map(|_| ()),
+        }
+    }
+}
+
+/// Whether the file is locked by another (<https://www.sqlite.org/rescode.html#busy>, read 2026-11): the last byte of the code says so.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
 }
