@@ -59,7 +59,7 @@ pub(crate) struct UsageAsked {
     provider: Option<String>,
     /// Of this model only.
     model: Option<String>,
-    /// Of calls that ended so only: `answered`, `refused`, `provider_error`, `cut`, `client_gone`.
+    /// Of calls that ended so only: `answered`, `refused`, `provider_error`, `cut`, `client_gone`, `crashed`.
     #[schemars(schema_with = "crate::shapes::outcome")]
     outcome: Option<String>,
 }

@@ -261,16 +261,16 @@ impl Account {
     /// A provider is about to be asked: should the process die, the books say what that can have cost. Stands there once the turn's calls are
     /// written down.
     pub(crate) fn begin(&mut self) {
+        if !self.witness.keeps_books() {
+            return;
+        }
         self.end_begun();
-        let cost = match &self.price {
-            None => Cost::Unpriced,
-            Some(price) => {
-                let most = self.used_at_most();
-                let most = price.most(most.input, most.output);
-                most.map_or(Cost::Unpriced, Cost::AtMost)
-            }
-        };
-        self.begun = self.witness.begin(&mut self.record, Some(cost));
+        let price = self.price.as_deref();
+        let most = UsedAtMost::reserved(self.asked, price);
+        let cost = price.and_then(|price| price.most(most.input, most.output));
+        let cost = cost.map_or(Cost::Unpriced, Cost::AtMost);
+        let unmetered = most.beyond(&self.record.usage);
+        self.begun = self.witness.begin(&mut self.record, unmetered, cost);
     }
 
     fn end_begun(&mut self) {

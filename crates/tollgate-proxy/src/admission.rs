@@ -451,22 +451,30 @@ impl Drop for Permit {
 // === impl UsedAtMost ===
 
 impl UsedAtMost {
+    /// What a call can use that is about to be put to a model: as much as was reserved for it.
+    pub(crate) fn reserved(asked: Asked, price: Option<&Price>) -> Self {
+        Self {
+            input: asked.weight.most(input_max(price)),
+            output: asked.output(price),
+        }
+    }
+
     /// What a call can have used, by what has come and gone. `price` is that of the model that was asked last.
     pub(crate) fn of(record: &CallRecord, asked: Asked, price: Option<&Price>) -> Self {
+        let reserved = Self::reserved(asked, price);
         let output = if record.streamed {
             // A provider stops at what was asked for, seen or not: reasoning that is not shown is not among the bytes.
             let bytes = record.response_bytes.saturating_add(UNDER_WAY_BYTES_MAX);
             bytes.min(asked.output_max(price).unwrap_or(u64::MAX))
         } else {
             // It goes on to its end, whoever waits for it.
-            asked.output(price)
+            reserved.output
         };
         // What was counted here is about right, and no bound.
         let is_told = !record.usage.is_estimated;
         let told = |total: Option<u64>| total.filter(|_| is_told);
         Self {
-            input: told(record.usage.input_total())
-                .unwrap_or_else(|| asked.weight.most(input_max(price))),
+            input: told(record.usage.input_total()).unwrap_or(reserved.input),
             output: output.max(told(record.usage.output_total()).unwrap_or_default()),
         }
     }

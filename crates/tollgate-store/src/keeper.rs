@@ -10,7 +10,11 @@ use std::{
 };
 
 use tollgate_domain::UsageRecord;
-use tollgate_telemetry::journal::{ENDING, JournalState, LOCK, begun::BEGUN_ENDING, frames};
+use tollgate_telemetry::journal::{
+    ENDING, JournalState, LOCK,
+    begun::{ANEW_ENDING, BEGUN_ENDING},
+    frames,
+};
 
 use crate::{Store, StoreError};
 
@@ -168,6 +172,10 @@ impl Keeper {
         // Of what had begun, that which has no record had not ended.
         for file in files(&dead.folder, BEGUN_ENDING).map_err(StoreError::Journal)? {
             self.enter_begun(&file, wanted, round).await?;
+            fs::remove_file(&file).map_err(StoreError::Journal)?;
+        }
+        // It died over one that nobody would read.
+        for file in files(&dead.folder, ANEW_ENDING).map_err(StoreError::Journal)? {
             fs::remove_file(&file).map_err(StoreError::Journal)?;
         }
         Ok(())

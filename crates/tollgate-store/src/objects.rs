@@ -255,18 +255,6 @@ impl Store {
         Ok(row.as_ref().map(read).transpose()?)
     }
 
-    /// The organisations that had an object of this name once, and removed it.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn holders_before(&self, kind: Kind, name: &str) -> Result<Vec<String>, StoreError> {
-        let asked = sqlx::query_scalar(
-            "SELECT DISTINCT organisation FROM objects WHERE kind = $1 AND name = $2 AND removed_ms IS NOT NULL",
-        );
-        let found = asked.bind(kind.as_str()).bind(name);
-        Ok(found.fetch_all(&self.pool).await?)
-    }
-
     /// A tenant's objects by id, those after one, at most so many.
     ///
     /// # Errors

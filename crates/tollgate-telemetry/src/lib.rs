@@ -21,7 +21,7 @@ use std::{
     },
 };
 
-use tollgate_domain::{Cost, TargetName};
+use tollgate_domain::{Cost, TargetName, Unmetered, UsageRecord};
 
 pub use background::{give_way, stand_back};
 pub use call::{AttemptOutcome, AttemptRecord, CallContent, CallRecord, Outcome, Params};
@@ -137,14 +137,27 @@ impl Telemetry {
 }
 
 impl Witness {
-    /// Notes what is known of a call whose provider is about to be asked, so that it is in the books even if the process dies. Written down with
-    /// [`Self::write_down`].
-    pub fn begin(&self, record: &mut CallRecord, cost: Option<Cost>) -> Option<BegunCall> {
+    /// Whether calls are written down.
+    pub fn keeps_books(&self) -> bool {
+        self.pen.is_some()
+    }
+
+    /// Notes what is known of a call whose provider is about to be asked, and what it can use and cost, so that it is in the books even if the process
+    /// dies. Written down with [`Self::write_down`].
+    pub fn begin(
+        &self,
+        record: &mut CallRecord,
+        unmetered: Unmetered,
+        cost: Cost,
+    ) -> Option<BegunCall> {
         let pen = self.pen.as_ref()?;
         record.id.get_or_insert_with(call::new_id);
-        let mut begun = record.facts()?;
-        begun.outcome = CRASHED.into();
-        pen.begin(&begun.costing(cost))
+        let begun = UsageRecord {
+            outcome: CRASHED.into(),
+            unmetered,
+            ..record.facts()?
+        };
+        pen.begin(&begun.costing(Some(cost)))
     }
 
     /// The call has ended; its record was made.

@@ -102,6 +102,8 @@ async fn calls_that_had_not_ended_leave_a_record_of_what_was_known() {
         let store = Store::open(&database.url).await.unwrap();
         // The record of another was entered while the process lived.
         store.enter(&[record(1)]).await.unwrap();
+        // It died over writing the file anew.
+        fs::write(root.join("dead/000.anew"), b"half").unwrap();
         drop((dead, pen));
 
         let own = Journal::open(&root, "own", 1 << 20).unwrap();

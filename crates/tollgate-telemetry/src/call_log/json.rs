@@ -29,24 +29,14 @@ pub(super) fn format(record: &CallRecord, line: &mut Vec<u8>) {
     told.text_if("error_code", record.error_code.as_deref());
     told.text_if("error", record.error_detail.as_deref());
     told.milliseconds("duration_ms", record.duration);
-    told.milliseconds("provider_ms", record.provider_time);
-    told.milliseconds("gateway_ms", record.gateway_time());
-    if let Some(time) = record.time_to_first_token {
-        told.milliseconds("first_token_ms", time);
-    }
+    times(record, &mut told);
     used(record, &mut told);
     told.text_if("finish_reason", record.finish_reason.as_deref());
     params(record, &mut told);
     if !record.tags.is_empty() {
         told.other("tags", &record.tags);
     }
-    if !record.dropped.is_empty() {
-        told.other("dropped", &record.dropped);
-    }
-    told.number("request_bytes", record.request_bytes);
-    told.number("response_bytes", record.response_bytes);
-    told.text_if("traceparent", record.traceparent.as_deref());
-    told.list("attempts", &record.attempts, attempt);
+    way(record, &mut told);
     if let Some(content) = &record.content {
         told.text("request", &content.request);
         told.text("response", &content.response);
@@ -76,11 +66,23 @@ pub(crate) fn detail(record: &CallRecord) -> String {
     told.number_if("max_tokens", params.max_tokens);
     told.text_if("finish_reason", record.finish_reason.as_deref());
     told.text_if("error", record.error_detail.as_deref());
+    times(record, &mut told);
+    way(record, &mut told);
+    told.end();
+    String::from_utf8(detail).unwrap_or_default()
+}
+
+/// How long what took.
+fn times(record: &CallRecord, told: &mut Members<'_>) {
     told.milliseconds("provider_ms", record.provider_time);
     told.milliseconds("gateway_ms", record.gateway_time());
     if let Some(time) = record.time_to_first_token {
         told.milliseconds("first_token_ms", time);
     }
+}
+
+/// What went which way.
+fn way(record: &CallRecord, told: &mut Members<'_>) {
     if !record.dropped.is_empty() {
         told.other("dropped", &record.dropped);
     }
@@ -88,8 +90,6 @@ pub(crate) fn detail(record: &CallRecord) -> String {
     told.number("response_bytes", record.response_bytes);
     told.text_if("traceparent", record.traceparent.as_deref());
     told.list("attempts", &record.attempts, attempt);
-    told.end();
-    String::from_utf8(detail).unwrap_or_default()
 }
 
 fn who_and_what(record: &CallRecord, told: &mut Members<'_>) {

@@ -19,6 +19,9 @@ use super::frames;
 /// The ending of the files' names.
 pub const BEGUN_ENDING: &str = "begun";
 
+/// The ending of one that is being written anew, until it takes the old one's place.
+pub const ANEW_ENDING: &str = "anew";
+
 /// Bytes of a file from which on it is written anew, when most of it is over.
 const FILE_BYTES: u64 = 4 << 20;
 
@@ -129,7 +132,7 @@ impl Begun {
             old.read_exact_at(kept.get_mut(from..).unwrap_or_default(), place.at)?;
             places.push((key, from as u64));
         }
-        let path = self.path.with_extension("new");
+        let path = self.path.with_extension(ANEW_ENDING);
         let new = new_file(&path)?;
         new.write_all_at(&kept, 0)?;
         fs::rename(&path, &self.path)?;

@@ -177,7 +177,8 @@ async fn a_call_under_way_when_the_gateway_dies_is_in_the_books_with_what_it_can
     let provider =
         ScriptedProvider::always(Reply::stream(openai_events(&["Hello"])).only(200, Ending::Hang))
             .await;
-    let store = "store: {url: \"sqlite:books.db\"}\n";
+    let store =
+        "store: {url: \"sqlite:books.db\"}\nlimits: [{name: outs, output_tokens: 150, per: day}]\n";
     let gateway = gateway(&format!("{store}{CONFIGURATION}"), &[("OPENAI", &provider)]).await;
     let mut body = chat_stream("chat");
     body["max_tokens"] = json!(40);
@@ -211,8 +212,19 @@ async fn a_call_under_way_when_the_gateway_dies_is_in_the_books_with_what_it_can
     for call in &crashed {
         assert_eq!(call.model.as_deref(), Some("gpt-4o"), "{call:?}");
         assert!(call.cost_at_most.is_some_and(|most| most > 0), "{call:?}");
+        assert_eq!(call.unmetered.output, 40, "{call:?}");
     }
     store.close().await;
+    // Limits go on from there.
+    let mut body = chat("chat");
+    body["max_tokens"] = json!(40);
+    let refused = gateway.post("/v1/chat/completions", &body).await;
+    assert_eq!(refused.status, 429);
+    assert!(
+        refused.text().contains("120 are used"),
+        "{}",
+        refused.text()
+    );
     // The gateway that takes over says so.
     assert!(
         gateway

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tollgate_admin::Own;
 use tollgate_domain::{
-    Allowance, Choice, DirectUse, Key, KeyName, KeyState, Picodollars, Provider, Quantity, Route,
-    RouteAccess, Snapshot, WhoMayCall, Whose,
+    Allowance, Choice, DirectUse, Key, KeyName, KeyState, ModelAccess, Picodollars, Provider,
+    Quantity, Route, RouteAccess, Snapshot, WhoMayCall, Whose,
 };
 
 /// What is in force. Where somebody looks who sees an organisation alone, the things of others are left out.
@@ -25,7 +25,7 @@ pub(super) fn shown(snapshot: &Snapshot, own: Option<&Own>, now: Duration) -> Va
     let allowances = allowances.filter(|one| own.is_none_or(|own| is_for(one, own, &own_keys)));
     let issuers = snapshot.caller_issuers.iter();
     let issuers =
-        issuers.map(|issuer| json!({"name": &*issuer.name, "routes": opened(&issuer.routes)}));
+        issuers.map(|issuer| json!({"name": &*issuer.name, "routes": opened(&issuer.routes), "models": reached(&issuer.models)}));
     json!({
         "revision": snapshot.revision.as_str(),
         "who_may_call": match snapshot.who_may_call {
@@ -111,9 +111,18 @@ fn key(key: &Key) -> Value {
         "team": key.team,
         "app": key.app,
         "routes": opened(&key.routes),
+        "models": reached(&key.models),
         "expires_at": key.expires_at.map(moment),
         "is_blocked": key.state == KeyState::Blocked,
     })
+}
+
+/// Null for all.
+fn reached(models: &ModelAccess) -> Option<Vec<&str>> {
+    match models {
+        ModelAccess::All => None,
+        ModelAccess::Only(models) => Some(models.iter().map(|model| model.as_str()).collect()),
+    }
 }
 
 /// Null for all.
