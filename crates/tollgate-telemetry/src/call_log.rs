@@ -4,6 +4,7 @@ mod json;
 mod pretty;
 
 pub(crate) use json::{attempt_outcome, detail, outcome};
+pub use pretty::printable;
 
 use std::{
     io::{BufWriter, Write},

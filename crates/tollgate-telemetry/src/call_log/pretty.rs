@@ -1,6 +1,6 @@
 //! The call's line for people.
 
-use std::{fmt::Write, time::Duration};
+use std::{borrow::Cow, fmt::Write, time::Duration};
 
 use tollgate_domain::Cost;
 
@@ -11,15 +11,23 @@ pub(super) fn format(record: &CallRecord, line: &mut Vec<u8>) {
     let mut text = String::with_capacity(160);
     // Writing to a string cannot fail.
     let _written = write_line(record, &mut text);
-    if text.contains(char::is_control) {
-        // Names that clients make up must not move the terminal's cursor.
-        let escaped = text.chars().map(|character| match character.is_control() {
-            true => character.escape_default().to_string(),
-            false => character.to_string(),
-        });
-        text = escaped.collect();
+    line.extend_from_slice(printable(&text).as_bytes());
+}
+
+/// A text without anything that a terminal would obey: control characters are escaped. Names may be anybody's.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
     }
-    line.extend_from_slice(text.as_bytes());
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown.into()
 }
 
 fn write_line(record: &CallRecord, text: &mut String) -> std::fmt::Result {

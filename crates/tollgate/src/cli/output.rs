@@ -5,6 +5,8 @@ use std::{
     process::ExitCode,
 };
 
+use tollgate_telemetry::printable;
+
 use crate::config::{self, Diagnostic};
 
 /// Writes a line to standard output.
@@ -19,21 +21,11 @@ pub(crate) fn line(text: &str) -> anyhow::Result<ExitCode> {
 
 /// Writes the lines of a table to standard output.
 pub(crate) fn table(lines: impl IntoIterator<Item = String>) -> anyhow::Result<ExitCode> {
-    let lines: Vec<String> = lines.into_iter().map(|line| printable(&line)).collect();
+    let lines: Vec<String> = lines
+        .into_iter()
+        .map(|line| printable(&line).into_owned())
+        .collect();
     line(&lines.join("\n"))
-}
-
-/// A text without anything that a terminal would obey: control characters are escaped. Names may be anybody's.
-pub(crate) fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
 }
 
 /// Writes mistakes and warnings to standard error, with colours on a terminal.

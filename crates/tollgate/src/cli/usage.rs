@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Builder;
 use tollgate_domain::Picodollars;
 use tollgate_store::{Dimension, Store, UsageQuery, UsageRow};
+use tollgate_telemetry::printable;
 
 use super::{check_template, output, serve};
 use crate::config::{self, ProcessEnvironment};
@@ -181,7 +182,7 @@ fn table(rows: &[UsageRow], by: &[Dimension]) -> Vec<String> {
         let mut line: Vec<String> = of
             .map(|(value, by)| {
                 shown(value.as_ref(), *by)
-                    .map_or_else(|| "-".to_owned(), |value| output::printable(&value))
+                    .map_or_else(|| "-".to_owned(), |value| printable(&value).into_owned())
             })
             .collect();
         line.extend([row.calls, row.input, row.output].map(|number| number.to_string()));
