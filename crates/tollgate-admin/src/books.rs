@@ -444,6 +444,7 @@ fn shown_call(call: &UsageRecord) -> Value {
         "revision": &*call.revision,
         "key": call.key,
         "team": call.team,
+        "app": call.app,
         "user": call.user,
         "tags": call.tags,
         "route": call.route,

@@ -34,6 +34,9 @@ pub struct UsageRecord {
     /// The team that the key belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<Arc<str>>,
+    /// The app that the key was made for, or that the token names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<Arc<str>>,
     /// The end user whom the call names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<Arc<str>>,

@@ -77,6 +77,15 @@ impl Unmetered {
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            input: self.input.saturating_add(other.input),
+            output: self.output.saturating_add(other.output),
+        }
+    }
 }
 
 impl Usage {

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tollgate_dialects::StopReason;
-use tollgate_domain::{Cost, Picodollars, Price, Task, Usage};
-use tollgate_telemetry::{BegunCall, CallContent, CallRecord, InFlight, Outcome, Witness};
+use tollgate_domain::{Cost, Picodollars, Price, Task, Unmetered, Usage};
+use tollgate_telemetry::{BegunCall, CallContent, CallRecord, InFlight, Lost, Outcome, Witness};
 
 use crate::{
-    admission::{self, Asked, Permit, UsedAtMost},
+    admission::{self, Asked, Permit, Spent, UsedAtMost},
     estimate::{self, Sample},
     payloads::Payloads,
     refusal::Refusal,
@@ -27,6 +27,10 @@ pub(crate) struct Account {
     price: Option<Arc<Price>>,
     /// What allowances gave the call.
     permit: Option<Permit>,
+    /// Whether that was settled with a try that failed, so that it is to be asked for again before the next.
+    asks_again: bool,
+    /// What the tries used that failed, all together.
+    lost: Option<Lost>,
     /// How much the call asks for.
     asked: Asked,
     /// What the caller tags the call with.
@@ -52,6 +56,8 @@ impl Account {
             record: Box::new(record),
             price: None,
             permit: None,
+            asks_again: false,
+            lost: None,
             asked: Asked::default(),
             tags: Vec::new(),
             sample: None,
@@ -91,6 +97,11 @@ impl Account {
     pub(crate) fn asked(&mut self, asked: Asked, sample: Option<Sample>) {
         self.asked = asked;
         self.sample = sample;
+    }
+
+    /// How much the call asks for.
+    pub(crate) fn how_much(&self) -> Asked {
+        self.asked
     }
 
     /// What the answer says so far.
@@ -142,6 +153,50 @@ impl Account {
     pub(crate) fn permitted(&mut self, permit: Option<Permit>) {
         self.record.hold = permit.as_ref().and_then(Permit::hold).map(Arc::from);
         self.permit = permit;
+        self.asks_again = false;
+    }
+
+    /// Whether allowances are to be asked again before the call is put to anybody.
+    pub(crate) fn asks_again(&self) -> bool {
+        self.asks_again
+    }
+
+    /// A try has failed. What it used all the same is settled at once, with what it cost. `has_begun` says whether its provider had begun to
+    /// answer: then it may have used more than it said.
+    pub(crate) fn lost(&mut self, has_begun: bool) {
+        let usage = self.record.usage;
+        if usage == Usage::default() && !has_begun {
+            return;
+        }
+        let mut lost = Lost {
+            usage,
+            unmetered: Unmetered::default(),
+            cost: self.cost_of(!has_begun),
+        };
+        if has_begun {
+            lost.unmetered = self.used_at_most().beyond(&usage);
+        }
+        self.record.usage = Usage::default();
+        self.record.finish_reason = None;
+        self.said.clear();
+        if let Some(permit) = self.permit.take() {
+            let spent = Spent {
+                target: self.record.target.as_ref(),
+                is_request: true,
+                usage: &lost.usage,
+                unmetered: lost.unmetered,
+                cost: Some(lost.cost),
+            };
+            permit.settle(&spent, self.wall());
+            self.asks_again = true;
+        }
+        if let Some(attempt) = self.record.attempts.last_mut() {
+            attempt.lost = Some(lost);
+        }
+        self.lost = Some(match self.lost {
+            Some(before) => before.plus(&lost),
+            None => lost,
+        });
     }
 
     /// What allowances gave the call.
@@ -223,34 +278,36 @@ impl Account {
         self.payloads = Some(Arc::clone(payloads));
     }
 
-    /// What the call costs. A provider's refusal costs nothing; what broke off costs what it can have cost.
+    /// What the call costs, or its last try where others were lost. A provider's refusal costs nothing.
     fn cost(&self) -> Option<Cost> {
         self.record.target.as_ref()?;
-        let usage = &self.record.usage;
-        let is_told = *usage != Usage::default();
         let is_refused = matches!(
             self.record.outcome,
             Outcome::Refused | Outcome::ProviderError
         );
-        if is_refused && !is_told {
+        if is_refused && self.record.usage == Usage::default() {
             return Some(Cost::Known(Picodollars::ZERO));
         }
+        Some(self.cost_of(is_refused || self.record.outcome == Outcome::Answered))
+    }
+
+    /// What that costs which was used. What broke off costs what it can have cost.
+    fn cost_of(&self, is_whole: bool) -> Cost {
+        let usage = &self.record.usage;
         let Some(price) = &self.price else {
-            return Some(Cost::Unpriced);
+            return Cost::Unpriced;
         };
         if price.is_free() {
-            return Some(Cost::Known(Picodollars::ZERO));
+            return Cost::Known(Picodollars::ZERO);
         }
-        let is_whole = is_refused || self.record.outcome == Outcome::Answered;
-        Some(if is_told && is_whole {
+        if is_whole && *usage != Usage::default() {
             let cost = price.cost(usage, usage.tier.unwrap_or_default());
-            cost.map_or(Cost::Unpriced, Cost::Known)
-        } else {
-            let most = self.used_at_most();
-            price
-                .most(most.input, most.output)
-                .map_or(Cost::Unpriced, Cost::AtMost)
-        })
+            return cost.map_or(Cost::Unpriced, Cost::Known);
+        }
+        let most = self.used_at_most();
+        price
+            .most(most.input, most.output)
+            .map_or(Cost::Unpriced, Cost::AtMost)
     }
 
     /// What it can have used, where its provider does not say.
@@ -268,8 +325,12 @@ impl Account {
         let price = self.price.as_deref();
         let most = UsedAtMost::reserved(self.asked, price);
         let cost = price.and_then(|price| price.most(most.input, most.output));
-        let cost = cost.map_or(Cost::Unpriced, Cost::AtMost);
-        let unmetered = most.beyond(&self.record.usage);
+        let mut cost = cost.map_or(Cost::Unpriced, Cost::AtMost);
+        let mut unmetered = most.beyond(&self.record.usage);
+        if let Some(lost) = &self.lost {
+            cost = cost.plus(lost.cost);
+            unmetered = unmetered.plus(lost.at_most());
+        }
         self.begun = self.witness.begin(&mut self.record, unmetered, cost);
     }
 
@@ -299,7 +360,10 @@ impl Account {
             }
             self.record.cost = self.cost();
             if let Some(permit) = self.permit.take() {
-                permit.settle(&self.record);
+                permit.settle(&Spent::by(&self.record), self.wall());
+            }
+            if let Some(lost) = self.lost.take() {
+                self.record.add(&lost);
             }
             self.witness.record(&self.record);
             self.end_begun();

@@ -70,6 +70,18 @@ pub(crate) struct Permit {
     share: Option<Share>,
 }
 
+/// What a call used, or a try of it that was given up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spent<'a> {
+    /// Who was asked.
+    pub(crate) target: Option<&'a TargetName>,
+    /// Whether it counts as a request.
+    pub(crate) is_request: bool,
+    pub(crate) usage: &'a Usage,
+    pub(crate) unmetered: Unmetered,
+    pub(crate) cost: Option<Cost>,
+}
+
 /// The most that a call can have used whose provider did not say it, in tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UsedAtMost {
@@ -101,12 +113,15 @@ impl Denial {
 }
 
 /// What is asked for a call, and of whom.
+#[derive(Clone, Copy)]
 pub(crate) struct Entry<'a> {
     /// All that there are, and which of them to look at.
     pub(crate) allowances: &'a [Arc<Allowance>],
     pub(crate) index: &'a AllowanceIndex,
     pub(crate) facts: Facts<'a>,
     pub(crate) asked: Asked,
+    /// Whether it was let in before, and asks for what a further try may use: it is one request all the same.
+    pub(crate) is_again: bool,
     /// The time since 1970-01-01 UTC.
     pub(crate) now: Duration,
 }
@@ -164,9 +179,13 @@ impl Entry<'_> {
             Some((allowance, self.index.identity(place)?))
         });
         for (allowance, identity) in counted {
-            if allowance.quantity == Quantity::Size {
-                self.check_size(allowance)?;
-                continue;
+            match allowance.quantity {
+                Quantity::Size => {
+                    self.check_size(allowance)?;
+                    continue;
+                }
+                Quantity::Requests if self.is_again => continue,
+                _ => {}
             }
             if !allowance.scope.is_by_target() {
                 let Some(subject) = allowance.scope.subject(&self.facts) else {
@@ -326,13 +345,12 @@ impl Most {
 // === impl Permit ===
 
 impl Permit {
-    /// Takes what the call really used, and gives the rest back.
-    pub(crate) fn settle(mut self, record: &CallRecord) {
-        let now = record.came_at + record.duration;
+    /// Takes what was really used, and gives the rest back. `now` is the time since 1970-01-01 UTC.
+    pub(crate) fn settle(mut self, spent: &Spent<'_>, now: Duration) {
         let holds = std::mem::take(&mut self.holds).into_iter();
         let holds: Vec<(Hold, u64)> = holds
             .map(|hold| {
-                let used = used(&hold, record);
+                let used = spent.of(&hold);
                 (hold, used)
             })
             .collect();
@@ -499,34 +517,48 @@ pub(crate) fn is_unmetered(record: &CallRecord) -> bool {
         }
 }
 
-/// What a call used of an allowance in the end. Where the provider did not say, it is the most that it can have been.
-fn used(hold: &Hold, record: &CallRecord) -> u64 {
-    let is_others =
-        |target: &TargetName| !hold.targets.is_empty() && !hold.targets.contains(target);
-    if record.target.as_ref().is_some_and(is_others) {
-        return 0;
+// === impl Spent ===
+
+impl<'a> Spent<'a> {
+    /// What a call used that has ended.
+    pub(crate) fn by(record: &'a CallRecord) -> Self {
+        Self {
+            target: record.target.as_ref(),
+            // A provider that was asked was asked, whatever it said.
+            is_request: record.outcome != Outcome::Refused,
+            usage: &record.usage,
+            unmetered: record.unmetered,
+            cost: record.cost,
+        }
     }
-    // As it stands in the books, out of which counts begin.
-    let tokens = |known: Option<u64>, unmetered: u64| match record.target {
-        Some(_) => known.unwrap_or_default().saturating_add(unmetered),
-        None => 0,
-    };
-    let (usage, unmetered) = (&record.usage, record.unmetered);
-    let input = tokens(usage.input_total(), unmetered.input);
-    let output = tokens(usage.output_total(), unmetered.output);
-    match hold.allowance.quantity {
-        // A provider that was asked was asked, whatever it said.
-        Quantity::Requests => u64::from(record.outcome != Outcome::Refused),
-        Quantity::Concurrent | Quantity::Size => 0,
-        Quantity::InputTokens => input,
-        Quantity::OutputTokens => output,
-        Quantity::Tokens => input.saturating_add(output),
-        Quantity::Picodollars => match record.cost {
-            Some(Cost::Known(cost) | Cost::AtMost(cost)) => cost.as_u64(),
-            // There was no such price when it was let in: what was reserved is all that is known.
-            Some(Cost::Unpriced) => hold.amount,
+
+    /// What that is of an allowance. Where the provider did not say, it is the most that it can have been.
+    fn of(&self, hold: &Hold) -> u64 {
+        let is_others =
+            |target: &TargetName| !hold.targets.is_empty() && !hold.targets.contains(target);
+        if self.target.is_some_and(is_others) {
+            return 0;
+        }
+        // As it stands in the books, out of which counts begin.
+        let tokens = |known: Option<u64>, unmetered: u64| match self.target {
+            Some(_) => known.unwrap_or_default().saturating_add(unmetered),
             None => 0,
-        },
+        };
+        let input = tokens(self.usage.input_total(), self.unmetered.input);
+        let output = tokens(self.usage.output_total(), self.unmetered.output);
+        match hold.allowance.quantity {
+            Quantity::Requests => u64::from(self.is_request),
+            Quantity::Concurrent | Quantity::Size => 0,
+            Quantity::InputTokens => input,
+            Quantity::OutputTokens => output,
+            Quantity::Tokens => input.saturating_add(output),
+            Quantity::Picodollars => match self.cost {
+                Some(Cost::Known(cost) | Cost::AtMost(cost)) => cost.as_u64(),
+                // There was no such price when it was let in: what was reserved is all that is known.
+                Some(Cost::Unpriced) => hold.amount,
+                None => 0,
+            },
+        }
     }
 }
 

@@ -28,6 +28,7 @@ use rules::{Bench, Next, Rule, backoff, refusal_of, rule};
 
 use crate::{
     account::Account,
+    admission::{self, Entry},
     credentials,
     gateway::Worker,
     plain::{PlainHead, PlainRefusal, is_refused},
@@ -79,6 +80,7 @@ pub(crate) enum Reply {
 pub(crate) async fn first_success(
     worker: &Worker,
     question: &Question,
+    entry: &Entry<'_>,
     plan: &[Arc<Lane>],
     forwarded: &HeaderMap,
     limits: &Limits,
@@ -87,10 +89,12 @@ pub(crate) async fn first_success(
     let mut run = Run {
         worker,
         question,
+        entry,
         forwarded,
         limits,
         account,
         made: 0,
+        has_begun: false,
         refusal: None,
         own_words: None,
     };
@@ -123,11 +127,15 @@ pub(crate) async fn first_success(
 struct Run<'a> {
     worker: &'a Worker,
     question: &'a Question,
+    /// What allowances are asked for.
+    entry: &'a Entry<'a>,
     forwarded: &'a HeaderMap,
     limits: &'a Limits,
     account: &'a mut Account,
     /// Attempts made.
     made: u32,
+    /// Whether whoever is asked now has begun to answer.
+    has_begun: bool,
     /// What the client is told if nobody answers.
     refusal: Option<Refusal>,
     /// What a provider of plain HTTP said last, whole.
@@ -179,6 +187,13 @@ impl Run<'_> {
             };
             if !pause.is_zero() {
                 sleep(pause).await;
+            }
+            if self.account.asks_again()
+                && let Err(refusal) = Box::pin(self.enter_again(lane)).await
+            {
+                lane.health().abandoned();
+                self.refusal = Some(refusal);
+                return Ok(None);
             }
             let miss = match self.attempt(lane, &key, &outgoing, pause).await {
                 Ok(success) => {
@@ -243,6 +258,20 @@ impl Run<'_> {
         }
     }
 
+    /// Asks allowances for what one more try may use, where those before were settled.
+    async fn enter_again(&mut self, lane: &Arc<Lane>) -> Result<(), Refusal> {
+        let entry = Entry {
+            is_again: true,
+            now: self.account.wall(),
+            ..*self.entry
+        };
+        let (counters, sharing) = (self.worker.gateway.counters(), &self.worker.sharing);
+        let mut plan = vec![Arc::clone(lane)];
+        let permit = admission::enter(counters, sharing.as_ref(), &entry, &mut plan).await?;
+        self.account.permitted(permit);
+        Ok(())
+    }
+
     /// Makes one attempt and writes it down.
     async fn attempt(
         &mut self,
@@ -280,7 +309,9 @@ impl Run<'_> {
             begun,
             backoff,
             duration: Duration::ZERO,
+            lost: None,
         });
+        self.has_begun = false;
         let mut engaged = Engaged::new(lane, key, &self.worker.gateway);
         let started = engaged.started;
         let result = self
@@ -310,6 +341,9 @@ impl Run<'_> {
                     };
                 }
             }
+        }
+        if let Err(miss) = &result {
+            self.account.lost(self.has_begun && miss.is_breaking_off());
         }
         let answer = result?;
         engaged.began(duration);
@@ -379,6 +413,7 @@ impl Run<'_> {
             }
             return Err(miss);
         }
+        self.has_begun = true;
         if let Some(way) = way {
             let following = self.follow_job(engaged, outgoing, way, response, first_token);
             return Box::pin(following).await;

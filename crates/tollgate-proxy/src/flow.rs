@@ -183,13 +183,17 @@ async fn realtime_story(
     let question = read_talk(picture, &caller, visit, account)?; // with whom they want to talk
     check_books(worker)?; // what is spent is written down
     let mut plan = plan(visit, &caller, &question)?; // whom we may ask, in order
-    enter(worker, visit, &caller, &question, &mut plan, account).await?; // what they may use, reserved
+    let user = note_asked(&caller, &question, account);
+    let entry = entry(visit, &caller, &question, user.as_deref(), account);
+    enter(worker, &entry, &mut plan, account).await?; // what they may use, reserved
     let mut forwarded = visit.forwarded(&question);
     if let Some(protocol) = handshake.protocol() {
         forwarded.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
     }
-    let success =
-        attempts::first_success(worker, &question, &plan, &forwarded, limits, account).await?; // retries, fallbacks
+    let success = attempts::first_success(
+        worker, &question, &entry, &plan, &forwarded, limits, account,
+    )
+    .await?; // retries, fallbacks
     Ok((handshake, question, success))
 }
 
@@ -269,10 +273,13 @@ async fn call_story(
     responses::recall(worker.responses.as_ref(), &caller, &mut question, limits).await?; // what was said before
     expand::expand(&mut question, limits)?; // the route's prompt, filled in
     let mut plan = plan(visit, &caller, &question)?; // whom we may ask, in order
-    enter(worker, visit, &caller, &question, &mut plan, account).await?; // what they may use, reserved
+    let user = note_asked(&caller, &question, account);
+    let entry = entry(visit, &caller, &question, user.as_deref(), account);
+    enter(worker, &entry, &mut plan, account).await?; // what they may use, reserved
     let success = attempts::first_success(
         worker,
         &question,
+        &entry,
         &plan,
         &visit.forwarded(&question),
         limits,
@@ -304,40 +311,52 @@ fn plan(
     Ok(plan)
 }
 
-/// Asks the allowances that are for a call.
-async fn enter(
-    worker: &Worker,
-    visit: &Visit<'_>,
-    caller: &Caller,
-    question: &Question,
-    plan: &mut Vec<Arc<Lane>>,
-    account: &mut Account,
-) -> Result<(), Refusal> {
-    let key = caller.key();
+/// Notes for whom a call is, and how much it asks for. Gives the former.
+fn note_asked(caller: &Caller, question: &Question, account: &mut Account) -> Option<Arc<str>> {
     // Whoever vouches for the caller knows the user better than the call does.
-    let vouched = key.and_then(|key| key.user.clone());
-    account.record.user =
-        vouched.or_else(|| question.head.user.as_deref().map(shorten).map(Arc::from));
-    let user = account.record.user.clone();
-    let asked = Asked::of(question);
-    account.asked(asked, question.sample());
-    let entry = Entry {
+    let vouched = caller.key().and_then(|key| key.user.clone());
+    let user = vouched.or_else(|| question.head.user.as_deref().map(shorten).map(Arc::from));
+    account.record.user.clone_from(&user);
+    account.asked(Asked::of(question), question.sample());
+    user
+}
+
+/// What the allowances are asked that are for a call.
+fn entry<'a>(
+    visit: &'a Visit<'_>,
+    caller: &'a Caller,
+    question: &'a Question,
+    user: Option<&'a str>,
+    account: &Account,
+) -> Entry<'a> {
+    let key = caller.key();
+    Entry {
         allowances: &visit.picture.snapshot.allowances,
         index: &visit.picture.allowances,
         facts: Facts {
             key: key.map(|key| key.name.as_str()),
             team: key.and_then(|key| key.team.as_deref()),
             route: Some(question.route().route.name.as_str()),
-            user: user.as_deref(),
+            user,
             app: key.and_then(|key| key.app.as_deref()),
             organisation: key.and_then(|key| key.organisation.as_deref()),
             ..Facts::default()
         },
-        asked,
+        asked: account.how_much(),
+        is_again: false,
         now: account.wall(),
-    };
+    }
+}
+
+/// Asks them.
+async fn enter(
+    worker: &Worker,
+    entry: &Entry<'_>,
+    plan: &mut Vec<Arc<Lane>>,
+    account: &mut Account,
+) -> Result<(), Refusal> {
     let counters = worker.gateway.counters();
-    let permit = admission::enter(counters, worker.sharing.as_ref(), &entry, plan).await?;
+    let permit = admission::enter(counters, worker.sharing.as_ref(), entry, plan).await?;
     account.permitted(permit);
     Ok(())
 }
@@ -474,6 +493,7 @@ fn note_caller(account: &mut Account, caller: &Caller) {
     let key = caller.key();
     account.record.key = key.map(|key| key.name.clone());
     account.record.team = key.and_then(|key| key.team.clone());
+    account.record.app = key.and_then(|key| key.app.clone());
 }
 
 fn note_question(account: &mut Account, route: &Route, head: &Head) {

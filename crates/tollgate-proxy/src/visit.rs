@@ -160,6 +160,7 @@ impl<'a> Visit<'a> {
             path,
             key: None,
             team: None,
+            app: None,
             user: None,
             route: None,
             task: None,

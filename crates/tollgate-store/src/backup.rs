@@ -40,10 +40,11 @@ const USUAL: Table = Table {
 };
 
 /// What a sum is of and what it is, where neither end users nor tags are told apart.
-const SUM_COLUMNS: [&str; 17] = [
+const SUM_COLUMNS: [&str; 18] = [
     "#span",
     "key_name",
     "team",
+    "app",
     "route",
     "provider",
     "model",
@@ -106,6 +107,7 @@ const TABLES: [Table; 12] = [
             "#unmetered_input",
             "#unmetered_output",
             "detail",
+            "app",
         ],
         ..USUAL
     },
@@ -191,26 +193,27 @@ const TABLES: [Table; 12] = [
     },
     Table {
         name: "usage_days",
-        key: 7,
+        key: 8,
         only: Some("span < (SELECT from_ms / 86400000 FROM calls_kept)"),
         columns: &SUM_COLUMNS,
         ..USUAL
     },
     Table {
         name: "usage_hours",
-        key: 7,
+        key: 8,
         only: GONE_HOURS,
         columns: &SUM_COLUMNS,
         ..USUAL
     },
     Table {
         name: "usage_user_hours",
-        key: 8,
+        key: 9,
         only: GONE_HOURS,
         columns: &[
             "#span",
             "key_name",
             "team",
+            "app",
             "route",
             "provider",
             "model",
@@ -231,12 +234,13 @@ const TABLES: [Table; 12] = [
     },
     Table {
         name: "usage_tag_hours",
-        key: 8,
+        key: 9,
         only: GONE_HOURS,
         columns: &[
             "#span",
             "key_name",
             "team",
+            "app",
             "route",
             "provider",
             "model",

@@ -208,7 +208,7 @@ impl Store {
     pub async fn calls(&self, query: &CallsQuery) -> Result<Vec<UsageRecord>, StoreError> {
         let owners = self.owners(query.of.iter().map(|(of, _)| *of)).await?;
         let mut query = query.clone();
-        owners.narrow(&mut query.of, &mut query.keys, &mut query.teams);
+        owners.narrow(&mut query.of, &mut query.teams);
         let query = &query;
         let span = query.span();
         let span = span.start.max(self.calls_kept_from().await?)..span.end;

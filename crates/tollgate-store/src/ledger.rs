@@ -15,7 +15,7 @@ use crate::{
     values::{Value, bind},
 };
 
-pub(crate) const COLUMNS: [&str; 35] = [
+pub(crate) const COLUMNS: [&str; 36] = [
     "id",
     "at_ms",
     "request_id",
@@ -51,6 +51,7 @@ pub(crate) const COLUMNS: [&str; 35] = [
     "unmetered_input",
     "unmetered_output",
     "detail",
+    "app",
 ];
 
 /// Records that are looked for by one statement.
@@ -223,6 +224,7 @@ pub(crate) fn values(record: &UsageRecord) -> [Value<'_>; COLUMNS.len()] {
         count(record.unmetered.input).into(),
         count(record.unmetered.output).into(),
         record.detail.as_deref().into(),
+        record.app.as_deref().map(clean).into(),
     ]
 }
 
@@ -296,6 +298,7 @@ pub(crate) fn read(row: &AnyRow) -> Result<UsageRecord, sqlx::Error> {
         revision: text("revision")?.unwrap_or_default(),
         key: text("key_name")?,
         team: text("team")?,
+        app: text("app")?,
         user: text("end_user")?,
         route: text("route")?,
         task: text("task")?,

@@ -9,7 +9,7 @@ use sqlx::{
 use tokio::time::sleep;
 
 /// Every change of the tables there ever was, in order. What has been published is never changed, only added to.
-const MIGRATIONS: [(i64, &str, &str); 14] = [
+const MIGRATIONS: [(i64, &str, &str); 15] = [
     (1, "usage", include_str!("../migrations/0001_usage.sql")),
     (2, "keys", include_str!("../migrations/0002_keys.sql")),
     (3, "sums", include_str!("../migrations/0003_sums.sql")),
@@ -52,6 +52,7 @@ const MIGRATIONS: [(i64, &str, &str); 14] = [
         include_str!("../migrations/0013_unmetered.sql"),
     ),
     (14, "detail", include_str!("../migrations/0014_detail.sql")),
+    (15, "apps", include_str!("../migrations/0015_apps.sql")),
 ];
 
 /// Looks at most, and the pause between them.
@@ -64,17 +65,23 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// # Errors
 /// When that fails, or the database has seen a change that this program does not know, or another one under its name.
 pub(crate) async fn migrate(pool: &AnyPool) -> Result<(), MigrateError> {
-    let migrations = MIGRATIONS.map(|(version, description, sql)| {
+    migrate_to(pool, i64::MAX).await
+}
+
+/// Brings the tables to where they were at a version.
+pub(crate) async fn migrate_to(pool: &AnyPool, last: i64) -> Result<(), MigrateError> {
+    let migrations = MIGRATIONS.iter().filter(|(version, ..)| *version <= last);
+    let migrations = migrations.map(|(version, description, sql)| {
         Migration::new(
-            version,
-            Cow::Borrowed(description),
+            *version,
+            Cow::Borrowed(*description),
             MigrationType::Simple,
             sqlx::SqlStr::from_static(sql),
             false,
         )
     });
     let migrator = Migrator {
-        migrations: Cow::Owned(migrations.to_vec()),
+        migrations: migrations.collect(),
         ..Migrator::DEFAULT
     };
     let mut tries = 1;

@@ -21,7 +21,9 @@ pub(crate) const DAY_MS: i64 = 24 * HOUR_MS;
 pub(crate) const MILLION: u64 = 1_000_000;
 
 /// By what all sums are told apart, besides the time.
-const DIMENSIONS: [&str; 6] = ["key_name", "team", "route", "provider", "model", "outcome"];
+const DIMENSIONS: [&str; 7] = [
+    "key_name", "team", "app", "route", "provider", "model", "outcome",
+];
 
 /// What is summed.
 pub(crate) const MEASURES: [&str; 10] = [
@@ -64,7 +66,7 @@ pub(crate) enum Source {
 }
 
 /// What a sum is of: the hour or day since 1970, the dimensions, and the end user or the tag where those are told apart.
-pub(crate) type Of<'a> = (i64, [Cow<'a, str>; 6], Option<Cow<'a, str>>);
+pub(crate) type Of<'a> = (i64, [Cow<'a, str>; DIMENSIONS.len()], Option<Cow<'a, str>>);
 
 /// A sum, in the order of [`MEASURES`].
 pub(crate) type Sum = [u64; MEASURES.len()];
@@ -208,6 +210,7 @@ fn of(record: &UsageRecord) -> Of<'_> {
     let dimensions = [
         Cow::Borrowed(record.key.as_deref().unwrap_or_default()),
         Cow::Borrowed(record.team.as_deref().unwrap_or_default()),
+        clean(record.app.as_deref().unwrap_or_default()),
         Cow::Borrowed(record.route.as_deref().unwrap_or_default()),
         Cow::Borrowed(record.provider.as_deref().unwrap_or_default()),
         clean(record.model.as_deref().unwrap_or_default()),

@@ -23,7 +23,7 @@ pub enum Dimension {
     Key,
     /// The team that the key belongs to.
     Team,
-    /// The app that the key was made for.
+    /// The app that the key was made for, or that the token names.
     App,
     /// The organisation that the team belongs to.
     Organisation,
@@ -128,18 +128,14 @@ impl Dimension {
         }
     }
 
-    /// Whether the books do not name it, but what it owns.
-    pub(crate) const fn is_owner(self) -> bool {
-        matches!(self, Self::App | Self::Organisation)
-    }
-
     const fn column(self, source: Source) -> &'static str {
         match self {
             Self::Tag if matches!(source, Source::Records) => "tag.value",
             Self::Tag => "tag",
             Self::Minute | Self::Hour | Self::Day => "span",
-            // Owners are found by what they own.
-            Self::Key | Self::App => "key_name",
+            Self::Key => "key_name",
+            Self::App => "app",
+            // Organisations are found by their teams.
             Self::Team | Self::Organisation => "team",
             Self::User => "end_user",
             Self::Route => "route",
@@ -176,6 +172,7 @@ impl UsageRow {
         self.cost = self.cost.plus(other.cost);
         self.at_most = self.at_most.plus(other.at_most);
         self.unknown = self.unknown.saturating_add(other.unknown);
+        self.unmetered = self.unmetered.plus(other.unmetered);
     }
 }
 
@@ -294,7 +291,7 @@ impl Store {
         let asked = query.of.iter().map(|(of, _)| of).chain(&query.by);
         let owners = self.owners(asked.copied()).await?;
         let mut query = query.clone();
-        owners.narrow(&mut query.of, &mut query.keys, &mut query.teams);
+        owners.narrow(&mut query.of, &mut query.teams);
         // Made of words of this file alone.
         let statement = query.statement(self.is_file, self.calls_kept_from().await?);
         let mut asked = sqlx::query(AssertSqlSafe(statement));

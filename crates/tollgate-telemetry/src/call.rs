@@ -35,6 +35,8 @@ pub struct CallRecord {
     pub key: Option<KeyName>,
     /// The team that the key belongs to.
     pub team: Option<Arc<str>>,
+    /// The app that the key was made for, or that the token names.
+    pub app: Option<Arc<str>>,
     /// The end user whom the call names, up to 200 bytes.
     pub user: Option<Arc<str>>,
     /// The route that was used.
@@ -65,7 +67,7 @@ pub struct CallRecord {
     pub error_detail: Option<String>,
     /// Every try, in order.
     pub attempts: Vec<AttemptRecord>,
-    /// What it used, as the provider said.
+    /// What it used, all attempts together, as the providers said.
     pub usage: Usage,
     /// What the call may have used beyond that.
     pub unmetered: Unmetered,
@@ -106,6 +108,17 @@ impl CallRecord {
             .saturating_sub(pauses)
     }
 
+    /// Adds what a try used that failed.
+    pub fn add(&mut self, lost: &Lost) {
+        // The tier that is told is that of the last.
+        let mut usage = lost.usage;
+        usage.add(&self.usage);
+        self.usage = usage;
+        self.unmetered = self.unmetered.plus(lost.unmetered);
+        let cost = self.cost;
+        self.cost = Some(cost.map_or(lost.cost, |cost| lost.cost.plus(cost)));
+    }
+
     /// What the books keep of it. Nothing of requests that were refused before it was known what they are for: whoever has no key
     /// could fill the books with them.
     pub(crate) fn for_the_books(&self) -> Option<UsageRecord> {
@@ -138,6 +151,7 @@ impl CallRecord {
             revision: (&self.revision).into(),
             key: self.key.as_ref().map(Arc::from),
             team: self.team.clone(),
+            app: self.app.clone(),
             user: self.user.clone(),
             route: Some(route.into()),
             task: self.task.map(|task| task.as_str().into()),
@@ -202,6 +216,41 @@ pub struct AttemptRecord {
     pub backoff: Duration,
     /// From its start to its end.
     pub duration: Duration,
+    /// What it used and cost where it failed: that is in the call's usage and cost as well.
+    pub lost: Option<Lost>,
+}
+
+/// What an attempt used that failed after its provider had begun to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// As the provider said.
+    pub usage: Usage,
+    /// What it may have used beyond that.
+    pub unmetered: Unmetered,
+    /// What that costs.
+    pub cost: Cost,
+}
+
+impl Lost {
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let mut usage = self.usage;
+        usage.add(&other.usage);
+        Self {
+            usage,
+            unmetered: self.unmetered.plus(other.unmetered),
+            cost: self.cost.plus(other.cost),
+        }
+    }
+
+    /// All tokens that it can have used.
+    pub fn at_most(&self) -> Unmetered {
+        self.unmetered.plus(Unmetered {
+            input: self.usage.input_total().unwrap_or_default(),
+            output: self.usage.output_total().unwrap_or_default(),
+        })
+    }
 }
 
 /// How an attempt went.

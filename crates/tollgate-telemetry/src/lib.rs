@@ -24,7 +24,7 @@ use std::{
 use tollgate_domain::{Cost, TargetName, Unmetered, UsageRecord};
 
 pub use background::{give_way, stand_back};
-pub use call::{AttemptOutcome, AttemptRecord, CallContent, CallRecord, Outcome, Params};
+pub use call::{AttemptOutcome, AttemptRecord, CallContent, CallRecord, Lost, Outcome, Params};
 pub use call_log::{CallLog, LogWriter, printable};
 pub use counts::CountsState;
 pub use journal::begun::BegunCall;

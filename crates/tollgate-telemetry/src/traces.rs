@@ -170,6 +170,7 @@ fn whole(call: &CallRecord, trace: &str, id: &str, parent: Option<&str>) -> Valu
         ),
         ("tollgate.key", call.key.as_ref().map(|key| key.as_str())),
         ("tollgate.team", call.team.as_deref()),
+        ("tollgate.app", call.app.as_deref()),
         ("enduser.id", call.user.as_deref()),
         ("error.type", call.error_code.as_deref()),
     ];

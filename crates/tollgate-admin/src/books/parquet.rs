@@ -26,6 +26,7 @@ message calls {
   required binary revision (UTF8);
   optional binary key (UTF8);
   optional binary team (UTF8);
+  optional binary app (UTF8);
   optional binary user (UTF8);
   optional binary tags (UTF8);
   optional binary route (UTF8);
@@ -131,6 +132,7 @@ fn columns(
     group.texts(calls, |call| Some(&call.revision))?;
     group.options(calls, |call| call.key.as_deref())?;
     group.options(calls, |call| call.team.as_deref())?;
+    group.options(calls, |call| call.app.as_deref())?;
     group.options(calls, |call| call.user.as_deref())?;
     group.column::<ByteArrayType>(calls.iter().map(listed_tags), false)?;
     group.options(calls, |call| call.route.as_deref())?;

@@ -90,6 +90,20 @@ pub enum Cost {
     AtMost(Picodollars),
 }
 
+impl Cost {
+    /// Both together: known where both are.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Unpriced, _) | (_, Self::Unpriced) => Self::Unpriced,
+            (Self::Known(one), Self::Known(other)) => Self::Known(one.plus(other)),
+            (Self::Known(one) | Self::AtMost(one), Self::Known(other) | Self::AtMost(other)) => {
+                Self::AtMost(one.plus(other))
+            }
+        }
+    }
+}
+
 /// How a catalogue says what a model takes and gives at most.
 const INPUT_MAX: &str = "input_max=";
 const OUTPUT_MAX: &str = "output_max=";

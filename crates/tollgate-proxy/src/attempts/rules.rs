@@ -71,6 +71,14 @@ impl Miss {
         }
     }
 
+    /// Whether an answer that had begun may have gone on without us.
+    pub(super) fn is_breaking_off(&self) -> bool {
+        match self {
+            Self::Failed(_) | Self::Silent(_) | Self::TooLarge => true,
+            Self::Said(_) | Self::NoCredential(_) | Self::Unreadable(_) => false,
+        }
+    }
+
     /// The text for the log, causes included.
     pub(super) fn detail(&self) -> String {
         match self {

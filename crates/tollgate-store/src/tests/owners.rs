@@ -3,11 +3,12 @@
 use super::*;
 use crate::Dimension::{App, Key, Organisation};
 
-fn call(number: u64, key: Option<&str>, team: Option<&str>) -> UsageRecord {
+fn call(number: u64, key: Option<&str>, team: Option<&str>, app: Option<&str>) -> UsageRecord {
     UsageRecord {
         at_ms: 20_000 * 86_400_000 + i64::try_from(number).unwrap(),
         key: key.map(Into::into),
         team: team.map(Into::into),
+        app: app.map(Into::into),
         ..record(number)
     }
 }
@@ -20,22 +21,12 @@ async fn usage_and_calls_are_told_apart_by_owners() {
             let team = object(Kind::Team, organisation, team, team);
             store.add_object(team, &ann).await.unwrap();
         }
-        for (name, app) in [("one", "bot"), ("two", "bot"), ("three", "page")] {
-            let owned = StoredKey {
-                app: Some(app.to_owned()),
-                ..key(name)
-            };
-            store.add_key(&owned, &ann).await.unwrap();
-        }
-        // What was removed owned what it owned.
-        let removed = store.remove_key(&Tenant::All, Named::Name("two"), None, &ann);
-        assert!(matches!(removed.await.unwrap(), Changed::Done(_)));
         let calls = [
-            call(1, Some("one"), Some("red")),
-            call(2, Some("two"), Some("green")),
-            call(3, Some("three"), Some("blue")),
-            call(4, Some("login:ann"), Some("blue")),
-            call(5, None, None),
+            call(1, Some("one"), Some("red"), Some("bot")),
+            call(2, Some("two"), Some("green"), Some("bot")),
+            call(3, Some("login:ann"), Some("blue"), Some("page")),
+            call(4, Some("login:ann"), Some("blue"), None),
+            call(5, None, None, None),
         ];
         store.enter(&calls).await.unwrap();
         let usage = async |by: Vec<Dimension>, of: &[(Dimension, &str)], teams: Option<&str>| {

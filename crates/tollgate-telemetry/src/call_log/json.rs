@@ -95,6 +95,7 @@ fn way(record: &CallRecord, told: &mut Members<'_>) {
 fn who_and_what(record: &CallRecord, told: &mut Members<'_>) {
     told.text_if("key", record.key.as_ref().map(|key| key.as_str()));
     told.text_if("team", record.team.as_deref());
+    told.text_if("app", record.app.as_deref());
     told.text_if("user", record.user.as_deref());
     told.text_if("route", record.route.as_ref().map(|route| route.as_str()));
     told.text_if("task", record.task.map(|task| task.as_str()));
@@ -114,14 +115,19 @@ fn used(record: &CallRecord, told: &mut Members<'_>) {
     if *usage != Usage::default() {
         told.other("usage", usage);
     }
-    match record.cost {
-        Some(Cost::Known(cost)) => told.other("cost_dollars", &cost),
-        Some(Cost::AtMost(most)) => {
+    if let Some(known) = record.cost {
+        cost(known, told);
+    }
+}
+
+fn cost(cost: Cost, told: &mut Members<'_>) {
+    match cost {
+        Cost::Known(cost) => told.other("cost_dollars", &cost),
+        Cost::AtMost(most) => {
             told.other("cost_at_most_dollars", &most);
             told.text("cost_unknown", "unmetered");
         }
-        Some(Cost::Unpriced) => told.text("cost_unknown", "unpriced"),
-        None => {}
+        Cost::Unpriced => told.text("cost_unknown", "unpriced"),
     }
 }
 
@@ -146,6 +152,12 @@ fn attempt(attempt: &AttemptRecord, told: &mut Members<'_>) {
     told.text_if("failure", attempt.failure);
     told.milliseconds("backoff_ms", attempt.backoff);
     told.milliseconds("duration_ms", attempt.duration);
+    if let Some(lost) = &attempt.lost {
+        if lost.usage != Usage::default() {
+            told.other("usage", &lost.usage);
+        }
+        cost(lost.cost, told);
+    }
 }
 
 /// The outcome's stable name.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tollgate_domain::{Cost, Dialect, Picodollars, Task, Unmetered, Usage};
 
 use super::*;
-use crate::{AttemptOutcome, AttemptRecord, CallContent, Outcome, Params};
+use crate::{AttemptOutcome, AttemptRecord, CallContent, Lost, Outcome, Params};
 
 /// A call that failed over from one target to another.
 pub(crate) fn record() -> CallRecord {
@@ -19,6 +19,7 @@ pub(crate) fn record() -> CallRecord {
         path: "/v1/chat/completions",
         key: Some("team-a".into()),
         team: Some("research".into()),
+        app: None,
         user: None,
         route: Some("chat".into()),
         task: Some(Task::Chat),
@@ -44,6 +45,14 @@ pub(crate) fn record() -> CallRecord {
                 begun: Duration::from_millis(1),
                 backoff: Duration::ZERO,
                 duration: Duration::from_micros(12_345),
+                lost: Some(Lost {
+                    usage: Usage {
+                        input: Some(3),
+                        ..Usage::default()
+                    },
+                    unmetered: Unmetered::default(),
+                    cost: Cost::Known(Picodollars::new(1_000_000)),
+                }),
             },
             AttemptRecord {
                 target: "anthropic/claude".into(),
@@ -56,6 +65,7 @@ pub(crate) fn record() -> CallRecord {
                 begun: Duration::from_millis(1),
                 backoff: Duration::from_millis(250),
                 duration: Duration::from_millis(80),
+                lost: None,
             },
         ],
         usage: Usage {

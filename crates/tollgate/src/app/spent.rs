@@ -302,6 +302,7 @@ fn query(scope: &Scope) -> UsageQuery {
     for (whose, dimension) in [
         (&scope.key, Dimension::Key),
         (&scope.team, Dimension::Team),
+        (&scope.app, Dimension::App),
         (&scope.route, Dimension::Route),
         (&scope.user, Dimension::User),
         (&scope.provider, Dimension::Provider),
@@ -314,8 +315,8 @@ fn query(scope: &Scope) -> UsageQuery {
             query.by.push(dimension);
         }
     }
-    // Apps are known by their keys, and organisations by their keys and teams.
-    if (scope.app.is_some() || scope.organisation.is_some()) && scope.key.is_none() {
+    // Organisations are known by their keys and teams.
+    if scope.organisation.is_some() && scope.key.is_none() {
         query.by.push(Dimension::Key);
     }
     if scope.organisation.is_some() && scope.team.is_none() {
@@ -341,7 +342,7 @@ fn subject(scope: &Scope, query: &UsageQuery, row: &UsageRow, holders: &Holders)
         team,
         route: told(Dimension::Route),
         user: told(Dimension::User),
-        app: holder.and_then(|key| key.app.as_deref()),
+        app: told(Dimension::App),
         organisation: holders.organisation(holder, team),
         provider: told(Dimension::Provider),
         model: told(Dimension::Model),

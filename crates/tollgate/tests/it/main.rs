@@ -23,6 +23,7 @@ mod gemini;
 mod kept_responses;
 mod limits;
 mod limits_change;
+mod lost_tries;
 mod media;
 mod mlflow;
 mod ollama;
