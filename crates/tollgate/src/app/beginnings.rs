@@ -52,7 +52,7 @@ pub(super) struct Wanted {
 #[derive(Debug)]
 pub(super) struct Fresh {
     allowances: Vec<Arc<Allowance>>,
-    /// When it came to hold, since 1970-01-01 UTC.
+    /// Until when calls may have come that it did not hold for, since 1970-01-01 UTC.
     at: Duration,
     /// What the counts have been told so far.
     told: Spent,
@@ -130,6 +130,17 @@ impl Beginnings {
             told: spent,
             looks: 0,
         });
+    }
+
+    /// What was begun with last holds from now on: calls may have come since then that it did not hold for.
+    pub(super) fn hold(&self, new: &[Arc<Allowance>], now: Duration) {
+        if let Some(fresh) = self.fresh().last_mut()
+            && let Some((begun, new)) = fresh.allowances.first().zip(new.first())
+            && Arc::ptr_eq(begun, new)
+        {
+            // Calls are known by the millisecond: one that is counted twice is better than one that is left out.
+            fresh.at = now + Duration::from_millis(1);
+        }
     }
 
     /// Tells the counts what has been entered of calls since that came before a change.

@@ -208,17 +208,20 @@ impl Composer {
         let next = Parts::new(file, parts.stored.clone()).with_catalogue(parts.catalogue.clone());
         let before = self.gateway.picture();
         let picture = Picture::build(next.snapshot(), Some(&before))?;
-        self.begin(&before.snapshot, &picture.snapshot, spent);
+        let new = self.begin(&before.snapshot, &picture.snapshot, spent);
         self.gateway.replace(picture);
+        self.beginnings.hold(&new, since_1970());
         *parts = next;
         Ok(())
     }
 
     /// Begins to count what a snapshot brings that is about to hold.
-    fn begin(&self, before: &Snapshot, next: &Snapshot, spent: Spent) {
+    fn begin(&self, before: &Snapshot, next: &Snapshot, spent: Spent) -> Vec<Arc<Allowance>> {
         let counters = self.gateway.counters();
         let new = added(before, next);
-        self.beginnings.begin(new, spent, counters, since_1970());
+        self.beginnings
+            .begin(new.clone(), spent, counters, since_1970());
+        new
     }
 
     /// Begins to count all limits and budgets with nothing; what the books say of them is read later.
@@ -285,8 +288,9 @@ impl Composer {
         let before = self.gateway.picture();
         // Its prompts have compiled before.
         if let Ok(picture) = Picture::build(parts.snapshot(), Some(&before)) {
-            self.begin(&before.snapshot, &picture.snapshot, spent);
+            let new = self.begin(&before.snapshot, &picture.snapshot, spent);
             self.gateway.take_keys(picture);
+            self.beginnings.hold(&new, since_1970());
         }
     }
 }
