@@ -62,6 +62,7 @@ impl Arguments {
     }
 }
 
+pub(crate) use servers::install;
 pub(crate) use side_by_side::train;
 
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {

@@ -53,7 +53,7 @@ enum Chore {
     Soak,
     /// Measure the gateway side by side with plain proxies and other gateways, its start and memory, translation and the books.
     Bench(bench::Arguments),
-    /// Build the program as it is shipped: it learns under load what it does, and is built once more with that. A quarter of an hour.
+    /// Build the program as it is shipped: it learns under load what it does, and is built once more with that and laid out anew. Half an hour.
     Ship,
     /// Make calls in a closed or an open loop, and tell their rate and latencies as JSON.
     Load(bench::load::Arguments),

@@ -1,4 +1,5 @@
-//! `cargo xtask ship`: the program as it is shipped, built once to learn what it does under load and once more with what was learned.
+//! `cargo xtask ship`: the program as it is shipped, built once to learn what it does under load and once more with what was learned, and then laid
+//! out anew: what a call runs through lies together, as far as the processor's caches are concerned.
 
 use std::{
     fs,
@@ -12,6 +13,9 @@ use crate::{
     bench,
     project::{command, output, run, target},
 };
+
+const BOLT: &str = "/usr/bin/llvm-bolt-19";
+const MERGE_TOLD: &str = "/usr/lib/llvm-19/bin/merge-fdata";
 
 /// Builds it; the program is in `target/shipped`.
 pub(crate) fn ship() -> Result<()> {
@@ -39,14 +43,67 @@ pub(crate) fn ship() -> Result<()> {
     let program = build(
         &folder,
         &host,
-        &format!("-Cprofile-use={}", merged.display()),
+        // What the layout is changed by.
+        &format!(
+            "-Cprofile-use={} -Clink-arg=-Wl,--emit-relocs",
+            merged.display()
+        ),
     )?;
+    let laid_out = lay_out(&folder, &program)?;
     let shipped = target().join("shipped");
     fs::create_dir_all(&shipped)?;
     let shipped = shipped.join("tollgate");
-    fs::copy(program, &shipped)?;
+    fs::copy(laid_out, &shipped)?;
     println!("{}", shipped.display());
     Ok(())
+}
+
+/// Lays the program out as it runs under load, by LLVM's BOLT (<https://github.com/llvm/llvm-project/tree/main/bolt>, read 2026-11).
+fn lay_out(folder: &Path, program: &Path) -> Result<PathBuf> {
+    bench::install(BOLT, "bolt-19")?;
+    let (watched, told) = (folder.join("watched"), folder.join("told"));
+    let _removed = fs::remove_dir_all(&told);
+    fs::create_dir_all(&told)?;
+    println!("Building the program that is watched.");
+    run(Command::new(BOLT)
+        .arg(program)
+        .arg("-o")
+        .arg(&watched)
+        .args([
+            "-instrument",
+            "-instrumentation-file-append-pid",
+            // Looked for beside where the tool is called from.
+            "-runtime-instrumentation-lib=llvm-19/lib/libbolt_rt_instr.a",
+        ])
+        .arg(format!(
+            "-instrumentation-file={}",
+            told.join("run").display()
+        )))?;
+    println!("Making it work.");
+    bench::train(&watched)?;
+    let mut merge = Command::new(MERGE_TOLD);
+    for file in fs::read_dir(&told)? {
+        merge.arg(file?.path());
+    }
+    let merged = folder.join("told.fdata");
+    run(merge.arg("-o").arg(&merged))?;
+    println!("Laying it out.");
+    let laid_out = folder.join("laid-out");
+    run(Command::new(BOLT)
+        .arg(program)
+        .arg("-o")
+        .arg(&laid_out)
+        .arg(format!("-data={}", merged.display()))
+        .args([
+            "-reorder-blocks=ext-tsp",
+            "-reorder-functions=cdsort",
+            "-split-functions",
+            "-split-all-cold",
+            "-split-eh",
+            "-icf=1",
+            "-use-gnu-stack",
+        ]))?;
+    Ok(laid_out)
 }
 
 fn build(folder: &Path, host: &str, flags: &str) -> Result<PathBuf> {

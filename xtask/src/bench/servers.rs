@@ -78,7 +78,7 @@ impl Kind {
 }
 
 /// Installs one of Debian's packages where a program of it is missing.
-pub(super) fn install(program: &str, package: &str) -> Result<()> {
+pub(crate) fn install(program: &str, package: &str) -> Result<()> {
     if Path::new(program).exists() {
         return Ok(());
     }
