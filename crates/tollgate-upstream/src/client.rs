@@ -1,7 +1,6 @@
 //! A worker's connections to providers: taken out for a call, put back when its answer was read to the end.
 
 use std::{
-    collections::HashMap,
     fmt,
     future::poll_fn,
     pin::Pin,
@@ -12,6 +11,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use hashbrown::HashMap;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use http_body::{Body, Frame, SizeHint};
 use rustls::RootCertStore;

@@ -101,9 +101,15 @@ impl Histogram {
         self.sum += value;
     }
 
-    /// Adds another shard's observations.
+    /// Whether anything was observed.
+    pub(super) fn is_told(&self) -> bool {
+        !self.counts.is_empty()
+    }
+
+    /// Adds other observations, under the same bounds.
     pub(super) fn add(&mut self, other: &Self) {
-        self.counts.resize(other.counts.len(), 0);
+        let bounds = self.counts.len().max(other.counts.len());
+        self.counts.resize(bounds, 0);
         for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
             *mine += theirs;
         }

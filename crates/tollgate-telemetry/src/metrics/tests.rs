@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use super::*;
+use crate::Outcome;
 use crate::journal::Journal;
 use crate::{
     Telemetry, TelemetrySettings,
