@@ -184,6 +184,32 @@ impl CallsQuery {
     }
 }
 
+/// The ways in which a text is written in what is kept: as it is, and as JSON has it within a string, with its own signs or with escapes for all that
+/// is not ASCII. As patterns.
+fn written(text: &str) -> Vec<String> {
+    let quoted = serde_json::Value::from(text).to_string();
+    let within = quoted
+        .strip_prefix('"')
+        .and_then(|quoted| quoted.strip_suffix('"'))
+        .unwrap_or(text);
+    let in_ascii: String = within
+        .chars()
+        .map(|sign| match sign {
+            sign if sign.is_ascii() => sign.to_string(),
+            sign => {
+                let mut units = [0; 2];
+                let units = sign.encode_utf16(&mut units).iter();
+                units.map(|unit| format!("\\u{unit:04x}")).collect()
+            }
+        })
+        .collect();
+    let mut ways = vec![text.to_owned(), within.to_owned(), in_ascii];
+    ways.dedup();
+    ways.iter()
+        .map(|way| format!("%{}%", escaped(way)))
+        .collect()
+}
+
 /// A text of which every sign stands for itself.
 fn escaped(text: &str) -> String {
     text.replace('!', "!!")
@@ -348,10 +374,18 @@ impl Store {
         if query.before.is_some() {
             places += 1;
         }
-        if let (Some(_), [span]) = (&query.text, spans) {
-            let (table, place) = (payloads::table(span.start), places + 1);
+        let ways = query.text.as_deref().map(written).unwrap_or_default();
+        if let (false, [span]) = (ways.is_empty(), spans) {
+            let table = payloads::table(span.start);
+            // Neither tells capitals apart.
+            let like = if self.is_file { "LIKE" } else { "ILIKE" };
+            let likes = (places + 1..).take(ways.len()).map(|place| {
+                format!("request {like} ${place} ESCAPE '!' OR response {like} ${place} ESCAPE '!'")
+            });
+            let likes: Vec<String> = likes.collect();
             sql += &format!(
-                " AND id IN (SELECT id FROM {table} WHERE request LIKE ${place} ESCAPE '!' OR response LIKE ${place} ESCAPE '!')"
+                " AND id IN (SELECT id FROM {table} WHERE {})",
+                likes.join(" OR ")
             );
         }
         sql += &format!(" ORDER BY at_ms DESC, id DESC LIMIT {most}");
@@ -369,8 +403,8 @@ impl Store {
         if let Some(before) = &query.before {
             asked = asked.bind(&before.id);
         }
-        if let Some(text) = &query.text {
-            asked = asked.bind(format!("%{}%", escaped(text)));
+        for way in ways {
+            asked = asked.bind(way);
         }
         let rows = asked.fetch_all(&self.pool).await?;
         let records: Result<_, sqlx::Error> = rows.iter().map(read).collect();

@@ -495,6 +495,40 @@ async fn a_conversation_is_found_by_its_last_answer_and_its_owner() {
 }
 
 #[tokio::test]
+async fn payloads_are_found_by_what_their_json_means() {
+    for database in Database::all("meant") {
+        let store = Store::open(&database.url).await.unwrap();
+        let said = "He said \"naïve\",\nand left. 🙂";
+        let quoted = serde_json::json!({ "content": said }).to_string();
+        let in_ascii = quoted
+            .replace('ï', "\\u00ef")
+            .replace('🙂', "\\ud83d\\ude42");
+        let ways = [said.to_owned(), quoted, in_ascii, "naive".to_owned()];
+        let records: Vec<UsageRecord> = (0..)
+            .zip(&ways)
+            .map(|(number, request)| UsageRecord {
+                payload: Some(Payload {
+                    request: request.as_str().into(),
+                    response: "".into(),
+                }),
+                ..record(number)
+            })
+            .collect();
+        store.enter(&records).await.unwrap();
+        for text in [said, "\"naïve\"", "SAID \"na", ",\nand", "left. 🙂"] {
+            let query = CallsQuery {
+                text: Some(text.to_owned()),
+                most: 10,
+                ..CallsQuery::default()
+            };
+            let found = store.calls(&query).await.unwrap();
+            assert_eq!(found.len(), 3, "{text}");
+        }
+        store.close().await;
+    }
+}
+
+#[tokio::test]
 async fn payloads_are_found_by_their_text_and_dropped_by_the_day() {
     for database in Database::all("payloads") {
         let store = Store::open(&database.url).await.unwrap();

@@ -211,8 +211,9 @@ async fn a_caller_with_a_token_belongs_to_an_app_and_to_the_organisation_of_its_
             "{limit}: {told}"
         );
     };
-    let (console, acme, other) = (
+    let (console, elsewhere, acme, other) = (
         with("research", "console"),
+        with("elsewhere", "console"),
         with("research", "other"),
         with("elsewhere", "other"),
     );
@@ -228,7 +229,15 @@ async fn a_caller_with_a_token_belongs_to_an_app_and_to_the_organisation_of_its_
         ..stage
     };
     refused(stage.call(&acme, "chat").await, "of acme");
+    refused(stage.call(&elsewhere, "chat").await, "of the console");
     assert_eq!(stage.call(&other, "chat").await.status, 200);
+    let by_app = stage
+        .gateway
+        .command(&["usage", "--by", "app", "--app", "console", "--json"]);
+    let by_app: Value = serde_json::from_str(&by_app).expect("JSON");
+    // What was answered, and what was refused, the last of it as soon as it is entered.
+    assert_eq!(by_app[0]["app"], "console", "{by_app:#}");
+    assert!(by_app[0]["calls"].as_u64() >= Some(2), "{by_app:#}");
 }
 
 #[tokio::test]
