@@ -17,7 +17,7 @@ use tollgate_dialects::ErrorKind;
 use tollgate_domain::{Dialect, Limits, Task};
 use tollgate_telemetry::{AttemptOutcome, AttemptRecord};
 use tollgate_upstream::{
-    Admission, KeyState, Lane, NoKey, ProviderSocket, RequestParts, UpstreamBody, end_of_turn,
+    Admission, KeyState, Lane, NoKey, ProviderSocket, RequestParts, UpstreamBody,
 };
 
 use answers::{collect, is_events, is_json, plain_reply};
@@ -386,8 +386,7 @@ impl Run<'_> {
             .request(parts, key, token.as_ref(), self.account.wall())
             .map_err(Miss::NoCredential)?;
         self.account.begin();
-        end_of_turn().await; // the others that are ready
-        self.worker.witness.write_down();
+        self.worker.end_of_turn().await; // the others that are ready; what they may cost is written down
         if outgoing.endpoint.task == Task::Realtime {
             let opening = self.open_socket(engaged, outgoing, request, first_token);
             return Box::pin(opening).await;

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, he
 use tokio::time::Instant;
 use tollgate_dialects::Head;
 use tollgate_domain::{Dialect, ErrorShape, Facts, Framing, Limits, LogContent, Route, Task};
-use tollgate_telemetry::{Outcome, Params, Witness};
-use tollgate_upstream::{Lane, end_of_turn};
+use tollgate_telemetry::{Outcome, Params};
+use tollgate_upstream::Lane;
 
 use crate::{
     account::Account,
@@ -81,19 +81,8 @@ pub async fn serve(
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, header_value(&visit.request_id));
     headers.insert(REVISION, picture.revision.clone());
-    let written = WrittenDown(&worker.witness);
-    end_of_turn().await; // the others that are ready
-    drop(written);
+    worker.end_of_turn().await; // the others that are ready; what has become of them is written down
     response
-}
-
-/// Has the calls that ended in a turn written down together before their answers go out, even where a client has left meanwhile.
-struct WrittenDown<'a>(&'a Witness);
-
-impl Drop for WrittenDown<'_> {
-    fn drop(&mut self) {
-        self.0.write_down();
-    }
 }
 
 /// A call to a model: refusals are told in the client's dialect, and every call leaves one record.

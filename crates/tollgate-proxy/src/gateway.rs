@@ -16,6 +16,7 @@ use crate::{
     picture::Picture,
     pulse::Pulse,
     responses::Responses,
+    turn::TurnEnd,
 };
 
 /// Shared by all workers.
@@ -64,6 +65,15 @@ pub struct Worker {
     pub responses: Option<Responses>,
     /// Whether the worker keeps up.
     pub pulse: Arc<Pulse>,
+    /// Where the worker's calls wait for each other.
+    pub turn_end: TurnEnd,
+}
+
+impl Worker {
+    /// Waits until what is ready now is done, and what is known of all calls of the turn is written down, in one write.
+    pub(crate) async fn end_of_turn(&self) {
+        self.turn_end.reach(|| self.witness.write_down()).await;
+    }
 }
 
 impl Gateway {

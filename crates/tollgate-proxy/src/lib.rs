@@ -32,6 +32,7 @@ mod reply;
 mod responses;
 mod routes;
 mod stream;
+mod turn;
 mod upload;
 mod visit;
 
@@ -43,4 +44,5 @@ pub use picture::Picture;
 pub use pulse::Pulse;
 pub use reply::ReplyBody;
 pub use responses::{Errand, Responses, Turn, Wanted};
+pub use turn::TurnEnd;
 pub use visit::client_address;

@@ -20,7 +20,6 @@ mod health;
 mod keys;
 mod request_body;
 mod tokens;
-mod turn;
 
 pub use addresses::looks_public;
 pub use budget::RetryBudget;
@@ -37,4 +36,3 @@ pub use tokens::{
     Look, Renewal, Settling, Token, TokenFailure, TokenSource, fetch, fetch_at_most,
     is_private_key, post_json,
 };
-pub use turn::end_of_turn;

@@ -33,8 +33,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_domain::Limits;
 use tollgate_proxy::{
-    Bookless, Exposure, Gateway, Picture, Pulse, ReplyBody, Responses, Sharing, Worker, flow,
-    server,
+    Bookless, Exposure, Gateway, Picture, Pulse, ReplyBody, Responses, Sharing, TurnEnd, Worker,
+    flow, server,
 };
 use tollgate_telemetry::{
     CallLog, Telemetry, TelemetrySettings,
@@ -420,6 +420,7 @@ impl Crew {
                 sharing,
                 responses,
                 pulse,
+                turn_end: TurnEnd::default(),
             }));
             server::serve_worker(listener, handler, limits, connections, shutdown).await?;
             witness.end();
