@@ -342,8 +342,10 @@ impl Account {
 
     /// Hands the record over. Later calls do nothing.
     pub(crate) fn close(&mut self, outcome: Outcome) {
-        self.close_with_others(outcome);
-        self.witness.write_down();
+        if self.open {
+            self.close_with_others(outcome);
+            self.witness.write_down();
+        }
     }
 
     /// The same, but that the record is written down with those of the other calls that end in this turn, at its end.

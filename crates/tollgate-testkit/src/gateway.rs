@@ -149,6 +149,16 @@ impl TestGateway {
         fs::rename(next, self.configuration_file()).expect("the configuration can be replaced");
     }
 
+    /// How often it has written to files and pipes, as the kernel counts (Linux's `/proc/PID/io`; what goes to sockets with `send` is not among it).
+    pub fn writes(&self) -> u64 {
+        let told = fs::read_to_string(format!("/proc/{}/io", self.child.id()));
+        let told = told.expect("the kernel counts what a process writes");
+        let count = told.lines().find_map(|line| line.strip_prefix("syscw: "));
+        count
+            .and_then(|count| count.parse().ok())
+            .unwrap_or_default()
+    }
+
     /// Sends a signal by its name, such as `TERM`.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill")

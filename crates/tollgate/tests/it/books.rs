@@ -388,6 +388,35 @@ keys: [{{name: caller, hash: \"sha256:9160eaea8bc1cf2e234ad2da6a90ae86c1ae1f68d6
 }
 
 #[tokio::test]
+async fn calls_of_a_turn_are_written_down_together() {
+    let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
+    let configuration = format!("server: {{workers: 1}}\nlog: {{calls: false}}\n{CONFIGURATION}");
+    let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
+    let ask = async |times: usize| {
+        let mut callers = JoinSet::new();
+        let address = gateway.address();
+        for _ in 0..64 {
+            callers.spawn(async move {
+                for _ in 0..times {
+                    let body = chat("chat").to_string().into_bytes();
+                    let answer = client::post(address, "/v1/chat/completions", &[], body).await;
+                    assert_eq!(answer.expect("an answer").status, 200);
+                }
+            });
+        }
+        while let Some(asked) = callers.join_next().await {
+            asked.unwrap();
+        }
+    };
+    ask(1).await;
+    let before = gateway.writes();
+    ask(10).await;
+    // Each call is put to its provider in one write; the answer is sent. Where each is written down by itself, before and behind, that is two more.
+    let each = (gateway.writes() - before) * 100 / 640;
+    assert!(each < 190, "{each} writes for a hundred calls");
+}
+
+#[tokio::test]
 async fn books_that_are_not_wanted_leave_no_files() {
     let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
     let configuration = format!("store: {{url: none}}\n{CONFIGURATION}");
