@@ -212,7 +212,8 @@ impl Account {
         self.record
             .error_detail
             .get_or_insert_with(|| refusal.detail());
-        self.record.outcome = if refusal.is_providers() {
+        // What a try has used counts, whoever has the last word: of refusals the books say that nobody was asked.
+        self.record.outcome = if refusal.is_providers() || self.lost.is_some() {
             Outcome::ProviderError
         } else {
             Outcome::Refused
@@ -362,7 +363,8 @@ impl Account {
             }
             self.record.cost = self.cost();
             if let Some(permit) = self.permit.take() {
-                permit.settle(&Spent::by(&self.record), self.wall());
+                let ended = self.record.came_at + self.record.duration;
+                permit.settle(&Spent::by(&self.record), ended);
             }
             if let Some(lost) = self.lost.take() {
                 self.record.add(&lost);

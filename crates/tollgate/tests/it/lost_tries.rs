@@ -131,4 +131,11 @@ async fn a_further_try_is_paid_for_out_of_what_is_left() {
         "{refused:?}"
     );
     assert_eq!(openai.received().len(), 1);
+
+    // What was lost is spent after a restart, too.
+    let _entered = entered(&short).await;
+    let short = short.kill_and_restart().await;
+    let asked = anthropic.received().len();
+    let refused = short.post("/v1/chat/completions", &call).await;
+    assert_eq!((refused.status, anthropic.received().len()), (429, asked));
 }
