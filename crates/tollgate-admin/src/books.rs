@@ -464,6 +464,7 @@ fn shown_call(call: &UsageRecord) -> Value {
         "reasoning_tokens": usage.output_reasoning,
         "audio_output_tokens": usage.output_audio,
         "search_units": usage.search_units,
+        "web_searches": usage.web_searches_total(),
         "service_tier": usage.tier.map(ServiceTier::as_str),
         "cost_dollars": money(call.cost),
         "cost_at_most_dollars": money(call.cost_at_most),

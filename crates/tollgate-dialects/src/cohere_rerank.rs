@@ -316,7 +316,10 @@ mod tests {
             ),
             (
                 json!({"usage": {"total_tokens": 17, "cost": 3.4e-7}}),
-                usage(Some(17), None),
+                usage(Some(17), None).map(|usage| Usage {
+                    billed: "0.00000034".parse().ok(),
+                    ..usage
+                }),
             ),
             (
                 json!({"usage": {"prompt_tokens": 55, "total_tokens": 55}}),

@@ -9,12 +9,13 @@ mod models;
 mod proofs;
 mod read;
 mod schema;
+mod searches;
 mod stream;
 mod wire;
 mod write;
 
 pub(crate) use answer::{read_answer, write_answer};
-pub(crate) use glimpse::Glimpse;
+pub(crate) use glimpse::{Followed, Glimpse};
 pub(crate) use proofs::geminis_signature;
 pub(crate) use read::read_call;
 pub(crate) use stream::{StreamReader, StreamWriter};

@@ -14,7 +14,7 @@ use crate::{
     ProviderError, SseEvent, StopReason, StreamEvent, StreamReader,
     anthropic_messages::{self, WireUsage as AnthropicUsage},
     error::read_in_stream,
-    gemini_generate::Glimpse,
+    gemini_generate::{Followed, Glimpse},
     mold::{Holes, MOLDS_MAX, Mold, place_of},
     openai_chat::{self, Count, Text, Told, is_failure, parse, read_event},
 };
@@ -65,8 +65,8 @@ pub struct Watch {
     choices: BTreeMap<u32, bool>,
     /// What Anthropic's events have told of usage: later ones tell less.
     usage: Usage,
-    /// Whether a function was called: Gemini has no word of its own for an end with one.
-    called: bool,
+    /// What Gemini's chunks have told.
+    followed: Followed,
     /// What the last event that was read has in common with those to come, as far as anybody knows.
     mold: Option<Mold>,
     /// How often there was a new one.
@@ -94,7 +94,7 @@ impl Watch {
             ended: false,
             choices: BTreeMap::new(),
             usage: Usage::default(),
-            called: false,
+            followed: Followed::default(),
             mold: None,
             molds: 0,
         }
@@ -250,7 +250,7 @@ impl Watch {
                 ..Seen::default()
             });
         }
-        let glimpse = Glimpse::of(&event.data, &mut self.called, said)?;
+        let glimpse = Glimpse::of(&event.data, &mut self.followed, said)?;
         let mut seen = Seen {
             content: glimpse.content,
             usage: glimpse.usage,

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use thiserror::Error;
 
 /// Picodollars in a dollar.
@@ -35,6 +35,20 @@ impl Picodollars {
     /// The amount in picodollars.
     pub const fn as_u64(self) -> u64 {
         self.0
+    }
+
+    /// The amount that is nearest to so many dollars, as JSON's numbers give them; `None` for what is no amount.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "rounded, and within bounds"
+    )]
+    pub fn nearest(dollars: f64) -> Option<Self> {
+        let picodollars = (dollars * PER_DOLLAR as f64).round();
+        (0.0..u64::MAX as f64)
+            .contains(&picodollars)
+            .then_some(Self(picodollars as u64))
     }
 
     /// The amount in dollars, as nearly as a float has it: for graphs, never for sums.
@@ -144,6 +158,13 @@ impl Serialize for Picodollars {
     }
 }
 
+impl<'de> Deserialize<'de> for Picodollars {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -173,6 +194,22 @@ mod tests {
             "99999999999",
         ] {
             assert_eq!(text.parse::<Picodollars>(), Err(AmountError), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_taken_for_the_nearest_amount() {
+        for (dollars, expected) in [
+            (0.0, "0"),
+            (8.5e-5, "0.000085"),
+            (0.007_650_916_900_000_000_5, "0.0076509169"),
+            (0.000_150_687_500_000_000_02, "0.0001506875"),
+        ] {
+            let amount = Picodollars::nearest(dollars).unwrap();
+            assert_eq!(amount.to_string(), expected);
+        }
+        for none in [-0.01, 1e12, f64::NAN, f64::INFINITY] {
+            assert_eq!(Picodollars::nearest(none), None, "{none}");
         }
     }
 

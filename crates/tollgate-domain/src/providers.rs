@@ -225,6 +225,8 @@ pub struct Quirks {
     pub accent: Accent,
     /// What vectors in base64 hold.
     pub vector_bytes: VectorBytes,
+    /// Its answers say what they cost in dollars, which goes before what a catalogue says.
+    pub says_cost: bool,
 }
 
 impl Default for Quirks {
@@ -236,6 +238,7 @@ impl Default for Quirks {
             chat_input: ChatInput::Messages,
             accent: Accent::NONE,
             vector_bytes: VectorBytes::Floats,
+            says_cost: false,
         }
     }
 }

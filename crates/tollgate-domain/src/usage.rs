@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ServiceTier;
+use crate::{Picodollars, ServiceTier};
 
 /// Tokens by class, and what is billed by another unit.
 ///
@@ -50,6 +50,12 @@ pub struct Usage {
     /// Searches of the web that the provider made, and bills beside tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web_searches: Option<u64>,
+    /// The same with OpenAI's older tool, `web_search_preview`, which has a price of its own. They are in no other class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web_search_previews: Option<u64>,
+    /// What the provider said that the answer cost, where it is one who says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billed: Option<Picodollars>,
     /// The tier that the provider answered in, where it is not the usual one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<ServiceTier>,
@@ -123,8 +129,20 @@ impl Usage {
         self
     }
 
+    /// Searches of the web, with whatever tool; `None` where the provider told of none.
+    pub fn web_searches_total(&self) -> Option<u64> {
+        sum(&[self.web_searches, self.web_search_previews])
+    }
+
     /// Adds what another answer used.
     pub fn add(&mut self, other: &Self) {
+        // A bill for one of two answers is none for both.
+        self.billed = match (self.billed, other.billed) {
+            (Some(mine), Some(theirs)) => Some(mine.plus(theirs)),
+            (None, theirs) if *self == Self::default() => theirs,
+            (mine, None) if *other == Self::default() => mine,
+            _ => None,
+        };
         self.tier = other.tier.or(self.tier);
         self.is_estimated |= other.is_estimated;
         for (mine, theirs) in self.classes_with(other) {
@@ -138,13 +156,14 @@ impl Usage {
     /// Takes over the classes that a later report gives; those that it leaves out stay.
     pub fn update(&mut self, later: &Self) {
         self.tier = later.tier.or(self.tier);
+        self.billed = later.billed.or(self.billed);
         for (mine, theirs) in self.classes_with(later) {
             *mine = theirs.or(*mine);
         }
     }
 
     /// Each class beside that of another report.
-    fn classes_with(&mut self, other: &Self) -> [(&mut Option<u64>, Option<u64>); 13] {
+    fn classes_with(&mut self, other: &Self) -> [(&mut Option<u64>, Option<u64>); 14] {
         [
             (&mut self.input, other.input),
             (&mut self.input_cached, other.input_cached),
@@ -159,6 +178,7 @@ impl Usage {
             (&mut self.seconds, other.seconds),
             (&mut self.search_units, other.search_units),
             (&mut self.web_searches, other.web_searches),
+            (&mut self.web_search_previews, other.web_search_previews),
         ]
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Account {
     pub(crate) record: Box<CallRecord>,
     /// What the model costs that is asked, where that is known.
     price: Option<Arc<Price>>,
+    /// Its provider's answers say what they cost.
+    says_cost: bool,
     /// What allowances gave the call.
     permit: Option<Permit>,
     /// Whether that was settled with a try that failed, so that it is to be asked for again before the next.
@@ -55,6 +57,7 @@ impl Account {
         Self {
             record: Box::new(record),
             price: None,
+            says_cost: false,
             permit: None,
             asks_again: false,
             lost: None,
@@ -89,8 +92,9 @@ impl Account {
     }
 
     /// Notes what the model costs that is about to be asked.
-    pub(crate) fn priced(&mut self, price: Option<&Arc<Price>>) {
+    pub(crate) fn priced(&mut self, price: Option<&Arc<Price>>, says_cost: bool) {
         self.price = price.cloned();
+        self.says_cost = says_cost;
     }
 
     /// Notes how much the call asks for, and what can be counted of it.
@@ -234,7 +238,10 @@ impl Account {
 
     /// Notes what was used.
     pub(crate) fn used(&mut self, usage: &Usage) {
-        self.record.usage.update(usage);
+        self.record.usage.update(&Usage {
+            billed: usage.billed.filter(|_| self.says_cost),
+            ..*usage
+        });
     }
 
     /// Notes why the answer ended.
@@ -295,6 +302,13 @@ impl Account {
     /// What that costs which was used. What broke off costs what it can have cost.
     fn cost_of(&self, is_whole: bool) -> Cost {
         let usage = &self.record.usage;
+        let is_operators = self
+            .price
+            .as_ref()
+            .is_some_and(|price| price.is_operators());
+        if let Some(billed) = usage.billed.filter(|_| is_whole && !is_operators) {
+            return Cost::Known(billed);
+        }
         let Some(price) = &self.price else {
             return Cost::Unpriced;
         };
@@ -307,7 +321,7 @@ impl Account {
         }
         let most = self.used_at_most();
         price
-            .most(most.input, most.output)
+            .most(most.input, most.output, most.web_searches)
             .map_or(Cost::Unpriced, Cost::AtMost)
     }
 
@@ -325,7 +339,7 @@ impl Account {
         self.end_begun();
         let price = self.price.as_deref();
         let most = UsedAtMost::reserved(self.asked, price);
-        let cost = price.and_then(|price| price.most(most.input, most.output));
+        let cost = price.and_then(|price| price.most(most.input, most.output, most.web_searches));
         let mut cost = cost.map_or(Cost::Unpriced, Cost::AtMost);
         let mut unmetered = most.beyond(&self.record.usage);
         if let Some(lost) = &self.lost {

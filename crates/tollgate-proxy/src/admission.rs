@@ -87,6 +87,7 @@ pub(crate) struct Spent<'a> {
 pub(crate) struct UsedAtMost {
     pub(crate) input: u64,
     pub(crate) output: u64,
+    pub(crate) web_searches: u64,
 }
 
 /// Why a call was not let in, and by which of the allowances that were asked, where it was one.
@@ -319,7 +320,13 @@ impl Most {
         for lane in plan {
             let price = lane.price(now).map(|price| &**price);
             let (input_max, output) = (input_max(price), asked.output(price));
-            let cost = price.and_then(|price| price.most(asked.weight.most(input_max), output));
+            let cost = price.and_then(|price| {
+                price.most(
+                    asked.weight.most(input_max),
+                    output,
+                    asked.weight.web_searches(),
+                )
+            });
             most = Self {
                 input: most.input.max(asked.weight.estimate(input_max)),
                 output: most.output.max(output),
@@ -474,6 +481,7 @@ impl UsedAtMost {
         Self {
             input: asked.weight.most(input_max(price)),
             output: asked.output(price),
+            web_searches: asked.weight.web_searches(),
         }
     }
 
@@ -494,6 +502,7 @@ impl UsedAtMost {
         Self {
             input: told(record.usage.input_total()).unwrap_or(reserved.input),
             output: output.max(told(record.usage.output_total()).unwrap_or_default()),
+            web_searches: reserved.web_searches,
         }
     }
 

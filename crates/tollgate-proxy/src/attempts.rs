@@ -285,7 +285,8 @@ impl Run<'_> {
             lane.budget().deposit(Instant::now());
         }
         let came_at = self.account.record.came_at;
-        self.account.priced(lane.price(came_at));
+        let says_cost = lane.provider().quirks.says_cost;
+        self.account.priced(lane.price(came_at), says_cost);
         let begun = self.account.started().elapsed();
         let record = &mut self.account.record;
         record.target = Some(lane.name().clone());

@@ -95,6 +95,7 @@ const TABLES: [Table; 12] = [
             "#output_reasoning",
             "#output_audio",
             "#search_units",
+            "#web_searches",
             "service_tier",
             "#cost_picodollars",
             "#cost_at_most_picodollars",

@@ -15,7 +15,7 @@ use crate::{
     values::{Value, bind},
 };
 
-pub(crate) const COLUMNS: [&str; 36] = [
+pub(crate) const COLUMNS: [&str; 37] = [
     "id",
     "at_ms",
     "request_id",
@@ -39,6 +39,7 @@ pub(crate) const COLUMNS: [&str; 36] = [
     "output_reasoning",
     "output_audio",
     "search_units",
+    "web_searches",
     "service_tier",
     "cost_picodollars",
     "cost_at_most_picodollars",
@@ -212,6 +213,7 @@ pub(crate) fn values(record: &UsageRecord) -> [Value<'_>; COLUMNS.len()] {
         number(usage.output_reasoning),
         number(usage.output_audio),
         number(usage.search_units),
+        number(usage.web_searches_total()),
         usage.tier.map(ServiceTier::as_str).into(),
         number(record.cost),
         number(record.cost_at_most),
@@ -317,6 +319,7 @@ pub(crate) fn read(row: &AnyRow) -> Result<UsageRecord, sqlx::Error> {
             output_reasoning: number("output_reasoning")?,
             output_audio: number("output_audio")?,
             search_units: number("search_units")?,
+            web_searches: number("web_searches")?,
             tier: text("service_tier")?.and_then(|word| ServiceTier::special(&word)),
             is_estimated: small("estimated")? == 1,
             ..Usage::default()

@@ -9,7 +9,7 @@ use sqlx::{
 use tokio::time::sleep;
 
 /// Every change of the tables there ever was, in order. What has been published is never changed, only added to.
-const MIGRATIONS: [(i64, &str, &str); 15] = [
+const MIGRATIONS: [(i64, &str, &str); 16] = [
     (1, "usage", include_str!("../migrations/0001_usage.sql")),
     (2, "keys", include_str!("../migrations/0002_keys.sql")),
     (3, "sums", include_str!("../migrations/0003_sums.sql")),
@@ -53,6 +53,11 @@ const MIGRATIONS: [(i64, &str, &str); 15] = [
     ),
     (14, "detail", include_str!("../migrations/0014_detail.sql")),
     (15, "apps", include_str!("../migrations/0015_apps.sql")),
+    (
+        16,
+        "web searches",
+        include_str!("../migrations/0016_web_searches.sql"),
+    ),
 ];
 
 /// Looks at most, and the pause between them.

@@ -149,6 +149,25 @@ async fn replay_all(program: &Path, parts: Vec<Part>, exchanges: Option<File>) -
     }
     for (index, lines) in stage.calls().await {
         let part = &parts[index];
+        let says_cost = |line: &&Value| {
+            let kind = line["gen_ai.provider.name"].as_str();
+            kind.is_some_and(|kind| costs::SAY_COSTS.contains(&kind))
+        };
+        let lines_with_cost: Vec<_> = lines.iter().filter(says_cost).collect();
+        if let Some(billed) = costs::billed(part).filter(|_| !lines_with_cost.is_empty()) {
+            let billed = Picodollars::new(billed).to_string();
+            let lines = lines_with_cost.into_iter();
+            let other = lines
+                .into_iter()
+                .find(|line| line["usage"]["billed"] != *billed);
+            let verdict = other.map_or(Verdict::Passed, |line| {
+                let usage = &line["usage"];
+                Verdict::Failed(format!(
+                    "it was billed {billed}, and the gateway says {usage}"
+                ))
+            });
+            counts.add(&part.recording, "bill", verdict);
+        }
         let Some(cost) = costs::of(part) else {
             continue;
         };

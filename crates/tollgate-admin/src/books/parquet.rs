@@ -46,6 +46,7 @@ message calls {
   optional int64 reasoning_tokens;
   optional int64 audio_output_tokens;
   optional int64 search_units;
+  optional int64 web_searches;
   optional binary service_tier (UTF8);
   optional int64 cost_dollars (DECIMAL(18, 12));
   optional int64 cost_at_most_dollars (DECIMAL(18, 12));
@@ -152,6 +153,9 @@ fn columns(
     group.numbers(calls, false, |call| call.usage.output_reasoning.map(number))?;
     group.numbers(calls, false, |call| call.usage.output_audio.map(number))?;
     group.numbers(calls, false, |call| call.usage.search_units.map(number))?;
+    group.numbers(calls, false, |call| {
+        call.usage.web_searches_total().map(number)
+    })?;
     group.options(calls, |call| call.usage.tier.map(ServiceTier::as_str))?;
     group.numbers(calls, false, |call| call.cost.map(number))?;
     group.numbers(calls, false, |call| call.cost_at_most.map(number))?;

@@ -6,7 +6,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tollgate_domain::Usage;
 
-use super::wire::{WireUsage, stop_reason};
+use super::{
+    searches::Searches,
+    wire::{WireUsage, stop_reason},
+};
 use crate::{
     StopReason,
     openai_chat::{Count, Text, parse},
@@ -26,6 +29,14 @@ pub(crate) struct Glimpse {
     pub(crate) is_error: bool,
 }
 
+/// What is remembered of the chunks of an answer.
+#[derive(Debug, Default)]
+pub(crate) struct Followed {
+    /// A function was called, which tells what an end means: there is no word of its own for that.
+    called: bool,
+    searches: Searches,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ChunkGlimpse<'a> {
@@ -35,6 +46,8 @@ struct ChunkGlimpse<'a> {
     prompt_feedback: Option<&'a RawValue>,
     #[serde(borrow, default)]
     usage_metadata: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    model_version: Option<&'a RawValue>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
 }
@@ -48,6 +61,8 @@ struct CandidateGlimpse<'a> {
     content: Option<ContentGlimpse<'a>>,
     #[serde(borrow, default)]
     finish_reason: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    grounding_metadata: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -66,15 +81,11 @@ struct FeedbackGlimpse<'a> {
 }
 
 impl Glimpse {
-    /// Looks at a chunk; `None` where it is none. `called`: whether a function was called so far, which tells what an end means.
-    pub(crate) fn of(data: &[u8], called: &mut bool, said: &mut String) -> Option<Self> {
+    /// Looks at a chunk of the answer that is followed; `None` where it is none.
+    pub(crate) fn of(data: &[u8], followed: &mut Followed, said: &mut String) -> Option<Self> {
         let chunk: ChunkGlimpse<'_> = serde_json::from_slice(data).ok()?;
         let mut glimpse = Self {
             is_error: chunk.error.is_some(),
-            usage: chunk
-                .usage_metadata
-                .and_then(parse::<WireUsage>)
-                .and_then(WireUsage::into_usage),
             ..Self::default()
         };
         for candidate in chunk.candidates.iter().flatten() {
@@ -91,13 +102,19 @@ impl Glimpse {
                     "functionCall" => add_text(said, value.get()),
                     _ => {}
                 }
-                *called |= name == "functionCall";
+                followed.called |= name == "functionCall";
             }
             let word = candidate.finish_reason.map(word);
-            let stop = word.and_then(|word| stop_reason(word, *called));
+            let stop = word.and_then(|word| stop_reason(word, followed.called));
             let index = candidate.index.index().unwrap_or(0);
             glimpse.candidates.push((index, stop));
+            if let Some(grounding) = candidate.grounding_metadata {
+                followed.searches.note(grounding, chunk.model_version);
+            }
         }
+        let usage = chunk.usage_metadata.and_then(parse::<WireUsage>);
+        let usage = usage.and_then(WireUsage::into_usage);
+        glimpse.usage = usage.map(|usage| followed.searches.of(usage));
         let feedback = chunk.prompt_feedback.and_then(parse::<FeedbackGlimpse<'_>>);
         if let Some(feedback) = feedback
             && feedback.block_reason.is_some_and(is_block)

@@ -4,6 +4,8 @@ use serde::{Deserialize, Deserializer, de::Visitor};
 use serde_json::Value;
 use tollgate_domain::Usage;
 
+use super::{Bill, BillDetails, Dollars};
+
 /// `usage` as providers write it.
 #[derive(Deserialize)]
 pub(crate) struct WireUsage {
@@ -39,6 +41,24 @@ pub(crate) struct WireUsage {
     citation_tokens: Count,
     #[serde(default)]
     market_cost: Option<f64>,
+    #[serde(default)]
+    cost: Dollars,
+    #[serde(default)]
+    cost_details: Option<BillDetails>,
+    #[serde(default)]
+    is_byok: Option<bool>,
+    #[serde(default)]
+    cost_in_usd_ticks: Count,
+    /// OpenRouter's.
+    #[serde(default)]
+    server_tool_use_details: Option<ServerTools>,
+}
+
+/// What is told of tools that ran at the provider.
+#[derive(Deserialize)]
+struct ServerTools {
+    #[serde(default)]
+    web_search_requests: Count,
 }
 
 /// What is told of a total's parts.
@@ -134,19 +154,33 @@ impl WireUsage {
             output_image: output_image.filter(|count| *count > 0),
             ..Usage::default()
         };
-        (usage != Usage::default()).then_some(usage)
+        let bill = Bill {
+            cost: self.cost,
+            details: self.cost_details,
+            own_key: self.is_byok,
+            ticks: self.cost_in_usd_ticks,
+        };
+        let searches = self.server_tool_use_details;
+        (usage != Usage::default()).then(|| Usage {
+            web_searches: searches.and_then(|tools| tools.web_search_requests.get()),
+            billed: bill.whole(),
+            ..usage
+        })
     }
 
     /// The same of a call that generates nothing: where the sum alone is told, it is the input.
     pub(crate) fn into_input_usage(self) -> Option<Usage> {
-        let total = self.total_tokens.0;
-        let of_total = || {
-            Some(Usage {
-                input: Some(total?),
-                ..Usage::default()
-            })
+        let total = self.total_tokens;
+        let prompt = if self.prompt_tokens.0.is_none() && self.completion_tokens.0.is_none() {
+            total
+        } else {
+            self.prompt_tokens
         };
-        self.into_usage().or_else(of_total)
+        let told = Self {
+            prompt_tokens: prompt,
+            ..self
+        };
+        told.into_usage()
     }
 }
 
@@ -232,6 +266,12 @@ pub(crate) fn write_usage(usage: &Usage) -> Value {
         if !told.is_empty() {
             wire[name] = Value::Object(told);
         }
+    }
+    if let Some(searches) = usage.web_searches_total() {
+        wire["server_tool_use_details"] = serde_json::json!({"web_search_requests": searches});
+    }
+    if let Some(billed) = usage.billed {
+        wire["cost"] = billed.as_dollars().into();
     }
     wire
 }

@@ -1,6 +1,7 @@
 //! Whole answers: read, written, and glanced at.
 
 use bytes::Bytes;
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 use tollgate_domain::{Dialect, Usage};
@@ -10,7 +11,7 @@ use super::{
     read::read_answer_item,
     wire::{
         WireUsage, annotation, citation, is_tool_call, item_id, response_id, state, stop_reason,
-        write_usage,
+        with_searches, write_usage,
     },
 };
 use crate::{
@@ -89,6 +90,7 @@ pub(crate) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> {
         .any("service_tier")
         .and_then(|tier| tier.as_str().map(str::to_owned));
     let usage = read_usage(&mut fields).map(|usage| usage.in_tier(service_tier.as_deref()));
+    let usage = usage.map(|usage| with_searches_of(usage, body));
     let choice = AnswerChoice {
         index: 0,
         logprobs: logprobs_of(&content),
@@ -108,6 +110,17 @@ pub(crate) fn read_answer(body: &[u8]) -> Result<Answer, ReadError> {
             fields: fields.rest(),
         },
     })))
+}
+
+/// Adds the searches of the web that were made for a whole answer.
+fn with_searches_of(usage: Usage, body: &[u8]) -> Usage {
+    if memmem::find(body, b"web_search_call").is_none() {
+        return usage;
+    }
+    let whole = serde_json::from_slice::<Whole<'_>>(body).ok();
+    whole.map_or(usage, |whole| {
+        with_searches(usage, whole.output, whole.tools)
+    })
 }
 
 /// Takes what was reasoned, where some say it and others how much to reason.
@@ -179,6 +192,8 @@ struct Whole<'a> {
     error: Option<&'a RawValue>,
     #[serde(borrow, default)]
     output: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    tools: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
@@ -218,7 +233,8 @@ pub(crate) fn glance(body: &[u8]) -> Result<Glance, ReadError> {
     Ok(Glance {
         usage: usage
             .and_then(WireUsage::into_usage)
-            .map(|usage| usage.in_tier(tier.as_ref().map(|tier| &*tier.0))),
+            .map(|usage| usage.in_tier(tier.as_ref().map(|tier| &*tier.0)))
+            .map(|usage| with_searches(usage, whole.output, whole.tools)),
         // Counts of tokens, and conversations made shorter, have no output that ends.
         stop: items.is_some().then(stop).flatten(),
         model: whole.model.and_then(parse),
@@ -274,6 +290,10 @@ fn write_response(answer: &ChatAnswer, form: &AnswerForm<'_>) -> Map<String, Val
     let mut response = head.write(output.items, usage);
     let more = to_map(extra.shift_remove("usage").unwrap_or_default());
     if let Some(Value::Object(usage)) = response.get_mut("usage") {
+        if own {
+            // What it cost is among the rest, as its provider writes it.
+            usage.shift_remove("cost");
+        }
         usage.extend(more);
     }
     if own {

@@ -1,13 +1,13 @@
 //! Shapes that calls, answers and streams share: usage, states, ids, items, annotations.
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::RawValue};
 use tollgate_domain::Usage;
 
 use crate::{
     StopReason,
     json::put,
-    openai_chat::{Count, Details},
+    openai_chat::{Bill, BillDetails, Count, Details, Dollars, Text, parse},
 };
 
 /// `usage` as it is written here: totals hold their details.
@@ -21,6 +21,14 @@ pub(super) struct WireUsage {
     output_tokens: Count,
     #[serde(default)]
     output_tokens_details: Option<Details>,
+    #[serde(default)]
+    cost: Dollars,
+    #[serde(default)]
+    cost_details: Option<BillDetails>,
+    #[serde(default)]
+    is_byok: Option<bool>,
+    #[serde(default)]
+    cost_in_usd_ticks: Count,
 }
 
 impl WireUsage {
@@ -46,8 +54,85 @@ impl WireUsage {
             output_audio,
             ..Usage::default()
         };
-        (usage != Usage::default()).then_some(usage)
+        let bill = Bill {
+            cost: self.cost,
+            details: self.cost_details,
+            own_key: self.is_byok,
+            ticks: self.cost_in_usd_ticks,
+        };
+        (usage != Usage::default()).then(|| Usage {
+            billed: bill.whole(),
+            ..usage
+        })
     }
+}
+
+/// What is looked at in an item, to count the provider's searches of the web.
+#[derive(Deserialize)]
+struct SearchGlimpse<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    status: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    action: Option<ActionGlimpse<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ActionGlimpse<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ToolGlimpse<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Option<Text<'a>>,
+}
+
+/// The item of a search, and the beginning of the name of OpenAI's older tool, whose searches have another price.
+const SEARCH: &str = "web_search_call";
+const OLDER_TOOL: &str = "web_search_preview";
+
+/// Adds the searches of the web that were made for an answer with these items, with these tools. OpenAI bills each search, and neither
+/// the pages that are opened nor how many questions it asks at once: `tool_usage.web_search.num_requests` of newer answers says the same.
+pub(super) fn with_searches(
+    usage: Usage,
+    output: Option<&RawValue>,
+    tools: Option<&RawValue>,
+) -> Usage {
+    let items = output.filter(|items| items.get().contains(SEARCH));
+    let items = items.and_then(parse::<Vec<SearchGlimpse<'_>>>);
+    let made = items.iter().flatten().filter(|item| item.is_search());
+    let searches = Some(made.count() as u64).filter(|searches| *searches > 0);
+    let tools = tools.and_then(parse::<Vec<ToolGlimpse<'_>>>);
+    let is_older =
+        |tool: &ToolGlimpse<'_>| is_word(tool.kind.as_ref(), |kind| kind.starts_with(OLDER_TOOL));
+    if searches.is_some() && tools.iter().flatten().any(is_older) {
+        Usage {
+            web_search_previews: searches,
+            ..usage
+        }
+    } else {
+        Usage {
+            web_searches: searches,
+            ..usage
+        }
+    }
+}
+
+impl SearchGlimpse<'_> {
+    /// A search that was made. Older answers do not say what was done.
+    fn is_search(&self) -> bool {
+        let action = self.action.as_ref().and_then(|action| action.kind.as_ref());
+        is_word(self.kind.as_ref(), |kind| kind == SEARCH)
+            && !is_word(self.status.as_ref(), |status| status == "failed")
+            && action.is_none_or(|action| &*action.0 == "search")
+    }
+}
+
+fn is_word(word: Option<&Text<'_>>, is: impl Fn(&str) -> bool) -> bool {
+    word.is_some_and(|word| is(&word.0))
 }
 
 /// Takes a class out of what is left of a total. A class larger than that is cut down: the total is what was charged.
@@ -77,13 +162,17 @@ pub(super) fn write_usage(usage: &Usage) -> Value {
         Some(usage.output_reasoning.unwrap_or(0)),
     );
     put(&mut output, "audio_tokens", usage.output_audio);
-    json!({
+    let mut written = json!({
         "input_tokens": usage.input_total().unwrap_or(0),
         "input_tokens_details": input,
         "output_tokens": usage.output_total().unwrap_or(0),
         "output_tokens_details": output,
         "total_tokens": usage.total().unwrap_or(0),
-    })
+    });
+    if let Some(billed) = usage.billed {
+        written["cost"] = billed.as_dollars().into();
+    }
+    written
 }
 
 // === why an answer ended ===

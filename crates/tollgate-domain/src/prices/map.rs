@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde_json::{Map, Value};
 
+use super::Unit;
+
 /// Their providers and our kinds.
 const PROVIDERS: &[(&str, &str)] = &[
     ("ai21", "ai21"),
@@ -89,6 +91,25 @@ const LISTENS: &str = "audio_transcription";
 /// A price by how much of the web is taken into account, which no answer tells: it is one where all are the same.
 const WEB_SEARCH: &str = "search_context_cost_per_query";
 
+/// Perplexity's models search for each call, and have a price for it by how much is taken into account: little, where the caller does not
+/// say (<https://docs.perplexity.ai/getting-started/pricing>, read 2026-11). What a call cost is in its answer.
+const PERPLEXITY: &str = "perplexity";
+const LITTLE: &str = "search_context_size_low";
+
+/// What OpenAI takes for a search with its older tool where the model does not reason, and with the newer one whatever the model
+/// (<https://developers.openai.com/api/docs/pricing>, read 2026-11). The map has the former alone.
+const OPENAI: &str = "openai";
+const PREVIEW: &str = "25000";
+const NEWER: &str = "10000";
+
+/// Those who take the same for a search whatever the model, of some of which the map does not say it
+/// (<https://platform.claude.com/docs/en/about-claude/pricing>, <https://docs.x.ai/docs/models>, read 2026-11).
+const SAME: [(&str, &str); 2] = [("anthropic", "10000"), ("xai", "5000")];
+
+/// How the names of OpenAI's models go on that search for each call (<https://developers.openai.com/api/docs/guides/tools-web-search>, read
+/// 2026-11). Their answers do not say so.
+const ALWAYS: &str = "-search-";
+
 /// What a model takes and gives at most, in their words and in ours.
 const BOUNDS: &[(&str, &str)] = &[
     ("max_input_tokens", "input_max"),
@@ -109,7 +130,7 @@ pub fn lines_of_map(map: &Map<String, Value>) -> BTreeMap<(&'static str, String)
         let Some((kind, model)) = entry.as_object().and_then(|entry| whose(name, entry)) else {
             continue;
         };
-        let mut components = components(entry);
+        let mut components = components(&model, entry);
         if !components.is_empty() {
             for (theirs, ours) in BOUNDS {
                 let bound = entry.get(*theirs).and_then(Value::as_u64);
@@ -141,7 +162,7 @@ fn is_prefix(prefix: &str, provider: &str) -> bool {
 }
 
 /// The prices of an entry, as the file has them. All of them zero means that nobody knows.
-fn components(entry: &Value) -> Vec<String> {
+fn components(model: &str, entry: &Value) -> Vec<String> {
     let mut found: BTreeMap<String, String> = BTreeMap::new();
     let mut is_free = true;
     for (name, price) in entry.as_object().into_iter().flatten() {
@@ -168,15 +189,39 @@ fn components(entry: &Value) -> Vec<String> {
     if is_free {
         return Vec::new();
     }
+    if let Some(searches) = searches(model, entry) {
+        found.remove(Unit::WebSearch.as_str());
+        found.extend(searches.map(|(unit, price)| (unit.as_str().to_owned(), price)));
+    }
     let mut components: Vec<String> = found
         .into_iter()
         .map(|(component, price)| format!("{component}={price}"))
         .collect();
     components.sort_by_key(|component| {
         let unit = component.split(['=', '>', '@']).next().unwrap_or_default();
-        FIELDS.iter().position(|(_, ours)| *ours == unit)
+        Unit::ALL.iter().position(|ours| ours.as_str() == unit)
     });
     components
+}
+
+/// What searches of the web cost with those who have more than a price of each search.
+fn searches(model: &str, entry: &Value) -> Option<impl Iterator<Item = (Unit, String)> + use<>> {
+    let prices = &entry[WEB_SEARCH];
+    let each = same_for_all(prices).map(per_million);
+    let searches = match (entry["litellm_provider"].as_str()?, each) {
+        (PERPLEXITY, None) => vec![(Unit::Call, per_million(prices[LITTLE].as_f64()?))],
+        (OPENAI, Some(each)) if model.contains(ALWAYS) => vec![(Unit::Call, each)],
+        (OPENAI, Some(each)) if each == PREVIEW => vec![
+            (Unit::WebSearch, NEWER.to_owned()),
+            (Unit::WebSearchPreview, each),
+        ],
+        (provider, None) => {
+            let (_, each) = SAME.iter().find(|(same, _)| *same == provider)?;
+            vec![(Unit::WebSearch, (*each).to_owned())]
+        }
+        _ => return None,
+    };
+    Some(searches.into_iter())
 }
 
 /// The one price of a map of prices; `None` where they differ.

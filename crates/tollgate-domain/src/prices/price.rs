@@ -35,6 +35,8 @@ pub enum Unit {
     Search,
     /// A search of the web, made by the provider.
     WebSearch,
+    /// The same with OpenAI's older tool, `web_search_preview`.
+    WebSearchPreview,
     /// The call itself.
     Call,
 }
@@ -110,7 +112,7 @@ const OUTPUT_MAX: &str = "output_max=";
 
 impl Unit {
     /// All, in the order in which they are listed.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Input,
         Self::InputCached,
         Self::CacheWrite,
@@ -124,6 +126,7 @@ impl Unit {
         Self::Second,
         Self::Search,
         Self::WebSearch,
+        Self::WebSearchPreview,
         Self::Call,
     ];
 
@@ -143,6 +146,7 @@ impl Unit {
             Self::Second => "second",
             Self::Search => "search",
             Self::WebSearch => "web_search",
+            Self::WebSearchPreview => "web_search_preview",
             Self::Call => "call",
         }
     }
@@ -155,6 +159,7 @@ impl Unit {
             }
             Self::CacheWrite1h => Some(Self::CacheWrite),
             Self::OutputReasoning | Self::OutputAudio | Self::OutputImage => Some(Self::Output),
+            Self::WebSearchPreview => Some(Self::WebSearch),
             Self::Input
             | Self::Output
             | Self::Second
@@ -185,6 +190,7 @@ impl Unit {
             Self::Second => usage.seconds,
             Self::Search => usage.search_units,
             Self::WebSearch => usage.web_searches,
+            Self::WebSearchPreview => usage.web_search_previews,
             Self::Call => None,
         }
     }
@@ -259,6 +265,11 @@ impl Price {
         &self.components
     }
 
+    /// Whether an operator said it: then it goes before what the provider says.
+    pub const fn is_operators(&self) -> bool {
+        self.is_all
+    }
+
     /// Whether nothing costs anything.
     pub fn is_free(&self) -> bool {
         let is_free = |component: &PriceComponent| component.price == Picodollars::ZERO;
@@ -277,8 +288,8 @@ impl Price {
         Some(cost)
     }
 
-    /// The most that a call can cost whose tokens are at most these, however they are counted in the end.
-    pub fn most(&self, input: u64, output: u64) -> Option<Picodollars> {
+    /// The most that a call can cost whose tokens and searches of the web are at most these, however they are counted in the end.
+    pub fn most(&self, input: u64, output: u64, web_searches: u64) -> Option<Picodollars> {
         let is_prioritized = |component: &PriceComponent| component.tier == ServiceTier::Priority;
         let has_priority = self.components.iter().any(is_prioritized);
         let dearest = |units: &[Unit]| {
@@ -306,12 +317,15 @@ impl Price {
             Unit::OutputImage,
         ]);
         let call = dearest(&[Unit::Call, Unit::Search]);
+        let web_search = dearest(&[Unit::WebSearch, Unit::WebSearchPreview]);
         if inputs.is_none() && outputs.is_none() && call.is_none() {
             return None;
         }
         let inputs = inputs.unwrap_or_default().times(input);
         let outputs = outputs.unwrap_or_default().times(output);
-        Some(inputs.plus(outputs).plus(call.unwrap_or_default()))
+        let searches = web_search.unwrap_or_default().times(web_searches);
+        let call = call.unwrap_or_default();
+        Some(inputs.plus(outputs).plus(searches).plus(call))
     }
 
     /// What is charged for a unit. Who says what all is paid says that pictures cost what other output does, and searches of the web nothing, where
@@ -320,7 +334,9 @@ impl Price {
         let said = self.of(unit, input, tier);
         match unit {
             Unit::OutputImage if self.is_all => said.or_else(|| self.of(Unit::Output, input, tier)),
-            Unit::WebSearch if self.is_all => said.or(Some(Picodollars::ZERO)),
+            Unit::WebSearch | Unit::WebSearchPreview if self.is_all => {
+                said.or(Some(Picodollars::ZERO))
+            }
             _ => said,
         }
     }
@@ -508,7 +524,7 @@ mod tests {
         let listed = price("input=5 input_image=8 output=10 output_image=32");
         assert_eq!(cost(&listed, &usage).as_deref(), Some("0.13349"));
         assert_eq!(cost(&price("input=5 output=10"), &usage), None);
-        let most = listed.most(50, 4160).unwrap();
+        let most = listed.most(50, 4160, 0).unwrap();
         assert!(most >= listed.cost(&usage, ServiceTier::Standard).unwrap());
     }
 
@@ -544,9 +560,9 @@ mod tests {
     #[test]
     fn nothing_costs_more_than_the_most() {
         let price = price("input=3 cache_write_1h=6 output=15 output_audio=80 input@priority=7");
-        let most = price.most(10, 2).unwrap();
+        let most = price.most(10, 2, 0).unwrap();
         // In haste what is written to the cache is dearer in the same measure.
         assert_eq!(most, Picodollars::new(10 * 14_000_000 + 2 * 80_000_000));
-        assert_eq!(Price::default().most(1, 1), None);
+        assert_eq!(Price::default().most(1, 1, 0), None);
     }
 }

@@ -8,6 +8,10 @@ const HIDDEN_TOKENS: u64 = 1024;
 /// Tokens that a picture or a sound is taken for, where an estimate will do.
 const MEDIA_TOKENS: u64 = 4096;
 
+/// Searches of the web that a call is taken for at most which lets its provider make some: mostly it is one to four, and few callers bound
+/// them.
+const WEB_SEARCHES_ASSUMED: u64 = 10;
+
 /// A text of so many bytes may be data in base64.
 const DATA_BYTES_MIN: usize = 2048;
 
@@ -23,6 +27,8 @@ pub(crate) struct Weight {
     data: u64,
     /// Something that is not in it belongs to the call.
     refers: bool,
+    /// Its provider may search the web, and reads what it finds.
+    searches: bool,
 }
 
 impl Weight {
@@ -30,6 +36,7 @@ impl Weight {
     pub(crate) fn of(body: &[u8]) -> Self {
         let mut weight = Self::default();
         let (mut from, mut data_bytes) = (0, 0);
+        let mut before: [&[u8]; 2] = [b"", b""];
         for quote in memchr_iter(b'"', body) {
             let text = body.get(from..quote).unwrap_or_default();
             from = quote + 1;
@@ -38,6 +45,8 @@ impl Weight {
                 data_bytes += text.len();
             }
             weight.refers |= is_reference(text);
+            weight.searches |= is_search(text, before);
+            before = [before[1], text];
         }
         weight.text = (body.len() - data_bytes) as u64 + HIDDEN_TOKENS;
         weight
@@ -45,7 +54,7 @@ impl Weight {
 
     /// The most input tokens that it can be, for a model that takes so many; a picture may be anything.
     pub(super) fn most(self, input_max: u64) -> u64 {
-        if self.refers || self.data > 0 {
+        if self.refers || self.searches || self.data > 0 {
             input_max
         } else {
             self.text.min(input_max)
@@ -54,10 +63,15 @@ impl Weight {
 
     /// About as many input tokens as it will hardly be more than.
     pub(super) fn estimate(self, input_max: u64) -> u64 {
-        let media = self.data + u64::from(self.refers);
+        let media = self.data + u64::from(self.refers) + u64::from(self.searches);
         self.text
             .saturating_add(media * MEDIA_TOKENS)
             .min(input_max)
+    }
+
+    /// The most searches of the web that its provider can be taken to make.
+    pub(super) fn web_searches(self) -> u64 {
+        u64::from(self.searches) * WEB_SEARCHES_ASSUMED
     }
 }
 
@@ -80,6 +94,23 @@ fn is_reference(text: &[u8]) -> bool {
             | b"cachedContent"
             | b"cached_content"
     )
+}
+
+/// Whether a text, by the two before it, is a tool of the provider's that searches the web. A function of the caller's may have the same
+/// name.
+fn is_search(text: &[u8], before: [&[u8]; 2]) -> bool {
+    match text {
+        b"googleSearch"
+        | b"google_search"
+        | b"googleSearchRetrieval"
+        | b"enterpriseWebSearch"
+        | b"web_search_options" => true,
+        _ => {
+            text.starts_with(b"web_search")
+                && before[0] == b"type"
+                && before[1].trim_ascii() == b":"
+        }
+    }
 }
 
 /// Whether a text is base64, and long.
@@ -118,6 +149,26 @@ mod tests {
             r#"{"fileData": {"fileUri": "gs://a"}}"#,
         ] {
             assert_eq!(Weight::of(body.as_bytes()).most(128_000), 128_000, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_search_of_the_web_may_read_anything() {
+        for body in [
+            r#"{"tools": [{"type": "web_search_20250305", "name": "web_search"}]}"#,
+            r#"{"tools":[{"type":"web_search_preview"}]}"#,
+            r#"{"tools": [{"googleSearch": {}}]}"#,
+            r#"{"web_search_options": {}}"#,
+        ] {
+            let weight = Weight::of(body.as_bytes());
+            assert_eq!(weight.most(128_000), 128_000, "{body}");
+            assert_eq!(weight.web_searches(), WEB_SEARCHES_ASSUMED, "{body}");
+        }
+        for body in [
+            r#"{"tools": [{"type": "function", "function": {"name": "web_search"}}]}"#,
+            r#"{"messages": [{"content": "say {\"type\": \"web_search\"}"}]}"#,
+        ] {
+            assert_eq!(Weight::of(body.as_bytes()).web_searches(), 0, "{body}");
         }
     }
 }

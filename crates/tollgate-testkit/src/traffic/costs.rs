@@ -7,7 +7,7 @@ use tollgate_domain::{Dialect, Framing};
 use super::stage::Part;
 
 /// The prices of all models of the stage, in dollars for a million. No two are alike, so that a token in the wrong class is seen.
-pub(super) const PRICES: &str = "model: \"*\", input: 2, input_cached: 0.5, cache_write: 2.5, cache_write_1h: 4, output: 8, search: 3000";
+pub(super) const PRICES: &str = "model: \"*\", input: 2, input_cached: 0.5, cache_write: 2.5, cache_write_1h: 4, output: 8, search: 3000, web_search: 7000";
 
 /// The same in picodollars for each.
 const INPUT: u64 = 2_000_000;
@@ -16,9 +16,39 @@ const WRITTEN: u64 = 2_500_000;
 const WRITTEN_1H: u64 = 4_000_000;
 const OUTPUT: u64 = 8_000_000;
 const SEARCH: u64 = 3_000_000_000;
+const WEB_SEARCH: u64 = 7_000_000_000;
 
 /// The cost of a recorded call; `None` where the provider does not say what was used.
 pub(super) fn of(part: &Part) -> Option<u64> {
+    let told = told(part)?;
+    let tokens = of_tokens(part, &told)?;
+    Some(tokens + searches(part.dialect, &told) * WEB_SEARCH)
+}
+
+/// The kinds of provider whose answers say what they cost.
+pub(super) const SAY_COSTS: [&str; 4] = ["openrouter", "perplexity", "vercel", "xai"];
+
+/// What the provider said that the call cost, in picodollars, where it said so.
+pub(super) fn billed(part: &Part) -> Option<u64> {
+    let told = told(part)?;
+    let usage = |event: &Value| {
+        let usage = [&event["usage"], &event["response"]["usage"]];
+        usage.into_iter().find(|usage| usage.is_object()).cloned()
+    };
+    let usage = told.iter().filter_map(usage).next_back()?;
+    if let Some(ticks) = usage["cost_in_usd_ticks"].as_u64() {
+        return (ticks > 0).then_some(ticks * 100);
+    }
+    let cost = [&usage["cost"], &usage["cost"]["total_cost"]];
+    let cost = cost.into_iter().find_map(Value::as_f64)?;
+    if usage["is_byok"] == true {
+        return None;
+    }
+    format!("{:.0}", cost * 1e12).parse().ok()
+}
+
+/// What an answer says, as the JSON that it is made of.
+fn told(part: &Part) -> Option<Vec<Value>> {
     let recording = &part.recording;
     if recording.status >= 400 {
         return None;
@@ -36,13 +66,80 @@ pub(super) fn of(part: &Part) -> Option<u64> {
         } else {
             vec![serde_json::from_slice(&body).ok()?]
         };
+    Some(told)
+}
+
+/// Searches of the web that are billed.
+fn searches(dialect: Dialect, told: &[Value]) -> u64 {
+    match dialect {
+        Dialect::OpenaiResponses => {
+            let output = |event: &Value| {
+                let output = [&event["output"], &event["response"]["output"]];
+                output.into_iter().find_map(Value::as_array).cloned()
+            };
+            let items = told.iter().filter_map(output).next_back();
+            let is_search = |item: &&Value| {
+                item["type"] == "web_search_call" && item["action"]["type"] == "search"
+            };
+            items.iter().flatten().filter(is_search).count() as u64
+        }
+        Dialect::OpenaiChat => {
+            let tools = last(told, |event| {
+                found(&event["usage"]["server_tool_use_details"])
+            });
+            tools.map_or(0, |tools| count(tools, "web_search_requests"))
+        }
+        Dialect::AnthropicMessages => {
+            let usage =
+                |event: &Value| event["usage"]["server_tool_use"]["web_search_requests"].as_u64();
+            told.iter()
+                .filter_map(usage)
+                .next_back()
+                .unwrap_or_default()
+        }
+        Dialect::GeminiGenerate => geminis_searches(told),
+        _ => 0,
+    }
+}
+
+/// From Gemini 3 on one for each question, before that one for an answer that cites a page.
+fn geminis_searches(told: &[Value]) -> u64 {
+    let candidates = told
+        .iter()
+        .filter_map(|event| event["candidates"].as_array());
+    let (mut questions, mut pages) = (std::collections::HashSet::new(), 0);
+    for candidate in candidates.flatten() {
+        let grounding = &candidate["groundingMetadata"];
+        let list = |name: &str| grounding[name].as_array().cloned().unwrap_or_default();
+        questions.extend(
+            list("webSearchQueries")
+                .iter()
+                .filter_map(Value::as_str)
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned),
+        );
+        pages += list("groundingChunks")
+            .iter()
+            .filter(|chunk| chunk["web"].is_object())
+            .count();
+    }
+    let model = told.iter().find_map(|event| event["modelVersion"].as_str());
+    let is_new = model.is_some_and(|model| model.starts_with("gemini-3"));
+    match questions.len() as u64 {
+        asked if is_new => asked,
+        asked if pages > 0 => asked.min(1),
+        _ => 0,
+    }
+}
+
+fn of_tokens(part: &Part, told: &[Value]) -> Option<u64> {
     match part.dialect {
-        Dialect::OpenaiChat | Dialect::OpenaiCompletions => last(&told, openai_usage).map(chat),
-        Dialect::OpenaiResponses => last(&told, responses_usage).map(responses),
-        Dialect::AnthropicMessages => anthropic(&told),
-        Dialect::GeminiGenerate => last(&told, |event| found(&event["usageMetadata"])).map(gemini),
-        Dialect::BedrockConverse => last(&told, bedrock_usage).map(bedrock),
-        Dialect::CohereChat => last(&told, cohere_usage).map(cohere),
+        Dialect::OpenaiChat | Dialect::OpenaiCompletions => last(told, openai_usage).map(chat),
+        Dialect::OpenaiResponses => last(told, responses_usage).map(responses),
+        Dialect::AnthropicMessages => anthropic(told),
+        Dialect::GeminiGenerate => last(told, |event| found(&event["usageMetadata"])).map(gemini),
+        Dialect::BedrockConverse => last(told, bedrock_usage).map(bedrock),
+        Dialect::CohereChat => last(told, cohere_usage).map(cohere),
         Dialect::OllamaChat | Dialect::OllamaGenerate => {
             let counted = |event: &'_ Value| event.get("eval_count").is_some();
             let event = told.iter().rfind(|event| counted(event))?;

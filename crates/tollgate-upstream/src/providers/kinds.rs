@@ -282,7 +282,10 @@ pub const KINDS: &[Kind] = &[
         aliases: &["grok"],
         base_url: Some("https://api.x.ai/v1"),
         endpoints: &[CHAT, RESPONSES, COMPLETIONS, EMBEDDINGS, IMAGES],
-        quirks: AS_COPIED,
+        quirks: Quirks {
+            says_cost: true,
+            ..AS_COPIED
+        },
         source: "https://docs.x.ai/docs/api-reference",
         ..OPENAI_SHAPED
     },
@@ -292,6 +295,7 @@ pub const KINDS: &[Kind] = &[
         endpoints: &[CHAT, RESPONSES, COMPLETIONS, EMBEDDINGS, RERANK],
         quirks: Quirks {
             accent: ROUTER,
+            says_cost: true,
             ..USAGE_UNASKED
         },
         source: "https://openrouter.ai/docs/api-reference/overview",
@@ -312,6 +316,7 @@ pub const KINDS: &[Kind] = &[
         quirks: Quirks {
             accent: PERPLEXITY,
             vector_bytes: VectorBytes::Integers,
+            says_cost: true,
             ..NO_END_MARK
         },
         source: "https://docs.perplexity.ai/api-reference/chat-completions-post",
@@ -540,6 +545,7 @@ pub const KINDS: &[Kind] = &[
         endpoints: &[CHAT, EMBEDDINGS],
         quirks: Quirks {
             accent: ROUTER,
+            says_cost: true,
             ..AS_OPENAI
         },
         source: "https://vercel.com/docs/ai-gateway/openai-compat",

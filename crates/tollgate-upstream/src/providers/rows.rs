@@ -132,6 +132,7 @@ pub(super) const AS_OPENAI: Quirks = Quirks {
     chat_input: ChatInput::Messages,
     accent: Accent::NONE,
     vector_bytes: VectorBytes::Floats,
+    says_cost: false,
 };
 
 /// The same of a copy of OpenAI's API.

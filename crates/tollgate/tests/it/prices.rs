@@ -7,12 +7,16 @@ use crate::stage::{anthropic_answer, anthropic_events, chat, gateway, openai_ans
 
 const CONFIGURATION: &str = r#"
 prices:
+  - {provider: router, model: own, input: 1, output: 1}
   - {provider: own, model: m, input: 1, "input>10": 2, "input@flex": 0.5, output: 4, "output@flex": 2, "output>10@flex": 3}
 providers:
   - {name: openai, type: openai, base_url: "SERVER/v1", api_key: sk-up}
   - {name: own, type: openai, base_url: "SERVER/v1", api_key: sk-up}
   - {name: anthropic, type: anthropic, base_url: "SERVER", api_key: sk-up}
   - {name: gemini, type: gemini, base_url: "SERVER/v1beta", api_key: sk-up}
+  - {name: router, type: openrouter, base_url: "SERVER/v1", api_key: sk-up}
+  - {name: xai, type: xai, base_url: "SERVER/v1", api_key: sk-up}
+  - {name: perplexity, type: perplexity, base_url: "SERVER", api_key: sk-up}
 direct_use: true
 routes:
   - {name: chat, model: {provider: openai, name: gpt-4o}}
@@ -99,11 +103,140 @@ async fn searches_of_the_web_are_billed_or_the_cost_is_not_known() {
     let (_provider, gateway) = answering(&answer).await;
     for (calls, model, expected) in [
         (1, "claude-sonnet-4-5", json!("0.0306")),
-        (2, "claude-haiku-4-5", Value::Null),
+        (2, "claude-haiku-4-5", json!("0.0302")),
     ] {
         let call = json!({"model": format!("anthropic/{model}"), "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
         assert_eq!(gateway.post("/v1/messages", &call).await.status, 200);
         assert_eq!(cost(&gateway, calls).await, expected, "{model}");
+    }
+}
+
+/// OpenAI bills each search, and has two tools with two prices; the pages that it opens are free.
+#[tokio::test]
+async fn searches_of_openai_have_the_price_of_their_tool() {
+    let search = json!({"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "x"}});
+    let opened = json!({"type": "web_search_call", "id": "ws_2", "status": "completed", "action": {"type": "open_page", "url": "https://example.org"}});
+    let said = json!({"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [{"type": "output_text", "text": "Hi", "annotations": []}]});
+    for (tool, model, expected) in [
+        ("web_search", "gpt-4.1", json!("0.02028")),
+        ("web_search_preview", "gpt-4.1", json!("0.05028")),
+        ("web_search_preview_2025_03_11", "gpt-5", json!("0.020225")),
+        // It is not sold with that model.
+        ("web_search", "gpt-4.1-nano", Value::Null),
+    ] {
+        let answer = json!({
+            "id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": model, "error": null,
+            "output": [search, opened, search, said], "tools": [{"type": tool}],
+            "usage": {"input_tokens": 100, "output_tokens": 10, "total_tokens": 110},
+        });
+        let streamed = [
+            json!({"type": "response.created", "response": {"id": "resp_1", "model": model, "status": "in_progress", "output": []}}),
+            json!({"type": "response.completed", "response": answer}),
+        ];
+        let provider = ScriptedProvider::start(move |request| {
+            if request.json()["stream"] == true {
+                let events = streamed.iter();
+                let event = |event: &Value| {
+                    format!(
+                        "event: {}\ndata: {event}\n\n",
+                        event["type"].as_str().unwrap_or_default()
+                    )
+                };
+                return Reply::stream(events.map(event).collect::<Vec<_>>());
+            }
+            Reply::json(200, &answer)
+        })
+        .await;
+        let gateway = gateway(CONFIGURATION, &[("SERVER", &provider)]).await;
+        for (calls, stream) in [(1, false), (2, true)] {
+            let call = json!({"model": format!("openai/{model}"), "input": "Hi", "tools": [{"type": tool}], "stream": stream});
+            let answer = gateway.post("/v1/responses", &call).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            assert_eq!(
+                cost(&gateway, calls).await,
+                expected,
+                "{tool} {model} {stream}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn searches_of_gemini_are_billed() {
+    let grounding = json!({"webSearchQueries": ["", "a", "b"], "groundingChunks": [{"web": {"uri": "https://example.org", "title": "x"}}]});
+    for (model, expected) in [
+        ("gemini-2.5-flash", "0.03528"),
+        ("gemini-3-flash-preview", "0.02835"),
+    ] {
+        let answer = json!({
+            "candidates": [{"content": {"role": "model", "parts": [{"text": "Hi"}]}, "finishReason": "STOP", "groundingMetadata": grounding}],
+            "modelVersion": model,
+            "usageMetadata": {"promptTokenCount": 100, "candidatesTokenCount": 100, "totalTokenCount": 200},
+        });
+        let (_provider, gateway) = answering(&answer).await;
+        let path = format!("/v1beta/models/gemini%2F{model}:generateContent");
+        let call = json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]}], "tools": [{"googleSearch": {}}]});
+        assert_eq!(gateway.post(&path, &call).await.status, 200);
+        assert_eq!(cost(&gateway, 1).await, expected, "{model}");
+    }
+}
+
+/// Who says what an answer cost knows it better than a list of prices does: what the model's host of that moment takes, searches, discounts.
+#[tokio::test]
+async fn what_a_provider_says_that_an_answer_cost_is_what_it_cost() {
+    for (model, usage, expected) in [
+        (
+            "router/openai/gpt-4o-mini",
+            json!({"cost": 0.000_06}),
+            "0.00006",
+        ),
+        // Nobody has a price of it.
+        (
+            "router/unheard-of",
+            json!({"cost": 8.5e-5, "is_byok": false}),
+            "0.000085",
+        ),
+        ("router/some:free", json!({"cost": 0}), "0"),
+        // What is paid to the model's own provider with a key of one's own comes to it.
+        (
+            "router/unheard-of",
+            json!({"cost": 0.001, "is_byok": true, "cost_details": {"upstream_inference_cost": 0.02}}),
+            "0.021",
+        ),
+        ("router/own", json!({"cost": 8.5e-5}), "0.000015"),
+        (
+            "xai/unheard-of",
+            json!({"cost_in_usd_ticks": 160_708_500}),
+            "0.01607085",
+        ),
+        (
+            "perplexity/sonar",
+            json!({"cost": {"input_tokens_cost": 0.0, "request_cost": 0.008, "total_cost": 0.008_05}}),
+            "0.00805",
+        ),
+        // Where it is not said, by the list: a call with a search of little.
+        ("perplexity/sonar", json!({}), "0.005015"),
+        // Nobody knows what that is: this one does not say what its answers cost.
+        ("openai/gpt-4o", json!({"cost": 77}), "0.000075"),
+    ] {
+        let mut answer = openai_answer("Hello");
+        answer["usage"] = usage;
+        for (name, count) in [
+            ("prompt_tokens", 10),
+            ("completion_tokens", 5),
+            ("total_tokens", 15),
+        ] {
+            answer["usage"][name] = json!(count);
+        }
+        let (_provider, gateway) = answering(&answer).await;
+        let sent = gateway.post("/v1/chat/completions", &chat(model)).await;
+        assert_eq!(sent.status, 200, "{}", sent.text());
+        assert_eq!(
+            cost(&gateway, 1).await,
+            expected,
+            "{model} {}",
+            answer["usage"]
+        );
     }
 }
 

@@ -12,6 +12,7 @@ use super::super::{
     citations,
     glimpse::{is_block, word},
     logprobs, proofs,
+    searches::Searches,
     wire::{WireUsage, stop_reason},
 };
 use crate::{
@@ -36,6 +37,7 @@ pub(crate) struct StreamReader {
     started: bool,
     id: String,
     choices: Vec<ChoiceState>,
+    searches: Searches,
 }
 
 #[derive(Debug, Default)]
@@ -212,6 +214,9 @@ impl StreamReader {
     ) -> Result<(), ReadError> {
         self.start(Some(chunk), out);
         for candidate in chunk.candidates.iter().flatten() {
+            if let Some(grounding) = candidate.grounding_metadata {
+                self.searches.note(grounding, chunk.model_version);
+            }
             self.candidate(candidate, out)?;
         }
         if let Some(block) = chunk.block() {
@@ -223,7 +228,8 @@ impl StreamReader {
                 choice.refuse(&message.0, out);
             }
         }
-        out.extend(chunk.usage().map(StreamEvent::Usage));
+        let usage = chunk.usage().map(|usage| self.searches.of(usage));
+        out.extend(usage.map(StreamEvent::Usage));
         Ok(())
     }
 

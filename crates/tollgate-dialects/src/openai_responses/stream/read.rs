@@ -12,7 +12,7 @@ use tollgate_domain::Dialect;
 use super::super::{
     proof,
     read::{read_answer_item, reasoning_text},
-    wire::{WireUsage, citation, is_foreign_item, is_tool_call, stop_reason},
+    wire::{WireUsage, citation, is_foreign_item, is_tool_call, stop_reason, with_searches},
 };
 use crate::{
     Delta, Part, PartKind, PartStart, ReadError, SseEvent, Stop, StopReason, StreamEvent, ToolKind,
@@ -133,6 +133,8 @@ struct WireResponse<'a> {
     usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
     output: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    tools: Option<&'a RawValue>,
 }
 
 // === impl StreamReader ===
@@ -633,6 +635,7 @@ impl StreamReader {
         let tier = response.service_tier.as_ref().map(|tier| &*tier.0);
         let usage = usage.and_then(WireUsage::into_usage);
         let usage = usage.map(|usage| usage.in_tier(tier));
+        let usage = usage.map(|usage| with_searches(usage, response.output, response.tools));
         out.extend(usage.map(StreamEvent::Usage));
         let details = response.incomplete_details.and_then(parse::<Value>);
         let incomplete = details
