@@ -13,6 +13,7 @@ mod address;
 mod admission;
 mod attempts;
 mod body;
+mod boxed;
 mod credentials;
 mod estimate;
 mod expand;

@@ -444,12 +444,12 @@ struct Handler(Arc<Worker>);
 impl server::Handler for Handler {
     type Body = ReplyBody;
 
-    async fn call(
+    fn call(
         &self,
         request: Request<server::ClientBody>,
         client: SocketAddr,
-    ) -> Response<ReplyBody> {
-        flow::serve(&self.0, request, client, since_1970()).await
+    ) -> impl Future<Output = Response<ReplyBody>> + Send {
+        flow::serve(&self.0, request, client, since_1970())
     }
 }
 

@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tollgate_domain::Limits;
 use tollgate_http1::{RequestHead, Scratch};
 
+use crate::boxed::boxed;
+
 use super::{
     ClientBody, Continuation, Counted, Handler, StallGuard, TurnedAway, Upgrade,
     reader::Reader,
@@ -160,7 +162,7 @@ impl<H: Handler> Connection<H> {
 
     /// Has a request answered. `None`: the client has left.
     async fn call(&mut self, request: Request<ClientBody>) -> Option<Response<H::Body>> {
-        let mut call = Box::pin(self.desk.handler.call(request, self.client));
+        let mut call = boxed(|| self.desk.handler.call(request, self.client));
         poll_fn(|context| {
             if let Poll::Ready(response) = call.as_mut().poll(context) {
                 return Poll::Ready(Some(response));
