@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tollgate_store::{Dimension, Kind, Object, StoredKey, Tenant, UsageQuery};
 use uuid::Uuid;
 
@@ -334,10 +334,8 @@ fn price(admin: &Admin, actor: &Actor, body: Value) -> Result<Planned, Problem> 
 
 /// Whether something still needs an object that is to go.
 pub(crate) async fn ensure_unneeded(admin: &Admin, object: &Object) -> Result<(), Problem> {
-    match object.kind {
-        Kind::User => return ensure_other_owner(admin, object).await,
-        Kind::App => return ensure_no_key_of(admin, object).await,
-        _ => {}
+    if object.kind == Kind::App {
+        return ensure_no_key_of(admin, object).await;
     }
     let tenant = match object.kind {
         Kind::Organisation => Tenant::Organisation(object.organisation.clone()),
@@ -360,33 +358,6 @@ pub(crate) async fn ensure_unneeded(admin: &Admin, object: &Object) -> Result<()
         return Err(still_has("key", &key.name));
     }
     Ok(())
-}
-
-/// Somebody has to be left who may do everything.
-async fn ensure_other_owner(admin: &Admin, user: &Object) -> Result<(), Problem> {
-    let is_owner = |user: &Object| user.body["role"] == json!(Role::Owner);
-    if !is_owner(user) {
-        return Ok(());
-    }
-    let mut after: Option<String> = None;
-    loop {
-        let users = admin
-            .store
-            .objects(&Tenant::All, Kind::User, after.as_deref(), AT_ONCE);
-        let users = users.await?;
-        if users
-            .iter()
-            .any(|other| is_owner(other) && other.id != user.id)
-        {
-            return Ok(());
-        }
-        let Some(last) = users.last() else {
-            return Err(Problem::Conflict(
-                "it is the last owner: make another first".to_owned(),
-            ));
-        };
-        after = Some(last.id.clone());
-    }
 }
 
 /// Whether a key is an app's.

@@ -343,6 +343,9 @@ pub(crate) fn done<T>(changed: Changed<T>) -> Result<T, Problem> {
         Changed::Done(thing) => Ok(thing),
         Changed::Missing => Err(Problem::NotFound),
         Changed::Stale => Err(Problem::Stale),
+        Changed::LastOwner => Err(Problem::Conflict(
+            "it is the last owner: make another first".to_owned(),
+        )),
     }
 }
 

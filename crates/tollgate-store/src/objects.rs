@@ -11,6 +11,9 @@ use crate::{
     changes,
 };
 
+/// The role of those who may do everything.
+const OWNER: &str = "owner";
+
 /// Whose things may be seen and changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tenant {
@@ -80,6 +83,8 @@ pub enum Changed<T> {
     Missing,
     /// It has changed since it was looked at.
     Stale,
+    /// It is the last owner, and one has to be left who may do everything.
+    LastOwner,
 }
 
 impl Tenant {
@@ -331,6 +336,9 @@ impl Store {
             Some(&after),
         )
         .await?;
+        if is_owner(&before) && !is_owner(&after) && !has_owner(&mut transaction).await? {
+            return Ok(Changed::LastOwner);
+        }
         transaction.commit().await?;
         Ok(Changed::Done(after))
     }
@@ -373,6 +381,9 @@ impl Store {
             None,
         )
         .await?;
+        if is_owner(&before) && !has_owner(&mut transaction).await? {
+            return Ok(Changed::LastOwner);
+        }
         transaction.commit().await?;
         Ok(Changed::Done(before))
     }
@@ -444,4 +455,24 @@ fn read(row: &AnyRow) -> Result<Object, sqlx::Error> {
 
 pub(crate) fn milliseconds(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Whether a person may do everything.
+fn is_owner(object: &Object) -> bool {
+    object.kind == Kind::User && object.body["role"] == OWNER
+}
+
+/// Whether anybody is left who may do everything. The change that asks has been noted, so that others which ask as well come before or after it.
+async fn has_owner(transaction: &mut Transaction<'_, Any>) -> Result<bool, StoreError> {
+    let bodies = sqlx::query("SELECT body FROM objects WHERE kind = $1 AND removed_ms IS NULL")
+        .bind(Kind::User.as_str())
+        .fetch_all(&mut **transaction)
+        .await?;
+    for row in bodies {
+        let body: Value = serde_json::from_str(row.try_get("body")?).unwrap_or_default();
+        if body["role"] == OWNER {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -195,6 +195,50 @@ async fn objects_are_told_and_changed_for_their_tenant_only() {
     }
 }
 
+/// Both saw the other one, and nobody was left.
+#[tokio::test]
+async fn two_owners_do_not_take_each_others_place_at_once() {
+    for database in Database::all("owners") {
+        let store = Store::open(&database.url).await.unwrap();
+        for round in 0..8 {
+            let [first, second] = ["first", "second"].map(|name| {
+                let mut owner = object(Kind::User, "", "", &format!("{name} of {round}"));
+                owner.body["role"] = "owner".into();
+                owner
+            });
+            for owner in [&first, &second] {
+                store.add_object(owner.clone(), &change("x")).await.unwrap();
+            }
+            let (all, change) = (Tenant::All, change("x"));
+            let removed = store.remove_object(&all, Kind::User, &first.id, None, &change);
+            let less = serde_json::json!({"name": second.name, "role": "member"});
+            let replaced = store.replace_object(&all, Kind::User, &second.id, None, less, &change);
+            let (removed, replaced) = tokio::join!(removed, replaced);
+            let became = [removed.unwrap(), replaced.unwrap()];
+            let refused = became.iter().filter(|what| **what == Changed::LastOwner);
+            assert_eq!(refused.count(), 1, "{became:?}");
+            // Who is left goes when there are others.
+            let mut next = object(Kind::User, "", "", &format!("next of {round}"));
+            next.body["role"] = "owner".into();
+            store.add_object(next.clone(), &change).await.unwrap();
+            for owner in [&first, &second] {
+                let _gone = store
+                    .remove_object(&all, Kind::User, &owner.id, None, &change)
+                    .await
+                    .unwrap();
+            }
+            next.body["role"] = "member".into();
+            let last =
+                store.replace_object(&all, Kind::User, &next.id, None, next.body.clone(), &change);
+            assert_eq!(last.await.unwrap(), Changed::LastOwner);
+            // The next round begins with none.
+            let forget = sqlx::query("DELETE FROM objects WHERE kind = 'user'");
+            forget.execute(&store.pool).await.unwrap();
+        }
+        store.close().await;
+    }
+}
+
 #[tokio::test]
 async fn a_changed_row_of_the_audit_is_found_and_one_that_is_gone() {
     for database in Database::all("audit") {

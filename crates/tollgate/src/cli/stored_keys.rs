@@ -316,7 +316,10 @@ fn ensure(changed: &Changed<StoredKey>, name: &str) -> Result<()> {
         Changed::Missing => {
             bail!("there is no key named `{name}` in the store; `tollgate key list` shows them")
         }
-        Changed::Stale => bail!("somebody else has just changed this key: look at it again"),
+        // Keys have no owners to lose.
+        Changed::Stale | Changed::LastOwner => {
+            bail!("somebody else has just changed this key: look at it again")
+        }
     }
 }
 
