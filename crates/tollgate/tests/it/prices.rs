@@ -16,6 +16,7 @@ providers:
   - {name: gemini, type: gemini, base_url: "SERVER/v1beta", api_key: sk-up}
   - {name: router, type: openrouter, base_url: "SERVER/v1", api_key: sk-up}
   - {name: xai, type: xai, base_url: "SERVER/v1", api_key: sk-up}
+  - {name: house, type: custom, base_url: "SERVER/v1", says_cost: true}
   - {name: perplexity, type: perplexity, base_url: "SERVER", api_key: sk-up}
 direct_use: true
 routes:
@@ -216,6 +217,7 @@ async fn what_a_provider_says_that_an_answer_cost_is_what_it_cost() {
         ),
         // Where it is not said, by the list: a call with a search of little.
         ("perplexity/sonar", json!({}), "0.005015"),
+        ("house/unheard-of", json!({"cost": 2.5}), "2.5"),
         // Nobody knows what that is: this one does not say what its answers cost.
         ("openai/gpt-4o", json!({"cost": 77}), "0.000075"),
     ] {

@@ -484,6 +484,7 @@ fn quirks(kind: &Kind, written: &written::Provider) -> Quirks {
             Some(written::ChatInput::Text) => ChatInput::Text,
             None => kind.quirks.chat_input,
         },
+        says_cost: written.says_cost.unwrap_or(kind.quirks.says_cost),
         ..kind.quirks
     }
 }

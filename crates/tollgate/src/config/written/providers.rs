@@ -59,6 +59,9 @@ pub(crate) struct Provider {
     pub(crate) stream_end: Option<StreamEnd>,
     /// Whether usage in a stream must be asked for (`ask`), or comes `unasked` (or never).
     pub(crate) stream_usage: Option<StreamUsage>,
+    /// Whether its answers say what they cost, in US dollars (`usage.cost`), which is then what they cost. Default: no, but of OpenRouter, Perplexity,
+    /// Vercel's gateway and xAI.
+    pub(crate) says_cost: Option<bool>,
     /// Whether the request's body names the model.
     pub(crate) model_in_body: Option<bool>,
     /// For MLflow's models: what the model takes for a chat: the conversation's `messages`, or, as it is no chat model, one
