@@ -3,7 +3,7 @@
 mod exports;
 mod parquet;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -102,6 +102,8 @@ pub(crate) struct CallsAsked {
     outcome: Option<String>,
     /// That have this id in `x-request-id` only.
     request_id: Option<String>,
+    /// That came from this address only.
+    client_address: Option<IpAddr>,
     /// That were answered with this status only.
     status: Option<u16>,
     /// That have this code of an error only.
@@ -359,6 +361,7 @@ pub(crate) async fn calls(
         keys: None,
         teams: teams(&admin, &actor).await?,
         request_id: asked.request_id,
+        client_address: asked.client_address.map(|address| address.to_string()),
         status: asked.status,
         error_code: asked.error_code,
         cost_from: cost.map(Picodollars::as_u64),

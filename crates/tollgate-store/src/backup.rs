@@ -109,6 +109,7 @@ const TABLES: [Table; 12] = [
             "#unmetered_output",
             "detail",
             "app",
+            "client_address",
         ],
         ..USUAL
     },

@@ -31,6 +31,8 @@ pub struct CallsQuery {
     pub teams: Option<Vec<String>>,
     /// Calls with this id in `x-request-id`.
     pub request_id: Option<String>,
+    /// Calls from this address, as it is usually written.
+    pub client_address: Option<String>,
     /// Calls that were answered with this status.
     pub status: Option<u16>,
     /// Calls with this code of an error.
@@ -102,6 +104,10 @@ impl CallsQuery {
                 self.request_id.as_ref().map(text),
             ),
             (
+                "client_address = ?".to_owned(),
+                self.client_address.as_ref().map(text),
+            ),
+            (
                 status.to_owned(),
                 self.status.map(|status| number(status.into())),
             ),
@@ -140,6 +146,7 @@ impl CallsQuery {
     fn is_told_by_sums(&self) -> bool {
         let mut of = self.of.iter();
         self.request_id.is_none()
+            && self.client_address.is_none()
             && !self.is_about_failures_of_a_caller()
             && (self.teams.is_some()
                 || self.keys.is_some()

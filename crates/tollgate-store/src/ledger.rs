@@ -15,7 +15,7 @@ use crate::{
     values::{Value, bind},
 };
 
-pub(crate) const COLUMNS: [&str; 37] = [
+pub(crate) const COLUMNS: [&str; 38] = [
     "id",
     "at_ms",
     "request_id",
@@ -53,6 +53,7 @@ pub(crate) const COLUMNS: [&str; 37] = [
     "unmetered_output",
     "detail",
     "app",
+    "client_address",
 ];
 
 /// Records that are looked for by one statement.
@@ -227,7 +228,15 @@ pub(crate) fn values(record: &UsageRecord) -> [Value<'_>; COLUMNS.len()] {
         count(record.unmetered.output).into(),
         record.detail.as_deref().into(),
         record.app.as_deref().map(clean).into(),
+        record.detail.as_deref().and_then(client_address).into(),
     ]
+}
+
+/// Where a call came from, which its detail begins with.
+fn client_address(detail: &str) -> Option<&str> {
+    let begun = detail.strip_prefix("{\"client_address\":\"")?;
+    let (address, _) = begun.split_once('"')?;
+    Some(address)
 }
 
 /// Tags as a JSON list; nothing for none.

@@ -55,8 +55,8 @@ const MIGRATIONS: [(i64, &str, &str); 16] = [
     (15, "apps", include_str!("../migrations/0015_apps.sql")),
     (
         16,
-        "web searches",
-        include_str!("../migrations/0016_web_searches.sql"),
+        "searches and clients",
+        include_str!("../migrations/0016_searches_and_clients.sql"),
     ),
 ];
 

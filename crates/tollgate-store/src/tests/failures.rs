@@ -61,3 +61,41 @@ async fn calls_are_found_by_how_they_ended() {
         store.close().await;
     }
 }
+
+#[tokio::test]
+async fn calls_are_found_by_where_they_came_from() {
+    for database in Database::all("clients") {
+        let store = Store::open(&database.url).await.unwrap();
+        let from = |number, detail: Option<&str>| UsageRecord {
+            detail: detail.map(Into::into),
+            ..ended(number, 200, None, "a")
+        };
+        let records = [
+            from(1, Some(r#"{"client_address":"10.0.0.9","method":"POST"}"#)),
+            from(
+                2,
+                Some(r#"{"client_address":"2001:db8::1","method":"POST"}"#),
+            ),
+            from(3, Some(r#"{"method":"10.0.0.9"}"#)),
+            from(4, None),
+            from(5, Some(r#"{"client_address":"10.0.0.9"}"#)),
+        ];
+        assert_eq!(store.enter(&records).await.unwrap(), 5);
+        for (address, found) in [
+            ("10.0.0.9", vec![5, 1]),
+            ("2001:db8::1", vec![2]),
+            ("10.0.0.1", vec![]),
+        ] {
+            let query = CallsQuery {
+                client_address: Some(address.to_owned()),
+                most: 10,
+                ..CallsQuery::default()
+            };
+            let calls = store.calls(&query).await.unwrap();
+            let ids: Vec<_> = calls.iter().map(|call| call.id.clone()).collect();
+            let expected: Vec<_> = found.into_iter().map(|number| record(number).id).collect();
+            assert_eq!(ids, expected, "{address}");
+        }
+        store.close().await;
+    }
+}

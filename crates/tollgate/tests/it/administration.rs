@@ -243,6 +243,14 @@ async fn what_is_made_holds_for_calls() {
         sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(usage["items"][0]["key"], "acme-key");
+    for (address, found) in [("127.0.0.1", true), ("::1", false)] {
+        let path = format!("/calls?key=acme-key&client_address={address}");
+        let calls = stage.done("GET", &path, Value::Null, 200).await;
+        let items = calls["items"].as_array().expect("calls");
+        assert_eq!(!items.is_empty(), found, "{calls:#}");
+    }
+    let nowhere = "/calls?client_address=here";
+    stage.done("GET", nowhere, Value::Null, 422).await;
     let calls = stage
         .done(
             "GET",
