@@ -102,9 +102,23 @@ const OPENAI: &str = "openai";
 const PREVIEW: &str = "25000";
 const NEWER: &str = "10000";
 
-/// Those who take the same for a search whatever the model, of some of which the map does not say it
-/// (<https://platform.claude.com/docs/en/about-claude/pricing>, <https://docs.x.ai/docs/models>, read 2026-11).
-const SAME: [(&str, &str); 2] = [("anthropic", "10000"), ("xai", "5000")];
+/// What is taken for a search with models that begin so, where the map does not say it
+/// (<https://platform.claude.com/docs/en/about-claude/pricing>, <https://developers.openai.com/api/docs/pricing>,
+/// <https://docs.x.ai/docs/models>, <https://ai.google.dev/gemini-api/docs/pricing>, read 2026-11).
+const UNSAID: [(&str, &str, &str); 9] = [
+    ("anthropic", "", "10000"),
+    (OPENAI, "", NEWER),
+    ("xai", "", "5000"),
+    ("gemini", "gemini-2", "35000"),
+    ("gemini", "gemini-3", "14000"),
+    ("vertex_ai", "gemini-2", "35000"),
+    ("vertex_ai", "gemini-3", "14000"),
+    ("vertex_ai-language-models", "gemini-2", "35000"),
+    ("vertex_ai-language-models", "gemini-3", "14000"),
+];
+
+/// Their words for models that can search.
+const CAN_SEARCH: [&str; 2] = ["chat", "responses"];
 
 /// How the names of OpenAI's models go on that search for each call (<https://developers.openai.com/api/docs/guides/tools-web-search>, read
 /// 2026-11). Their answers do not say so.
@@ -215,13 +229,23 @@ fn searches(model: &str, entry: &Value) -> Option<impl Iterator<Item = (Unit, St
             (Unit::WebSearch, NEWER.to_owned()),
             (Unit::WebSearchPreview, each),
         ],
-        (provider, None) => {
-            let (_, each) = SAME.iter().find(|(same, _)| *same == provider)?;
-            vec![(Unit::WebSearch, (*each).to_owned())]
-        }
+        (provider, None) => unsaid(provider, model, entry)?,
         _ => return None,
     };
     Some(searches.into_iter())
+}
+
+/// What a search costs where the map does not say it.
+fn unsaid(provider: &str, model: &str, entry: &Value) -> Option<Vec<(Unit, String)>> {
+    let mode = entry["mode"].as_str()?;
+    let is_said =
+        |(whose, begin, _): &&(&str, &str, &str)| *whose == provider && model.starts_with(begin);
+    let (_, _, each) = UNSAID.iter().find(is_said)?;
+    let mut searches = vec![(Unit::WebSearch, (*each).to_owned())];
+    if provider == OPENAI && entry["supports_reasoning"] != true {
+        searches.push((Unit::WebSearchPreview, PREVIEW.to_owned()));
+    }
+    CAN_SEARCH.contains(&mode).then_some(searches)
 }
 
 /// The one price of a map of prices; `None` where they differ.

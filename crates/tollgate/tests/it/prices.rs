@@ -121,9 +121,11 @@ async fn searches_of_openai_have_the_price_of_their_tool() {
     for (tool, model, expected) in [
         ("web_search", "gpt-4.1", json!("0.02028")),
         ("web_search_preview", "gpt-4.1", json!("0.05028")),
+        // The map does not say it of this one.
+        ("web_search", "gpt-4o", json!("0.02035")),
         ("web_search_preview_2025_03_11", "gpt-5", json!("0.020225")),
         // It is not sold with that model.
-        ("web_search", "gpt-4.1-nano", Value::Null),
+        ("web_search", "gpt-3.5-turbo-instruct", Value::Null),
     ] {
         let answer = json!({
             "id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": model, "error": null,
