@@ -1,6 +1,7 @@
 //! A worker's connections to providers: taken out for a call, put back when its answer was read to the end.
 
 use std::{
+    collections::VecDeque,
     fmt,
     future::poll_fn,
     pin::Pin,
@@ -30,6 +31,10 @@ use crate::{
     request_body::RequestBody,
 };
 
+/// As many connections to a provider are kept by a worker as callers may wait for it at once: of fewer, those that are beyond would be closed
+/// after each call, and others opened, which costs more than the calls.
+const IDLE_MAX_PER_ORIGIN: usize = 4096;
+
 /// What a worker's connections are bound by.
 #[derive(Clone, Debug)]
 pub struct UpstreamSettings {
@@ -44,7 +49,7 @@ pub struct UpstreamSettings {
 impl Default for UpstreamSettings {
     fn default() -> Self {
         Self {
-            idle_max_per_origin: 256,
+            idle_max_per_origin: IDLE_MAX_PER_ORIGIN,
             idle_timeout: Duration::from_secs(50),
             roots: None,
         }
@@ -69,7 +74,7 @@ pub struct Upstream {
 /// Connections that wait for their next request.
 #[derive(Debug, Default)]
 struct Waiting {
-    kept: HashMap<Origin, Vec<Idle>>,
+    kept: HashMap<Origin, VecDeque<Idle>>,
     /// Whether somebody looks them through.
     is_watched: bool,
     /// Whether none is kept any more.
@@ -325,7 +330,7 @@ impl Upstream {
         let mut waiting = self.waiting();
         let kept = waiting.kept.get_mut(origin)?;
         let now = Instant::now();
-        while let Some(mut idle) = kept.pop() {
+        while let Some(mut idle) = kept.pop_back() {
             if idle.is_good(now, self.settings.idle_timeout) {
                 return Some(idle.connection);
             }
@@ -344,12 +349,12 @@ impl Upstream {
             Some(kept) => {
                 if kept.len() >= self.settings.idle_max_per_origin {
                     // The oldest is at the front, and the likeliest to be closed.
-                    kept.remove(0);
+                    kept.pop_front();
                 }
-                kept.push(idle);
+                kept.push_back(idle);
             }
             None => {
-                waiting.kept.insert(origin.clone(), vec![idle]);
+                waiting.kept.insert(origin.clone(), VecDeque::from([idle]));
             }
         }
         if !std::mem::replace(&mut waiting.is_watched, true) {

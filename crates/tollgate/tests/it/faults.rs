@@ -494,3 +494,32 @@ async fn a_gateway_that_does_not_keep_up_refuses_some_calls() {
     }
     println!("{answered} answered, {refused} refused");
 }
+
+/// Those beyond 256 were closed after each call, and others opened: with 2,000 callers, two in three.
+#[tokio::test]
+async fn as_many_connections_are_kept_as_callers_wait_at_once() {
+    const CALLERS: usize = 350;
+    let slow = Reply::json(200, &openai_answer("Hello")).after(Duration::from_millis(700));
+    let provider = ScriptedProvider::always(slow).await;
+    let configuration = r#"
+server: {workers: 1}
+providers:
+  - {name: openai, type: openai, base_url: "OPENAI/v1", api_key: sk-up}
+routes:
+  - {name: slow, model: {provider: openai, name: gpt}}
+"#;
+    let gateway = gateway(configuration, &[("OPENAI", &provider)]).await;
+    let mut callers = JoinSet::new();
+    for _ in 0..CALLERS {
+        let (address, call) = (gateway.address(), chat("slow").to_string());
+        callers.spawn(async move {
+            let headers = [("content-type", "application/json")];
+            client::post(address, "/v1/chat/completions", &headers, call.into()).await
+        });
+    }
+    while let Some(answer) = callers.join_next().await {
+        assert_eq!(answer.expect("no panic").expect("an answer").status, 200);
+    }
+    let open = provider.open_connections();
+    assert!(open > 300, "{open} of {CALLERS}");
+}
