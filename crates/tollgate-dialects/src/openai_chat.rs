@@ -15,7 +15,7 @@ pub(crate) use answer::{
     finish_word, loose_text, read_answer, read_answer_with, read_choice_frame, tool_call_id,
     write_answer, write_frame,
 };
-pub(crate) use bill::{Bill, BillDetails, Dollars};
+pub(crate) use bill::{Bill, Dollars};
 pub(crate) use read::{
     REASONING_FIELDS, read_arguments, read_call, read_reasoning_effort, read_stream_options,
     read_tool, read_url,

@@ -6,6 +6,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
+use serde_json::Value;
 use tollgate_domain::Picodollars;
 
 use super::Count;
@@ -20,17 +21,11 @@ pub(crate) struct Bill {
     /// Perplexity.
     pub(crate) cost: Dollars,
     /// `cost_details`: what the model's own provider takes.
-    pub(crate) details: Option<BillDetails>,
+    pub(crate) details: Value,
     /// `is_byok`: that is paid with the caller's own key there, beside `cost`.
-    pub(crate) own_key: Option<bool>,
+    pub(crate) own_key: Value,
     /// `cost_in_usd_ticks` (xAI).
     pub(crate) ticks: Count,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct BillDetails {
-    #[serde(default)]
-    upstream_inference_cost: Dollars,
 }
 
 impl Bill {
@@ -40,11 +35,11 @@ impl Bill {
             return Some(TICK.times(ticks));
         }
         let cost = self.cost.0?;
-        if self.own_key != Some(true) {
+        if self.own_key != true {
             return Some(cost);
         }
-        let upstream = self.details?.upstream_inference_cost.0?;
-        Some(cost.plus(upstream))
+        let upstream = Dollars::deserialize(&self.details["upstream_inference_cost"]);
+        Some(cost.plus(upstream.ok()?.0?))
     }
 }
 
@@ -95,9 +90,8 @@ impl<'de> Visitor<'de> for DollarsVisitor {
         Ok(Dollars(None))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Dollars, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Dollars(None))
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Dollars, A::Error> {
+        IgnoredAny.visit_seq(list).map(|_| Dollars(None))
     }
 
     /// Perplexity's sum of its parts.

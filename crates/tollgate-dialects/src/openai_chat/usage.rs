@@ -1,10 +1,13 @@
 //! What was used, as those who speak OpenAI's languages write it: many places and names, and one form of ours.
 
-use serde::{Deserialize, Deserializer, de::Visitor};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 use serde_json::Value;
 use tollgate_domain::Usage;
 
-use super::{Bill, BillDetails, Dollars};
+use super::{Bill, Dollars};
 
 /// `usage` as providers write it.
 #[derive(Deserialize)]
@@ -44,21 +47,14 @@ pub(crate) struct WireUsage {
     #[serde(default)]
     cost: Dollars,
     #[serde(default)]
-    cost_details: Option<BillDetails>,
+    cost_details: Value,
     #[serde(default)]
-    is_byok: Option<bool>,
+    is_byok: Value,
     #[serde(default)]
     cost_in_usd_ticks: Count,
     /// OpenRouter's.
     #[serde(default)]
-    server_tool_use_details: Option<ServerTools>,
-}
-
-/// What is told of tools that ran at the provider.
-#[derive(Deserialize)]
-struct ServerTools {
-    #[serde(default)]
-    web_search_requests: Count,
+    server_tool_use_details: Value,
 }
 
 /// What is told of a total's parts.
@@ -160,9 +156,9 @@ impl WireUsage {
             own_key: self.is_byok,
             ticks: self.cost_in_usd_ticks,
         };
-        let searches = self.server_tool_use_details;
+        let searches = &self.server_tool_use_details["web_search_requests"];
         (usage != Usage::default()).then(|| Usage {
-            web_searches: searches.and_then(|tools| tools.web_search_requests.get()),
+            web_searches: searches.as_u64(),
             billed: bill.whole(),
             ..usage
         })
@@ -203,7 +199,7 @@ impl<'de> Deserialize<'de> for Count {
 
 struct CountVisitor;
 
-impl Visitor<'_> for CountVisitor {
+impl<'de> Visitor<'de> for CountVisitor {
     type Value = Count;
 
     fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -231,6 +227,24 @@ impl Visitor<'_> for CountVisitor {
 
     fn visit_unit<E>(self) -> Result<Count, E> {
         Ok(Count(None))
+    }
+
+    // Whatever else one count is, the others stand.
+
+    fn visit_bool<E>(self, _: bool) -> Result<Count, E> {
+        Ok(Count(None))
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Count, E> {
+        Ok(Count(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Count, A::Error> {
+        IgnoredAny.visit_seq(list).map(|_| Count(None))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Count, A::Error> {
+        IgnoredAny.visit_map(map).map(|_| Count(None))
     }
 }
 
@@ -358,6 +372,26 @@ mod tests {
             serde_json::json!({"prompt_tokens": 8, "total_tokens": 8}),
         ] {
             assert!(read(usage).output_reasoning.unwrap_or(0) == 0);
+        }
+    }
+
+    #[test]
+    fn a_bill_in_a_strange_form_takes_nothing_from_the_tokens() {
+        for (name, strange) in [
+            ("cost", serde_json::json!(["much"])),
+            ("cost", serde_json::json!({"total_cost": null})),
+            ("cost_details", serde_json::json!(3)),
+            ("is_byok", serde_json::json!("no")),
+            ("cost_in_usd_ticks", serde_json::json!({})),
+            ("cost_in_usd_ticks", serde_json::json!("none")),
+            ("citation_tokens", serde_json::json!([1])),
+            ("num_cached_tokens", serde_json::json!(true)),
+            ("server_tool_use_details", serde_json::json!("none")),
+        ] {
+            let mut told = serde_json::json!({"prompt_tokens": 9, "completion_tokens": 1});
+            told[name] = strange;
+            let usage = read(told.clone());
+            assert_eq!((usage.total(), usage.billed), (Some(10), None), "{told}");
         }
     }
 

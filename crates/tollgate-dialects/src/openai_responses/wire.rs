@@ -7,7 +7,7 @@ use tollgate_domain::Usage;
 use crate::{
     StopReason,
     json::put,
-    openai_chat::{Bill, BillDetails, Count, Details, Dollars, Text, parse},
+    openai_chat::{Bill, Count, Details, Dollars, Text, parse},
 };
 
 /// `usage` as it is written here: totals hold their details.
@@ -24,9 +24,9 @@ pub(super) struct WireUsage {
     #[serde(default)]
     cost: Dollars,
     #[serde(default)]
-    cost_details: Option<BillDetails>,
+    cost_details: Value,
     #[serde(default)]
-    is_byok: Option<bool>,
+    is_byok: Value,
     #[serde(default)]
     cost_in_usd_ticks: Count,
 }
@@ -105,10 +105,13 @@ pub(super) fn with_searches(
     let items = items.and_then(parse::<Vec<SearchGlimpse<'_>>>);
     let made = items.iter().flatten().filter(|item| item.is_search());
     let searches = Some(made.count() as u64).filter(|searches| *searches > 0);
+    if searches.is_none() {
+        return usage;
+    }
     let tools = tools.and_then(parse::<Vec<ToolGlimpse<'_>>>);
     let is_older =
         |tool: &ToolGlimpse<'_>| is_word(tool.kind.as_ref(), |kind| kind.starts_with(OLDER_TOOL));
-    if searches.is_some() && tools.iter().flatten().any(is_older) {
+    if tools.iter().flatten().any(is_older) {
         Usage {
             web_search_previews: searches,
             ..usage
