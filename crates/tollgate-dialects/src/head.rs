@@ -3,18 +3,17 @@
 
 mod spelling;
 
-use std::{borrow::Cow, ops::Range};
+use std::ops::Range;
 
 use bytes::Bytes;
-use memchr::memchr2;
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, MapAccess, Visitor},
-};
-use serde_json::{Map, Value, value::RawValue};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
 use tollgate_domain::Dialect;
 
-use crate::ReadError;
+use crate::{ReadError, skim};
+
+/// Room for the members of nearly every body.
+const MEMBERS_USUAL: usize = 16;
 
 /// Bounds of a body.
 #[derive(Clone, Copy, Debug)]
@@ -126,12 +125,10 @@ impl Head {
     /// When the body is not a JSON object, is nested too deep, has a field twice, or has a `model` that is not a text or a
     /// `stream` that is not a boolean.
     pub fn scan(dialect: Dialect, body: &Bytes, limits: HeadLimits) -> Result<Self, ReadError> {
-        check_depth(body, limits.depth_max)?;
-        let text = text_of(body)?;
-        let mut reader = serde_json::Deserializer::from_str(text);
-        let members = Members::deserialize(&mut reader)
-            .and_then(|members| reader.end().map(|()| members))
-            .map_err(not_json)?;
+        let mut members = Vec::with_capacity(MEMBERS_USUAL);
+        skim::members(text_of(body)?, limits.depth_max, |name, value| {
+            members.push((name, value));
+        })?;
         let takes_stream_options =
             matches!(dialect, Dialect::OpenaiChat | Dialect::OpenaiCompletions);
         let mut head = Self {
@@ -148,19 +145,19 @@ impl Head {
                 Dialect::CohereChat => "p",
                 _ => "top_p",
             },
-            fields: Vec::with_capacity(members.0.len()),
+            fields: Vec::with_capacity(members.len()),
             start: body
                 .iter()
                 .position(|byte| *byte == b'{')
                 .map_or(0, |at| at + 1),
             ..Self::default()
         };
-        for (name, value) in members.0 {
-            head.read_field(dialect, &name, value.get())?;
-            let start = value.get().as_ptr().addr() - body.as_ptr().addr();
+        for (name, value) in members {
+            head.read_field(dialect, &name, value)?;
+            let start = value.as_ptr().addr() - body.as_ptr().addr();
             head.fields.push(Field {
                 name: name.into(),
-                value: start..start + value.get().len(),
+                value: start..start + value.len(),
             });
         }
         head.refuse_doubles()?;
@@ -227,78 +224,9 @@ impl Head {
     }
 }
 
-/// The outermost object's members, unread.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::with_capacity(16);
-        while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
-            members.push((name, value));
-        }
-        Ok(Members(members))
-    }
-}
-
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// Counts the levels of nesting, jumping over texts, without recursion and before anything else reads the body.
-fn check_depth(body: &[u8], depth_max: usize) -> Result<(), ReadError> {
-    let mut depth = 0_usize;
-    let mut at = 0;
-    while let Some(byte) = body.get(at) {
-        at += 1;
-        match byte {
-            b'{' | b'[' => {
-                depth += 1;
-                if depth > depth_max {
-                    return Err(ReadError::TooDeep(depth_max));
-                }
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b'"' => at = end_of_text(body, at),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Just after the closing quote of a text that begins at `at`.
-fn end_of_text(body: &[u8], mut at: usize) -> usize {
-    while let Some(found) = body.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        if body[at + found] == b'"' {
-            return at + found + 1;
-        }
-        at += found + 2;
-    }
-    body.len()
-}
-
 /// A body as text: checked at once, rather than value by value as it is read.
 pub(crate) fn text_of(body: &[u8]) -> Result<&str, ReadError> {
     std::str::from_utf8(body).map_err(|error| ReadError::Json(error.to_string()))
-}
-
-fn not_json(error: serde_json::Error) -> ReadError {
-    if error.is_data() {
-        return ReadError::shape("body", "is not a JSON object");
-    }
-    ReadError::Json(error.to_string())
 }
 
 /// A value that has to be of its type, or null.
@@ -311,7 +239,7 @@ fn typed<T: DeserializeOwned>(
 }
 
 /// A value that is of its type, or as good as absent: judging it is the provider's part.
-fn lenient<T: DeserializeOwned>(value: &str) -> Option<T> {
+pub(crate) fn lenient<'a, T: Deserialize<'a>>(value: &'a str) -> Option<T> {
     serde_json::from_str(value).ok()
 }
 

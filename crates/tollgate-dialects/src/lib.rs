@@ -13,6 +13,7 @@ mod fields;
 mod frames;
 mod head;
 mod json;
+mod skim;
 mod sse;
 mod translate;
 mod watch;

@@ -1,4 +1,7 @@
-//! One line a call: queued by the workers, formatted and written by a thread of its own.
+//! One line a call: formatted by its worker, which has all of it at hand, and written by a thread of its own.
+//!
+//! A record that goes to another thread to be formatted there has to be copied for it, and what it holds given back to its worker's memory: that
+//! is more work than the line.
 
 mod json;
 mod pretty;
@@ -7,11 +10,11 @@ pub(crate) use json::{attempt_outcome, detail, outcome};
 pub use pretty::printable;
 
 use std::{
-    io::{BufWriter, Write},
+    io::Write,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -30,11 +33,31 @@ pub enum CallLog {
     Off,
 }
 
-/// The workers' end of the queue.
+/// All workers' lines.
 #[derive(Clone, Debug)]
-pub(crate) struct Queue {
-    sender: Option<SyncSender<Box<CallRecord>>>,
-    dropped: Arc<AtomicU64>,
+pub(crate) struct Queue(Arc<QueueState>);
+
+#[derive(Debug)]
+struct QueueState {
+    log: CallLog,
+    /// Lines of each worker that may wait.
+    lines_max: usize,
+    workers: Mutex<Vec<Arc<Lines>>>,
+    dropped: AtomicU64,
+}
+
+/// A worker's lines.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    queue: Queue,
+    waiting: Mutex<Waiting>,
+}
+
+/// Lines that wait to be written.
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    count: usize,
 }
 
 /// The thread that writes.
@@ -47,54 +70,92 @@ pub struct LogWriter {
 /// How often the writer looks for lines and whether it is to stop. It sleeps in between, so that no call has to wake it.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// Memory for lines that is kept for the next ones, in bytes.
+const WAITING_BYTES_KEPT: usize = 1 << 20;
+
+/// Starts the thread. Of each worker's lines, `lines_max` may wait to be written.
 pub(crate) fn start(
     log: CallLog,
-    queue_max: usize,
+    lines_max: usize,
     out: Box<dyn Write + Send>,
 ) -> (Queue, LogWriter) {
-    let dropped = Arc::new(AtomicU64::new(0));
-    let (stop, stopped) = sync_channel(1);
-    if log == CallLog::Off {
-        return (
-            Queue {
-                sender: None,
-                dropped,
-            },
-            LogWriter { thread: None, stop },
-        );
-    }
-    let (sender, receiver) = sync_channel(queue_max);
-    let thread = thread::Builder::new()
-        .name("call-log".to_owned())
-        .spawn(move || {
-            give_way();
-            write(log, &receiver, &stopped, out);
-        });
-    let writer = LogWriter {
-        thread: thread.ok(),
-        stop,
+    let queue = |log| {
+        Queue(Arc::new(QueueState {
+            log,
+            lines_max,
+            workers: Mutex::default(),
+            dropped: AtomicU64::new(0),
+        }))
     };
-    (
-        Queue {
-            sender: writer.thread.is_some().then_some(sender),
-            dropped,
-        },
-        writer,
-    )
+    let (stop, stopped) = sync_channel(1);
+    let written = queue(log);
+    let thread = (log != CallLog::Off).then(|| {
+        let queue = written.clone();
+        let thread = thread::Builder::new().name("call-log".to_owned());
+        thread.spawn(move || {
+            give_way();
+            write(&queue, &stopped, out);
+        })
+    });
+    match thread {
+        Some(Ok(thread)) => {
+            let thread = Some(thread);
+            (written, LogWriter { thread, stop })
+        }
+        _ => (queue(CallLog::Off), LogWriter { thread: None, stop }),
+    }
 }
 
 impl Queue {
-    /// Sends a record on its way, or drops and counts it.
-    pub(crate) fn send(&self, record: &CallRecord) {
-        let Some(sender) = &self.sender else { return };
-        if sender.try_send(Box::new(record.clone())).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+    /// A worker's own way to the log.
+    pub(crate) fn lines(&self) -> Arc<Lines> {
+        let lines = Arc::new(Lines {
+            queue: self.clone(),
+            waiting: Mutex::default(),
+        });
+        self.workers().push(Arc::clone(&lines));
+        lines
     }
 
-    /// Lines dropped because the queue was full.
+    /// Lines dropped because too many waited.
     pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.0.dropped.load(Ordering::Relaxed)
+    }
+
+    fn workers(&self) -> MutexGuard<'_, Vec<Arc<Lines>>> {
+        let workers = self.0.workers.lock();
+        workers.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lines {
+    /// Takes a call's line, or drops and counts it.
+    pub(crate) fn add(&self, record: &CallRecord) {
+        let queue = &self.queue.0;
+        let format = match queue.log {
+            CallLog::Json => json::format,
+            CallLog::Pretty => pretty::format,
+            CallLog::Off => return,
+        };
+        let waiting = &mut *self.waiting();
+        if waiting.count >= queue.lines_max {
+            queue.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        format(record, &mut waiting.bytes);
+        waiting.bytes.push(b'\n');
+        waiting.count += 1;
+    }
+
+    /// What waits, in exchange for room that is empty.
+    fn take(&self, room: &mut Vec<u8>) {
+        let waiting = &mut *self.waiting();
+        std::mem::swap(&mut waiting.bytes, room);
+        waiting.count = 0;
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -119,41 +180,23 @@ impl LogWriter {
     }
 }
 
-fn write(
-    log: CallLog,
-    receiver: &Receiver<Box<CallRecord>>,
-    stopped: &Receiver<()>,
-    out: Box<dyn Write + Send>,
-) {
-    let mut out = BufWriter::with_capacity(64 << 10, out);
-    let mut line = Vec::with_capacity(2048);
-    let mut ending = false;
+fn write(queue: &Queue, stopped: &Receiver<()>, mut out: Box<dyn Write + Send>) {
+    let mut lines = Vec::new();
     loop {
-        let record = match receiver.try_recv() {
-            Ok(record) => record,
-            Err(_) => {
-                // Nothing waits: what was written may be seen. A log that cannot be written to is nobody's reason to stop.
-                let _flushed = out.flush();
-                ending |= stopped.try_recv().is_ok();
-                // Flushing took its time, so there may be lines again, and at the end there is no later time for them.
-                match receiver.try_recv() {
-                    Ok(record) => record,
-                    Err(TryRecvError::Empty) if !ending => {
-                        thread::sleep(LOOK_EVERY);
-                        continue;
-                    }
-                    Err(_) => return,
-                }
-            }
-        };
-        line.clear();
-        match log {
-            CallLog::Json => json::format(&record, &mut line),
-            CallLog::Pretty => pretty::format(&record, &mut line),
-            CallLog::Off => {}
+        let ending = stopped.try_recv().is_ok();
+        let workers = queue.workers().clone();
+        for worker in workers {
+            worker.take(&mut lines);
+            // A log that cannot be written to is nobody's reason to stop.
+            let _written = out.write_all(&lines);
+            lines.clear();
+            lines.shrink_to(WAITING_BYTES_KEPT);
         }
-        line.push(b'\n');
-        let _written = out.write_all(&line);
+        let _flushed = out.flush();
+        if ending {
+            return;
+        }
+        thread::sleep(LOOK_EVERY);
     }
 }
 

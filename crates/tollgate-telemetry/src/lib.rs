@@ -1,7 +1,7 @@
 //! The witness: what happened, as one log line a call and as metrics.
 //!
 //! The data plane hands a finished [`CallRecord`] to its worker's [`Witness`]; counting happens there, in
-//! the worker's own shard, and formatting and writing happen on a thread of their own, behind a bounded queue. Nothing here
+//! the worker's own shard, and its line is formatted; writing happens on a thread of its own, from bounded room. Nothing here
 //! ever waits in the way of a request. What happens apart from calls is in [`events`].
 
 mod background;
@@ -43,7 +43,7 @@ pub const CRASHED: &str = "crashed";
 pub struct TelemetrySettings {
     /// How call lines look, if they are written.
     pub log: CallLog,
-    /// Lines that may wait to be written; further ones are dropped and counted.
+    /// Lines of each worker that may wait to be written; further ones are dropped and counted.
     pub queue_max: usize,
     /// How many workers there are; each counts for itself.
     pub workers: usize,
@@ -63,7 +63,7 @@ pub struct Telemetry {
 #[derive(Clone, Debug)]
 pub struct Witness {
     shard: Arc<Shard>,
-    log: call_log::Queue,
+    log: Arc<call_log::Lines>,
     pen: Option<Arc<Pen>>,
     traces: Option<TraceQueue>,
 }
@@ -114,7 +114,7 @@ impl Telemetry {
     pub fn witness(&self, worker: usize) -> Witness {
         Witness {
             shard: self.metrics.shard(worker),
-            log: self.log.clone(),
+            log: self.log.lines(),
             pen: self.journal.as_ref().map(|journal| journal.pen(worker)),
             traces: self.traces.clone(),
         }
@@ -167,7 +167,7 @@ impl Witness {
         }
     }
 
-    /// Counts a finished call, and sends its line on its way. The journal has it after [`Self::write_down`]: before the client has its last byte.
+    /// Counts a finished call, and puts its line on its way. The journal has it after [`Self::write_down`]: before the client has its last byte.
     pub fn record(&self, record: &CallRecord) {
         if let Some(pen) = &self.pen
             && let Some(record) = record.for_the_books()
@@ -178,7 +178,7 @@ impl Witness {
         if let Some(traces) = &self.traces {
             traces.send(record);
         }
-        self.log.send(record);
+        self.log.add(record);
     }
 
     /// Writes into the journal what is not there yet.

@@ -1,21 +1,15 @@
 //! A glance at a whole answer that passes through: what was used and why it ended, read from its bytes without a form of ours.
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
 use tollgate_domain::{Dialect, Task, Usage};
 
-use super::ChoiceGlimpse;
 use crate::{
     Answer, ProviderError, ReadError, StopReason,
     anthropic_messages::{self, WireUsage as AnthropicUsage},
     cohere_embeddings,
     error::read_in_stream,
-    head::text_of,
-    openai_chat::{self, Text, WireUsage, parse},
-    openai_media, openai_responses, read_answer,
+    head::{lenient, text_of},
+    openai_chat::{self, Text, WireUsage, is_failure},
+    openai_media, openai_responses, read_answer, skim,
 };
 
 /// What is seen at a glance of a whole answer.
@@ -31,48 +25,15 @@ pub struct Glance {
     pub error: Option<ProviderError>,
 }
 
-/// What is looked at in a whole answer. Of a field that comes twice the later one counts, as for the readers.
+/// What is looked at in a whole answer, unread. Of a field that comes twice the later one counts, as for the readers.
 #[derive(Default)]
 struct Whole<'a> {
-    model: Option<&'a RawValue>,
-    usage: Option<&'a RawValue>,
-    service_tier: Option<&'a RawValue>,
-    choices: Option<&'a RawValue>,
-    stop_reason: Option<&'a RawValue>,
-    error: Option<&'a RawValue>,
-}
-
-impl<'de> Deserialize<'de> for Whole<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(WholeVisitor)
-    }
-}
-
-struct WholeVisitor;
-
-impl<'de> Visitor<'de> for WholeVisitor {
-    type Value = Whole<'de>;
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Whole<'de>, A::Error> {
-        let mut whole = Whole::default();
-        while let Some((Text(name), value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
-            let place = match &*name {
-                "model" => &mut whole.model,
-                "usage" => &mut whole.usage,
-                "service_tier" => &mut whole.service_tier,
-                "choices" => &mut whole.choices,
-                "stop_reason" => &mut whole.stop_reason,
-                "error" => &mut whole.error,
-                _ => continue,
-            };
-            *place = (value.get() != "null").then_some(value);
-        }
-        Ok(whole)
-    }
+    model: Option<&'a str>,
+    usage: Option<&'a str>,
+    service_tier: Option<&'a str>,
+    choices: Option<&'a str>,
+    stop_reason: Option<&'a str>,
+    error: Option<&'a str>,
 }
 
 /// Glances at a whole answer that passes through.
@@ -110,20 +71,19 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
     if !is_glimpsed {
         return Ok(glance_at(read_answer(dialect, task, body)?));
     }
-    let whole: Whole<'_> =
-        serde_json::from_str(text_of(body)?).map_err(|error| ReadError::Json(error.to_string()))?;
+    let whole = Whole::of(body)?;
     let anthropic = dialect == Dialect::AnthropicMessages;
     let usage = match whole.usage {
         Some(raw) if anthropic => {
-            parse::<AnthropicUsage>(raw).and_then(|usage| usage.into_usage(None))
+            lenient::<AnthropicUsage>(raw).and_then(|usage| usage.into_usage(None))
         }
         Some(raw) if task == Task::Embeddings => {
-            parse::<WireUsage>(raw).and_then(WireUsage::into_input_usage)
+            lenient::<WireUsage>(raw).and_then(WireUsage::into_input_usage)
         }
-        Some(raw) => parse::<WireUsage>(raw).and_then(WireUsage::into_usage),
+        Some(raw) => lenient::<WireUsage>(raw).and_then(WireUsage::into_usage),
         None => None,
     };
-    let tier = whole.service_tier.and_then(parse::<Text<'_>>);
+    let tier = whole.service_tier.and_then(lenient::<Text<'_>>);
     let tier = tier.as_ref().map(|tier| &*tier.0);
     let usage = usage.map(|usage| usage.in_tier(tier));
     let choices = whole.choices();
@@ -131,7 +91,7 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
     let stop = if anthropic {
         whole
             .stop_reason
-            .and_then(parse::<Text<'_>>)
+            .and_then(lenient::<Text<'_>>)
             .map(|word| anthropic_messages::stop_reason(&word.0))
     } else {
         let word = choices
@@ -142,33 +102,78 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
     Ok(Glance {
         usage,
         stop,
-        model: whole.model.and_then(parse),
+        model: whole.model.and_then(lenient),
         error,
     })
 }
 
 /// The error that an answer holds for all that its status says otherwise.
 pub fn error_within(dialect: Dialect, body: &[u8]) -> Option<ProviderError> {
-    let whole: Whole<'_> = serde_json::from_slice(body).ok()?;
+    let whole = Whole::of(body).ok()?;
     whole.error(dialect, &whole.choices(), body)
 }
 
 impl<'a> Whole<'a> {
-    fn choices(&self) -> Vec<ChoiceGlimpse<'a>> {
-        self.choices.and_then(parse).unwrap_or_default()
+    fn of(body: &'a [u8]) -> Result<Self, ReadError> {
+        let mut whole = Self::default();
+        // Whoever passes through is not asked how deep it goes.
+        skim::members(text_of(body)?, usize::MAX, |name, value| {
+            let place = match &*name {
+                "model" => &mut whole.model,
+                "usage" => &mut whole.usage,
+                "service_tier" => &mut whole.service_tier,
+                "choices" => &mut whole.choices,
+                "stop_reason" => &mut whole.stop_reason,
+                "error" => &mut whole.error,
+                _ => return,
+            };
+            *place = (value != "null").then_some(value);
+        })?;
+        Ok(whole)
+    }
+
+    fn choices(&self) -> Vec<ChoiceEnd<'a>> {
+        let mut choices = Vec::new();
+        let _is_list = self
+            .choices
+            .and_then(|list| skim::elements(list, |choice| choices.push(ChoiceEnd::of(choice))));
+        choices
     }
 
     fn error(
         &self,
         dialect: Dialect,
-        choices: &[ChoiceGlimpse<'_>],
+        choices: &[ChoiceEnd<'_>],
         body: &[u8],
     ) -> Option<ProviderError> {
         if self.error.is_some() {
             return Some(read_in_stream(dialect, body));
         }
-        let failed = choices.iter().any(ChoiceGlimpse::has_failed);
+        let failed = choices.iter().any(ChoiceEnd::has_failed);
         failed.then(|| openai_chat::failure(body))
+    }
+}
+
+/// How a choice of a whole answer ended. What it says is not looked at.
+#[derive(Default)]
+struct ChoiceEnd<'a> {
+    finish_reason: Option<Text<'a>>,
+    has_error: bool,
+}
+
+impl<'a> ChoiceEnd<'a> {
+    fn of(choice: &'a str) -> Self {
+        let mut end = Self::default();
+        let _is_object = skim::members(choice, usize::MAX, |name, value| match &*name {
+            "finish_reason" => end.finish_reason = lenient(value),
+            "error" => end.has_error = value != "null",
+            _ => {}
+        });
+        end
+    }
+
+    fn has_failed(&self) -> bool {
+        self.has_error || self.finish_reason.as_ref().is_some_and(is_failure)
     }
 }
 

@@ -7,7 +7,6 @@ mod members;
 use tollgate_domain::{Cost, Usage};
 
 use self::members::Members;
-use super::moment;
 use crate::{AttemptOutcome, AttemptRecord, CallRecord, Outcome};
 
 /// Room for nearly every detail.
@@ -15,16 +14,16 @@ const DETAIL_BYTES_USUAL: usize = 512;
 
 pub(super) fn format(record: &CallRecord, line: &mut Vec<u8>) {
     let mut told = Members::begin(line);
-    told.text("timestamp", &moment(record.came_at));
-    told.text("event", "call");
+    told.moment("timestamp", record.came_at);
+    told.word("event", "call");
     told.text("request_id", &record.request_id);
     told.text("revision", record.revision.as_str());
     told.address("client_address", record.client_address);
     told.text("method", record.method.as_str());
-    told.text("path", record.path);
+    told.word("path", record.path);
     who_and_what(record, &mut told);
     told.flag("streamed", record.streamed);
-    told.text("outcome", outcome(record.outcome));
+    told.word("outcome", outcome(record.outcome));
     told.number("status", record.status.into());
     told.text_if("error_code", record.error_code.as_deref());
     told.text_if("error", record.error_detail.as_deref());
@@ -50,9 +49,9 @@ pub(crate) fn detail(record: &CallRecord) -> String {
     let mut told = Members::begin(&mut detail);
     told.address("client_address", record.client_address);
     told.text("method", record.method.as_str());
-    told.text("path", record.path);
+    told.word("path", record.path);
     let dialect = record.client_dialect;
-    told.text_if("dialect", dialect.map(|dialect| dialect.as_str()));
+    told.word_if("dialect", dialect.map(|dialect| dialect.as_str()));
     told.text_if("model_asked", record.model_asked.as_deref());
     let target = record.target.as_ref();
     told.text_if("target", target.map(|target| target.as_str()));
@@ -98,9 +97,9 @@ fn who_and_what(record: &CallRecord, told: &mut Members<'_>) {
     told.text_if("app", record.app.as_deref());
     told.text_if("user", record.user.as_deref());
     told.text_if("route", record.route.as_ref().map(|route| route.as_str()));
-    told.text_if("task", record.task.map(|task| task.as_str()));
+    told.word_if("task", record.task.map(|task| task.as_str()));
     let dialect = record.client_dialect;
-    told.text_if("dialect", dialect.map(|dialect| dialect.as_str()));
+    told.word_if("dialect", dialect.map(|dialect| dialect.as_str()));
     told.text_if("model_asked", record.model_asked.as_deref());
     let target = record.target.as_ref();
     told.text_if("target", target.map(|target| target.as_str()));
@@ -122,12 +121,12 @@ fn used(record: &CallRecord, told: &mut Members<'_>) {
 
 fn cost(cost: Cost, told: &mut Members<'_>) {
     match cost {
-        Cost::Known(cost) => told.other("cost_dollars", &cost),
+        Cost::Known(cost) => told.dollars("cost_dollars", cost),
         Cost::AtMost(most) => {
-            told.other("cost_at_most_dollars", &most);
-            told.text("cost_unknown", "unmetered");
+            told.dollars("cost_at_most_dollars", most);
+            told.word("cost_unknown", "unmetered");
         }
-        Cost::Unpriced => told.text("cost_unknown", "unpriced"),
+        Cost::Unpriced => told.word("cost_unknown", "unpriced"),
     }
 }
 
@@ -147,9 +146,9 @@ fn attempt(attempt: &AttemptRecord, told: &mut Members<'_>) {
     if attempt.key_ordinal > 0 {
         told.number("key", attempt.key_ordinal as u64);
     }
-    told.text("outcome", attempt_outcome(attempt.outcome));
+    told.word("outcome", attempt_outcome(attempt.outcome));
     told.number_if("status", attempt.status.map(u64::from));
-    told.text_if("failure", attempt.failure);
+    told.word_if("failure", attempt.failure);
     told.milliseconds("backoff_ms", attempt.backoff);
     told.milliseconds("duration_ms", attempt.duration);
     if let Some(lost) = &attempt.lost {

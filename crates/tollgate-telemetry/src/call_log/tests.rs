@@ -191,8 +191,9 @@ fn a_full_queue_drops_lines_and_counts_them() {
     let out = Out::default();
     let held = out.held.lock().unwrap();
     let (queue, writer) = start(CallLog::Pretty, 2, Box::new(out.clone()));
-    for _ in 0..10_000 {
-        queue.send(&record());
+    let workers = [queue.lines(), queue.lines()];
+    for _ in 0..5_000 {
+        workers.iter().for_each(|lines| lines.add(&record()));
     }
     let dropped = queue.dropped();
     assert!(dropped > 0);

@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::Serialize;
+use tollgate_domain::Picodollars;
 
 /// An object that is being written.
 pub(super) struct Members<'a> {
@@ -29,14 +30,13 @@ impl<'a> Members<'a> {
         self.out.push(b'}');
     }
 
-    /// A name that needs no escapes, and what separates it.
-    fn name(&mut self, name: &str) {
-        let before: &[u8] = if std::mem::take(&mut self.is_first) {
-            b"\""
-        } else {
-            b",\""
-        };
-        self.out.extend_from_slice(before);
+    /// A name that needs no escapes, with what separates it, and room for so many bytes of its value.
+    fn name(&mut self, name: &str, room: usize) {
+        self.out.reserve(name.len() + room + 6);
+        if !std::mem::take(&mut self.is_first) {
+            self.out.push(b',');
+        }
+        self.out.push(b'"');
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"\":");
     }
@@ -49,10 +49,22 @@ impl<'a> Members<'a> {
         {
             return self.other(name, value);
         }
-        self.name(name);
+        self.word(name, value);
+    }
+
+    /// A text that needs no escapes.
+    pub(super) fn word(&mut self, name: &str, value: &str) {
+        self.name(name, value.len());
         self.out.push(b'"');
         self.out.extend_from_slice(value.as_bytes());
         self.out.push(b'"');
+    }
+
+    /// A text that needs no escapes, where there is one.
+    pub(super) fn word_if(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.word(name, value);
+        }
     }
 
     /// A text, where there is one.
@@ -64,8 +76,16 @@ impl<'a> Members<'a> {
 
     /// A whole number.
     pub(super) fn number(&mut self, name: &str, value: u64) {
-        self.name(name);
+        self.name(name, 0);
         self.digits(value);
+    }
+
+    /// Dollars, as a text: a number would be read as a float.
+    pub(super) fn dollars(&mut self, name: &str, value: Picodollars) {
+        self.name(name, 0);
+        self.out.push(b'"');
+        self.fraction(value.as_u64(), 12, 0);
+        self.out.push(b'"');
     }
 
     /// A whole number, where there is one.
@@ -77,29 +97,72 @@ impl<'a> Members<'a> {
 
     /// True or false.
     pub(super) fn flag(&mut self, name: &str, value: bool) {
-        self.name(name);
+        self.name(name, 5);
         let word: &[u8] = if value { b"true" } else { b"false" };
         self.out.extend_from_slice(word);
     }
 
     /// A time in milliseconds, with three decimals at most and one at least.
     pub(super) fn milliseconds(&mut self, name: &str, value: Duration) {
-        self.name(name);
+        self.name(name, 0);
         let microseconds = (value + Duration::from_nanos(500)).as_micros();
         let microseconds = u64::try_from(microseconds).unwrap_or(u64::MAX);
-        self.digits(microseconds / 1000);
+        self.fraction(microseconds, 3, 1);
+    }
+
+    /// A number with so many decimals, of which the last ones are left out where they are zero, down to a number of them.
+    fn fraction(&mut self, value: u64, mut decimals: u32, decimals_min: u32) {
+        let parts = 10_u64.pow(decimals);
+        let (whole, mut rest) = (value / parts, value % parts);
+        self.digits(whole);
+        while decimals > decimals_min && rest % 10 == 0 {
+            rest /= 10;
+            decimals -= 1;
+        }
+        if decimals == 0 {
+            return;
+        }
         self.out.push(b'.');
-        let rest = u32::try_from(microseconds % 1000).unwrap_or_default();
-        let decimals = [rest / 100, rest / 10 % 10, rest % 10];
-        let last = decimals.iter().rposition(|decimal| *decimal > 0);
-        let decimals = decimals.iter().take(last.unwrap_or_default() + 1);
-        let decimals = decimals.filter_map(|decimal| char::from_digit(*decimal, 10));
-        decimals.for_each(|digit| self.out.extend(u8::try_from(digit)));
+        self.padded(rest, decimals as usize);
+    }
+
+    /// A number with zeros before it, so that it has so many digits.
+    fn padded(&mut self, value: u64, width: usize) {
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(value).as_bytes();
+        let zeros = width.saturating_sub(digits.len());
+        self.out.extend(std::iter::repeat_n(b'0', zeros));
+        self.out.extend_from_slice(digits);
+    }
+
+    /// A moment, as RFC 3339 with milliseconds; nothing of one that is beyond all calendars.
+    pub(super) fn moment(&mut self, name: &str, since_1970: Duration) {
+        self.name(name, 26);
+        self.out.push(b'"');
+        let milliseconds = i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX);
+        if let Ok(moment) = jiff::Timestamp::from_millisecond(milliseconds) {
+            let moment = jiff::tz::Offset::UTC.to_datetime(moment);
+            self.padded(moment.year().unsigned_abs().into(), 4);
+            for (before, part) in [
+                (b'-', moment.month()),
+                (b'-', moment.day()),
+                (b'T', moment.hour()),
+                (b':', moment.minute()),
+                (b':', moment.second()),
+            ] {
+                self.out.push(before);
+                self.padded(part.unsigned_abs().into(), 2);
+            }
+            self.out.push(b'.');
+            self.padded(moment.millisecond().unsigned_abs().into(), 3);
+            self.out.push(b'Z');
+        }
+        self.out.push(b'"');
     }
 
     /// An address.
     pub(super) fn address(&mut self, name: &str, value: IpAddr) {
-        self.name(name);
+        self.name(name, 0);
         self.out.push(b'"');
         match value {
             IpAddr::V4(address) => self.quad(address),
@@ -121,7 +184,7 @@ impl<'a> Members<'a> {
 
     /// Objects, each written by `write`.
     pub(super) fn list<T>(&mut self, name: &str, values: &[T], write: fn(&T, &mut Members<'_>)) {
-        self.name(name);
+        self.name(name, 0);
         self.out.push(b'[');
         for (place, value) in values.iter().enumerate() {
             if place > 0 {
@@ -136,7 +199,7 @@ impl<'a> Members<'a> {
 
     /// Anything else. What cannot be written, as no text, number or list of them, is told as null.
     pub(super) fn other<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
-        self.name(name);
+        self.name(name, 0);
         let begin = self.out.len();
         if serde_json::to_writer(&mut *self.out, value).is_err() {
             self.out.truncate(begin);
@@ -177,6 +240,8 @@ mod tests {
             members.text_if("none", None);
             members.number("b", u64::MAX);
             members.flag("c", true);
+            members.word("w", "x");
+            members.word_if("none", None);
             members.address("d", [10, 0, 200, 9].into());
             members.address("e", "2001:db8::1".parse().unwrap());
             members.list("f", &[1, 2], |number, members| members.number("n", *number));
@@ -184,7 +249,7 @@ mod tests {
             members.other("h", &[0.5]);
         });
         let told = json!({
-            "a": "", "b": u64::MAX, "c": true, "d": "10.0.200.9", "e": "2001:db8::1", "f": [{"n": 1}, {"n": 2}], "g": [], "h": [0.5]
+            "a": "", "b": u64::MAX, "c": true, "w": "x", "d": "10.0.200.9", "e": "2001:db8::1", "f": [{"n": 1}, {"n": 2}], "g": [], "h": [0.5]
         });
         assert_eq!(seen, told);
     }
@@ -194,6 +259,21 @@ mod tests {
         fn any_text_comes_back(text in any::<String>()) {
             let seen = written(|members| members.text("text", &text));
             prop_assert_eq!(&seen["text"], &Value::from(text));
+        }
+
+        #[test]
+        fn dollars_are_told_as_everywhere(value: u64, zeros in 0_u32..19) {
+            let value = Picodollars::new(value / 10_u64.pow(zeros) * 10_u64.pow(zeros));
+            let seen = written(|members| members.dollars("cost", value));
+            prop_assert_eq!(&seen["cost"], &serde_json::to_value(value).unwrap());
+        }
+
+        #[test]
+        fn moments_are_told_as_everywhere(milliseconds in 0_u64..300_000_000_000_000) {
+            let since_1970 = Duration::from_millis(milliseconds);
+            let seen = written(|members| members.moment("at", since_1970));
+            let told = crate::call_log::moment(since_1970);
+            prop_assert_eq!(&seen["at"], &Value::from(told));
         }
 
         #[test]
