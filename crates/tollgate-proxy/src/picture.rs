@@ -1,7 +1,8 @@
 //! What requests are decided from: the configuration's snapshot with everything that can be prepared ahead of them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
+use hashbrown::HashMap;
 use http::{HeaderValue, Method};
 use tollgate_domain::{
     Choice, Dialect, DirectUse, Retries, Route, RouteName, Snapshot, Strategy, Target, TargetName,

@@ -119,24 +119,34 @@ impl CallRecord {
         self.cost = Some(cost.map_or(lost.cost, |cost| lost.cost.plus(cost)));
     }
 
-    /// What the books keep of it. Nothing of requests that were refused before it was known what they are for: whoever has no key
+    /// Keeps what the books keep of it. Nothing of requests that were refused before it was known what they are for: whoever has no key
     /// could fill the books with them.
-    pub(crate) fn for_the_books(&self) -> Option<UsageRecord> {
-        let payload = self.payload.as_ref().map(|content| Payload {
-            request: content.request.as_str().into(),
-            response: content.response.as_str().into(),
-        });
-        let facts = self.facts()?;
+    pub(crate) fn keep_in_the_books(&self, keep: impl FnOnce(&UsageRecord<&str>)) {
+        let new;
+        let id = match &self.id {
+            Some(id) => id,
+            None => {
+                new = new_id();
+                &new
+            }
+        };
+        let Some(facts) = self.facts(id) else {
+            return;
+        };
+        let detail = detail(self);
         let record = UsageRecord {
-            payload,
-            detail: Some(detail(self).into()),
+            payload: self.payload.as_ref().map(|content| Payload {
+                request: &*content.request,
+                response: &*content.response,
+            }),
+            detail: Some(&*detail),
             ..facts
         };
-        Some(record.costing(self.cost))
+        keep(&record.costing(self.cost));
     }
 
-    /// The same without what was asked and answered, and what it cost. Nothing of calls that are refused because nothing can be written down.
-    pub(crate) fn facts(&self) -> Option<UsageRecord> {
+    /// What the books keep without what was asked and answered, and what it cost. Nothing of calls that are refused because nothing can be written down.
+    pub(crate) fn facts<'a>(&'a self, id: &'a str) -> Option<UsageRecord<&'a str>> {
         let route = self.route.as_ref()?;
         if self.error_code.as_deref() == Some(BOOKS_CLOSED) {
             return None;
@@ -145,28 +155,28 @@ impl CallRecord {
         let provider = provider.and_then(|target| target.as_str().split('/').next());
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Some(UsageRecord {
-            id: self.id.clone().unwrap_or_else(new_id),
+            id,
             at_ms: i64::try_from(self.came_at.as_millis()).unwrap_or(i64::MAX),
-            request_id: Arc::clone(&self.request_id),
-            revision: (&self.revision).into(),
-            key: self.key.as_ref().map(Arc::from),
-            team: self.team.clone(),
-            app: self.app.clone(),
-            user: self.user.clone(),
-            route: Some(route.into()),
-            task: self.task.map(|task| task.as_str().into()),
-            provider: provider.map(Arc::from),
-            model: self.model.clone(),
-            outcome: outcome(self.outcome).into(),
+            request_id: &self.request_id,
+            revision: self.revision.as_str(),
+            key: self.key.as_ref().map(|key| key.as_str()),
+            team: self.team.as_deref(),
+            app: self.app.as_deref(),
+            user: self.user.as_deref(),
+            route: Some(route.as_str()),
+            task: self.task.map(|task| task.as_str()),
+            provider,
+            model: self.model.as_deref(),
+            outcome: outcome(self.outcome),
             status: self.status,
-            error_code: self.error_code.clone(),
+            error_code: self.error_code.as_deref(),
             usage: self.usage,
             unmetered: self.unmetered,
             attempts: u32::try_from(self.attempts.len()).unwrap_or(u32::MAX),
             streamed: self.streamed,
             duration_ms: milliseconds(self.duration),
-            tags: self.tags.clone(),
-            hold: self.hold.clone(),
+            tags: self.tags.iter().map(|tag| &**tag).collect(),
+            hold: self.hold.as_deref(),
             ..UsageRecord::default()
         })
     }
@@ -174,7 +184,8 @@ impl CallRecord {
 
 /// Another than all before, and greater.
 pub(crate) fn new_id() -> Arc<str> {
-    Uuid::now_v7().simple().to_string().into()
+    let mut text = Uuid::encode_buffer();
+    (&*Uuid::now_v7().simple().encode_lower(&mut text)).into()
 }
 
 /// How a call ended.

@@ -18,6 +18,7 @@ use std::{
     },
 };
 
+use serde::Serialize;
 use tollgate_domain::UsageRecord;
 
 use begun::{Begun, BegunCall};
@@ -219,7 +220,7 @@ impl JournalState {
 
 impl Pen {
     /// Takes what is known of a call whose provider is about to be asked; it is written down by [`Self::flush`]. `None`: nothing can be noted.
-    pub fn begin(&self, record: &UsageRecord) -> Option<BegunCall> {
+    pub fn begin<T: Serialize>(&self, record: &UsageRecord<T>) -> Option<BegunCall> {
         let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
         page.begun.begin(record)
     }
@@ -231,13 +232,13 @@ impl Pen {
     }
 
     /// Writes a record down. When that fails it is kept, and written with a later one.
-    pub fn write(&self, record: &UsageRecord) {
+    pub fn write<T: Serialize>(&self, record: &UsageRecord<T>) {
         self.add(record);
         self.flush();
     }
 
     /// Takes a record that is written down with the next, or by [`Self::flush`].
-    pub fn add(&self, record: &UsageRecord) {
+    pub fn add<T: Serialize>(&self, record: &UsageRecord<T>) {
         let page = &mut *self.page.lock().unwrap_or_else(PoisonError::into_inner);
         // Calls under way may go beyond the bound; when nobody minds it, that has an end as well.
         let is_bounded = self.state.waiting() < self.state.bytes_max.saturating_mul(2);

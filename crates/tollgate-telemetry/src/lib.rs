@@ -151,11 +151,11 @@ impl Witness {
         cost: Cost,
     ) -> Option<BegunCall> {
         let pen = self.pen.as_ref()?;
-        record.id.get_or_insert_with(call::new_id);
+        let id = Arc::clone(record.id.get_or_insert_with(call::new_id));
         let begun = UsageRecord {
-            outcome: CRASHED.into(),
+            outcome: CRASHED,
             unmetered,
-            ..record.facts()?
+            ..record.facts(&id)?
         };
         pen.begin(&begun.costing(Some(cost)))
     }
@@ -169,10 +169,8 @@ impl Witness {
 
     /// Counts a finished call, and puts its line on its way. The journal has it after [`Self::write_down`]: before the client has its last byte.
     pub fn record(&self, record: &CallRecord) {
-        if let Some(pen) = &self.pen
-            && let Some(record) = record.for_the_books()
-        {
-            pen.add(&record);
+        if let Some(pen) = &self.pen {
+            record.keep_in_the_books(|record| pen.add(record));
         }
         self.shard.count(record);
         if let Some(traces) = &self.traces {

@@ -1,8 +1,9 @@
 //! Every target made ready: its address, its keys, its health.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use hashbrown::HashMap;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, uri::PathAndQuery};
 use tollgate_domain::{
     Auth, Dialect, Endpoint, Envelope, Issuer, Price, Prices, Provider, ProviderName, Snapshot,

@@ -1,7 +1,8 @@
 //! Which allowances can be for a call, found without a look at all the others: those that name somebody else are never seen.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
+use hashbrown::HashMap;
 use tollgate_domain::{Allowance, Facts, Scope, Whose};
 
 /// Parts of a scope that can name somebody who is known before it is known who is asked.

@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::Serialize;
 use slab::Slab;
 use tollgate_domain::UsageRecord;
 
@@ -70,7 +71,7 @@ impl Begun {
     }
 
     /// Takes a call that has begun; it is written with [`Self::write`].
-    pub(super) fn begin(&mut self, record: &UsageRecord) -> Option<BegunCall> {
+    pub(super) fn begin<T: Serialize>(&mut self, record: &UsageRecord<T>) -> Option<BegunCall> {
         let from = self.waiting.len();
         if from > WAITING_BYTES_MAX || frames::enclose(record, &mut self.waiting).is_err() {
             return None;

@@ -1,6 +1,7 @@
 //! The form of a journal's files: record behind record, each in a frame that tells its length and has a checksum.
 
 use rmp_serde::{decode, encode};
+use serde::Serialize;
 use tollgate_domain::UsageRecord;
 
 /// Bytes before a record: its length and the checksum of it, four each, the least significant first.
@@ -10,7 +11,10 @@ const HEAD: usize = 8;
 ///
 /// # Errors
 /// When the record cannot be written at all; then nothing is added.
-pub(super) fn enclose(record: &UsageRecord, frames: &mut Vec<u8>) -> Result<(), encode::Error> {
+pub(super) fn enclose<T: Serialize>(
+    record: &UsageRecord<T>,
+    frames: &mut Vec<u8>,
+) -> Result<(), encode::Error> {
     let begin = frames.len();
     frames.extend([0; HEAD]);
     // With the names of its fields: another version of this program may read it.
