@@ -127,7 +127,8 @@ impl Head {
     pub fn scan(dialect: Dialect, body: &Bytes, limits: HeadLimits) -> Result<Self, ReadError> {
         let mut members = Vec::with_capacity(MEMBERS_USUAL);
         skim::members(text_of(body)?, limits.depth_max, |name, value| {
-            members.push((name, value));
+            members.push((Box::<str>::from(name), value.value()?));
+            Ok(())
         })?;
         let takes_stream_options =
             matches!(dialect, Dialect::OpenaiChat | Dialect::OpenaiCompletions);
@@ -156,7 +157,7 @@ impl Head {
             head.read_field(dialect, &name, value)?;
             let start = value.as_ptr().addr() - body.as_ptr().addr();
             head.fields.push(Field {
-                name: name.into(),
+                name,
                 value: start..start + value.len(),
             });
         }

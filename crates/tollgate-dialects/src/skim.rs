@@ -14,29 +14,22 @@ use crate::ReadError;
 /// Room for the brackets that are open, for nearly every body.
 const DEPTH_USUAL: usize = 16;
 
-/// Goes through the members of the object that a text holds: the name of each, and its value as it stands there. All of the text was proved to be
-/// JSON once this returns; `depth_max` bounds its levels of nesting, the object itself included.
+/// Goes through the members of the object that a text holds: the name of each, and the place of its value, which has to be taken by one of
+/// [`Skimmer`]'s methods. All of the text was proved to be JSON once this returns; `depth_max` bounds its levels of nesting, the object itself included.
 ///
 /// # Errors
 /// When it is not JSON, not an object, or nested too deep. Members may have been seen by then.
 pub(crate) fn members<'a>(
     text: &'a str,
     depth_max: usize,
-    mut see: impl FnMut(Cow<'a, str>, &'a str),
+    see: impl FnMut(&str, &mut Skimmer<'a>) -> Result<(), Fault>,
 ) -> Result<(), ReadError> {
     let mut skimmer = Skimmer::new(text, depth_max);
-    match skimmer.object(&mut see).and_then(|()| skimmer.end()) {
+    match skimmer.object(see).and_then(|()| skimmer.end()) {
         Ok(()) => Ok(()),
         Err(Fault::TooDeep) => Err(ReadError::TooDeep(depth_max)),
         Err(Fault::NotJson) => Err(not_an_object(text)),
     }
-}
-
-/// Goes through the elements of the list that a text holds, if it is one.
-pub(crate) fn elements<'a>(text: &'a str, mut see: impl FnMut(&'a str)) -> Option<()> {
-    let mut skimmer = Skimmer::new(text, usize::MAX);
-    skimmer.list(&mut see).ok()?;
-    skimmer.end().ok()
 }
 
 /// What is wrong with a text that holds no object.
@@ -52,13 +45,16 @@ fn not_an_object(text: &str) -> ReadError {
 
 /// Why skimming ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+pub(crate) enum Fault {
+    /// It is not JSON.
     NotJson,
+    /// It is nested too deep.
     TooDeep,
 }
 
 /// A place in a text, and what is open there.
-struct Skimmer<'a> {
+#[derive(Debug)]
+pub(crate) struct Skimmer<'a> {
     text: &'a str,
     at: usize,
     /// The brackets that will close what is open.
@@ -76,42 +72,73 @@ impl<'a> Skimmer<'a> {
         }
     }
 
-    /// An object, whose members are seen.
-    fn object(&mut self, see: &mut impl FnMut(Cow<'a, str>, &'a str)) -> Result<(), Fault> {
+    /// Takes a value. Where it is an object, its members are seen, each of which has to take its value.
+    pub(crate) fn members(
+        &mut self,
+        see: impl FnMut(&str, &mut Self) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.skip_spaces();
+        if self.byte() == Some(b'{') {
+            return self.object(see);
+        }
+        self.value().map(|_| ())
+    }
+
+    /// Takes a value. Where it is a list, its elements are seen, each of which has to be taken.
+    pub(crate) fn elements(
+        &mut self,
+        see: impl FnMut(&mut Self) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.skip_spaces();
+        if self.byte() == Some(b'[') {
+            return self.list(see);
+        }
+        self.value().map(|_| ())
+    }
+
+    fn object(
+        &mut self,
+        mut see: impl FnMut(&str, &mut Self) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         self.expect(b'{')?;
         self.open(b'}')?;
-        if self.is_next(b'}') {
+        if self.closes(b'}') {
             return Ok(());
         }
         loop {
             self.expect(b'"')?;
             let name = self.name()?;
             self.expect(b':')?;
-            let value = self.value()?;
-            see(name, value);
-            match self.token()? {
-                b',' => {}
-                b'}' => return Ok(()),
-                _ => return Err(Fault::NotJson),
+            see(&name, self)?;
+            if self.ends(b'}')? {
+                return Ok(());
             }
         }
     }
 
-    /// A list, whose elements are seen.
-    fn list(&mut self, see: &mut impl FnMut(&'a str)) -> Result<(), Fault> {
+    fn list(&mut self, mut see: impl FnMut(&mut Self) -> Result<(), Fault>) -> Result<(), Fault> {
         self.expect(b'[')?;
         self.open(b']')?;
-        if self.is_next(b']') {
+        if self.closes(b']') {
             return Ok(());
         }
         loop {
-            let element = self.value()?;
-            see(element);
-            match self.token()? {
-                b',' => {}
-                b']' => return Ok(()),
-                _ => return Err(Fault::NotJson),
+            see(self)?;
+            if self.ends(b']')? {
+                return Ok(());
             }
+        }
+    }
+
+    /// What stands behind a member or an element; says whether it was the last.
+    fn ends(&mut self, closing: u8) -> Result<bool, Fault> {
+        match self.token()? {
+            b',' => Ok(false),
+            byte if byte == closing => {
+                self.closing.pop();
+                Ok(true)
+            }
+            _ => Err(Fault::NotJson),
         }
     }
 
@@ -125,8 +152,8 @@ impl<'a> Skimmer<'a> {
         }
     }
 
-    /// Any value, as it stands there.
-    fn value(&mut self) -> Result<&'a str, Fault> {
+    /// Takes any value, as it stands there.
+    pub(crate) fn value(&mut self) -> Result<&'a str, Fault> {
         let around = self.closing.len();
         self.skip_spaces();
         let begin = self.at;
@@ -419,7 +446,8 @@ mod tests {
     fn skimmed(text: &str) -> Result<Seen, ReadError> {
         let mut seen = Seen::new();
         members(text, 64, |name, value| {
-            seen.push((name.into_owned(), value.to_owned()));
+            seen.push((name.to_owned(), value.value()?.to_owned()));
+            Ok(())
         })?;
         Ok(seen)
     }
@@ -525,17 +553,33 @@ mod tests {
     }
 
     #[test]
-    fn elements_are_those_of_a_list() {
-        let mut seen = Vec::new();
-        assert_eq!(
-            elements(" [1, [2],\"3\" ] ", |element| seen.push(element)),
-            Some(())
-        );
-        assert_eq!(seen, ["1", "[2]", "\"3\""]);
-        assert_eq!(elements("[]", |_| ()), Some(()));
-        for text in ["{}", "[1", "[1,]", "[1] 2", ""] {
-            assert_eq!(elements(text, |_| ()), None, "{text}");
+    fn what_is_inside_is_seen_on_the_way() {
+        let inside = |text: &str| {
+            let mut seen = Vec::new();
+            members(text, 64, |_, list| {
+                list.elements(|element| {
+                    element.members(|name, value| {
+                        seen.push(format!("{name}={}", value.value()?));
+                        Ok(())
+                    })
+                })
+            })
+            .map(|()| seen)
+        };
+        let text = r#"{"a": [ {"b":1, "c" : [2]}, 3, {}, [{"d":4}] ], "e": {"f":5}, "g": [], "h":[{"i":{"j":6}}]}"#;
+        assert_eq!(inside(text).unwrap(), ["b=1", "c=[2]", "i={\"j\":6}"]);
+        for text in [
+            r#"{"a":[1,]}"#,
+            r#"{"a":[{"b":1]}"#,
+            r#"{"a":[1}"#,
+            r#"{"a":[{"b":1}"#,
+            r#"{"a":[{"b"}]}"#,
+        ] {
+            assert!(inside(text).is_err(), "{text}");
         }
+        let deep = |depth: usize| format!("{{\"a\":[{}{}]}}", "[".repeat(depth), "]".repeat(depth));
+        assert!(inside(&deep(62)).is_ok());
+        assert_eq!(inside(&deep(63)), Err(ReadError::TooDeep(64)));
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

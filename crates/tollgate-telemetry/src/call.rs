@@ -9,7 +9,7 @@ use tollgate_domain::{
 };
 use uuid::Uuid;
 
-use crate::call_log::{detail, outcome};
+use crate::call_log::{Common, detail, outcome};
 
 /// The code of a refusal while the books take nothing.
 const BOOKS_CLOSED: &str = "books_closed";
@@ -121,7 +121,7 @@ impl CallRecord {
 
     /// Keeps what the books keep of it. Nothing of requests that were refused before it was known what they are for: whoever has no key
     /// could fill the books with them.
-    pub(crate) fn keep_in_the_books(&self, keep: impl FnOnce(&UsageRecord<&str>)) {
+    pub(crate) fn keep_in_the_books(&self, common: &Common, keep: impl FnOnce(&UsageRecord<&str>)) {
         let new;
         let id = match &self.id {
             Some(id) => id,
@@ -133,7 +133,7 @@ impl CallRecord {
         let Some(facts) = self.facts(id) else {
             return;
         };
-        let detail = detail(self);
+        let detail = detail(self, common);
         let record = UsageRecord {
             payload: self.payload.as_ref().map(|content| Payload {
                 request: &*content.request,

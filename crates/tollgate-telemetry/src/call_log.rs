@@ -6,7 +6,7 @@
 mod json;
 mod pretty;
 
-pub(crate) use json::{attempt_outcome, detail, outcome};
+pub(crate) use json::{Common, attempt_outcome, detail, outcome};
 pub use pretty::printable;
 
 use std::{
@@ -129,20 +129,27 @@ impl Queue {
 }
 
 impl Lines {
+    /// Whether lines are written at all.
+    pub(crate) fn are_written(&self) -> bool {
+        self.queue.0.log != CallLog::Off
+    }
+
     /// Takes a call's line, or drops and counts it.
-    pub(crate) fn add(&self, record: &CallRecord) {
+    pub(crate) fn add(&self, record: &CallRecord, common: &Common) {
         let queue = &self.queue.0;
-        let format = match queue.log {
-            CallLog::Json => json::format,
-            CallLog::Pretty => pretty::format,
-            CallLog::Off => return,
-        };
+        if !self.are_written() {
+            return;
+        }
         let waiting = &mut *self.waiting();
         if waiting.count >= queue.lines_max {
             queue.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        format(record, &mut waiting.bytes);
+        match queue.log {
+            CallLog::Json => json::format(record, common, &mut waiting.bytes),
+            CallLog::Pretty => pretty::format(record, &mut waiting.bytes),
+            CallLog::Off => {}
+        }
         waiting.bytes.push(b'\n');
         waiting.count += 1;
     }

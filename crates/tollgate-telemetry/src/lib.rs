@@ -25,6 +25,7 @@ use tollgate_domain::{Cost, TargetName, Unmetered, UsageRecord};
 
 pub use background::{give_way, stand_back};
 pub use call::{AttemptOutcome, AttemptRecord, CallContent, CallRecord, Lost, Outcome, Params};
+use call_log::Common;
 pub use call_log::{CallLog, LogWriter, printable};
 pub use counts::CountsState;
 pub use journal::begun::BegunCall;
@@ -169,14 +170,18 @@ impl Witness {
 
     /// Counts a finished call, and puts its line on its way. The journal has it after [`Self::write_down`]: before the client has its last byte.
     pub fn record(&self, record: &CallRecord) {
-        if let Some(pen) = &self.pen {
-            record.keep_in_the_books(|record| pen.add(record));
+        let is_told = self.pen.is_some() || self.log.are_written();
+        let common = is_told.then(|| Common::of(record));
+        if let (Some(pen), Some(common)) = (&self.pen, &common) {
+            record.keep_in_the_books(common, |record| pen.add(record));
         }
         self.shard.count(record);
         if let Some(traces) = &self.traces {
             traces.send(record);
         }
-        self.log.add(record);
+        if let Some(common) = &common {
+            self.log.add(record, common);
+        }
     }
 
     /// Writes into the journal what is not there yet.

@@ -9,7 +9,8 @@ use crate::{
     error::read_in_stream,
     head::{lenient, text_of},
     openai_chat::{self, Text, WireUsage, is_failure},
-    openai_media, openai_responses, read_answer, skim,
+    openai_media, openai_responses, read_answer,
+    skim::{self, Fault, Skimmer},
 };
 
 /// What is seen at a glance of a whole answer.
@@ -31,7 +32,8 @@ struct Whole<'a> {
     model: Option<&'a str>,
     usage: Option<&'a str>,
     service_tier: Option<&'a str>,
-    choices: Option<&'a str>,
+    /// How each of them ended.
+    choices: Vec<ChoiceEnd<'a>>,
     stop_reason: Option<&'a str>,
     error: Option<&'a str>,
 }
@@ -86,15 +88,15 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
     let tier = whole.service_tier.and_then(lenient::<Text<'_>>);
     let tier = tier.as_ref().map(|tier| &*tier.0);
     let usage = usage.map(|usage| usage.in_tier(tier));
-    let choices = whole.choices();
-    let error = whole.error(dialect, &choices, body);
+    let error = whole.error(dialect, body);
     let stop = if anthropic {
         whole
             .stop_reason
             .and_then(lenient::<Text<'_>>)
             .map(|word| anthropic_messages::stop_reason(&word.0))
     } else {
-        let word = choices
+        let word = whole
+            .choices
             .first()
             .and_then(|choice| choice.finish_reason.as_ref());
         word.and_then(|word| openai_chat::stop_reason(&word.0))
@@ -110,7 +112,7 @@ pub fn glance(dialect: Dialect, task: Task, body: &[u8]) -> Result<Glance, ReadE
 /// The error that an answer holds for all that its status says otherwise.
 pub fn error_within(dialect: Dialect, body: &[u8]) -> Option<ProviderError> {
     let whole = Whole::of(body).ok()?;
-    whole.error(dialect, &whole.choices(), body)
+    whole.error(dialect, body)
 }
 
 impl<'a> Whole<'a> {
@@ -118,38 +120,32 @@ impl<'a> Whole<'a> {
         let mut whole = Self::default();
         // Whoever passes through is not asked how deep it goes.
         skim::members(text_of(body)?, usize::MAX, |name, value| {
-            let place = match &*name {
+            let place = match name {
                 "model" => &mut whole.model,
                 "usage" => &mut whole.usage,
                 "service_tier" => &mut whole.service_tier,
-                "choices" => &mut whole.choices,
+                "choices" => {
+                    whole.choices.clear();
+                    return value.elements(|choice| {
+                        whole.choices.push(ChoiceEnd::of(choice)?);
+                        Ok(())
+                    });
+                }
                 "stop_reason" => &mut whole.stop_reason,
                 "error" => &mut whole.error,
-                _ => return,
+                _ => return value.value().map(|_| ()),
             };
-            *place = (value != "null").then_some(value);
+            *place = Some(value.value()?).filter(|value| *value != "null");
+            Ok(())
         })?;
         Ok(whole)
     }
 
-    fn choices(&self) -> Vec<ChoiceEnd<'a>> {
-        let mut choices = Vec::new();
-        let _is_list = self
-            .choices
-            .and_then(|list| skim::elements(list, |choice| choices.push(ChoiceEnd::of(choice))));
-        choices
-    }
-
-    fn error(
-        &self,
-        dialect: Dialect,
-        choices: &[ChoiceEnd<'_>],
-        body: &[u8],
-    ) -> Option<ProviderError> {
+    fn error(&self, dialect: Dialect, body: &[u8]) -> Option<ProviderError> {
         if self.error.is_some() {
             return Some(read_in_stream(dialect, body));
         }
-        let failed = choices.iter().any(ChoiceEnd::has_failed);
+        let failed = self.choices.iter().any(ChoiceEnd::has_failed);
         failed.then(|| openai_chat::failure(body))
     }
 }
@@ -162,14 +158,18 @@ struct ChoiceEnd<'a> {
 }
 
 impl<'a> ChoiceEnd<'a> {
-    fn of(choice: &'a str) -> Self {
+    fn of(choice: &mut Skimmer<'a>) -> Result<Self, Fault> {
         let mut end = Self::default();
-        let _is_object = skim::members(choice, usize::MAX, |name, value| match &*name {
-            "finish_reason" => end.finish_reason = lenient(value),
-            "error" => end.has_error = value != "null",
-            _ => {}
-        });
-        end
+        choice.members(|name, value| {
+            let value = value.value()?;
+            match name {
+                "finish_reason" => end.finish_reason = lenient(value),
+                "error" => end.has_error = value != "null",
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(end)
     }
 
     fn has_failed(&self) -> bool {

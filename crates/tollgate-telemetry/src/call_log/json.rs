@@ -9,33 +9,51 @@ use tollgate_domain::{Cost, Usage};
 use self::members::Members;
 use crate::{AttemptOutcome, AttemptRecord, CallRecord, Outcome};
 
-/// Room for nearly every detail.
-const DETAIL_BYTES_USUAL: usize = 512;
+/// Room for what is common of nearly every call.
+const COMMON_BYTES_USUAL: usize = 512;
 
-pub(super) fn format(record: &CallRecord, line: &mut Vec<u8>) {
+/// What is told of a call both in its line and in the books, as the members of an object: written once for both.
+#[derive(Debug)]
+pub(crate) struct Common(Vec<u8>);
+
+impl Common {
+    pub(crate) fn of(record: &CallRecord) -> Self {
+        let mut members = Vec::with_capacity(COMMON_BYTES_USUAL);
+        let mut told = Members::go_on(&mut members);
+        told.address("client_address", record.client_address);
+        told.text("method", record.method.as_str());
+        told.word("path", record.path);
+        let dialect = record.client_dialect;
+        told.word_if("dialect", dialect.map(|dialect| dialect.as_str()));
+        told.text_if("model_asked", record.model_asked.as_deref());
+        let target = record.target.as_ref();
+        told.text_if("target", target.map(|target| target.as_str()));
+        told.text_if("finish_reason", record.finish_reason.as_deref());
+        told.text_if("error", record.error_detail.as_deref());
+        times(record, &mut told);
+        way(record, &mut told);
+        Self(members)
+    }
+}
+
+pub(super) fn format(record: &CallRecord, common: &Common, line: &mut Vec<u8>) {
     let mut told = Members::begin(line);
     told.moment("timestamp", record.came_at);
     told.word("event", "call");
     told.text("request_id", &record.request_id);
     told.text("revision", record.revision.as_str());
-    told.address("client_address", record.client_address);
-    told.text("method", record.method.as_str());
-    told.word("path", record.path);
     who_and_what(record, &mut told);
     told.flag("streamed", record.streamed);
     told.word("outcome", outcome(record.outcome));
     told.number("status", record.status.into());
     told.text_if("error_code", record.error_code.as_deref());
-    told.text_if("error", record.error_detail.as_deref());
     told.milliseconds("duration_ms", record.duration);
-    times(record, &mut told);
     used(record, &mut told);
-    told.text_if("finish_reason", record.finish_reason.as_deref());
     params(record, &mut told);
     if !record.tags.is_empty() {
         told.other("tags", &record.tags);
     }
-    way(record, &mut told);
+    told.written(&common.0);
     if let Some(content) = &record.content {
         told.text("request", &content.request);
         told.text("response", &content.response);
@@ -44,17 +62,10 @@ pub(super) fn format(record: &CallRecord, line: &mut Vec<u8>) {
 }
 
 /// What the books keep of a call beside what they find it by, as a JSON object; `docs/administration.md` describes every field.
-pub(crate) fn detail(record: &CallRecord) -> String {
-    let mut detail = Vec::with_capacity(DETAIL_BYTES_USUAL);
+pub(crate) fn detail(record: &CallRecord, common: &Common) -> String {
+    let mut detail = Vec::with_capacity(common.0.len() + 64);
     let mut told = Members::begin(&mut detail);
-    told.address("client_address", record.client_address);
-    told.text("method", record.method.as_str());
-    told.word("path", record.path);
-    let dialect = record.client_dialect;
-    told.word_if("dialect", dialect.map(|dialect| dialect.as_str()));
-    told.text_if("model_asked", record.model_asked.as_deref());
-    let target = record.target.as_ref();
-    told.text_if("target", target.map(|target| target.as_str()));
+    told.written(&common.0);
     let params = &record.params;
     if let Some(temperature) = &params.temperature {
         told.other("temperature", temperature);
@@ -63,10 +74,6 @@ pub(crate) fn detail(record: &CallRecord) -> String {
         told.other("top_p", top_p);
     }
     told.number_if("max_tokens", params.max_tokens);
-    told.text_if("finish_reason", record.finish_reason.as_deref());
-    told.text_if("error", record.error_detail.as_deref());
-    times(record, &mut told);
-    way(record, &mut told);
     told.end();
     String::from_utf8(detail).unwrap_or_default()
 }
@@ -98,11 +105,6 @@ fn who_and_what(record: &CallRecord, told: &mut Members<'_>) {
     told.text_if("user", record.user.as_deref());
     told.text_if("route", record.route.as_ref().map(|route| route.as_str()));
     told.word_if("task", record.task.map(|task| task.as_str()));
-    let dialect = record.client_dialect;
-    told.word_if("dialect", dialect.map(|dialect| dialect.as_str()));
-    told.text_if("model_asked", record.model_asked.as_deref());
-    let target = record.target.as_ref();
-    told.text_if("target", target.map(|target| target.as_str()));
     told.text_if("gen_ai.provider.name", record.provider_kind.as_deref());
     told.text_if("gen_ai.request.model", record.model.as_deref());
 }

@@ -100,7 +100,7 @@ pub(crate) fn record() -> CallRecord {
 #[test]
 fn a_line_for_machines() {
     let mut line = Vec::new();
-    json::format(&record(), &mut line);
+    json::format(&record(), &Common::of(&record()), &mut line);
     let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
     insta::assert_json_snapshot!(value);
 }
@@ -119,13 +119,11 @@ fn content_is_told_only_where_it_was_kept() {
         request: "ask".to_owned(),
         response: "tell".to_owned(),
     };
-    json::format(
-        &CallRecord {
-            content: Some(content),
-            ..record()
-        },
-        &mut line,
-    );
+    let record = CallRecord {
+        content: Some(content),
+        ..record()
+    };
+    json::format(&record, &Common::of(&record), &mut line);
     let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
     assert_eq!(
         (&value["request"], &value["response"]),
@@ -193,7 +191,9 @@ fn a_full_queue_drops_lines_and_counts_them() {
     let (queue, writer) = start(CallLog::Pretty, 2, Box::new(out.clone()));
     let workers = [queue.lines(), queue.lines()];
     for _ in 0..5_000 {
-        workers.iter().for_each(|lines| lines.add(&record()));
+        workers
+            .iter()
+            .for_each(|lines| lines.add(&record(), &Common::of(&record())));
     }
     let dropped = queue.dropped();
     assert!(dropped > 0);

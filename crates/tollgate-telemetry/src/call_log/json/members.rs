@@ -12,17 +12,18 @@ use tollgate_domain::Picodollars;
 /// An object that is being written.
 pub(super) struct Members<'a> {
     out: &'a mut Vec<u8>,
-    is_first: bool,
 }
 
 impl<'a> Members<'a> {
     /// Opens the object.
     pub(super) fn begin(out: &'a mut Vec<u8>) -> Self {
         out.push(b'{');
-        Self {
-            out,
-            is_first: true,
-        }
+        Self { out }
+    }
+
+    /// Members of an object that others open and close: a comma stands before each of them.
+    pub(super) fn go_on(out: &'a mut Vec<u8>) -> Self {
+        Self { out }
     }
 
     /// Closes it.
@@ -30,10 +31,23 @@ impl<'a> Members<'a> {
         self.out.push(b'}');
     }
 
+    /// Members that were written with [`Self::go_on`].
+    pub(super) fn written(&mut self, members: &[u8]) {
+        let members = match members {
+            [b',', rest @ ..] if self.is_first() => rest,
+            members => members,
+        };
+        self.out.extend_from_slice(members);
+    }
+
+    fn is_first(&self) -> bool {
+        self.out.last() == Some(&b'{')
+    }
+
     /// A name that needs no escapes, with what separates it, and room for so many bytes of its value.
     fn name(&mut self, name: &str, room: usize) {
         self.out.reserve(name.len() + room + 6);
-        if !std::mem::take(&mut self.is_first) {
+        if !self.is_first() {
             self.out.push(b',');
         }
         self.out.push(b'"');
@@ -43,13 +57,11 @@ impl<'a> Members<'a> {
 
     /// A text.
     pub(super) fn text(&mut self, name: &str, value: &str) {
-        if value
-            .bytes()
-            .fold(false, |has, byte| has | needs_escape(byte))
-        {
-            return self.other(name, value);
+        if is_plain(value) {
+            self.word(name, value);
+        } else {
+            self.other(name, value);
         }
-        self.word(name, value);
     }
 
     /// A text that needs no escapes.
@@ -105,8 +117,11 @@ impl<'a> Members<'a> {
     /// A time in milliseconds, with three decimals at most and one at least.
     pub(super) fn milliseconds(&mut self, name: &str, value: Duration) {
         self.name(name, 0);
-        let microseconds = (value + Duration::from_nanos(500)).as_micros();
-        let microseconds = u64::try_from(microseconds).unwrap_or(u64::MAX);
+        let rounded = value.saturating_add(Duration::from_nanos(500));
+        let microseconds = rounded
+            .as_secs()
+            .saturating_mul(1_000_000)
+            .saturating_add(u64::from(rounded.subsec_micros()));
         self.fraction::<3>(microseconds, 1);
     }
 
@@ -216,9 +231,27 @@ impl<'a> Members<'a> {
     }
 }
 
-/// Whether a byte of a text cannot stand in JSON as it is (RFC 8259, section 7). Without a branch, so that it is asked of many bytes at once.
-const fn needs_escape(byte: u8) -> bool {
-    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+/// Whether a text can stand in JSON as it is (RFC 8259, section 7). Eight bytes are looked at together, as most texts are short.
+fn is_plain(text: &str) -> bool {
+    const EACH: u64 = u64::from_le_bytes([1; 8]);
+    let needs_escape = |word: u64| {
+        // A byte is zero where it is the one that is looked for.
+        let (quote, backslash) = (word ^ (EACH * 0x22), word ^ (EACH * 0x5c));
+        (word.wrapping_sub(EACH * 0x20) & !word)
+            | (quote.wrapping_sub(EACH) & !quote)
+            | (backslash.wrapping_sub(EACH) & !backslash)
+    };
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    let mut last = [b' '; 8];
+    for (place, byte) in last.iter_mut().zip(rest) {
+        *place = *byte;
+    }
+    let found = words
+        .iter()
+        .fold(needs_escape(u64::from_le_bytes(last)), |found, word| {
+            found | needs_escape(u64::from_le_bytes(*word))
+        });
+    found & (EACH << 7) == 0
 }
 
 #[cfg(test)]
