@@ -12,6 +12,9 @@ use thiserror::Error;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// How nearly every line of data begins.
+const DATA: &[u8] = b"data: ";
+
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SseEvent {
@@ -97,6 +100,9 @@ impl SseSplitter {
     )]
     pub fn next(&mut self) -> Result<Option<SseEvent>, SseTooLong> {
         loop {
+            if let Some(event) = self.usual() {
+                return Ok(Some(event));
+            }
             if let Some(end) = self.find_end() {
                 let frame = self.cut(end);
                 if frame.len() > self.event_bytes_max {
@@ -116,6 +122,24 @@ impl SseSplitter {
             self.chunk = chunk;
             self.scanned = 0;
         }
+    }
+
+    /// The event that comes next if it is as most are, whole and one line of data alone: that is seen in one look.
+    fn usual(&mut self) -> Option<SseEvent> {
+        let is_between = self.carried.is_empty() && self.scanned == 0 && !self.line.after_cr;
+        let value = self.chunk.strip_prefix(DATA)?;
+        let at = memchr2(b'\n', b'\r', value)?;
+        let end = DATA.len() + at + 2;
+        if !is_between || end > self.event_bytes_max || !value.get(at..)?.starts_with(b"\n\n") {
+            return None;
+        }
+        self.at_start = false;
+        let raw = self.chunk.split_to(end);
+        Some(SseEvent {
+            name: Bytes::new(),
+            data: raw.slice(DATA.len()..end - 2),
+            raw,
+        })
     }
 
     /// The event that the end of the body leaves without its blank line. To be called when [`Self::next`] gives none.

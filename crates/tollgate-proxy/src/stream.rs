@@ -571,6 +571,9 @@ pub(crate) fn gateway_error(code: &str, message: &str) -> ProviderError {
     }
 }
 
+/// Room for events that came together, in bytes.
+const TOGETHER_USUAL: usize = 4 << 10;
+
 /// Bytes for the client. One event alone is passed on without a copy.
 #[derive(Debug, Default)]
 struct Out {
@@ -593,6 +596,8 @@ impl Out {
 
     fn buffer(&mut self) -> &mut Vec<u8> {
         if let Some(first) = self.first.take() {
+            // Where two come together, there are more, mostly.
+            self.more.reserve(TOGETHER_USUAL);
             self.more.extend_from_slice(&first);
         }
         &mut self.more

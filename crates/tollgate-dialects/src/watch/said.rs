@@ -12,9 +12,15 @@ use crate::openai_chat::Text;
 /// Bytes of what is said that are taken down at most.
 const SAID_MAX: usize = 256 << 10;
 
+/// Room for what is said at first, in bytes.
+const SAID_USUAL: usize = 256;
+
 /// Adds a text to what was said, as far as there is room.
 pub(crate) fn add_text(said: &mut String, text: &str) {
     if said.len() + text.len() <= SAID_MAX {
+        if said.is_empty() {
+            said.reserve(SAID_USUAL);
+        }
         said.push_str(text);
     }
 }
