@@ -2,7 +2,7 @@
 //! that is not known.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -13,7 +13,10 @@ use jsonwebtoken::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 use tollgate_domain::CallerIssuer;
 use tollgate_telemetry::events::IssuerAway;
 use tollgate_upstream::{Upstream, fetch};
@@ -26,7 +29,10 @@ const FRESH_FOR: Duration = Duration::from_secs(600);
 pub(crate) const FETCH_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// How long a call waits for them.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+const WAIT: Duration = Duration::from_secs(5);
+
+/// How long a fetch may take: longer than a call waits, so that a slow issuer is not asked from the beginning again and again.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Keys of an issuer at most.
 const KEYS_MAX: usize = 100;
@@ -36,8 +42,8 @@ const KEYS_MAX: usize = 100;
 pub(crate) struct TrustedIssuer {
     pub(crate) issuer: Arc<CallerIssuer>,
     state: Mutex<State>,
-    /// Held by whoever fetches.
-    fetching: tokio::sync::Mutex<()>,
+    /// Counts the fetches that are over.
+    settled: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -46,7 +52,11 @@ struct State {
     /// When they were fetched last, and when that was tried last.
     fetched: Option<Instant>,
     tried: Option<Instant>,
+    is_fetching: bool,
 }
+
+/// A fetch that is under way. Dropped before its end, it is left to whoever needs keys next.
+struct Fetching(Arc<TrustedIssuer>);
 
 /// A key of an issuer's.
 pub(crate) struct IssuerKey {
@@ -85,7 +95,7 @@ impl TrustedIssuer {
                 Arc::new(Self {
                     issuer: Arc::clone(issuer),
                     state: Mutex::default(),
-                    fetching: tokio::sync::Mutex::default(),
+                    settled: watch::Sender::new(0),
                 })
             },
             Arc::clone,
@@ -104,57 +114,61 @@ impl TrustedIssuer {
         let (known, is_fresh) = self.known();
         match known {
             Some(keys) if has(&keys) => {
-                if !is_fresh && self.may_fetch() {
-                    let (issuer, upstream) = (Arc::clone(self), Arc::clone(upstream));
-                    let tracker = upstream.tasks().clone();
-                    let _fetching = tracker.spawn(async move { issuer.fetch(&upstream).await });
+                if !is_fresh {
+                    self.have_fetched(upstream);
                 }
                 Some(keys)
             }
             _ => {
+                self.have_fetched(upstream);
+                self.wait_for_fetch().await;
                 // Another key may have come since.
-                let _fetched = timeout(FETCH_TIMEOUT, self.fetch(upstream)).await;
                 self.known().0
             }
         }
     }
 
     fn known(&self) -> (Option<Arc<[IssuerKey]>>, bool) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
         let is_fresh = state
             .fetched
             .is_some_and(|fetched| fetched.elapsed() < FRESH_FOR);
         (state.keys.clone(), is_fresh)
     }
 
-    /// Whether nobody fetches just now, or has just tried to.
-    fn may_fetch(&self) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let tried = state.tried.map(|tried| tried.elapsed());
-        tried.is_none_or(|elapsed| elapsed >= FETCH_AGAIN_AFTER)
+    /// Has them fetched, if nobody does so just now or has just tried to: in a task of its own, since the call that needs them may be over
+    /// before.
+    fn have_fetched(self: &Arc<Self>, upstream: &Arc<Upstream>) {
+        if let Some(fetching) = self.begin() {
+            let upstream = Arc::clone(upstream);
+            let tracker = upstream.tasks().clone();
+            let _fetching = tracker.spawn(async move { fetching.run(&upstream).await });
+        }
     }
 
-    async fn fetch(&self, upstream: &Arc<Upstream>) {
-        let _fetching = self.fetching.lock().await;
-        if !self.may_fetch() {
-            return;
+    fn begin(self: &Arc<Self>) -> Option<Fetching> {
+        let mut state = self.state();
+        let has_just_tried = state
+            .tried
+            .is_some_and(|tried| tried.elapsed() < FETCH_AGAIN_AFTER);
+        if state.is_fetching || has_just_tried {
+            return None;
         }
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .tried = Some(Instant::now());
-        match self.read(upstream).await {
-            Ok(keys) => {
-                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.keys = Some(keys.into());
-                state.fetched = Some(Instant::now());
-            }
-            Err(problem) => IssuerAway {
-                issuer: &self.issuer.name,
-                problem: &problem,
-            }
-            .emit(),
+        state.is_fetching = true;
+        state.tried = Some(Instant::now());
+        Some(Fetching(Arc::clone(self)))
+    }
+
+    /// Waits for the end of a fetch that is under way, but not for ever.
+    async fn wait_for_fetch(&self) {
+        let mut settled = self.settled.subscribe();
+        if self.state().is_fetching {
+            let _settled = timeout(WAIT, settled.changed()).await;
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn read(&self, upstream: &Arc<Upstream>) -> Result<Vec<IssuerKey>, String> {
@@ -199,6 +213,34 @@ impl TrustedIssuer {
             })
         });
         Ok(keys.collect())
+    }
+}
+
+impl Fetching {
+    async fn run(self, upstream: &Arc<Upstream>) {
+        let issuer = &self.0;
+        let read = timeout(FETCH_TIMEOUT, issuer.read(upstream))
+            .await
+            .unwrap_or_else(|_| Err("it did not answer in time".to_owned()));
+        match read {
+            Ok(keys) => {
+                let mut state = issuer.state();
+                state.keys = Some(keys.into());
+                state.fetched = Some(Instant::now());
+            }
+            Err(problem) => IssuerAway {
+                issuer: &issuer.issuer.name,
+                problem: &problem,
+            }
+            .emit(),
+        }
+    }
+}
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        self.0.state().is_fetching = false;
+        self.0.settled.send_modify(|count| *count += 1);
     }
 }
 

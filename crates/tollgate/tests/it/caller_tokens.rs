@@ -12,7 +12,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tollgate_testkit::{Reply, ScriptedProvider, TestGateway, client};
 
 use crate::stage::{chat, openai_answer, program};
@@ -53,6 +53,8 @@ struct Stage {
     second_key: Arc<AtomicBool>,
     is_away: Arc<AtomicBool>,
     fetches: Arc<AtomicU64>,
+    /// How long the issuer takes to give its keys, in milliseconds.
+    slowness: Arc<AtomicU64>,
     _provider: ScriptedProvider,
 }
 
@@ -61,11 +63,12 @@ impl Stage {
         let keys = [IssuerKey::new("one"), IssuerKey::new("two")];
         let jwks = [keys[0].jwk(), keys[1].jwk()];
         let (second_key, is_away) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
-        let fetches = Arc::<AtomicU64>::default();
-        let (second, away, count) = (
+        let (fetches, slowness) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+        let (second, away, count, pause) = (
             Arc::clone(&second_key),
             Arc::clone(&is_away),
             Arc::clone(&fetches),
+            Arc::clone(&slowness),
         );
         let provider = ScriptedProvider::start(move |request| {
             let issuer = format!(
@@ -90,7 +93,8 @@ impl Stage {
                     // What nobody understands is passed over.
                     let odd = json!({"kty": "odd", "kid": "odd"});
                     let all = [known, &[odd]].concat();
-                    Reply::json(200, &json!({"keys": all}))
+                    let pause = Duration::from_millis(pause.load(Ordering::Relaxed));
+                    Reply::json(200, &json!({"keys": all})).after(pause)
                 }
                 _ => Reply::json(200, &openai_answer("Hello")),
             }
@@ -110,6 +114,7 @@ impl Stage {
             second_key,
             is_away,
             fetches,
+            slowness,
             _provider: provider,
         }
     }
@@ -360,4 +365,21 @@ async fn keys_are_followed_as_they_change_and_kept_while_their_issuer_is_away() 
         "{}",
         stage.gateway.output()
     );
+}
+
+#[tokio::test]
+async fn keys_are_fetched_whoever_hangs_up_meanwhile() {
+    let stage = Stage::new("").await;
+    // Longer than a call waits.
+    stage.slowness.store(6_000, Ordering::Relaxed);
+    // Anybody can forge what makes the keys be fetched.
+    let forged = stage.keys[1].sign(&stage.claims());
+    let hung_up = timeout(Duration::from_millis(300), stage.call(&forged, "chat")).await;
+    assert!(hung_up.is_err(), "{hung_up:?}");
+    let good = stage.keys[0].sign(&stage.claims());
+    let away = stage.call(&good, "chat").await;
+    assert_eq!(away.json()["error"]["code"], "issuer_away");
+    // What takes that long is still under way.
+    assert_eq!(stage.call(&good, "chat").await.status, 200);
+    assert_eq!(stage.fetches.load(Ordering::Relaxed), 1);
 }
