@@ -521,7 +521,9 @@ pub(crate) fn moment(milliseconds: i64) -> String {
 /// A time as RFC 3339 or as a date, in milliseconds since 1970-01-01 UTC.
 pub(crate) fn parse_moment(text: &str) -> Result<i64, Problem> {
     let time = text.parse::<Timestamp>().ok().or_else(|| {
-        let date = text.parse::<jiff::civil::Date>().ok()?;
+        // A time that does not say where would be read as its day.
+        let is_date = text.len() == "2026-11-01".len();
+        let date: jiff::civil::Date = is_date.then(|| text.parse().ok())??;
         let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
         Some(midnight.timestamp())
     });

@@ -13,6 +13,9 @@ async fn what_is_wrong_is_said() {
         ("/calls?since=2026-11-02&until=2026-11-01", "`since`"),
         ("/usage?outcome=weird", "client_gone"),
         ("/calls?outcome=weird", "client_gone"),
+        // A time of nowhere.
+        ("/usage?since=2026-11-30T23:59", "2026-11-01T08:00:00Z"),
+        ("/calls?until=2026-11-30%2023:59:00", "2026-11-01T08:00:00Z"),
     ] {
         let refused = stage.done("GET", path, Value::Null, 422).await;
         let detail = refused["detail"].as_str().expect("a text");
@@ -24,6 +27,13 @@ async fn what_is_wrong_is_said() {
     stage
         .done("POST", "/organisations", json!({"name": "acme"}), 201)
         .await;
+    let of_nowhere = "2026-12-31T18:00:00[America/New_York]";
+    let me = stage.done("GET", "/me", Value::Null, 200).await;
+    let tokens = format!("/users/{}/tokens", me["id"].as_str().expect("an id"));
+    for (expires_at, status) in [(of_nowhere, 422), ("2099-12-31", 201)] {
+        let token = json!({"name": "t", "expires_at": expires_at});
+        stage.done("POST", &tokens, token, status).await;
+    }
     for body in [json!(["arr", "acme", "d"]), json!("arr"), json!(1)] {
         let refused = stage.done("POST", "/teams", body, 422).await;
         let detail = refused["detail"].as_str().expect("a text");
