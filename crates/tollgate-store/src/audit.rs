@@ -193,47 +193,85 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn verify_audit(&self) -> Result<Verdict, StoreError> {
-        let (mut number, mut last) = (0, BEGINNING.to_owned());
+        let (mut number, mut last, mut most) = (0, BEGINNING.to_owned(), PAGE);
+        // Numbers that no row has may have been given to one.
+        let mut from = i64::MIN;
         loop {
-            let rows =
-                sqlx::query("SELECT * FROM audit WHERE number > $1 ORDER BY number LIMIT $2")
-                    .bind(number)
-                    .bind(PAGE)
-                    .fetch_all(&self.pool)
-                    .await?;
+            let rows = match self.audit_from(from, most).await {
+                // One of them: the next one, or one behind it.
+                Err(error) if is_unreadable(&error) && most > 1 => {
+                    most = 1;
+                    continue;
+                }
+                Err(error) if is_unreadable(&error) => {
+                    let problem = format!("it cannot be read: {error}");
+                    return Ok(broken(number + 1, problem));
+                }
+                rows => rows?,
+            };
             if rows.is_empty() {
                 break;
             }
-            for row in &rows {
-                let row = read(row)?;
-                let problem = if row.number != number + 1 {
-                    Some(format!("row {} is missing", number + 1))
-                } else if row.hash != hash(&row, &last) {
-                    Some("its words are not those that were written".to_owned())
-                } else {
-                    None
-                };
-                number = row.number;
-                if let Some(problem) = problem {
-                    return Ok(Verdict::Broken { number, problem });
+            for row in rows {
+                if row.number <= number {
+                    return Ok(broken(row.number, "no row has this number".to_owned()));
                 }
-                last = row.hash;
+                if row.number != number + 1 {
+                    let problem = format!("row {} is missing", number + 1);
+                    return Ok(broken(row.number, problem));
+                }
+                if row.hash != hash(&row, &last) {
+                    let problem = "its words are not those that were written";
+                    return Ok(broken(row.number, problem.to_owned()));
+                }
+                (number, last, from) = (row.number, row.hash, row.number + 1);
             }
         }
-        let written: i64 = sqlx::query_scalar("SELECT number FROM changes WHERE what = 'audit'")
-            .fetch_one(&self.pool)
-            .await?;
-        if written != number {
-            return Ok(Verdict::Broken {
-                number: number + 1,
-                problem: format!("{written} rows were written, and the last are missing"),
-            });
-        }
-        Ok(Verdict::Whole {
-            rows: number,
-            hash: last,
+        let written: Result<Option<i64>, sqlx::Error> =
+            sqlx::query_scalar("SELECT number FROM changes WHERE what = 'audit'")
+                .fetch_optional(&self.pool)
+                .await;
+        let problem = match written {
+            Ok(Some(written)) if written == number => None,
+            Ok(Some(written)) => Some(format!(
+                "{written} rows were written, and the last are missing"
+            )),
+            Err(error) if !is_unreadable(&error) => return Err(error.into()),
+            Ok(None) | Err(_) => Some(
+                "how many rows were written is not there any more, and the last may be missing"
+                    .to_owned(),
+            ),
+        };
+        Ok(match problem {
+            Some(problem) => broken(number + 1, problem),
+            None => Verdict::Whole {
+                rows: number,
+                hash: last,
+            },
         })
     }
+
+    /// Rows from a number on.
+    async fn audit_from(&self, number: i64, most: i64) -> Result<Vec<AuditRow>, sqlx::Error> {
+        let rows = sqlx::query("SELECT * FROM audit WHERE number >= $1 ORDER BY number LIMIT $2")
+            .bind(number)
+            .bind(most)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(read).collect()
+    }
+}
+
+fn broken(number: i64, problem: String) -> Verdict {
+    Verdict::Broken { number, problem }
+}
+
+/// Whether what is there is not what is written there.
+fn is_unreadable(error: &sqlx::Error) -> bool {
+    matches!(
+        error,
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::AnyDriverError(_)
+    )
 }
 
 fn read(row: &AnyRow) -> Result<AuditRow, sqlx::Error> {

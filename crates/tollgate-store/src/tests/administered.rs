@@ -260,6 +260,46 @@ async fn a_changed_row_of_the_audit_is_found_and_one_that_is_gone() {
         );
         let mended = tamper("UPDATE audit SET actor = 'ann' WHERE number = 2").await;
         assert_eq!(mended, whole);
+        // Rows of numbers that none has.
+        for forged in ["0", "-7"] {
+            let insert = format!(
+                "INSERT INTO audit SELECT {forged}, at_ms, actor, source, action, kind, object, organisation, team, before, after, hash \
+                 FROM audit WHERE number = 2"
+            );
+            let insert = sqlx::query(sqlx::AssertSqlSafe(insert));
+            insert.execute(&store.pool).await.unwrap();
+            let broken = store.verify_audit().await.unwrap();
+            assert!(
+                matches!(&broken, Verdict::Broken { number, .. } if number.to_string() == forged),
+                "{broken:?}"
+            );
+        }
+        assert_eq!(tamper("DELETE FROM audit WHERE number < 1").await, whole);
+        // A file takes what is no number and no text.
+        let unreadable = [
+            "at_ms = at_ms + 0.5",
+            "actor = x'ff'",
+            "actor = CAST(x'ff' AS TEXT)",
+        ];
+        for spoiled in unreadable.into_iter().filter(|_| store.is_file) {
+            for (what, number) in [(spoiled, 2), ("at_ms = 1800000000000, actor = 'ann'", 0)] {
+                let update = format!("UPDATE audit SET {what} WHERE number = 2");
+                let update = sqlx::query(sqlx::AssertSqlSafe(update));
+                update.execute(&store.pool).await.unwrap();
+                let found = match store.verify_audit().await.unwrap() {
+                    Verdict::Broken { number, .. } => number,
+                    Verdict::Whole { .. } => 0,
+                };
+                assert_eq!(found, number, "{what}");
+            }
+        }
+        let uncounted = tamper("UPDATE changes SET what = 'gone' WHERE what = 'audit'").await;
+        assert!(
+            matches!(uncounted, Verdict::Broken { number: 4, .. }),
+            "{uncounted:?}"
+        );
+        let counted = tamper("UPDATE changes SET what = 'audit' WHERE what = 'gone'").await;
+        assert_eq!(counted, whole);
         let short = tamper("DELETE FROM audit WHERE number = 3").await;
         assert!(
             matches!(short, Verdict::Broken { number: 3, .. }),
