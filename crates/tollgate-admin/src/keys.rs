@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Json,
     body::Bytes,
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
@@ -22,7 +21,7 @@ use crate::{
     problem::Problem,
     resources::{
         Asked, IfMatch, Making, Page, done, json_of, moment, once, paged, parse_moment, seen,
-        with_version,
+        tagged,
     },
 };
 
@@ -199,7 +198,7 @@ pub(crate) async fn see(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (key, _) = find(&admin, &actor, &id, Deed::See).await?;
-    Ok(seen(key.version, &headers, shown(&key, &admin)))
+    Ok(seen(&headers, shown(&key, &admin)))
 }
 
 pub(crate) async fn replace(
@@ -210,7 +209,7 @@ pub(crate) async fn replace(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let (key, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
-    let version = versions.of(key.version);
+    let version = versions.of(key.version, &shown(&key, &admin));
     let body: KeyChange = read(json_of(&body)?)?;
     let opening = opening(
         &admin,
@@ -228,10 +227,7 @@ pub(crate) async fn replace(
         .store
         .replace_key(&tenant, Named::Id(&id), version, opening, &change);
     let key = done(changed.await?)?;
-    Ok(with_version(
-        key.version,
-        Json(shown(&key, &admin)).into_response(),
-    ))
+    Ok(tagged(StatusCode::OK, shown(&key, &admin)))
 }
 
 pub(crate) async fn rotate(
@@ -248,7 +244,8 @@ pub(crate) async fn rotate(
         let (mut key, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
         // What is kept of the answer is of this version.
         let version = key.version;
-        if versions.of(version).is_some_and(|asked| asked != version) {
+        let asked = versions.of(version, &shown(&key, &admin));
+        if asked.is_some_and(|asked| asked != version) {
             return Err(Problem::Stale);
         }
         let overlap = overlap(&read(json_of(&body)?)?, making.at())?;
@@ -314,15 +311,12 @@ async fn set_blocked(
 ) -> Result<Response, Problem> {
     let (key, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
     let change = actor.change(&admin);
-    let version = versions.of(key.version);
+    let version = versions.of(key.version, &shown(&key, &admin));
     let changed = admin
         .store
         .block_key(&tenant, Named::Id(&id), version, is_blocked, &change);
     let key = done(changed.await?)?;
-    Ok(with_version(
-        key.version,
-        Json(shown(&key, &admin)).into_response(),
-    ))
+    Ok(tagged(StatusCode::OK, shown(&key, &admin)))
 }
 
 pub(crate) async fn remove(
@@ -332,7 +326,7 @@ pub(crate) async fn remove(
     versions: IfMatch,
 ) -> Result<Response, Problem> {
     let (key, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
-    let version = versions.of(key.version);
+    let version = versions.of(key.version, &shown(&key, &admin));
     let change = actor.change(&admin);
     let removed = admin
         .store

@@ -169,6 +169,7 @@ fn operations(
             "remove_token",
             "Removes a token",
         )
+        .versioned()
         .giving("204", ""),
         operation("get", "/api/v1/keys", "list_keys", "Lists keys")
             .asking::<Page>(generator)

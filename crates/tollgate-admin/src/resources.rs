@@ -7,7 +7,7 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, FromRequestParts, Path, Query, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -37,6 +37,12 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Items of a page, where the request does not say; and at most.
 const PAGE: i64 = 50;
 const PAGE_MAX: i64 = 500;
+
+/// What is told once, when it is made.
+const SECRETS: [&str; 2] = ["key", "token"];
+
+/// Bytes of the digest in an `ETag`.
+const TAG_BYTES: usize = 6;
 
 /// Kinds of objects that have a collection of their own.
 pub(crate) const COLLECTIONS: [(Kind, &str); 7] = [
@@ -92,16 +98,39 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Ask
     }
 }
 
-/// The versions that were looked at, of `If-Match`; `None` where any will do.
+/// The tags that a conditional header names.
 #[derive(Debug)]
-pub(crate) struct IfMatch(Option<Vec<i64>>);
+struct Tags(Vec<String>);
+
+impl Tags {
+    /// Whoever compresses answers on their way makes tags weak: they still say what was looked at, and count as if they were not.
+    fn of(headers: &HeaderMap, name: HeaderName) -> Self {
+        let lines = headers.get_all(name);
+        let tags = lines
+            .iter()
+            .flat_map(|line| line.to_str().unwrap_or_default().split(','))
+            .map(|tag| {
+                let tag = tag.trim();
+                tag.strip_prefix("W/").unwrap_or(tag).to_owned()
+            });
+        Self(tags.collect())
+    }
+
+    fn has(&self, tag: &str) -> bool {
+        self.0.iter().any(|known| known == tag || known == "*")
+    }
+}
+
+/// What was looked at before it is to change, as `If-Match` says it.
+#[derive(Debug)]
+pub(crate) struct IfMatch(Tags);
 
 impl IfMatch {
-    /// The one that a thing must have to be changed, where it has this one now.
-    pub(crate) fn of(&self, now: i64) -> Option<i64> {
-        let versions = self.0.as_ref()?;
-        let is_among = versions.contains(&now);
-        Some(if is_among { now } else { NO_VERSION })
+    /// The version that a thing must have to be changed, where it has this one now and is told so; `None` where any will do.
+    pub(crate) fn of(&self, now: i64, told: &Value) -> Option<i64> {
+        let is_asked = !self.0.0.is_empty();
+        let is_it = self.0.has(&tag(told));
+        is_asked.then_some(if is_it { now } else { NO_VERSION })
     }
 }
 
@@ -112,18 +141,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let lines = parts.headers.get_all(header::IF_MATCH);
-        let sent: Vec<&str> = lines
-            .iter()
-            .flat_map(|line| line.to_str().unwrap_or_default().split(','))
-            .map(str::trim)
-            .collect();
-        if sent.is_empty() || sent.contains(&"*") {
-            return Ok(Self(None));
-        }
-        let versions = sent.into_iter();
-        let versions = versions.map(|tag| tag.trim_matches('"').parse().unwrap_or(NO_VERSION));
-        Ok(Self(Some(versions.collect())))
+        Ok(Self(Tags::of(&parts.headers, header::IF_MATCH)))
     }
 }
 
@@ -255,7 +273,7 @@ async fn see(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let object = find(&admin, &actor, kind, &id, Deed::See).await?;
-    Ok(seen(object.version, &headers, shown(&object)))
+    Ok(seen(&headers, shown(&object)))
 }
 
 async fn replace(
@@ -277,15 +295,12 @@ async fn replace(
         ));
     }
     let (tenant, change) = (tenant_of(&before), actor.change(&admin));
-    let version = versions.of(before.version);
+    let version = versions.of(before.version, &shown(&before));
     let changed = admin
         .store
         .replace_object(&tenant, kind, &id, version, planned.body, &change);
     let object = done(changed.await?)?;
-    Ok(with_version(
-        object.version,
-        Json(shown(&object)).into_response(),
-    ))
+    Ok(tagged(StatusCode::OK, shown(&object)))
 }
 
 async fn remove(
@@ -298,7 +313,7 @@ async fn remove(
     let before = find(&admin, &actor, kind, &id, Deed::Change).await?;
     plan::ensure_unneeded(&admin, &before).await?;
     let (tenant, change) = (tenant_of(&before), actor.change(&admin));
-    let version = versions.of(before.version);
+    let version = versions.of(before.version, &shown(&before));
     let removed = admin
         .store
         .remove_object(&tenant, kind, &id, version, &change);
@@ -424,7 +439,7 @@ impl Making {
             return Err(Problem::KeyReused);
         }
         let told: Value = serde_json::from_str(&before.answer).unwrap_or_default();
-        let mut response = (self.status, Json(told)).into_response();
+        let mut response = tagged(self.status, told);
         response
             .headers_mut()
             .insert("idempotent-replayed", HeaderValue::from_static("true"));
@@ -446,11 +461,7 @@ pub(crate) async fn once(
         // Whoever sends it twice at once gets the answer of the one that was first.
         Err(problem) => return request.answered(admin).await?.ok_or(problem),
     };
-    let version = told["version"].as_i64().unwrap_or(1);
-    Ok(with_version(
-        version,
-        (request.status, Json(told)).into_response(),
-    ))
+    Ok(tagged(request.status, told))
 }
 
 /// A page of what was found, with where the next one begins.
@@ -468,22 +479,42 @@ pub(crate) fn paged<T>(
     Json(json!({"items": items, "next": next})).into_response()
 }
 
-pub(crate) fn seen(version: i64, headers: &HeaderMap, told: Value) -> Response {
-    let known = headers.get(header::IF_NONE_MATCH);
-    if known.is_some_and(|known| *known == tag(version)) {
-        return with_version(version, StatusCode::NOT_MODIFIED.into_response());
+/// A thing for those who have not seen it as it is.
+pub(crate) fn seen(headers: &HeaderMap, told: Value) -> Response {
+    let tag = tag(&told);
+    if Tags::of(headers, header::IF_NONE_MATCH).has(&tag) {
+        return with_tag(&tag, StatusCode::NOT_MODIFIED.into_response());
     }
-    with_version(version, Json(told).into_response())
+    with_tag(&tag, Json(told).into_response())
 }
 
-pub(crate) fn with_version(version: i64, mut response: Response) -> Response {
-    response.headers_mut().insert(header::ETAG, tag(version));
+/// A thing as it is now.
+pub(crate) fn tagged(status: StatusCode, told: Value) -> Response {
+    with_tag(&tag(&told), (status, Json(told)).into_response())
+}
+
+fn with_tag(tag: &str, mut response: Response) -> Response {
+    if let Ok(tag) = HeaderValue::from_str(tag) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
     response
 }
 
-fn tag(version: i64) -> HeaderValue {
-    // Digits and quotes are a header's value.
-    HeaderValue::from_str(&format!("\"{version}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+/// The version of a thing, and a digest of what is told of it: versions come again where something is removed and made again, and some of it changes
+/// with time. A secret that is told once is not of it.
+fn tag(told: &Value) -> String {
+    let mut seen = told.clone();
+    if let Value::Object(seen) = &mut seen {
+        seen.retain(|name, _| !SECRETS.contains(&name.as_str()));
+    }
+    let digest = Sha256::digest(seen.to_string());
+    let digest: String = digest
+        .iter()
+        .take(TAG_BYTES)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let version = told["version"].as_i64().unwrap_or(1);
+    format!("\"{version}-{digest}\"")
 }
 
 pub(crate) fn json_of(body: &[u8]) -> Result<Value, Problem> {

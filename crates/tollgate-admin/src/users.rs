@@ -20,7 +20,9 @@ use crate::{
     actor::{Actor, Deed, Role},
     plan::{UserBody, check_name, new_id, read, value},
     problem::Problem,
-    resources::{Asked, Making, Page, done, find, json_of, moment, once, paged, parse_moment},
+    resources::{
+        Asked, IfMatch, Making, Page, done, find, json_of, moment, once, paged, parse_moment,
+    },
 };
 
 /// What tokens begin with.
@@ -209,16 +211,17 @@ pub(crate) async fn remove_token(
     State(admin): Shared,
     actor: Actor,
     Path((id, token)): Path<(String, String)>,
+    versions: IfMatch,
 ) -> Result<Response, Problem> {
     let user = whose(&admin, &actor, &id, Deed::Change).await?;
     let tokens = tokens_of(&admin, &user).await?;
-    if !tokens.iter().any(|known| known.id == token) {
-        return Err(Problem::NotFound);
-    }
+    let known = tokens.iter().find(|known| known.id == token);
+    let known = known.ok_or(Problem::NotFound)?;
     let change = actor.change(&admin);
+    let version = versions.of(known.version, &shown(known));
     let removed = admin
         .store
-        .remove_object(&Tenant::All, Kind::Token, &token, None, &change);
+        .remove_object(&Tenant::All, Kind::Token, &token, version, &change);
     done(removed.await?)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

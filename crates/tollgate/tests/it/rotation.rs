@@ -100,15 +100,18 @@ async fn what_was_looked_at_long_ago_changes_no_key() {
     let id = acme["keys"].as_str().expect("an id");
     for deed in ["rotate", "block", "unblock"] {
         let path = format!("/keys/{id}/{deed}");
+        let seen = format!("/keys/{id}");
+        let seen = stage.send(&stage.owner, "GET", &seen, Value::Null, &[]);
+        let tag = seen.await.header("etag").to_owned();
         for (versions, status) in [
-            ("\"99\"", 412),
-            ("W/\"1\"", 412),
-            ("\"98\", \"99\"", 412),
-            ("\"1\", \"2\" , \"3\"", 200),
+            ("\"99\"".to_owned(), 412),
+            ("\"1\", \"2\" , \"3\"".to_owned(), 412),
+            // A proxy that compresses makes it weak.
+            (format!("\"98\" , W/{tag}"), 200),
             // What is stale comes before what else is wrong.
-            ("\"1\"", 412),
+            (tag, 412),
         ] {
-            let headers = [("if-match", versions)];
+            let headers = [("if-match", versions.as_str())];
             let answer = stage
                 .send(&stage.owner, "POST", &path, Value::Null, &headers)
                 .await;
@@ -119,5 +122,49 @@ async fn what_was_looked_at_long_ago_changes_no_key() {
                 answer.text()
             );
         }
+    }
+}
+
+/// Versions count from one again: what was looked at is not what is there now.
+#[tokio::test]
+async fn what_is_made_again_is_not_what_was_looked_at() {
+    let stage = Stage::new().await;
+    let limit = |requests: u32| json!({"name": "again", "requests": requests, "per": "hour"});
+    let path = "/limits/again";
+    let send = async |method, path, body, headers: &[(&str, &str)]| {
+        stage.send(&stage.owner, method, path, body, headers).await
+    };
+    let first = send("POST", "/limits", limit(7), &[]).await;
+    let first = first.header("etag");
+    assert_eq!(send("DELETE", path, Value::Null, &[]).await.status, 204);
+    let second = send("POST", "/limits", limit(8), &[]).await;
+    let known = send("GET", path, Value::Null, &[("if-none-match", first)]).await;
+    assert_eq!(known.status, 200);
+    let matching = [("if-match", first)];
+    let put = send("PUT", path, limit(9), &matching).await;
+    assert_eq!(put.status, 412, "{}", put.text());
+    let matching = [("if-match", second.header("etag"))];
+    let put = send("PUT", path, limit(9), &matching).await;
+    assert_eq!(put.status, 200, "{}", put.text());
+
+    // A key's end is no change of anybody's, and is seen. Its secret is not of what is seen.
+    stage.organisation("acme").await;
+    let end = jiff::Timestamp::now() + std::time::Duration::from_secs(3);
+    let key = json!({"name": "short", "team": "acme-team", "expires_at": end.to_string()});
+    let made = send("POST", "/keys", key, &[]).await;
+    let path = format!("/keys/{}", made.json()["id"].as_str().expect("an id"));
+    let known = [("if-none-match", made.header("etag"))];
+    assert_eq!(send("GET", &path, Value::Null, &known).await.status, 304);
+    tokio::time::sleep(std::time::Duration::from_millis(3100)).await;
+    let expired = send("GET", &path, Value::Null, &known).await;
+    assert_eq!(expired.json()["state"], "expired", "{}", expired.text());
+
+    let me = send("GET", "/me", Value::Null, &[]).await.json();
+    let tokens = format!("/users/{}/tokens", me["id"].as_str().expect("an id"));
+    let token = send("POST", &tokens, json!({"name": "t"}), &[]).await;
+    let path = format!("{tokens}/{}", token.json()["id"].as_str().expect("an id"));
+    for (tag, status) in [("\"99\"", 412), (token.header("etag"), 204)] {
+        let removed = send("DELETE", &path, Value::Null, &[("if-match", tag)]).await;
+        assert_eq!(removed.status, status, "{}", removed.text());
     }
 }
