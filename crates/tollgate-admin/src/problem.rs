@@ -13,6 +13,9 @@ use crate::resources::{BODY_BYTES_MAX, moment};
 /// What problems are told as.
 pub(crate) const PROBLEM: &str = "application/problem+json";
 
+/// When the database may be there again, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+
 /// Why something is not done.
 #[derive(Debug)]
 pub(crate) enum Problem {
@@ -121,6 +124,16 @@ impl Problem {
                 "conflict",
                 "no secret of before opens any more: leave `keep_old` out".to_owned(),
             ),
+            Self::Store(StoreError::Nul(_)) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid",
+                "a text with a NUL (U+0000) in it is nothing's name or id, and is not kept".to_owned(),
+            ),
+            Self::Store(StoreError::Away(_)) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "store_away",
+                "the database cannot be reached for now; the gateway's log says why".to_owned(),
+            ),
             Self::Store(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store_failed",
@@ -160,6 +173,9 @@ impl IntoResponse for Problem {
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
+        if let Self::Store(StoreError::Away(_)) = self {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
         // RFC 6750, section 3.
         let wanted = match self {
             Self::Unauthenticated => Some("Bearer"),

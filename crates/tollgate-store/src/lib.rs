@@ -25,7 +25,10 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow, fs::OpenOptions, os::unix::fs::OpenOptionsExt, str::FromStr, sync::Arc,
+    time::Duration,
+};
 
 use file::FileWriter;
 use ledger::{Entering, Statements};
@@ -51,6 +54,13 @@ const CONNECTIONS_MAX: u32 = 4;
 
 /// How long a connection may take; a server that refuses is asked again within that time.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What `PostgreSQL` says of a text with a NUL, which it keeps in none (its manual, appendix A: `character_not_in_repertoire`).
+const NUL: &str = "22021";
+
+/// How codes of `PostgreSQL` begin that say that nothing is to be had of it for now: connections that fail, too many of them, a server that stops or
+/// starts (its manual, appendix A).
+const AWAY: [&str; 3] = ["08", "53300", "57P0"];
 
 /// A database that is open, with its tables as this program wants them.
 #[derive(Clone, Debug)]
@@ -113,15 +123,37 @@ pub enum StoreError {
     /// Others do the same at the same time.
     #[error("another process keeps entering the same records")]
     Busy,
+    /// It cannot be reached.
+    #[error("the database cannot be reached")]
+    Away(#[source] sqlx::Error),
+    /// A text has a sign that it does not keep, NUL.
+    #[error("the database keeps no text with a NUL in it")]
+    Nul(#[source] sqlx::Error),
     /// It did not do what it was asked.
     #[error("the database failed")]
-    Failed(#[from] sqlx::Error),
+    Failed(#[source] sqlx::Error),
     /// The file did not take what was to be entered.
     #[error("the database failed")]
     File(#[from] rusqlite::Error),
     /// The journal could not be read.
     #[error("cannot read the journal")]
     Journal(#[source] std::io::Error),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|error| error.code());
+        let code = code.map(Cow::into_owned).unwrap_or_default();
+        match error {
+            error if code == NUL => Self::Nul(error),
+            error if AWAY.iter().any(|away| code.starts_with(away)) => Self::Away(error),
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed => Self::Away(error),
+            error => Self::Failed(error),
+        }
+    }
 }
 
 impl Store {

@@ -150,4 +150,21 @@ async fn until_the_database_is_there_the_api_says_so() {
         sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(told["code"], "unauthenticated", "{}", gateway.output());
+
+    let owner = gateway.command(&["user", "create", "--name", "root"]);
+    let authorization = format!("Bearer {}", owner.trim());
+    let headers = [("authorization", authorization.as_str())];
+    // PostgreSQL keeps no NUL, and does not fail.
+    for path in ["teams/%00", "calls?key=%00", "teams?after=%00"] {
+        let answer = client::get_with(admin, &format!("/api/v1/{path}"), &headers).await;
+        let answer = answer.expect("it answers");
+        assert_eq!(answer.status, 422, "{path}: {}", answer.text());
+    }
+    // It may go later, too.
+    postgres.stop();
+    let away = client::get_with(admin, "/api/v1/me", &headers).await;
+    let away = away.expect("it answers");
+    assert_eq!(away.status, 503, "{}", away.text());
+    assert_eq!(away.header("retry-after"), "2");
+    assert_eq!(away.json()["code"], "store_away", "{}", away.text());
 }
