@@ -17,7 +17,7 @@ use tollgate_store::{Kind, Named, Opening, Overlap, StoredKey, Tenant};
 use crate::{
     Admin,
     actor::{Actor, Deed, Thing},
-    plan::{check_name, find_team, new_id, read},
+    plan::{ensure_name, find_team, new_id, read},
     problem::Problem,
     resources::{
         Asked, IfMatch, Making, Page, done, json_of, moment, once, paged, parse_moment, seen,
@@ -136,7 +136,7 @@ pub(crate) async fn make(
     let making = Making::new(&admin, &actor, "key", &headers, &body);
     once(&admin, making, async |making| {
         let body: KeyBody = read(json_of(&body)?)?;
-        check_name(&body.name)?;
+        ensure_name(&body.name)?;
         if body.name.contains(':') {
             return Err(Problem::Invalid(
                 "a key's name has no `:`, which stands in those of callers with tokens, as in `login:ann`"

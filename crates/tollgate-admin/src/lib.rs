@@ -31,6 +31,7 @@ use tower_service::Service;
 pub use axum::body::Body;
 
 pub use actor::{Role, TeamRole};
+pub use plan::check_name;
 pub use users::{NewUser, UserMade, make_user};
 
 /// Says what is wrong with an object of a kind.

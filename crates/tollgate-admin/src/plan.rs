@@ -129,7 +129,7 @@ pub(crate) async fn plan(
 
 fn organisation(body: Value) -> Result<Planned, Problem> {
     let body: OrganisationBody = read(body)?;
-    check_name(&body.name)?;
+    ensure_name(&body.name)?;
     Ok(Planned {
         id: body.name.clone(),
         organisation: body.name.clone(),
@@ -141,7 +141,7 @@ fn organisation(body: Value) -> Result<Planned, Problem> {
 
 async fn team(admin: &Admin, actor: &Actor, body: Value) -> Result<Planned, Problem> {
     let mut body: TeamBody = read(body)?;
-    check_name(&body.name)?;
+    ensure_name(&body.name)?;
     own_if_empty(&mut body.organisation, actor)?;
     ensure_organisation(admin, actor, &body.organisation).await?;
     ensure_nobody_else_s(admin, actor, &body).await?;
@@ -187,7 +187,7 @@ async fn ensure_nobody_else_s(
 
 async fn app(admin: &Admin, actor: &Actor, body: Value) -> Result<Planned, Problem> {
     let body: AppBody = read(body)?;
-    check_name(&body.name)?;
+    ensure_name(&body.name)?;
     let team = find_team(admin, actor, &body.team).await?;
     Ok(Planned {
         id: new_id(),
@@ -201,7 +201,7 @@ async fn app(admin: &Admin, actor: &Actor, body: Value) -> Result<Planned, Probl
 
 async fn user(admin: &Admin, actor: &Actor, body: Value) -> Result<Planned, Problem> {
     let mut body: UserBody = read(body)?;
-    check_name(&body.name)?;
+    ensure_name(&body.name)?;
     if body.role == Role::Owner {
         if !body.organisation.is_empty() || !body.teams.is_empty() {
             return Err(Problem::Invalid(
@@ -240,7 +240,7 @@ async fn allowance(
     let Some(name) = body["name"].as_str().map(str::to_owned) else {
         return Err(Problem::Invalid("`name` is missing".to_owned()));
     };
-    check_name(&name)?;
+    ensure_name(&name)?;
     if (admin.around.is_in_file)(kind.as_str(), &name) {
         return Err(Problem::Conflict(format!(
             "a limit or budget named `{name}` stands in the configuration file"
@@ -441,16 +441,24 @@ fn own_if_empty(organisation: &mut String, actor: &Actor) -> Result<(), Problem>
     Ok(())
 }
 
-pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
+pub(crate) fn ensure_name(name: &str) -> Result<(), Problem> {
+    check_name(name).map_err(Problem::Invalid)
+}
+
+/// Whether something may be called so.
+///
+/// # Errors
+/// When it may not: what a name has to be.
+pub fn check_name(name: &str) -> Result<(), String> {
     let is_long = name.chars().count() > NAME_MAX;
     if name.trim().is_empty()
         || is_long
         || name.chars().any(|c| c.is_control() || c == '/')
         || name == "each"
     {
-        return Err(Problem::Invalid(format!(
+        return Err(format!(
             "a name has 1 to {NAME_MAX} characters, no `/` and nothing that cannot be seen, and is not `each`"
-        )));
+        ));
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use tollgate_store::{Change, Kind, Object, Store, StoreError, Tenant};
 use crate::{
     Admin,
     actor::{Actor, Deed, Role},
-    plan::{UserBody, check_name, new_id, read, value},
+    plan::{UserBody, ensure_name, new_id, read, value},
     problem::Problem,
     resources::{
         Asked, IfMatch, Making, Page, done, find, json_of, moment, once, paged, parse_moment,
@@ -192,7 +192,7 @@ pub(crate) async fn make_token(
     let making = Making::new(&admin, &actor, &format!("token {id}"), &headers, &body);
     once(&admin, making, async |making| {
         let body: NewToken = read(json_of(&body)?)?;
-        check_name(&body.name)?;
+        ensure_name(&body.name)?;
         let expires = body.expires_at.as_deref().map(parse_moment).transpose()?;
         let expires = expires.map(|end| u64::try_from(end).unwrap_or_default());
         let secret = (admin.around.new_secret)(PREFIX).map_err(Problem::Random)?;

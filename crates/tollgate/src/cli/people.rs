@@ -11,7 +11,7 @@ use tollgate_store::{Kind, Tenant, Verdict};
 use super::{
     keys::new_secret,
     output,
-    stored_keys::{Place, change, moment, with_store},
+    stored_keys::{Place, change, ensure_name, moment, with_store},
 };
 
 #[derive(Debug, Subcommand)]
@@ -81,9 +81,7 @@ pub(super) fn user(command: &UserCommand) -> Result<ExitCode> {
             "owners belong to no organisation, and all others to one: give --organisation with --role"
         );
     }
-    if arguments.name.trim().is_empty() {
-        bail!("--name is empty");
-    }
+    ensure_name(&arguments.name)?;
     let resolved = arguments.place.resolved()?;
     let secret = new_secret("tga_")?;
     let user = NewUser {

@@ -7,6 +7,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
+use tollgate_admin::check_name;
 use tollgate_domain::{KeyHash, ModelAccess, Places};
 use tollgate_store::{
     Change, Changed, Kind, Named, Opening, Overlap, Store, StoreError, StoredKey, Tenant,
@@ -98,9 +99,7 @@ pub(super) struct NameArguments {
 pub(super) fn create(arguments: &CreateArguments) -> Result<ExitCode> {
     let resolved = arguments.place.resolved()?;
     let snapshot = &resolved.snapshot;
-    if arguments.name.trim().is_empty() {
-        bail!("--name is empty");
-    }
+    ensure_name(&arguments.name)?;
     if arguments.name.contains(':') {
         bail!("--name has a `:`, which stands in names of callers with tokens, as in `login:ann`");
     }
@@ -320,6 +319,14 @@ fn ensure(changed: &Changed<StoredKey>, name: &str) -> Result<()> {
         Changed::Stale | Changed::LastOwner => {
             bail!("somebody else has just changed this key: look at it again")
         }
+    }
+}
+
+/// Nothing is called here as the administrative API would not call it.
+pub(super) fn ensure_name(name: &str) -> Result<()> {
+    match check_name(name) {
+        Ok(()) => Ok(()),
+        Err(problem) => bail!("--name: {problem}"),
     }
 }
 

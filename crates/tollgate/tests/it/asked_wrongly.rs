@@ -50,6 +50,22 @@ async fn what_is_wrong_is_said() {
 }
 
 #[tokio::test]
+async fn nothing_is_called_by_a_command_as_the_api_would_not_call_it() {
+    let stage = Stage::new().await;
+    let long = "x".repeat(101);
+    for name in ["each", "x/y", "a\nb", "\u{1b}[31mred", " ", long.as_str()] {
+        for what in ["key", "user"] {
+            let told = stage
+                .gateway
+                .command_output(&[what, "create", "--name", name]);
+            assert!(!told.status.success(), "{what} {name:?}");
+            let told = String::from_utf8_lossy(&told.stderr).into_owned();
+            assert!(told.contains("a name has 1 to 100"), "{told}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_token_that_was_sent_and_opens_nothing_is_told_so() {
     let stage = Stage::new().await;
     let none = client::get(stage.admin, "/api/v1/me").await;
