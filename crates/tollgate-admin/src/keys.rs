@@ -133,7 +133,7 @@ pub(crate) async fn make(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let making = Making::new(&admin, &actor, "key", &headers, &body);
+    let making = Making::new(&admin, &actor, "key", &headers, &body)?;
     once(&admin, making, async |making| {
         let body: KeyBody = read(json_of(&body)?)?;
         ensure_name(&body.name)?;
@@ -239,7 +239,7 @@ pub(crate) async fn rotate(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let what = format!("rotate {id}");
-    let making = Making::new(&admin, &actor, &what, &headers, &body).giving(StatusCode::OK);
+    let making = Making::new(&admin, &actor, &what, &headers, &body)?.giving(StatusCode::OK);
     once(&admin, making, async |making| {
         let (mut key, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
         // What is kept of the answer is of this version.

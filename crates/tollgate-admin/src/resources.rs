@@ -253,7 +253,7 @@ async fn make(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let making = Making::new(&admin, &actor, kind.as_str(), &headers, &body);
+    let making = Making::new(&admin, &actor, kind.as_str(), &headers, &body)?;
     once(&admin, making, async |making| {
         let planned = plan::plan(&admin, &actor, kind, json_of(&body)?).await?;
         let object = planned.object(kind).made_at(making.at());
@@ -381,21 +381,27 @@ impl Making {
         what: &str,
         headers: &HeaderMap,
         body: &[u8],
-    ) -> Self {
+    ) -> Result<Self, Problem> {
         let key = headers.get("idempotency-key");
-        let key = key.and_then(|key| key.to_str().ok());
+        let key = key.map(|key| match key.to_str() {
+            Ok(key) if !key.trim().is_empty() => Ok(key.to_owned()),
+            _ => Err(Problem::Invalid(
+                "`Idempotency-Key` is empty or not ASCII: send another text for each request, such as a UUID"
+                    .to_owned(),
+            )),
+        });
         let mut hash = Sha256::new();
         hash.update(what);
         hash.update([0]);
         hash.update(body);
         let hash = hash.finalize();
-        Self {
+        Ok(Self {
             actor: actor.id.clone(),
-            key: key.map(str::to_owned),
+            key: key.transpose()?,
             hash: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
             change: actor.change(admin),
             status: StatusCode::CREATED,
-        }
+        })
     }
 
     /// Another status of success.

@@ -189,7 +189,7 @@ pub(crate) async fn make_token(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let user = whose(&admin, &actor, &id, Deed::Change).await?;
-    let making = Making::new(&admin, &actor, &format!("token {id}"), &headers, &body);
+    let making = Making::new(&admin, &actor, &format!("token {id}"), &headers, &body)?;
     once(&admin, making, async |making| {
         let body: NewToken = read(json_of(&body)?)?;
         ensure_name(&body.name)?;

@@ -40,6 +40,13 @@ async fn what_is_wrong_is_said() {
         assert!(detail.contains("JSON object"), "{detail}");
         assert!(!detail.contains("struct"), "{detail}");
     }
+    for key in ["", " ", "schl\u{fc}ssel"] {
+        let body = json!({"name": "twice", "organisation": "acme"});
+        let headers = [("idempotency-key", key)];
+        let refused = stage.send(&stage.owner, "POST", "/teams", body, &headers);
+        let refused = refused.await;
+        assert_eq!(refused.status, 422, "{key:?}: {}", refused.text());
+    }
     let long = json!({"name": "a", "description": "d".repeat(1 << 20)});
     let refused = stage
         .send(&stage.owner, "POST", "/organisations", long, &[])
