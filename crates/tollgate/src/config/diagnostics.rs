@@ -156,22 +156,23 @@ impl Diagnostics {
         self.items.iter()
     }
 
-    /// What is wrong, in one line, for those who do not see the text.
+    /// What is wrong, in one line, for those who do not see the text; what may be right, warnings, is not said.
     pub(crate) fn in_short(&self) -> String {
-        let told = self.items.iter().map(|item| match item.help.first() {
+        let told = self.errors().map(|item| match item.help.first() {
             Some(help) => format!("{}: {help}", item.message),
             None => item.message.clone(),
         });
         told.collect::<Vec<_>>().join("; ")
     }
 
+    fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
+        let items = self.items.iter();
+        items.filter(|item| item.severity == Severity::Error)
+    }
+
     /// How many are errors, and how many are warnings.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        let errors = self
-            .items
-            .iter()
-            .filter(|item| item.severity == Severity::Error)
-            .count();
+        let errors = self.errors().count();
         (errors, self.items.len() - errors)
     }
 }

@@ -40,6 +40,14 @@ async fn what_is_wrong_is_said() {
         assert!(detail.contains("JSON object"), "{detail}");
         assert!(!detail.contains("struct"), "{detail}");
     }
+    // What is no mistake is not told with one.
+    let team = json!({"name": "research", "organisation": "acme"});
+    stage.done("POST", "/teams", team, 201).await;
+    let limit = json!({"name": "l", "of": {"team": "research"}, "requests": 1, "per": "hour", "thenn": "warn"});
+    let refused = stage.done("POST", "/limits", limit, 422).await;
+    let detail = refused["detail"].as_str().expect("a text");
+    assert!(detail.contains("thenn"), "{detail}");
+    assert!(!detail.contains("research"), "{detail}");
     for key in ["", " ", "schl\u{fc}ssel"] {
         let body = json!({"name": "twice", "organisation": "acme"});
         let headers = [("idempotency-key", key)];
