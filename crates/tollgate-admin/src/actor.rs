@@ -167,8 +167,11 @@ impl FromRequestParts<Arc<Admin>> for Actor {
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, Problem> {
         let sent = parts.headers.get(header::AUTHORIZATION);
         let sent = sent.and_then(|value| value.to_str().ok());
-        let token = sent.and_then(|value| value.strip_prefix("Bearer "));
-        let token = token.ok_or(Problem::Unauthenticated)?;
+        // Schemes are the same however they are written (RFC 9110, section 11.1).
+        let token = sent
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let (_, token) = token.ok_or(Problem::Unauthenticated)?;
         // Looked up by its hash: nothing that is compared has to be kept from those who measure time.
         let hash = KeyHash::of(token.trim()).to_string();
         let token = admin.store.object_named(Kind::Token, &hash).await?;

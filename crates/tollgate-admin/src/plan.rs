@@ -357,7 +357,30 @@ pub(crate) async fn ensure_unneeded(admin: &Admin, object: &Object) -> Result<()
     if let Some(key) = admin.store.keys_of(&tenant, None, 1).await?.first() {
         return Err(still_has("key", &key.name));
     }
+    if object.kind == Kind::Team {
+        return ensure_no_user_of(admin, object).await;
+    }
     Ok(())
+}
+
+/// Whether somebody is in a team: who is could not be changed any more without it.
+async fn ensure_no_user_of(admin: &Admin, team: &Object) -> Result<(), Problem> {
+    let whose = Tenant::Organisation(team.organisation.clone());
+    let mut after: Option<String> = None;
+    loop {
+        let users = admin
+            .store
+            .objects(&whose, Kind::User, after.as_deref(), AT_ONCE)
+            .await?;
+        let is_in_team = |user: &&Object| user.body["teams"].get(&team.name).is_some();
+        if let Some(user) = users.iter().find(is_in_team) {
+            return Err(still_has("user", &user.name));
+        }
+        let Some(last) = users.last() else {
+            return Ok(());
+        };
+        after = Some(last.id.clone());
+    }
 }
 
 /// Whether a key is an app's.
@@ -421,7 +444,12 @@ fn no_team(name: &str) -> Problem {
 
 async fn ensure_organisation(admin: &Admin, actor: &Actor, name: &str) -> Result<(), Problem> {
     let found = admin.store.object_named(Kind::Organisation, name).await?;
-    if found.is_none() || !actor.may(Deed::See, Thing::Object(Kind::Organisation), name, "") {
+    let may_see = actor.may(Deed::See, Thing::Object(Kind::Organisation), name, "");
+    if !may_see && name == actor.organisation {
+        // Members know the own one, and nothing is theirs to change in all of it.
+        actor.ensure(Deed::Change, Thing::Object(Kind::Organisation), name, "")?;
+    }
+    if found.is_none() || !may_see {
         return Err(Problem::Conflict(format!(
             "there is no organisation named `{name}`"
         )));

@@ -102,6 +102,34 @@ async fn a_token_that_was_sent_and_opens_nothing_is_told_so() {
     }
 }
 
+/// A member knows the own organisation: it is not one that is not there.
+#[tokio::test]
+async fn what_is_a_members_own_and_not_to_be_changed_is_forbidden() {
+    let stage = Stage::new().await;
+    stage.organisation("acme").await;
+    let teams = json!({"acme-team": "admin"});
+    let (_, token) = stage.user("ann", "member", "acme", teams).await;
+    for (path, body) in [
+        ("/teams", json!({"name": "t", "organisation": "acme"})),
+        ("/teams", json!({"name": "t"})),
+        (
+            "/users",
+            json!({"name": "u", "role": "member", "organisation": "acme"}),
+        ),
+        (
+            "/limits",
+            json!({"name": "l", "of": {"organisation": "acme"}, "requests": 1, "per": "hour"}),
+        ),
+    ] {
+        let refused = stage.send(&token, "POST", path, body, &[]).await;
+        assert_eq!(refused.status, 403, "{path}: {}", refused.text());
+    }
+    let authorization = format!("bearer  {token}");
+    let headers = [("authorization", authorization.as_str())];
+    let me = client::get_with(stage.admin, "/api/v1/me", &headers).await;
+    assert_eq!(me.expect("it answers").status, 200);
+}
+
 #[tokio::test]
 async fn what_is_needed_stays() {
     let stage = Stage::new().await;
@@ -112,6 +140,19 @@ async fn what_is_needed_stays() {
     let detail = refused["detail"].as_str().expect("a text");
     assert!(detail.contains("acme-key"), "{detail}");
     for path in [&key, &app] {
+        stage.done("DELETE", path, Value::Null, 204).await;
+    }
+    // The team has a user still.
+    let team = "/teams/acme-team";
+    for kind in ["limits", "budgets"] {
+        let path = format!("/{kind}/{}", acme[kind].as_str().expect("an id"));
+        stage.done("DELETE", &path, Value::Null, 204).await;
+    }
+    let refused = stage.done("DELETE", team, Value::Null, 409).await;
+    let detail = refused["detail"].as_str().expect("a text");
+    assert!(detail.contains("acme-member"), "{detail}");
+    let member = format!("/users/{}", acme["users"].as_str().expect("an id"));
+    for path in [member.as_str(), team] {
         stage.done("DELETE", path, Value::Null, 204).await;
     }
     let me = stage.done("GET", "/me", Value::Null, 200).await;
