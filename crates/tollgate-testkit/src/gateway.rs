@@ -189,13 +189,15 @@ impl TestGateway {
             .clone()
     }
 
-    /// The lines of finished calls so far.
+    /// The lines of finished calls so far, in the order in which the calls came: workers write theirs apart.
     pub fn calls(&self) -> Vec<Value> {
         let lines = self.output();
         let lines = lines
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter(|line| line["event"] == "call").collect()
+        let mut calls: Vec<Value> = lines.filter(|line| line["event"] == "call").collect();
+        calls.sort_by(|one, other| one["timestamp"].as_str().cmp(&other["timestamp"].as_str()));
+        calls
     }
 
     /// Waits until so many calls have been written to the log, for five seconds at most.
