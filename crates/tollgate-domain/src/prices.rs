@@ -102,14 +102,20 @@ impl Prices {
         })
     }
 
-    /// The prices of a provider's model. Until the operator's first begins, it is the catalogue's.
+    /// The prices of a provider's model. Until the operator's first begins, it is the catalogue's, which also says what the model takes and
+    /// gives at most where the operator does not.
     pub fn of(&self, provider: &str, kind: &str, model: &str) -> Tariff {
         let said = self.operators.get(provider);
         let said = said.and_then(|models| models.get(model).or_else(|| models.get(EVERY_OTHER)));
         let mut tariff = said.cloned().unwrap_or_default();
+        let newer = self.newer.as_ref().and_then(|newer| newer.of(kind, model));
+        let listed = newer.or_else(|| self.catalogue.of(kind, model));
+        if let Some(listed) = listed {
+            for (_, price) in &mut tariff.prices {
+                Arc::make_mut(price).bound_like(listed);
+            }
+        }
         if tariff.at(Duration::ZERO).is_none() {
-            let newer = self.newer.as_ref().and_then(|newer| newer.of(kind, model));
-            let listed = newer.or_else(|| self.catalogue.of(kind, model));
             tariff.prices.splice(
                 0..0,
                 listed.map(|price| (Duration::ZERO, Arc::clone(price))),
@@ -270,6 +276,33 @@ mod tests {
         assert_eq!(tuned.as_deref(), Some("2"));
         assert_eq!(dollars("free", "vllm", "llama").as_deref(), Some("0"));
         assert_eq!(dollars("other", "vllm", "llama"), None);
+    }
+
+    #[test]
+    fn what_a_model_gives_at_most_is_known_whoever_says_it() {
+        let catalogue = Catalogue::read("openai gpt input=1 input_max=10 output_max=20\n");
+        let mut prices = Prices::new(HashMap::new(), Arc::new(catalogue.unwrap()));
+        let own = price("input=9");
+        for (provider, price) in [
+            ("silent", own.clone()),
+            ("says", own.with_output_max(Some(5))),
+        ] {
+            assert!(prices.add(
+                provider.into(),
+                "gpt".into(),
+                Duration::ZERO,
+                Arc::new(price)
+            ));
+        }
+        let bounds = |provider, kind| {
+            let tariff = prices.of(provider, kind, "gpt");
+            let price = tariff.at(Duration::ZERO).unwrap();
+            (price.input_max(), price.output_max())
+        };
+        assert_eq!(bounds("silent", "openai"), (Some(10), Some(20)));
+        assert_eq!(bounds("says", "openai"), (Some(10), Some(5)));
+        assert_eq!(bounds("says", "vllm"), (None, Some(5)));
+        assert_eq!(bounds("silent", "vllm"), (None, None));
     }
 
     #[test]

@@ -27,14 +27,12 @@ use weight::Weight;
 
 use crate::{picture::header_value, question::Question, refusal::Refusal};
 
-/// Output tokens that are reserved where neither the call nor the catalogue bounds them.
+/// Output tokens of an answer where neither the call nor a price of the model bounds them: about, and at most.
 const OUTPUT_TOKENS_ASSUMED: u64 = 16_384;
+const OUTPUT_TOKENS_ASSUMED_MAX: u64 = 65_536;
 
-/// Input tokens at most, where the catalogue does not say what the model takes.
+/// Input tokens at most, where no price say what the model takes.
 const INPUT_TOKENS_ASSUMED_MAX: u64 = 1_000_000;
-
-/// Bytes that a provider may have sent when its client leaves, beyond those that have gone out.
-const UNDER_WAY_BYTES_MAX: u64 = 64 << 10;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -288,17 +286,21 @@ impl Asked {
         }
     }
 
-    /// Output tokens of all answers at most, of a model with this price.
+    /// Output tokens of all answers, of a model with this price: as many as they will hardly be more than.
     fn output(self, price: Option<&Price>) -> u64 {
-        let assumed = OUTPUT_TOKENS_ASSUMED.saturating_mul(self.choices.max(1));
-        self.output_max(price).unwrap_or(assumed)
+        self.output_or(OUTPUT_TOKENS_ASSUMED, price)
     }
 
-    /// The same; `None` where neither the call nor the catalogue bounds them.
-    fn output_max(self, price: Option<&Price>) -> Option<u64> {
+    /// The most that they can be.
+    fn output_max(self, price: Option<&Price>) -> u64 {
+        self.output_or(OUTPUT_TOKENS_ASSUMED_MAX, price)
+    }
+
+    /// As many as the call asks for, else as the model gives, else as is assumed.
+    fn output_or(self, assumed: u64, price: Option<&Price>) -> u64 {
         let models = || price.and_then(Price::output_max);
-        let each = self.each_output_max.or_else(models)?;
-        Some(each.saturating_mul(self.choices.max(1)))
+        let each = self.each_output_max.or_else(models).unwrap_or(assumed);
+        each.saturating_mul(self.choices.max(1))
     }
 }
 
@@ -319,17 +321,17 @@ impl Most {
         };
         for lane in plan {
             let price = lane.price(now).map(|price| &**price);
-            let (input_max, output) = (input_max(price), asked.output(price));
+            let input_max = input_max(price);
             let cost = price.and_then(|price| {
                 price.most(
                     asked.weight.most(input_max),
-                    output,
+                    asked.output_max(Some(price)),
                     asked.weight.web_searches(),
                 )
             });
             most = Self {
                 input: most.input.max(asked.weight.estimate(input_max)),
-                output: most.output.max(output),
+                output: most.output.max(asked.output(price)),
                 cost: most.cost.and_then(|most| Some(most.max(cost?))),
             };
         }
@@ -480,28 +482,23 @@ impl UsedAtMost {
     pub(crate) fn reserved(asked: Asked, price: Option<&Price>) -> Self {
         Self {
             input: asked.weight.most(input_max(price)),
-            output: asked.output(price),
+            output: asked.output_max(price),
             web_searches: asked.weight.web_searches(),
         }
     }
 
-    /// What a call can have used, by what has come and gone. `price` is that of the model that was asked last.
+    /// What a call can have used, by what is known of it. `price` is that of the model that was asked last.
+    ///
+    /// How much of an answer has come bounds nothing: reasoning that is not shown is billed, and who is not listened to may go on.
     pub(crate) fn of(record: &CallRecord, asked: Asked, price: Option<&Price>) -> Self {
         let reserved = Self::reserved(asked, price);
-        let output = if record.streamed {
-            // A provider stops at what was asked for, seen or not: reasoning that is not shown is not among the bytes.
-            let bytes = record.response_bytes.saturating_add(UNDER_WAY_BYTES_MAX);
-            bytes.min(asked.output_max(price).unwrap_or(u64::MAX))
-        } else {
-            // It goes on to its end, whoever waits for it.
-            reserved.output
-        };
         // What was counted here is about right, and no bound.
-        let is_told = !record.usage.is_estimated;
-        let told = |total: Option<u64>| total.filter(|_| is_told);
+        let told = record.usage.input_total();
+        let told = told.filter(|_| !record.usage.is_estimated);
+        let known = record.usage.output_total().unwrap_or_default();
         Self {
-            input: told(record.usage.input_total()).unwrap_or(reserved.input),
-            output: output.max(told(record.usage.output_total()).unwrap_or_default()),
+            input: told.unwrap_or(reserved.input),
+            output: reserved.output.max(known),
             web_searches: reserved.web_searches,
         }
     }

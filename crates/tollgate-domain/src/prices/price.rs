@@ -231,6 +231,18 @@ impl Price {
         }
     }
 
+    /// The same of a model that gives so many output tokens at most.
+    #[must_use]
+    pub fn with_output_max(self, output_max: Option<u64>) -> Self {
+        Self { output_max, ..self }
+    }
+
+    /// Takes from another price of the model what it takes and gives at most, where nothing is said of that here.
+    pub(super) fn bound_like(&mut self, other: &Self) {
+        self.input_max = self.input_max.or(other.input_max);
+        self.output_max = self.output_max.or(other.output_max);
+    }
+
     /// Input tokens that the model takes at most, where that is known.
     pub const fn input_max(&self) -> Option<u64> {
         self.input_max

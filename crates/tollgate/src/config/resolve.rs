@@ -140,6 +140,13 @@ pub(crate) fn resolve(
         store.as_ref(),
         problems,
     );
+    prices::warn_unbounded(
+        (&prices, context.now),
+        &allowances,
+        (&providers, &routes),
+        at.key("budgets"),
+        problems,
+    );
     if file.routes.is_empty() && !file.direct_use && !problems.has_errors() {
         problems
             .warning(at.key("routes").key_span(), "there are no routes")

@@ -125,6 +125,39 @@ async fn tokens_are_reserved_before_and_settled_after() {
     );
 }
 
+/// A model of which nobody says what it gives at most is taken to give 65,536 tokens, whatever becomes of the call.
+#[tokio::test]
+async fn a_price_says_what_its_model_gives_at_most() {
+    let provider = ScriptedProvider::start(|request| {
+        if request.json()["stream"] == true {
+            let mut events = openai_events(&["Hello"; 5]);
+            events.truncate(4);
+            Reply::stream(events).ending(Ending::Cut)
+        } else {
+            Reply::json(200, &openai_answer("Hello"))
+        }
+    })
+    .await;
+    let configuration = "budgets: [{name: small, of: {user: ann}, dollars: 0.15, per: month}]\n\
+         prices:\n  - {provider: openai, model: open, input: 0, output: 8}\n  - {provider: openai, model: bound, input: 0, output: 8, output_max: 1000}\n\
+         direct_use: true\nroutes: []\n\
+         providers: [{name: openai, type: openai, base_url: \"OPENAI/v1\", api_key: sk-up}]\n";
+    let gateway = gateway(configuration, &[("OPENAI", &provider)]).await;
+    for (model, status) in [("openai/open", 429), ("openai/bound", 200)] {
+        let mut call = chat(model);
+        call["user"] = json!("ann");
+        let answer = gateway.post("/v1/chat/completions", &call).await;
+        assert_eq!(answer.status, status, "{model}: {}", answer.text());
+    }
+    for (calls, model, most) in [(3, "openai/open", "0.524288"), (4, "openai/bound", "0.008")] {
+        let call = chat_stream(model);
+        gateway.post("/v1/chat/completions", &call).await;
+        let line = gateway.wait_for_calls(calls).await.pop();
+        let line = line.expect("a call");
+        assert_eq!(line["cost_at_most_dollars"], most, "{line:#}");
+    }
+}
+
 #[tokio::test]
 async fn a_model_without_a_price_has_no_budget() {
     let provider = answers().await;

@@ -1,7 +1,7 @@
 //! Prices: the operator's, before those that come with the program.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::Path,
     sync::{Arc, LazyLock},
     time::Duration,
@@ -9,13 +9,14 @@ use std::{
 
 use http::Uri;
 use tollgate_domain::{
-    Catalogue, Picodollars, Price, PriceComponent, Prices, ProviderName, Snapshot, Unit,
+    Allowance, Catalogue, Picodollars, Price, PriceComponent, Prices, ProviderName, Quantity,
+    Route, Snapshot, Target, Task, Then, Unit, Whose,
 };
 
-use super::providers::Providers;
+use super::{providers::Providers, routes::Routes};
 use crate::config::{
     CatalogueSettings, CatalogueSource,
-    diagnostics::{self, Problems, quoted_node},
+    diagnostics::{self, Problems, quoted, quoted_node},
     tree::At,
     written,
 };
@@ -63,6 +64,59 @@ pub(crate) fn resolve(
     prices
 }
 
+/// Says of which models one call may cost more than was reserved for it of a budget that refuses: nobody bounds what they give.
+pub(crate) fn warn_unbounded(
+    (prices, now): (&Prices, Duration),
+    allowances: &[Arc<Allowance>],
+    (providers, routes): (&Providers, &Routes),
+    at: At<'_>,
+    problems: &mut Problems,
+) {
+    let mut told = HashSet::new();
+    for route in &routes.resolved {
+        if !matches!(route.task, Task::Chat | Task::Completions) {
+            continue;
+        }
+        for target in route.strategy.targets() {
+            let Some(provider) = providers.resolved.get(&target.provider) else {
+                continue;
+            };
+            let tariff = prices.of(target.provider.as_str(), &provider.kind, &target.model);
+            let is_unbounded = tariff.at(now).is_some_and(|price| {
+                let of_output = price.most(0, 1, 0);
+                price.output_max().is_none() && of_output > price.most(0, 0, 0)
+            });
+            let mut budgets = allowances.iter();
+            if is_unbounded
+                && budgets.any(|budget| is_refused_by(budget, route, target))
+                && told.insert(&target.name)
+            {
+                let name = quoted(&target.name.to_string());
+                problems
+                    .warning(
+                        at.key_span(),
+                        format!("nobody says how many tokens {name} gives at most"),
+                    )
+                    .help("a call without `max_tokens` that gives more than 65,536 costs more than was reserved for it, and may overrun a budget: say `output_max` in `prices`");
+            }
+        }
+    }
+}
+
+/// Whether calls of a route may be refused for what a target costs.
+fn is_refused_by(budget: &Allowance, route: &Route, target: &Target) -> bool {
+    let fits = |whose: &Option<Whose>, name: &str| match whose {
+        Some(Whose::Named(named)) => &**named == name,
+        Some(Whose::Each) | None => true,
+    };
+    let scope = &budget.scope;
+    budget.quantity == Quantity::Picodollars
+        && budget.then == Then::Refuse
+        && fits(&scope.route, route.name.as_str())
+        && fits(&scope.provider, target.provider.as_str())
+        && fits(&scope.model, &target.model)
+}
+
 /// Resolves a price that stands in the store.
 pub(crate) fn stored(
     file: &written::File,
@@ -100,7 +154,7 @@ fn one(
             )
             .help(diagnostics::suggestion(provider, known, "the providers"));
     }
-    let price = Price::new(components(written, at, problems));
+    let price = Price::new(components(written, at, problems)).with_output_max(written.output_max);
     let from = match written.from.as_deref() {
         None => Some(Duration::ZERO),
         Some(text) => super::parse_expiry(text),

@@ -73,6 +73,10 @@ pub(crate) struct Price {
     /// Calls, whatever they use: a million of them.
     #[schemars(range(min = 0))]
     pub(crate) call: Option<f64>,
+    /// Output tokens that the model gives at most: what is reserved of budgets for a call that does not say it. Default: as it is known of the
+    /// model, else 65,536.
+    #[schemars(range(min = 1))]
+    pub(crate) output_max: Option<u64>,
     /// Those that hold for long calls or a service tier alone.
     #[serde(flatten)]
     #[schemars(skip)]
