@@ -43,6 +43,8 @@ pub(crate) struct Account {
     /// What is kept of what was asked and answered, and how.
     payloads: Option<Arc<Payloads>>,
     started: Instant,
+    /// Since when the provider of the attempt under way is waited for.
+    waiting_since: Option<Instant>,
     witness: Witness,
     /// What stands in the books should the process die.
     begun: Option<BegunCall>,
@@ -67,6 +69,7 @@ impl Account {
             said: String::new(),
             payloads: None,
             started,
+            waiting_since: None,
             witness: witness.clone(),
             begun: None,
             _in_flight: witness.call_started(),
@@ -249,6 +252,22 @@ impl Account {
         self.record.finish_reason = Some(finish_reason(reason));
     }
 
+    /// A provider is waited for since then, until the attempt has ended or the client has left.
+    pub(crate) fn waits(&mut self, since: Instant) {
+        self.waiting_since = Some(since);
+    }
+
+    /// Notes how long an attempt was waited for that has ended, and says it.
+    pub(crate) fn attempt_ended(&mut self) -> Duration {
+        let since = self.waiting_since.take();
+        let duration = since.map_or(Duration::ZERO, |since| since.elapsed());
+        self.waited(duration);
+        if let (Some(_), Some(attempt)) = (since, self.record.attempts.last_mut()) {
+            attempt.duration = duration;
+        }
+        duration
+    }
+
     /// Notes time spent waiting for a provider.
     pub(crate) fn waited(&mut self, duration: Duration) {
         self.record.provider_time += duration;
@@ -367,6 +386,7 @@ impl Account {
     pub(crate) fn close_with_others(&mut self, outcome: Outcome) {
         if std::mem::replace(&mut self.open, false) {
             self.record.outcome = outcome;
+            self.attempt_ended();
             self.record.duration = self.started.elapsed();
             self.estimate();
             if let (Some(payload), Some(payloads)) = (self.record.payload.take(), &self.payloads) {

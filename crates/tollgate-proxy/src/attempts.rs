@@ -314,16 +314,14 @@ impl Run<'_> {
         });
         self.has_begun = false;
         let mut engaged = Engaged::new(lane, key, &self.worker.gateway);
-        let started = engaged.started;
+        self.account.waits(engaged.started);
         let result = self
             .converse(&engaged, outgoing)
             .await
             .map_err(|miss| miss.discreet(lane));
         engaged.heard = true;
-        let duration = started.elapsed();
-        self.account.waited(duration);
+        let duration = self.account.attempt_ended();
         if let Some(attempt) = self.account.record.attempts.last_mut() {
-            attempt.duration = duration;
             match &result {
                 Ok(answer) => {
                     attempt.outcome = AttemptOutcome::Answered;

@@ -247,6 +247,7 @@ impl StreamReply {
     }
 
     fn out_of_patience(&mut self, after: &'static str) {
+        self.account.waited(self.patience.came());
         if self.engaged.is_none() {
             // The answer is complete; only the end of the provider's body is missing.
             self.over = true;
@@ -257,8 +258,9 @@ impl StreamReply {
 }
 
 impl Drop for StreamReply {
-    /// The client may have left: what it was told so far was used.
+    /// The client may have left: what it was told so far was used, and more was waited for.
     fn drop(&mut self) {
+        self.account.waited(self.patience.came());
         *self.account.said() = self.relay.take_said();
     }
 }
@@ -275,6 +277,7 @@ impl BytesReply {
         }
         let Poll::Ready(polled) = Pin::new(&mut self.body).poll_frame(context) else {
             let after = std::task::ready!(self.patience.poll_alarm(context));
+            self.account.waited(self.patience.came());
             return Poll::Ready(Some(Err(self.broken(&Break::Silent(after)))));
         };
         self.account.waited(self.patience.came());
@@ -321,6 +324,13 @@ impl BytesReply {
     }
 }
 
+impl Drop for BytesReply {
+    /// The client may have left while more was waited for.
+    fn drop(&mut self) {
+        self.account.waited(self.patience.came());
+    }
+}
+
 // === impl Patience ===
 
 impl Patience {
@@ -334,7 +344,7 @@ impl Patience {
         }
     }
 
-    /// Something came: the clock starts anew. Gives the time waited for it.
+    /// Something came, or is waited for no longer: the clock starts anew. Gives the time waited for it.
     fn came(&mut self) -> Duration {
         match self.waiting_since.take() {
             None => Duration::ZERO,

@@ -288,6 +288,39 @@ async fn a_client_that_leaves_stops_the_provider_at_once() {
     assert_eq!(gateway.wait_for_calls(1).await[0]["outcome"], "client_gone");
 }
 
+/// Who cancels does not make the gateway look slow: what was waited for was the provider, before its answer and within it.
+#[tokio::test]
+async fn what_a_client_waits_for_that_leaves_is_the_providers_time() {
+    let mut events = openai_events(&["x"; 9]);
+    let first: String = events.drain(..2).collect();
+    events.insert(0, first);
+    let within = Reply::stream(events).paced(Duration::from_secs(9));
+    for (reply, begins) in [(Reply::hang(), false), (within, true)] {
+        let openai = ScriptedProvider::always(reply).await;
+        let gateway = gateway(
+            TWO_PROVIDERS,
+            &[("OPENAI", &openai), ("ANTHROPIC", &nobody().await)],
+        )
+        .await;
+        let call = chat_stream("gpt").to_string().into_bytes();
+        let address = gateway.address();
+        let left = tokio::time::timeout(Duration::from_millis(600), async {
+            let opened = client::open(address, "POST", "/v1/chat/completions", &[], call);
+            let mut stream = opened.await.unwrap();
+            while stream.next().await.unwrap().is_some() {}
+        })
+        .await;
+        assert!(left.is_err(), "the provider takes its time");
+        let line = &gateway.wait_for_calls(1).await[0];
+        assert_eq!(line["outcome"], "client_gone");
+        let provider = line["provider_ms"].as_f64().expect("milliseconds");
+        let own = line["gateway_ms"].as_f64().expect("milliseconds");
+        assert!(provider > 300.0 && own < 300.0, "{line:#}");
+        let attempt = line["attempts"][0]["duration_ms"].as_f64();
+        assert!(begins || attempt > Some(300.0), "{line:#}");
+    }
+}
+
 #[tokio::test]
 async fn a_slow_client_slows_the_provider_and_takes_no_memory() {
     let word = "x".repeat(4_000);
