@@ -143,17 +143,50 @@ fn line(fields: impl Iterator<Item = String>) -> String {
 }
 
 fn field(value: &Value) -> String {
-    let quoted = |text: &str| match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_owned(),
-    };
     match value {
         Value::Null => String::new(),
-        Value::String(text) => quoted(text),
+        Value::String(text) => quoted(text.clone()),
         Value::Array(texts) => {
             let texts: Vec<&str> = texts.iter().filter_map(Value::as_str).collect();
-            quoted(&texts.join(","))
+            quoted(texts.join(","))
         }
-        other => quoted(&other.to_string()),
+        other => quoted(other.to_string()),
+    }
+}
+
+/// A text between quotes, where it needs them. Callers choose some: one that a spreadsheet would take for a formula has an apostrophe before it
+/// (<https://owasp.org/www-community/attacks/CSV_Injection>, read 2026-11).
+fn quoted(mut text: String) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) && text.parse::<f64>().is_err() {
+        text.insert(0, '\'');
+    }
+    match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn no_field_is_taken_for_a_formula() {
+        for (value, expected) in [
+            (json!("=HYPERLINK(\"x\")"), "\"'=HYPERLINK(\"\"x\"\")\""),
+            (json!("+cmd|' /C calc'!A0"), "'+cmd|' /C calc'!A0"),
+            (json!("-1+1"), "'-1+1"),
+            (json!("@SUM(A1)"), "'@SUM(A1)"),
+            (json!("\t=1"), "'\t=1"),
+            (json!("\r=1"), "\"'\r=1\""),
+            (json!(["=1", "b"]), "\"'=1,b\""),
+            (json!(-1.5), "-1.5"),
+            (json!("-0.25"), "-0.25"),
+            (json!("ann=1"), "ann=1"),
+            (json!(null), ""),
+        ] {
+            assert_eq!(field(&value), expected, "{value}");
+        }
     }
 }
