@@ -1,7 +1,10 @@
 //! Finding calls in the books, the newest first.
 
+mod said;
+
 use std::{fmt, ops::Range, str::FromStr};
 
+use said::Patterns;
 use sqlx::AssertSqlSafe;
 use tollgate_domain::UsageRecord;
 
@@ -191,39 +194,6 @@ impl CallsQuery {
     }
 }
 
-/// The ways in which a text is written in what is kept: as it is, and as JSON has it within a string, with its own signs or with escapes for all that
-/// is not ASCII. As patterns.
-fn written(text: &str) -> Vec<String> {
-    let quoted = serde_json::Value::from(text).to_string();
-    let within = quoted
-        .strip_prefix('"')
-        .and_then(|quoted| quoted.strip_suffix('"'))
-        .unwrap_or(text);
-    let in_ascii: String = within
-        .chars()
-        .map(|sign| match sign {
-            sign if sign.is_ascii() => sign.to_string(),
-            sign => {
-                let mut units = [0; 2];
-                let units = sign.encode_utf16(&mut units).iter();
-                units.map(|unit| format!("\\u{unit:04x}")).collect()
-            }
-        })
-        .collect();
-    let mut ways = vec![text.to_owned(), within.to_owned(), in_ascii];
-    ways.dedup();
-    ways.iter()
-        .map(|way| format!("%{}%", escaped(way)))
-        .collect()
-}
-
-/// A text of which every sign stands for itself.
-fn escaped(text: &str) -> String {
-    text.replace('!', "!!")
-        .replace('%', "!%")
-        .replace('_', "!_")
-}
-
 /// Whether sums tell it apart.
 fn is_summed(dimension: Dimension, sums: Source) -> bool {
     match dimension {
@@ -381,18 +351,23 @@ impl Store {
         if query.before.is_some() {
             places += 1;
         }
-        let ways = query.text.as_deref().map(written).unwrap_or_default();
+        let patterns = if self.is_file {
+            Patterns::Globs
+        } else {
+            Patterns::Expressions
+        };
+        let ways = query.text.as_deref().map(|text| patterns.of(text));
+        let ways = ways.unwrap_or_default();
         if let (false, [span]) = (ways.is_empty(), spans) {
             let table = payloads::table(span.start);
-            // Neither tells capitals apart.
-            let like = if self.is_file { "LIKE" } else { "ILIKE" };
-            let likes = (places + 1..).take(ways.len()).map(|place| {
-                format!("request {like} ${place} ESCAPE '!' OR response {like} ${place} ESCAPE '!'")
-            });
-            let likes: Vec<String> = likes.collect();
+            let has = patterns.operator();
+            let fits = (places + 1..)
+                .take(ways.len())
+                .map(|place| format!("request {has} ${place} OR response {has} ${place}"));
+            let fits: Vec<String> = fits.collect();
             sql += &format!(
                 " AND id IN (SELECT id FROM {table} WHERE {})",
-                likes.join(" OR ")
+                fits.join(" OR ")
             );
         }
         sql += &format!(" ORDER BY at_ms DESC, id DESC LIMIT {most}");

@@ -498,11 +498,17 @@ async fn a_conversation_is_found_by_its_last_answer_and_its_owner() {
 async fn payloads_are_found_by_what_their_json_means() {
     for database in Database::all("meant") {
         let store = Store::open(&database.url).await.unwrap();
-        let said = "He said \"naïve\",\nand left. 🙂";
+        let said = "He [said]* \"naïve\",\nand left. 🙂 Ünten (Привет)?";
         let quoted = serde_json::json!({ "content": said }).to_string();
-        let in_ascii = quoted
-            .replace('ï', "\\u00ef")
-            .replace('🙂', "\\ud83d\\ude42");
+        let in_ascii = quoted.chars().map(|sign| match sign {
+            sign if sign.is_ascii() => sign.to_string(),
+            sign => {
+                let mut units = [0; 2];
+                let units = sign.encode_utf16(&mut units).iter();
+                units.map(|unit| format!("\\u{unit:04X}")).collect()
+            }
+        });
+        let in_ascii: String = in_ascii.collect();
         let ways = [said.to_owned(), quoted, in_ascii, "naive".to_owned()];
         let records: Vec<UsageRecord> = (0..)
             .zip(&ways)
@@ -515,7 +521,15 @@ async fn payloads_are_found_by_what_their_json_means() {
             })
             .collect();
         store.enter(&records).await.unwrap();
-        for text in [said, "\"naïve\"", "SAID \"na", ",\nand", "left. 🙂"] {
+        for text in [
+            said,
+            "\"naïve\"",
+            "[SAID]* \"na",
+            ",\nand",
+            "left. 🙂",
+            "NAÏVE",
+            "ünTEN (пРИВЕТ)?",
+        ] {
             let query = CallsQuery {
                 text: Some(text.to_owned()),
                 most: 10,
