@@ -215,6 +215,10 @@ impl Account {
     pub(crate) fn refused(&mut self, refusal: &Refusal) {
         self.record.status = refusal.status();
         self.record.error_code = Some(refusal.code().into());
+        // Who asks for a route that is not his, or for what it does not do, asked for that route.
+        if let (None, Some(route)) = (&self.record.route, refusal.route()) {
+            self.record.route = Some(route.clone());
+        }
         // What the last attempt met says more than the refusal that follows from it.
         self.record
             .error_detail

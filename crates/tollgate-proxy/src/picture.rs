@@ -113,7 +113,8 @@ impl Picture {
             } else {
                 Err(Refusal::RouteForbidden {
                     shown: caller.shown(),
-                    route: shorten(model),
+                    asked: shorten(model),
+                    route: compiled.route.name.clone(),
                 })
             };
         }
@@ -142,9 +143,10 @@ impl Picture {
             Ok(route)
         } else {
             Err(Refusal::WrongTask {
-                route: shorten(model),
+                asked: shorten(model),
+                route: route.route.name.clone(),
                 does: does.as_str(),
-                asked: asked.as_str(),
+                wanted: asked.as_str(),
             })
         }
     }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use tollgate_dialects::{ErrorKind, ErrorReport, ProviderError, ReadError, write_error};
-use tollgate_domain::ErrorShape;
+use tollgate_domain::{ErrorShape, RouteName};
 
 use crate::{
     admission::Shortage,
@@ -48,7 +48,11 @@ pub(crate) enum Refusal {
     /// The keys of the token's issuer are not known.
     IssuerAway,
     /// The key does not open the route.
-    RouteForbidden { shown: &'static str, route: String },
+    RouteForbidden {
+        shown: &'static str,
+        asked: String,
+        route: RouteName,
+    },
     /// It reaches none of the route's models.
     ModelForbidden {
         shown: &'static str,
@@ -76,9 +80,10 @@ pub(crate) enum Refusal {
     },
     /// The route does something else.
     WrongTask {
-        route: String,
+        asked: String,
+        route: RouteName,
         does: &'static str,
-        asked: &'static str,
+        wanted: &'static str,
     },
     /// The target cannot express fields of the call.
     Unsupported { fields: Vec<String>, target: String },
@@ -180,8 +185,8 @@ impl Refusal {
             Self::TokenExpired => told(401, Kind::Authentication, "token_expired", "this token has expired; get a new one from its issuer".into()),
             Self::IssuerAway => told(503, Kind::Overloaded, "issuer_away",
                 "the keys of the token's issuer cannot be had, so that nobody can tell whether the token is valid; try again".into()),
-            Self::RouteForbidden { shown, route } => Told { param: Some("model".into()), ..told(403, Kind::Permission, "route_not_allowed",
-                format!("this {shown} may not use `{route}`; GET /v1/models lists what it may use").into()) },
+            Self::RouteForbidden { shown, asked, .. } => Told { param: Some("model".into()), ..told(403, Kind::Permission, "route_not_allowed",
+                format!("this {shown} may not use `{asked}`; GET /v1/models lists what it may use").into()) },
             Self::ModelForbidden { shown, route, models } => Told { param: Some("model".into()), ..told(403, Kind::Permission, "model_not_allowed",
                 format!("this {shown} may not use the models behind `{route}`; it may use {}", listed(models)).into()) },
             Self::BodyTooLarge { bytes_max } => told(413, Kind::TooLarge, "body_too_large", format!("the body is larger than {bytes_max} bytes").into()),
@@ -199,8 +204,8 @@ impl Refusal {
                     Some(nearest) => format!("there is no model `{model}` here; did you mean `{nearest}`?").into(),
                     None => format!("there is no model `{model}` here; GET /v1/models lists what there is").into(),
                 }) },
-            Self::WrongTask { route, does, asked } => Told { param: Some("model".into()), ..told(400, Kind::InvalidRequest, "wrong_task",
-                format!("`{route}` does {does}, and this path asks for {asked}").into()) },
+            Self::WrongTask { asked, does, wanted, .. } => Told { param: Some("model".into()), ..told(400, Kind::InvalidRequest, "wrong_task",
+                format!("`{asked}` does {does}, and this path asks for {wanted}").into()) },
             Self::Unsupported { fields, target } => Told { param: fields.first().map(|field| field.as_str().into()), ..told(400, Kind::InvalidRequest, "unsupported_field",
                 format!("{target} cannot express {}; leave it out, or set `drop_unsupported: true` on the route to have it left out",
                     fields.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", ")).into()) },
@@ -255,6 +260,14 @@ impl Refusal {
     /// The status that the client is told.
     pub(crate) fn status(&self) -> u16 {
         self.told().status
+    }
+
+    /// The route that was asked for, where it is refused before it is taken.
+    pub(crate) fn route(&self) -> Option<&RouteName> {
+        match self {
+            Self::RouteForbidden { route, .. } | Self::WrongTask { route, .. } => Some(route),
+            _ => None,
+        }
     }
 
     /// The stable code for logs and metrics.

@@ -387,6 +387,38 @@ keys: [{{name: caller, hash: \"sha256:9160eaea8bc1cf2e234ad2da6a90ae86c1ae1f68d6
     }
 }
 
+/// An auditor sees that a key tried what it may not.
+#[tokio::test]
+async fn who_asks_for_a_route_that_is_not_his_is_in_the_books() {
+    let keys = "keys: [{name: beta, hash: \"sha256:f44e64e75f3948e9f73f8dfa94721c4ce8cbb4f265c4790c702b2d41cfbf2753\", routes: [unknown]}]\n";
+    let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
+    let configuration = format!("{CONFIGURATION}{keys}");
+    let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
+    for (key, path, model, status) in [
+        ("beta", "/v1/chat/completions", "chat", 403),
+        ("beta", "/v1/embeddings", "unknown", 400),
+        // Without a key nobody fills the books.
+        ("other", "/v1/chat/completions", "chat", 401),
+        ("beta", "/v1/chat/completions", "nothing", 404),
+    ] {
+        let (call, headers) = (chat(model), [("x-api-key", key)]);
+        let answer = gateway.post_with(path, &call, &headers).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+    }
+    let by = ["--by", "key,route,outcome"];
+    let rows = books(&gateway, &by, |rows| calls(rows) >= 2).await;
+    let expected = [("chat", 1), ("unknown", 1)].map(
+        |(route, calls)| json!({"key": "beta", "route": route, "outcome": "refused", "calls": calls}),
+    );
+    for expected in &expected {
+        let members = expected.as_object().expect("members");
+        let is_there = |row: &Value| members.iter().all(|(name, value)| row[name] == *value);
+        let mut rows = rows.as_array().into_iter().flatten();
+        assert!(rows.any(is_there), "{expected}: {rows:?}");
+    }
+    assert_eq!(calls(&rows), 2, "{rows:#}");
+}
+
 #[tokio::test]
 async fn calls_of_a_turn_are_written_down_together() {
     let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
