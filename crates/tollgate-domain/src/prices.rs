@@ -345,6 +345,26 @@ mod tests {
     }
 
     #[test]
+    fn a_low_price_of_openais_for_writing_to_the_cache_is_that_of_reading() {
+        let map = r#"{"ft:gpt": {"litellm_provider": "openai", "input_cost_per_token": 3.75e-06, "cache_creation_input_token_cost": 1.875e-06},
+            "gpt-6": {"litellm_provider": "openai", "input_cost_per_token": 2e-06, "cache_read_input_token_cost": 2e-07, "cache_creation_input_token_cost": 2.5e-06}}"#;
+        let usage = Usage {
+            input_cached: Some(1_000_000),
+            ..Usage::default()
+        };
+        let cached = |catalogue: &Catalogue, model| {
+            let found = catalogue.of("openai", model);
+            cost(found.unwrap(), &usage)
+        };
+        let read = Catalogue::read_any(map).unwrap();
+        assert_eq!(cached(&read, "ft:gpt").as_deref(), Some("1.875"));
+        assert_eq!(cached(&read, "gpt-6").as_deref(), Some("0.2"));
+        let tuned = "ft:gpt-4o-2024-11-20:acme::1";
+        let tuned = cached(&Catalogue::built_in(), tuned);
+        assert_eq!(tuned.as_deref(), Some("1.875"));
+    }
+
+    #[test]
     fn what_is_no_price_is_told_with_its_line() {
         for line in [
             "openai",

@@ -203,6 +203,9 @@ fn components(model: &str, entry: &Value) -> Vec<String> {
     if is_free {
         return Vec::new();
     }
+    if entry["litellm_provider"] == OPENAI {
+        mend_cache_of_openai(&mut found);
+    }
     if let Some(searches) = searches(model, entry) {
         found.remove(Unit::WebSearch.as_str());
         found.extend(searches.map(|(unit, price)| (unit.as_str().to_owned(), price)));
@@ -216,6 +219,21 @@ fn components(model: &str, entry: &Value) -> Vec<String> {
         Unit::ALL.iter().position(|ours| ours.as_str() == unit)
     });
     components
+}
+
+/// What OpenAI takes for input that it writes to its cache is no less than for other input, and it has a price for input that is read from there
+/// (<https://developers.openai.com/api/docs/pricing>, read 2026-11): a lower one that stands alone is the latter
+/// (`ft:gpt-4o-2024-11-20` has that of `ft:gpt-4o-2024-08-06` under the other name).
+fn mend_cache_of_openai(found: &mut BTreeMap<String, String>) {
+    let price = |unit: Unit| found.get(unit.as_str())?.parse::<f64>().ok();
+    let is_less = match (price(Unit::CacheWrite), price(Unit::Input)) {
+        (Some(written), Some(input)) => written < input,
+        _ => false,
+    };
+    if is_less && !found.contains_key(Unit::InputCached.as_str()) {
+        let read = found.remove(Unit::CacheWrite.as_str());
+        found.extend(read.map(|read| (Unit::InputCached.as_str().to_owned(), read)));
+    }
 }
 
 /// What searches of the web cost with those who have more than a price of each search.
