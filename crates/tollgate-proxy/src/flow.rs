@@ -667,23 +667,23 @@ async fn describe(
 }
 
 fn readiness(worker: &Worker, picture: &Picture) -> Response<ReplyBody> {
-    let draining = worker.gateway.is_draining();
+    let (status, code) = if worker.gateway.is_draining() {
+        ("draining", StatusCode::SERVICE_UNAVAILABLE)
+    } else if !worker.gateway.takes_calls() {
+        // Every call would be refused: others may have room.
+        ("books_closed", StatusCode::SERVICE_UNAVAILABLE)
+    } else {
+        ("ready", StatusCode::OK)
+    };
     let body = serde_json::json!({
-        "status": if draining { "draining" } else { "ready" },
+        "status": status,
         "revision": picture.snapshot.revision.as_str(),
         "configuration": match worker.gateway.stale() {
             None => serde_json::json!({"status": "current"}),
             Some(problem) => serde_json::json!({"status": "kept: the newest one has mistakes", "problem": problem}),
         },
     });
-    json(
-        if draining {
-            StatusCode::SERVICE_UNAVAILABLE
-        } else {
-            StatusCode::OK
-        },
-        Bytes::from(body.to_string()),
-    )
+    json(code, Bytes::from(body.to_string()))
 }
 
 fn metrics(worker: &Worker) -> Response<ReplyBody> {

@@ -137,6 +137,34 @@ impl BooksBehind<'_> {
     }
 }
 
+/// Calls are refused, since no more can be written down.
+#[derive(Clone, Copy, Debug)]
+pub struct BooksClosed {
+    /// Bytes that wait in the journal.
+    pub waiting_bytes: u64,
+}
+
+impl BooksClosed {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::error!(
+            waiting_bytes = self.waiting_bytes,
+            "calls are refused: the journal is full or cannot be written to"
+        );
+    }
+}
+
+/// Calls are taken again.
+#[derive(Clone, Copy, Debug)]
+pub struct BooksOpen;
+
+impl BooksOpen {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::info!("calls are taken again: the journal has room");
+    }
+}
+
 /// The store cannot be looked at for now; keys, limits and prices stay as they are known.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreAway<'a> {

@@ -177,6 +177,7 @@ impl Books {
             keeper,
             estates,
             troubles: Troubles::default(),
+            is_closed: false,
             stop: stop.clone(),
         };
         Ok(Self {

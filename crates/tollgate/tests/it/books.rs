@@ -384,6 +384,20 @@ keys: [{{name: caller, hash: \"sha256:9160eaea8bc1cf2e234ad2da6a90ae86c1ae1f68d6
         if status == 503 {
             assert_eq!(answer.json()["error"]["code"], "books_closed");
         }
+        // A balancer sends calls elsewhere, and the log says why.
+        let ready = client::get(gateway.address(), "/readyz").await.unwrap();
+        assert_eq!(ready.status, status, "{}", ready.text());
+        if status == 503 {
+            assert_eq!(ready.json()["status"], "books_closed");
+            for _ in 0..100 {
+                if gateway.output().contains("calls are refused") {
+                    break;
+                }
+                sleep(Duration::from_millis(100)).await;
+            }
+            let told = gateway.output().matches("calls are refused").count();
+            assert_eq!(told, 1, "{}", gateway.output());
+        }
     }
 }
 

@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tollgate_domain::Allowance;
 use tollgate_store::{Keeper, Skipped, Store, StoreError};
 use tollgate_telemetry::{
-    events::{BooksBehind, BooksInOrder, JournalOutdated, JournalUnreadable},
+    events::{
+        BooksBehind, BooksClosed, BooksInOrder, BooksOpen, JournalOutdated, JournalUnreadable,
+    },
     journal::Journal,
     stand_back,
 };
@@ -33,6 +35,8 @@ pub(super) struct Entering {
     pub(super) keeper: Option<Keeper>,
     pub(super) estates: Estates,
     pub(super) troubles: Troubles,
+    /// Whether it was told that calls are refused, and not yet that they are taken again.
+    pub(super) is_closed: bool,
     pub(super) stop: CancellationToken,
 }
 
@@ -74,6 +78,7 @@ impl Entering {
                 self.journal.state().failed();
             }
             self.tell(&round);
+            self.tell_of_refusals();
             if !matches!(round, Ok(true)) {
                 self.rest(self.troubles.pause()).await;
             }
@@ -89,6 +94,20 @@ impl Entering {
             }
             (Some(News::Over), _) => BooksInOrder.emit(),
             _ => {}
+        }
+    }
+
+    /// Tells when calls begin to be refused, and when they are taken again: not before half of the journal is free, or it would tell of nothing
+    /// else where room comes and goes.
+    fn tell_of_refusals(&mut self) {
+        let state = self.journal.state();
+        let (waiting_bytes, takes) = (state.waiting(), state.takes_records());
+        if !self.is_closed && !takes && self.settings.refuses_when_full {
+            self.is_closed = true;
+            BooksClosed { waiting_bytes }.emit();
+        } else if self.is_closed && takes && waiting_bytes <= state.bytes_max() / 2 {
+            self.is_closed = false;
+            BooksOpen.emit();
         }
     }
 
