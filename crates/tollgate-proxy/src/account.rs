@@ -40,7 +40,7 @@ pub(crate) struct Account {
     /// What is counted where the provider does not say what was used: the call, and what the answer says.
     sample: Option<Sample>,
     said: String,
-    /// What is kept of what was asked and answered, and how.
+    /// What is kept of what was asked and answered, how, and what is kept of none.
     payloads: Option<Arc<Payloads>>,
     started: Instant,
     /// Since when the provider of the attempt under way is waited for.
@@ -76,6 +76,12 @@ impl Account {
             _streaming: None,
             open: true,
         }
+    }
+
+    /// Takes the policy that says what is not to be kept.
+    pub(crate) fn redacting(mut self, payloads: Option<&Arc<Payloads>>) -> Self {
+        self.payloads = payloads.cloned();
+        self
     }
 
     /// Notes what the caller tags the call with.
@@ -378,6 +384,18 @@ impl Account {
         }
     }
 
+    /// Takes out what is not to be kept: of the payload, and of an error that may tell what was asked.
+    fn redact(&mut self) {
+        let Some(payloads) = &self.payloads else {
+            return;
+        };
+        let record = &mut self.record;
+        let payload = record.payload.take();
+        record.payload = payload.map(|payload| payloads.redacted(payload));
+        let detail = record.error_detail.take();
+        record.error_detail = detail.map(|detail| payloads.redacted_text(detail));
+    }
+
     /// Hands the record over. Later calls do nothing.
     pub(crate) fn close(&mut self, outcome: Outcome) {
         if self.open {
@@ -393,9 +411,7 @@ impl Account {
             self.attempt_ended();
             self.record.duration = self.started.elapsed();
             self.estimate();
-            if let (Some(payload), Some(payloads)) = (self.record.payload.take(), &self.payloads) {
-                self.record.payload = Some(payloads.redacted(payload));
-            }
+            self.redact();
             if admission::is_unmetered(&self.record) {
                 self.record.unmetered = self.used_at_most().beyond(&self.record.usage);
             }

@@ -50,16 +50,20 @@ impl Payloads {
 
     /// The same without what is not to be kept.
     pub(crate) fn redacted(&self, content: CallContent) -> CallContent {
-        if self.redact.is_empty() {
-            return content;
+        CallContent {
+            request: self.redacted_text(content.request),
+            response: self.redacted_text(content.response),
         }
-        let clean = |text: String| match redact(&self.redact, &text, DEPTH_MAX) {
+    }
+
+    /// A text without what is not to be kept.
+    pub(crate) fn redacted_text(&self, text: String) -> String {
+        if self.redact.is_empty() {
+            return text;
+        }
+        match redact(&self.redact, &text, DEPTH_MAX) {
             Cow::Owned(cleaned) => cleaned,
             Cow::Borrowed(_) => text,
-        };
-        CallContent {
-            request: clean(content.request),
-            response: clean(content.response),
         }
     }
 }

@@ -197,6 +197,7 @@ impl<'a> Visit<'a> {
             payload: None,
         };
         Account::open(record, self.started, &worker.witness)
+            .redacting(self.picture.payloads.as_ref())
     }
 
     /// The caller's headers that go to the provider: its trace and the beta features that it asks Anthropic for,

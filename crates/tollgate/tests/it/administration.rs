@@ -726,6 +726,20 @@ async fn payloads_are_kept_as_the_policy_says() {
         }
         assert_eq!(status, 200);
     }
+    // An error may tell what was asked.
+    let before = stage.gateway.calls().len();
+    let headers = [("authorization", authorization.as_str())];
+    let call = chat("4111111111111111");
+    let unknown = stage
+        .gateway
+        .post_with("/v1/chat/completions", &call, &headers);
+    assert_eq!(unknown.await.status, 404);
+    let lines = stage.gateway.wait_for_calls(before + 1).await;
+    let told = lines.last().expect("a line")["error"].as_str();
+    assert!(
+        told.is_some_and(|told| told.contains("[redacted]")),
+        "{told:?}"
+    );
     let mut found = json!(null);
     for _ in 0..50 {
         found = stage
