@@ -141,6 +141,8 @@ enum Naming {
     Settings,
     /// Headers or query parameters.
     Headers,
+    /// Whose calls are meant: keys are named there, and do not stand there.
+    Scope,
     /// Everything below is secret.
     Secret,
 }
@@ -153,7 +155,9 @@ impl Naming {
             (Self::Secret, _) => Self::Secret,
             (Self::Headers, name) if is_secret_header(name) => Self::Secret,
             (_, "headers" | "query") => Self::Headers,
+            (Self::Scope, "key") => Self::Settings,
             (_, key) if is_secret_key(key) => Self::Secret,
+            (Self::Settings, "of") => Self::Scope,
             (naming, _) => naming,
         }
     }

@@ -399,6 +399,24 @@ rate_limit: 3
 }
 
 #[test]
+fn a_key_s_name_is_no_secret_and_its_text_is_one() {
+    let file = |entry: &str| {
+        format!(
+            "
+providers: [{{name: mine, type: vllm, base_url: 'http://127.0.0.1:8000/v1'}}]
+routes: [{{name: a, model: {{provider: mine, name: m}}}}]
+{entry}
+"
+        )
+    };
+    let limit = "limits: [{name: few, of: {key: limited, token: hidden}, requests: 1, per: day}]";
+    let told = refused(&file(limit));
+    assert!(told.contains("of: {key: limited, token: ***}"), "{told}");
+    let told = refused(&file("payloads: {keep: all, kept_for: 0d}"));
+    assert!(told.contains("kept for no time"), "{told}");
+}
+
+#[test]
 fn a_budget_that_one_call_may_overrun_is_told() {
     let file = |bound: &str, then: &str| {
         let budget = format!("{{name: all, of: {{provider: mine}}, dollars: 1, per: day{then}}}");

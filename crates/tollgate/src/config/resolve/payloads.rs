@@ -63,6 +63,14 @@ pub(crate) fn resolve(
             .error(at.key("size").span(), "payloads are not kept that large")
             .help("write `64KiB` at most");
     }
+    if written.kept_for.is_some_and(|kept| kept.0.is_zero()) {
+        problems
+            .error(
+                at.key("kept_for").span(),
+                "payloads would be kept for no time",
+            )
+            .help("write a time such as `30d`, or `keep: none` where none are to be kept");
+    }
     let policy = PayloadPolicy {
         keep: keep(written.keep, at.key("keep"), problems),
         routes: by_route,

@@ -242,7 +242,8 @@ fn components(
     for (key, dollars) in usual.chain(conditional) {
         // The shortest text of a number is what was written, however it is kept in between.
         let Ok(price) = Picodollars::parse_per_million(&dollars.to_string()) else {
-            problems.error(at.key(key).span(), "this is no price").help(
+            let problem = format!("{} is no price", quoted(key));
+            problems.error(at.key(key).span(), problem).help(
                 "prices are in dollars for a million, with at most 6 digits behind the point",
             );
             continue;
