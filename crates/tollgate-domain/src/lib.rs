@@ -56,4 +56,4 @@ pub use providers::{
 pub use routes::{Choice, Plain, Prompt, PromptMessage, Retries, Route, Sticky, Strategy, Target};
 pub use secret::Secret;
 pub use snapshot::{DirectUse, LogContent, Snapshot, WhoMayCall};
-pub use usage::{Unmetered, Usage};
+pub use usage::{COUNT_MAX, Unmetered, Usage};

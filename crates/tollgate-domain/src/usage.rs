@@ -4,6 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Picodollars, ServiceTier};
 
+/// The most of anything that an answer is believed to have used: hundreds of times what any model takes or makes, and so little that a
+/// database can sum up many millions of such answers.
+pub const COUNT_MAX: u64 = 1 << 32;
+
+/// The most that a provider is believed to bill for an answer: some ten thousand dollars.
+const BILL_MAX: Picodollars = Picodollars::new(10_000_000_000_000_000);
+
 /// Tokens by class, and what is billed by another unit.
 ///
 /// Classes are disjoint: a token is counted in one of them only, so that
@@ -120,6 +127,14 @@ impl Usage {
     /// Input and output tokens together.
     pub fn total(&self) -> Option<u64> {
         sum(&[self.input_total(), self.output_total()])
+    }
+
+    /// Whether an answer can have used that. A provider may say anything, by mistake too.
+    pub fn is_believable(&self) -> bool {
+        let mut none = Self::default();
+        let counts = none.classes_with(self).map(|(_, count)| count);
+        counts.into_iter().flatten().all(|count| count <= COUNT_MAX)
+            && self.billed.unwrap_or_default() <= BILL_MAX
     }
 
     /// The same, answered in the tier that a provider names.
@@ -244,6 +259,20 @@ mod tests {
             ..Usage::default()
         };
         assert_eq!(usage.total(), None);
+    }
+
+    #[test]
+    fn what_no_answer_can_have_used_is_not_believed() {
+        let of = |input, billed| Usage {
+            input: Some(input),
+            output: Some(1),
+            billed: Some(Picodollars::new(billed)),
+            ..Usage::default()
+        };
+        assert!(Usage::default().is_believable());
+        assert!(of(100_000_000, 1_000_000_000_000).is_believable());
+        assert!(!of(COUNT_MAX + 1, 0).is_believable());
+        assert!(!of(1, u64::MAX).is_believable());
     }
 
     #[test]

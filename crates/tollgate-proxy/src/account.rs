@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tollgate_dialects::StopReason;
 use tollgate_domain::{Cost, Picodollars, Price, Task, Unmetered, Usage};
-use tollgate_telemetry::{BegunCall, CallContent, CallRecord, InFlight, Lost, Outcome, Witness};
+use tollgate_telemetry::{
+    BegunCall, CallContent, CallRecord, InFlight, Lost, Outcome, Witness, events::UsageNotBelieved,
+};
 
 use crate::{
     admission::{self, Asked, Permit, Spent, UsedAtMost},
@@ -40,6 +42,8 @@ pub(crate) struct Account {
     /// What is counted where the provider does not say what was used: the call, and what the answer says.
     sample: Option<Sample>,
     said: String,
+    /// Its provider says what no answer can have used, and is taken to have said nothing.
+    is_disbelieved: bool,
     /// What is kept of what was asked and answered, how, and what is kept of none.
     payloads: Option<Arc<Payloads>>,
     started: Instant,
@@ -67,6 +71,7 @@ impl Account {
             tags: Vec::new(),
             sample: None,
             said: String::new(),
+            is_disbelieved: false,
             payloads: None,
             started,
             waiting_since: None,
@@ -192,6 +197,7 @@ impl Account {
         self.record.usage = Usage::default();
         self.record.finish_reason = None;
         self.said.clear();
+        self.is_disbelieved = false;
         if let Some(permit) = self.permit.take() {
             let spent = Spent {
                 target: self.record.target.as_ref(),
@@ -249,12 +255,35 @@ impl Account {
         self._streaming = Some(self.witness.stream_opened());
     }
 
-    /// Notes what was used.
-    pub(crate) fn used(&mut self, usage: &Usage) {
+    /// Notes what was used, as far as it can be believed; says whether it was.
+    pub(crate) fn used(&mut self, usage: &Usage) -> bool {
+        if !self.believes(usage) {
+            return false;
+        }
         self.record.usage.update(&Usage {
             billed: usage.billed.filter(|_| self.says_cost),
             ..*usage
         });
+        true
+    }
+
+    /// Notes what was used besides what is noted already.
+    pub(crate) fn used_more(&mut self, usage: &Usage) {
+        if self.believes(usage) {
+            self.record.usage.add(usage);
+        }
+    }
+
+    /// Whether what a provider says was used can be. Who says once what cannot has said nothing, before and after it.
+    fn believes(&mut self, usage: &Usage) -> bool {
+        if !self.is_disbelieved && !usage.is_believable() {
+            self.is_disbelieved = true;
+            self.record.usage = Usage::default();
+            if let Some(target) = &self.record.target {
+                UsageNotBelieved { target }.emit();
+            }
+        }
+        !self.is_disbelieved
     }
 
     /// Notes why the answer ended.

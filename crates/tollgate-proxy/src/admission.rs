@@ -11,7 +11,8 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName};
 use tollgate_domain::{
-    Allowance, Cost, Facts, Picodollars, Price, Quantity, TargetName, Then, Unmetered, Usage,
+    Allowance, COUNT_MAX, Cost, Facts, Picodollars, Price, Quantity, TargetName, Then, Unmetered,
+    Usage,
 };
 use tollgate_telemetry::{CallRecord, Outcome, events::AllowanceReached};
 use tollgate_upstream::Lane;
@@ -482,7 +483,8 @@ impl UsedAtMost {
     pub(crate) fn reserved(asked: Asked, price: Option<&Price>) -> Self {
         Self {
             input: asked.weight.most(input_max(price)),
-            output: asked.output_max(price),
+            // Whatever it asks for: no model makes more.
+            output: asked.output_max(price).min(COUNT_MAX),
             web_searches: asked.weight.web_searches(),
         }
     }

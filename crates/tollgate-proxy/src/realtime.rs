@@ -227,7 +227,7 @@ impl Session {
         let bytes = match &message {
             Message::Text(text) => {
                 if let Some(used) = glance_at_message(text) {
-                    self.account.record.usage.add(&used);
+                    self.account.used_more(&used);
                 }
                 text.as_bytes()
             }

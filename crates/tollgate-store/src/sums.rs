@@ -20,6 +20,9 @@ pub(crate) const DAY_MS: i64 = 24 * HOUR_MS;
 /// Sums of money are made of two parts, this many picodollars and the rest, since whole they may not fit.
 pub(crate) const MILLION: u64 = 1_000_000;
 
+/// The greatest sum, at which all stop: a provider or a caller may have made up the counts.
+const SUM_MAX: i64 = i64::MAX;
+
 /// By what all sums are told apart, besides the time.
 const DIMENSIONS: [&str; 7] = [
     "key_name", "team", "app", "route", "provider", "model", "outcome",
@@ -39,11 +42,11 @@ pub(crate) const MEASURES: [&str; 10] = [
     "unmetered_output",
 ];
 
-/// The same of one record.
+/// The same of one record. Its classes together may be more than fits into 64 bits.
 const RECORD_MEASURES: [&str; MEASURES.len()] = [
     "1",
-    "COALESCE(input, 0) + COALESCE(input_cached, 0) + COALESCE(cache_write, 0) + COALESCE(cache_write_1h, 0) + COALESCE(input_audio, 0)",
-    "COALESCE(output, 0) + COALESCE(output_reasoning, 0) + COALESCE(output_audio, 0)",
+    "CAST(COALESCE(input, 0) AS NUMERIC) + COALESCE(input_cached, 0) + COALESCE(cache_write, 0) + COALESCE(cache_write_1h, 0) + COALESCE(input_audio, 0)",
+    "CAST(COALESCE(output, 0) AS NUMERIC) + COALESCE(output_reasoning, 0) + COALESCE(output_audio, 0)",
     "cost_picodollars / 1000000",
     "cost_picodollars % 1000000",
     "cost_at_most_picodollars / 1000000",
@@ -242,12 +245,26 @@ pub(crate) fn addition(source: Source, rows: usize, is_file: bool) -> String {
     let (table, of) = (source.table(), source.columns());
     let columns: Vec<&str> = of.iter().copied().chain(MEASURES).collect();
     let insertion = insertion(table, &columns, rows, is_file);
-    let sums = MEASURES.map(|name| format!("{name} = {table}.{name} + excluded.{name}"));
+    let sums = MEASURES.map(|name| {
+        format!(
+            "{name} = CASE WHEN {table}.{name} > {SUM_MAX} - excluded.{name} THEN {SUM_MAX} ELSE {table}.{name} + excluded.{name} END"
+        )
+    });
     format!(
         "{insertion} ON CONFLICT ({}) DO UPDATE SET {}",
         of.join(", "),
         sums.join(", ")
     )
+}
+
+/// The sum of a measure over rows; nothing of none. A file's own sums fail where they do not fit; its totals are as exact up to nine
+/// thousand million million, and a number of any size.
+pub(crate) fn sum_of(measure: &str, is_file: bool) -> String {
+    if is_file {
+        format!("CAST(TOTAL({measure}) AS BIGINT)")
+    } else {
+        format!("CAST(LEAST(COALESCE(SUM({measure}), 0), {SUM_MAX}) AS BIGINT)")
+    }
 }
 
 /// The values of a row of sums.
@@ -311,7 +328,7 @@ fn summing(source: Source, from_ms: i64, is_file: bool) -> String {
     let told: Vec<String> = told.collect();
     let sums = Source::Records
         .measures()
-        .map(|measure| format!("CAST(COALESCE(SUM({measure}), 0) AS BIGINT)"));
+        .map(|measure| sum_of(measure, is_file));
     let places: Vec<String> = (1..=of.len()).map(|place| place.to_string()).collect();
     let records = match source {
         Source::TagHours => tagged_records(is_file),

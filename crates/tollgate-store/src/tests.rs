@@ -107,6 +107,57 @@ fn record(number: u64) -> UsageRecord {
     }
 }
 
+#[tokio::test]
+async fn sums_stop_where_they_do_not_fit() {
+    let absurd = |number| UsageRecord {
+        usage: Usage {
+            input: Some(u64::MAX),
+            input_cached: Some(u64::MAX),
+            output: Some(u64::MAX),
+            ..Usage::default()
+        },
+        cost: Some(u64::MAX),
+        cost_at_most: Some(u64::MAX),
+        unmetered: Unmetered {
+            input: u64::MAX,
+            output: u64::MAX,
+        },
+        ..record(number)
+    };
+    let greatest = i64::MAX.unsigned_abs();
+    for database in Database::all("absurd") {
+        let store = Store::open(&database.url).await.unwrap();
+        for number in [2, 4, 6, 8] {
+            store.enter(&[absurd(number)]).await.unwrap();
+        }
+        let told = async |by: &[Dimension]| {
+            let query = UsageQuery {
+                by: by.to_vec(),
+                ..UsageQuery::default()
+            };
+            let row = store.usage(&query).await.unwrap().remove(0);
+            (row.input, row.output, row.unmetered.output, row.cost)
+        };
+        let most = Picodollars::new(u64::MAX);
+        for _ in 0..2 {
+            for by in [&[][..], &[Dimension::Minute], &[Dimension::Tag]] {
+                let (input, output, unmetered, cost) = told(by).await;
+                assert_eq!([input, output, unmetered], [greatest; 3], "{by:?}");
+                assert!(cost <= most && cost > Picodollars::new(greatest / 2));
+            }
+            store.make_sums_anew().await.unwrap();
+        }
+        // What earlier versions left in a file, where a sum did not fit.
+        if database.url.starts_with("sqlite") {
+            let sql = "UPDATE usage_days SET input = 1.8e19";
+            sqlx::query(sql).execute(&store.pool).await.unwrap();
+            store.enter(&[record(10)]).await.unwrap();
+            assert_eq!(told(&[]).await.0, greatest);
+        }
+        store.close().await;
+    }
+}
+
 /// As the books have it: what it was held under is for the journal only.
 fn found(number: u64) -> UsageRecord {
     UsageRecord {

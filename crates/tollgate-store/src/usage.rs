@@ -7,7 +7,9 @@ use tollgate_domain::{Picodollars, Unmetered};
 
 use crate::{
     Store, StoreError,
-    sums::{DAY_MS, HOUR_MS, MEASURES, MILLION, Source, split, split_whole, tagged_records},
+    sums::{
+        DAY_MS, HOUR_MS, MEASURES, MILLION, Source, split, split_whole, sum_of, tagged_records,
+    },
 };
 
 /// By what usage is told apart.
@@ -218,7 +220,7 @@ impl UsageQuery {
         let places = 1..=self.by.len();
         let places: Vec<String> = places.map(|place| place.to_string()).collect();
         let by = (0..self.by.len()).map(|place| format!("by_{place}, "));
-        let sums = MEASURES.map(|measure| format!("CAST(COALESCE(SUM({measure}), 0) AS BIGINT)"));
+        let sums = MEASURES.map(|measure| sum_of(measure, is_file));
         let mut sql = format!(
             "SELECT {}{} FROM ({}) AS parts",
             by.collect::<String>(),

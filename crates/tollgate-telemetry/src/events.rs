@@ -453,6 +453,23 @@ impl AllowanceReached<'_> {
     }
 }
 
+/// A provider says that an answer used more than any can have.
+#[derive(Clone, Copy, Debug)]
+pub struct UsageNotBelieved<'a> {
+    /// Who was asked.
+    pub target: &'a TargetName,
+}
+
+impl UsageNotBelieved<'_> {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::warn!(
+            target_name = %self.target,
+            "what an answer used cannot be as its provider says; it is taken to have said nothing"
+        );
+    }
+}
+
 /// A target is left alone for a while.
 #[derive(Clone, Copy, Debug)]
 pub struct TargetCooling<'a> {

@@ -144,12 +144,11 @@ impl Run<'_> {
             if let Some(error) = seen.error {
                 return Err(Miss::Said(error));
             }
-            if let Some(usage) = &seen.usage {
-                self.account.used(usage);
-            }
+            let usage = seen.usage.as_ref();
+            let is_told = usage.is_some_and(|usage| self.account.used(usage));
             // Vectors say nothing, and are long.
             let says = matches!(task, Task::Chat | Task::Completions);
-            if seen.usage.is_none()
+            if !is_told
                 && says
                 && let Ok(answer) = read_answer(dialect, task, &bytes)
             {

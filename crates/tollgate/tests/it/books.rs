@@ -512,7 +512,20 @@ async fn what_a_provider_says_in_part_stands() {
 async fn what_a_provider_does_not_say_is_counted() {
     let provider = ScriptedProvider::start(|request| {
         let call = request.json();
-        match (call["stream"] == true, call["user"].as_str()) {
+        let is_absurd = call.to_string().contains(":101");
+        let user = call["user"].as_str().or(is_absurd.then_some("absurd"));
+        match (call["stream"] == true, user) {
+            // What no answer can have used is not believed.
+            (true, Some("absurd")) => {
+                let events = openai_events(&["Hello", " wide", " world"]);
+                let absurd = |event: String| event.replace("_tokens\":", "_tokens\":9e29,\"_\":");
+                Reply::stream(events.into_iter().map(absurd))
+            }
+            (false, Some("absurd")) => {
+                let mut answer = openai_answer("Hello wide world");
+                answer["usage"]["prompt_tokens"] = json!(9_223_372_036_854_775_800_u64);
+                Reply::json(200, &answer)
+            }
             // The chunk with the usage is left out.
             (true, user) if user != Some("whole") => {
                 let mut events = openai_events(&["Hello", " wide", " world"]);
@@ -543,11 +556,17 @@ async fn what_a_provider_does_not_say_is_counted() {
     cut["user"] = json!("cut");
     let mut whole = chat_stream("chat");
     whole["user"] = json!("whole");
+    let [mut absurd, mut absurd_stream] = [translated.clone(), chat_stream("chat")];
+    absurd["max_tokens"] = json!(101);
+    absurd_stream["max_tokens"] = json!(101);
     for (path, call, output, is_whole) in [
         ("/v1/chat/completions", chat("chat"), 3, true),
         ("/v1/chat/completions", chat_stream("chat"), 3, true),
         ("/v1/messages", translated, 3, true),
         ("/v1/chat/completions", whole, 3, true),
+        ("/v1/chat/completions", absurd.clone(), 3, true),
+        ("/v1/chat/completions", absurd_stream, 3, true),
+        ("/v1/messages", absurd, 3, true),
         ("/v1/chat/completions", cut, 2, false),
     ] {
         assert_eq!(gateway.post(path, &call).await.status, 200);
