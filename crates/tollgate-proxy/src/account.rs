@@ -218,6 +218,24 @@ impl Account {
         });
     }
 
+    /// A provider was asked in vain. Where its own requests are counted, that was one, and a further try asks for another.
+    pub(crate) fn asked_in_vain(&mut self) {
+        let Some(target) = &self.record.target else {
+            return;
+        };
+        if let Some(permit) = self.permit.take_if(|permit| permit.counts_tries(target)) {
+            let spent = Spent {
+                target: Some(target),
+                is_request: true,
+                usage: &Usage::default(),
+                unmetered: Unmetered::default(),
+                cost: Some(Cost::Known(Picodollars::ZERO)),
+            };
+            permit.settle(&spent, self.wall());
+            self.asks_again = true;
+        }
+    }
+
     /// What allowances gave the call.
     pub(crate) fn permit(&self) -> Option<&Permit> {
         self.permit.as_ref()
@@ -236,7 +254,8 @@ impl Account {
             .error_detail
             .get_or_insert_with(|| refusal.detail());
         // What a try has used counts, whoever has the last word: of refusals the books say that nobody was asked.
-        self.record.outcome = if refusal.is_providers() || self.lost.is_some() {
+        let was_asked = self.lost.is_some() || self.asks_again;
+        self.record.outcome = if refusal.is_providers() || was_asked {
             Outcome::ProviderError
         } else {
             Outcome::Refused

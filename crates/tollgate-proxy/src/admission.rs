@@ -120,7 +120,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) index: &'a AllowanceIndex,
     pub(crate) facts: Facts<'a>,
     pub(crate) asked: Asked,
-    /// Whether it was let in before, and asks for what a further try may use: it is one request all the same.
+    /// Whether it was let in before, and asks for what a further try may use: of its caller's it is one request all the same.
     pub(crate) is_again: bool,
     /// The time since 1970-01-01 UTC.
     pub(crate) now: Duration,
@@ -179,20 +179,21 @@ impl Entry<'_> {
             Some((allowance, self.index.identity(place)?))
         });
         for (allowance, identity) in counted {
-            match allowance.quantity {
-                Quantity::Size => {
-                    self.check_size(allowance)?;
-                    continue;
-                }
-                Quantity::Requests if self.is_again => continue,
-                _ => {}
+            if allowance.quantity == Quantity::Size {
+                self.check_size(allowance)?;
+                continue;
             }
             if !allowance.scope.is_by_target() {
                 let Some(subject) = allowance.scope.subject(&self.facts) else {
                     continue;
                 };
                 let most = most_of_all.get_or_insert_with(|| Most::of(self.asked, plan, self.now));
-                asks.push(ask(allowance, identity, subject, most, Vec::new())?);
+                let mut ask = ask(allowance, identity, subject, most, Vec::new())?;
+                if self.is_again && allowance.quantity == Quantity::Requests {
+                    // What is left of them is told all the same.
+                    ask.amount = 0;
+                }
+                asks.push(ask);
                 continue;
             }
             let mut apart: Vec<(String, Vec<Arc<Lane>>)> = Vec::new();
@@ -386,6 +387,13 @@ impl Permit {
         }
     }
 
+    /// Whether it has requests of who is asked, each of which is one try.
+    pub(crate) fn counts_tries(&self, target: &TargetName) -> bool {
+        let counts = |hold: &Hold| hold.allowance.quantity == Quantity::Requests;
+        let mut counted = self.holds.iter().filter(|hold| counts(hold));
+        counted.any(|hold| hold.targets.contains(target))
+    }
+
     /// The name that what it has of shared allowances is held under.
     pub(crate) fn hold(&self) -> Option<&str> {
         self.share.as_ref().map(Share::name)
@@ -555,7 +563,8 @@ impl<'a> Spent<'a> {
         let input = tokens(self.usage.input_total(), self.unmetered.input);
         let output = tokens(self.usage.output_total(), self.unmetered.output);
         match hold.allowance.quantity {
-            Quantity::Requests => u64::from(self.is_request),
+            // A further try has none of its caller's.
+            Quantity::Requests => u64::from(self.is_request).min(hold.amount),
             Quantity::Concurrent | Quantity::Size => 0,
             Quantity::InputTokens => input,
             Quantity::OutputTokens => output,

@@ -343,6 +343,9 @@ impl Run<'_> {
         }
         if let Err(miss) = &result {
             self.account.lost(self.has_begun && miss.is_breaking_off());
+            if !miss.is_unasked() {
+                self.account.asked_in_vain();
+            }
         }
         let answer = result?;
         engaged.began(duration);
@@ -455,9 +458,11 @@ impl Run<'_> {
         };
         let came_to_nothing = match miss {
             Miss::Said(error) => !matches!(error.kind, ErrorKind::Server | ErrorKind::Timeout),
-            Miss::Failed(failure) => failure.kind().is_unasked(),
-            Miss::NoCredential(_) => true,
-            Miss::Silent(_) | Miss::Unreadable(_) | Miss::TooLarge => false,
+            Miss::Failed(_)
+            | Miss::NoCredential(_)
+            | Miss::Silent(_)
+            | Miss::Unreadable(_)
+            | Miss::TooLarge => miss.is_unasked(),
         };
         came_to_nothing || request.is_idempotent()
     }

@@ -79,6 +79,15 @@ impl Miss {
         }
     }
 
+    /// Whether nothing was asked.
+    pub(super) fn is_unasked(&self) -> bool {
+        match self {
+            Self::NoCredential(_) => true,
+            Self::Failed(failure) => failure.kind().is_unasked(),
+            Self::Said(_) | Self::Silent(_) | Self::Unreadable(_) | Self::TooLarge => false,
+        }
+    }
+
     /// The text for the log, causes included.
     pub(super) fn detail(&self) -> String {
         match self {

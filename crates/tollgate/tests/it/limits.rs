@@ -97,6 +97,42 @@ async fn each_is_counted_alone_and_no_user_escapes() {
 }
 
 #[tokio::test]
+async fn every_try_is_a_request_of_who_is_asked_and_a_call_one_of_its_caller() {
+    let fails =
+        ScriptedProvider::always(Reply::json(500, &json!({"error": {"message": "no"}}))).await;
+    let provider = answers().await;
+    let configuration = "
+limits:
+  - {name: tries, of: {model: odd}, requests: 3, per: hour}
+  - {name: calls, requests: 100, per: hour}
+providers:
+  - {name: odd, type: openai, base_url: FAILS/v1, api_key: sk-up}
+  - {name: openai, type: openai, base_url: OPENAI/v1, api_key: sk-up}
+routes:
+  - name: safe
+    retries: {per_target: 0}
+    model: {strategy: {type: ordered, models: [{provider: odd, name: odd}, {provider: openai, name: gpt-4o}]}}
+  - {name: stubborn, retries: {per_target: 1, backoff: 1ms}, model: {provider: odd, name: odd}}
+";
+    let gateway = gateway(configuration, &[("FAILS", &fails), ("OPENAI", &provider)]).await;
+    let ask = async |route: &str| {
+        let answer = gateway.post("/v1/chat/completions", &small(route)).await;
+        let left = answer.header("ratelimit").to_owned();
+        (answer.status, fails.received().len(), left)
+    };
+    let (status, tries, _) = ask("stubborn").await;
+    assert_eq!((status, tries), (500, 2));
+    for (calls, tries) in [(2, 3), (3, 3), (4, 3)] {
+        let (status, asked, left) = ask("safe").await;
+        assert_eq!((status, asked), (200, tries));
+        let left_of_calls = format!("\"calls\";r={}", 100 - calls);
+        assert!(left.contains(&left_of_calls), "{left}");
+    }
+    let (status, tries, _) = ask("stubborn").await;
+    assert_eq!((status, tries), (429, 3));
+}
+
+#[tokio::test]
 async fn tokens_are_reserved_before_and_settled_after() {
     let provider = answers().await;
     let configuration =
