@@ -331,6 +331,16 @@ impl Line {
         Ok(self.manager.get(format!("{}:epoch", self.prefix)).await?)
     }
 
+    /// What the server does when it has no room left, where it may do something else than refuse to take more: then it forgets counts. `None`
+    /// as well where it does not say.
+    pub async fn forgets(&mut self) -> Option<String> {
+        let mut asking = redis::cmd("CONFIG");
+        asking.arg("GET").arg("maxmemory-policy");
+        let told: Vec<String> = asking.query_async(&mut self.manager).await.ok()?;
+        let policy = told.into_iter().nth(1)?;
+        (policy != "noeviction").then_some(policy)
+    }
+
     /// Whether other gateways are there.
     ///
     /// # Errors

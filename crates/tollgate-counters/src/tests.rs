@@ -374,3 +374,65 @@ async fn what_the_books_said_is_not_counted_again_however_often_it_is_told() {
         Taken::Unknown
     );
 }
+
+#[tokio::test]
+async fn a_count_that_the_server_forgot_begins_again_with_the_books() {
+    let redis = Redis::start();
+    let mut line = shared(&redis, "one").line().unwrap();
+    let rolling = Allowance {
+        window: Some(Window::Rolling(Duration::from_secs(600))),
+        ..allowance("rolling", 10, Some(600))
+    };
+    for allowance in [&allowance("day", 10, Some(600)), &rolling] {
+        begun(&mut line, &[allowance]).await;
+        let asks = [ask(allowance, 3)];
+        let mut holds = Vec::new();
+        for name in ["c1", "c2"] {
+            let taken = line.take(name, &asks, NOW).await.unwrap();
+            holds.push(hold(&taken, name));
+        }
+        line.settle(&holds[0], &used(allowance, 3)).await.unwrap();
+        let key = format!("{{test}}:used:{}", used(allowance, 3)[0].key);
+        let forgotten: u32 = line.manager.del(&key).await.unwrap();
+        assert_eq!(forgotten, 1);
+
+        // Neither who asks nor who settles goes on with nothing.
+        let taken = line.take("c3", &asks, NOW).await.unwrap();
+        assert_eq!(taken, Taken::Unknown);
+        let settled = line.settle(&holds[1], &used(allowance, 3)).await.unwrap();
+        assert_eq!(settled, Settled::Unknown);
+        let allowances = [Arc::new(allowance.clone())];
+        assert_eq!(line.unknown(&allowances).await.unwrap().len(), 1);
+        assert_eq!(line.epoch().await.unwrap(), None);
+        line.begin(allowance, &[("a", 3, NOW)], "e2", NOW)
+            .await
+            .unwrap();
+        line.settle(&holds[1], &used(allowance, 3)).await.unwrap();
+        let counted = Count {
+            used: 6,
+            reserved: 0,
+        };
+        assert_eq!(count(&mut line, allowance).await, counted);
+
+        // What is over by right is not missed.
+        let later = NOW + Duration::from_secs(10_000);
+        line.live(false, later).await.unwrap();
+        let _gone: u32 = line.manager.del(&key).await.unwrap();
+        let taken = line.take("c4", &asks, NOW).await.unwrap();
+        line.settle(&hold(&taken, "c4"), &[]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_may_forget_counts_is_found_out() {
+    let redis = Redis::start();
+    let mut line = shared(&redis, "one").line().unwrap();
+    assert_eq!(line.forgets().await, None);
+    let mut setting = redis::cmd("CONFIG");
+    setting
+        .arg("SET")
+        .arg("maxmemory-policy")
+        .arg("volatile-lru");
+    let () = setting.query_async(&mut line.manager).await.unwrap();
+    assert_eq!(line.forgets().await.as_deref(), Some("volatile-lru"));
+}

@@ -453,6 +453,23 @@ impl AllowanceReached<'_> {
     }
 }
 
+/// The server of the shared counts may forget some of them.
+#[derive(Clone, Copy, Debug)]
+pub struct CountsForgetful<'a> {
+    /// What it does when it has no room left, in its own word.
+    pub policy: &'a str,
+}
+
+impl CountsForgetful<'_> {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::warn!(
+            policy = self.policy,
+            "the server of the shared counts forgets some of them when it has no room left; its `maxmemory-policy` should be `noeviction`"
+        );
+    }
+}
+
 /// A provider says that an answer used more than any can have.
 #[derive(Clone, Copy, Debug)]
 pub struct UsageNotBelieved<'a> {

@@ -8,6 +8,17 @@
 -- An empty epoch is of one who does not know whether it was taken. A hold is settled once, however often it is said. Where it is gone with the
 -- epoch, nothing was given back for it, and what it used counts, unless it had ended when the books were read that the counts begin with.
 local p, node, hold = KEYS[1], ARGV[1], ARGV[2]
+for at = 4, #ARGV, 9 do
+  local key, identity = p .. ':used:' .. ARGV[at], ARGV[at + 7]
+  -- A count that should be there and is not was lost, as `take` says.
+  if redis.call('EXISTS', key) == 0 and redis.call('ZREM', p .. ':ends', key) == 1 then
+    redis.call('DEL', p .. ':known:' .. identity, p .. ':epoch')
+    redis.call('SET', p .. ':lost:' .. identity, '', 'PX', 60000)
+  end
+  if redis.call('EXISTS', p .. ':lost:' .. identity) == 1 then
+    return {'unknown'}
+  end
+end
 local is_late = false
 if hold ~= '' then
   local held = redis.call('HGET', p .. ':holds:' .. node, hold)
@@ -47,6 +58,7 @@ for at = 4, #ARGV, 9 do
   key = p .. ':used:' .. key
   redis.call('INCRBY', key, amount)
   redis.call('PEXPIREAT', key, until_ms)
+  redis.call('ZADD', p .. ':ends', until_ms, key)
   if count == '1' then
     sums[#sums + 1] = redis.call('GET', key)
   else

@@ -3,6 +3,8 @@
 -- KEYS[1] the prefix; ARGV: the time, when the patience ends for those last seen before it (both milliseconds since 1970), the words that
 -- identities of what is only held begin with.
 local p, now, patience, held_only = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+-- What ends now is not missed.
+redis.call('ZREMRANGEBYSCORE', p .. ':ends', '-inf', ARGV[1])
 local swept = 0
 for _, node in ipairs(redis.call('HKEYS', p .. ':nodes')) do
   local seen = redis.call('HGET', p .. ':nodes', node)

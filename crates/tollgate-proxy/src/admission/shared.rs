@@ -138,8 +138,8 @@ impl Sharing {
         Ok((line, settler))
     }
 
-    /// Notes whether the counts answered.
-    fn answered(&self, problem: Option<&CountersError>) {
+    /// Notes whether the counts answered, and tells it where that is news.
+    pub fn answered(&self, problem: Option<&CountersError>) {
         let Some(problem) = problem else {
             if self.state.answered() {
                 CountsBack.emit();

@@ -14,11 +14,11 @@ use tokio::{
     sync::oneshot,
     time::{sleep, timeout},
 };
-use tollgate_counters::{Line, SharedCounts};
+use tollgate_counters::{CountersError, Line, SharedCounts};
 use tollgate_domain::Allowance;
 use tollgate_proxy::{Gateway, Sharing};
 use tollgate_store::{Store, StoreError};
-use tollgate_telemetry::events::CountsUnread;
+use tollgate_telemetry::events::{CountsForgetful, CountsUnread};
 use uuid::Uuid;
 
 use super::{
@@ -32,6 +32,9 @@ const LIVE_EVERY: Duration = Duration::from_secs(2);
 
 /// Where counts were lost, so long is waited before the books are read: what the last calls have used is entered by then.
 const ENTERED_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long the first connection to the counts may take.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long a round may take, and the last one.
 const ROUND_TIMEOUT: Duration = Duration::from_secs(30);
@@ -73,6 +76,7 @@ impl Counting {
     pub(super) fn start(&mut self, gateway: Arc<Gateway>) -> io::Result<()> {
         let (stop, stopped) = oneshot::channel();
         let caretaker = Caretaker {
+            sharing: Arc::clone(&self.sharing),
             counts: Arc::clone(self.sharing.counts()),
             store: self.store.clone(),
             gateway,
@@ -96,6 +100,7 @@ impl Counting {
 
 /// The thread's own.
 struct Caretaker {
+    sharing: Arc<Sharing>,
     counts: Arc<SharedCounts>,
     store: Option<StoreSettings>,
     gateway: Arc<Gateway>,
@@ -107,9 +112,13 @@ impl Caretaker {
             return;
         };
         let mut was_unread = false;
+        let mut was_heard = false;
         let mut is_first = true;
         let mut counted = HashSet::new();
         loop {
+            if !was_heard {
+                was_heard = self.is_heard(&mut line).await;
+            }
             let round = self.round(&mut line, is_first, &mut counted);
             let round = timeout(ROUND_TIMEOUT, round);
             let problem = match round.await {
@@ -131,7 +140,19 @@ impl Caretaker {
         let _gone = timeout(CLOSING_TIMEOUT, line.bury(self.counts.node())).await;
     }
 
-    /// That the counts do not answer is told by those who ask for calls.
+    /// Whether the counts answer for the first time. Until they do that is told here; later, by those who ask for calls.
+    async fn is_heard(&self, line: &mut Line) -> bool {
+        let asked = timeout(self.counts.deadline().max(CONNECTED_WITHIN), line.epoch()).await;
+        let asked = asked.unwrap_or(Err(CountersError::Slow(CONNECTED_WITHIN)));
+        self.sharing.answered(asked.as_ref().err());
+        if asked.is_ok()
+            && let Some(policy) = line.forgets().await
+        {
+            CountsForgetful { policy: &policy }.emit();
+        }
+        asked.is_ok()
+    }
+
     async fn round(
         &self,
         line: &mut Line,

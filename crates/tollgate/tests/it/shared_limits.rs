@@ -367,6 +367,28 @@ async fn counts_that_are_lost_begin_again_with_what_the_books_say() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn counts_that_are_away_are_told_at_the_start() {
+    let mut site = Site::new().await;
+    site.redis.stop();
+    let limit = "limits:\n  - {name: all, requests: 10, per: month}";
+    let gateway = site.gateway(limit, "deadline: 200ms").await;
+    let told = async |text: &str| {
+        for _ in 0..100 {
+            if gateway.output().contains(text) {
+                return true;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        false
+    };
+    assert!(told("counts of limits and budgets do not answer").await);
+    let metrics = gateway.get("/metrics").await.text();
+    assert!(metrics.contains("\ntollgate_counters_away 1"), "{metrics}");
+    site.redis.resume();
+    assert!(told("counts of limits and budgets answer again").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_happens_without_counts_is_the_operators_choice() {
     let mut site = Site::new().await;
     let limit = "limits:\n  - {name: all, requests: 10, per: month}";
