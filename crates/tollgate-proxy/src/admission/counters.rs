@@ -36,6 +36,8 @@ struct State {
     counts: Slab<Count>,
     /// When counts that are over were last thrown away, since 1970-01-01 UTC.
     purged_at: Duration,
+    /// When shared counts were last heard of, or else first missed, since 1970-01-01 UTC.
+    heard_at: Option<Duration>,
 }
 
 /// What is counted: the allowance's identity, and its subject.
@@ -66,10 +68,21 @@ pub(super) struct Count {
     reserved: u128,
     /// Calls under way.
     holds: u32,
+    /// What was heard last of the same count that several gateways share, in the window that is now.
+    heard: Option<Heard>,
     /// It was told that it is used up.
     is_told: bool,
     /// It is counted anew elsewhere.
     is_forgotten: bool,
+}
+
+/// What was taken of a shared count when it was last heard of, used or reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Heard {
+    /// By all together.
+    all: u128,
+    /// By this gateway.
+    own: u128,
 }
 
 /// How much of an allowance is there to be taken.
@@ -77,26 +90,18 @@ pub(super) struct Count {
 pub(super) enum Room {
     /// All of it.
     Whole,
-    /// A share, 0 to 1: others use the rest.
+    /// A share, 0 to 1, of what was left when the shared count was last heard of: others use the rest.
     Share(f64),
     /// Whatever is asked: somebody else has decided, and here it is only counted.
     Unbounded,
 }
 
-impl Room {
-    fn of(self, most: u64) -> u128 {
-        match self {
-            Self::Whole => most.into(),
-            Self::Unbounded => u128::MAX,
-            // In thousandths, so that amounts stay whole.
-            Self::Share(share) => {
-                let thousandths = (1..=1000_u16)
-                    .rev()
-                    .find(|part| f64::from(*part) / 1000.0 <= share);
-                u128::from(most) * u128::from(thousandths.unwrap_or_default()) / 1000
-            }
-        }
-    }
+/// A share of an amount, in thousandths, so that amounts stay whole.
+fn share_of(amount: u128, share: f64) -> u128 {
+    let thousandths = (1..=1000_u16)
+        .rev()
+        .find(|part| f64::from(*part) / 1000.0 <= share);
+    amount * u128::from(thousandths.unwrap_or_default()) / 1000
 }
 
 /// What a call wants of an allowance.
@@ -194,6 +199,7 @@ impl Counters {
         now: Duration,
     ) -> Result<Vec<Hold>, Short> {
         let mut state = self.state();
+        let heard_at = *state.heard_at.get_or_insert(now);
         let mut holds: Vec<Hold> = Vec::with_capacity(asks.len());
         for (nth, ask) in asks.iter().enumerate() {
             let (place, subject) = state.place(ask.identity, &ask.subject, now);
@@ -201,7 +207,7 @@ impl Counters {
                 continue; // It was given just now.
             };
             count.roll(ask.allowance, now);
-            let most = room.of(ask.allowance.most_at(now));
+            let most = count.room(room, ask.allowance.most_at(now).into(), heard_at);
             let wanted = count.used + count.reserved + u128::from(ask.amount);
             if wanted > most && ask.allowance.then == Then::Refuse {
                 let shortage = Shortage {
@@ -260,6 +266,24 @@ impl Counters {
         let mut state = self.state();
         let count = state.counts.get_mut(hold.place);
         count.map_or(Left::NOTHING, |count| count.left(&hold.allowance, now))
+    }
+
+    /// Notes what shared counts say was taken of what a call asks for, before it.
+    pub(super) fn hear<'a>(
+        &self,
+        told: impl IntoIterator<Item = (&'a Ask<'a>, u128)>,
+        now: Duration,
+    ) {
+        let mut state = self.state();
+        state.heard_at = Some(now);
+        for (ask, all) in told {
+            let (place, _) = state.place(ask.identity, &ask.subject, now);
+            if let Some(count) = state.counts.get_mut(place) {
+                count.roll(ask.allowance, now);
+                let own = count.used + count.reserved;
+                count.heard = Some(Heard { all, own });
+            }
+        }
     }
 
     /// Adds what the books say was used at a time, as far as it is in the window that is now.
@@ -396,6 +420,22 @@ impl Count {
             (self.begin, self.end) = window.around(now);
             self.used = 0;
             self.is_told = false;
+            self.heard = None;
+        }
+    }
+
+    /// How much of `most` this gateway may have taken in all, where shared counts were last heard of at a time.
+    fn room(&self, room: Room, most: u128, heard_at: Duration) -> u128 {
+        match (room, self.heard) {
+            (Room::Whole, _) => most,
+            (Room::Unbounded, _) => u128::MAX,
+            (Room::Share(share), Some(heard)) => {
+                heard.own + share_of(most.saturating_sub(heard.all), share)
+            }
+            // Nobody has counted together in a window that has begun since.
+            (Room::Share(share), None) if self.begin > heard_at => share_of(most, share),
+            // What others have used is not known.
+            (Room::Share(_), None) => 0,
         }
     }
 
@@ -638,6 +678,23 @@ mod tests {
         counters.settle(&held, later);
         let window = Some((Duration::from_secs(60), Duration::from_secs(20)));
         assert_eq!(counters.left(&held[0].0, later), Left { amount: 8, window });
+    }
+
+    #[test]
+    fn a_share_is_of_what_was_left_and_of_windows_that_nobody_counted_together() {
+        let counters = Counters::default();
+        let narrow = allowance("narrow", 10, Some(60));
+        let take = |amount, now| {
+            let taken = counters.take(&[ask(&narrow, amount)], Room::Share(0.5), now);
+            taken.map(|holds| counters.give_back(&holds))
+        };
+        assert!(take(1, NOW).is_err(), "nothing was heard of it");
+        counters.hear([(&ask(&narrow, 0), 6)], NOW);
+        assert!(take(3, NOW).is_err());
+        assert!(take(2, NOW).is_ok());
+        let later = NOW + Duration::from_secs(60);
+        assert!(take(6, later).is_err());
+        assert!(take(5, later).is_ok());
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub enum WhenAway {
     Refuse,
     /// They are answered; what they use counts when the counts are back.
     Answer,
-    /// They are answered as long as this gateway uses no more than this share of each allowance, 0 to 1.
+    /// They are answered as long as this gateway uses no more than this share of what was left of each allowance when it last heard of it, 0 to 1.
     Share(f64),
 }
 
@@ -169,7 +169,11 @@ impl SharingLine {
             line: self,
             name: Some(name.clone()),
         };
-        let (epoch, counts, room) = match self.take(&name, asks, now).await {
+        let taken = self.take(&name, asks, now).await;
+        if let (Some(taken), WhenAway::Share(_)) = (&taken, self.sharing.when_away) {
+            own.hear(told(asks, taken), now);
+        }
+        let (epoch, counts, room) = match taken {
             Some(Taken::Whole { epoch, counts }) => (epoch, counts, Room::Unbounded),
             Some(Taken::Short {
                 place,
@@ -293,6 +297,19 @@ fn send(settlements: &Sender<Settlement>, sharing: &Sharing, settlement: Settlem
         && sharing.state.lost_one()
     {
         SettlementsLost.emit();
+    }
+}
+
+/// What the counts told of each allowance, as far as they did: all that was taken of it before.
+fn told<'a>(asks: &'a [Ask<'a>], taken: &Taken) -> Vec<(&'a Ask<'a>, u128)> {
+    let sum = |count: &counters::Count| u128::from(count.used) + u128::from(count.reserved);
+    match taken {
+        Taken::Whole { counts, .. } => asks.iter().zip(counts.iter().map(sum)).collect(),
+        Taken::Short { place, count, .. } => {
+            let ask = asks.get(*place);
+            ask.map(|ask| (ask, sum(count))).into_iter().collect()
+        }
+        Taken::Unknown => Vec::new(),
     }
 }
 

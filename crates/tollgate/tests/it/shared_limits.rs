@@ -367,6 +367,28 @@ async fn counts_that_are_lost_begin_again_with_what_the_books_say() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_share_is_of_what_others_have_left() {
+    let mut site = Site::new().await;
+    let limit = "limits:\n  - {name: all, requests: 10, per: month}";
+    let counters = "deadline: 1s, when_away: share, share: 0.5";
+    let gateways = site.gateways(limit, counters).await;
+    let ask_often = async |gateway: &TestGateway, times: usize| {
+        let mut answered = 0;
+        for _ in 0..times {
+            let answer = ask(gateway.address()).await.unwrap();
+            answered += usize::from(answer.status == 200);
+        }
+        answered
+    };
+    assert_eq!(ask_often(&gateways[0], 5).await, 5);
+    assert_eq!(ask_often(&gateways[1], 1).await, 1);
+    site.redis.stop();
+    // Half of five, of which it has had one; nothing of what was never heard of.
+    assert_eq!(ask_often(&gateways[1], 4).await, 1);
+    assert_eq!(ask_often(&gateways[2], 2).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn counts_that_are_away_are_told_at_the_start() {
     let mut site = Site::new().await;
     site.redis.stop();

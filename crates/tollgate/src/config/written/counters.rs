@@ -20,7 +20,7 @@ pub(crate) struct Counters {
     pub(crate) deadline: Option<Wait>,
     /// What becomes of calls that have limits or budgets while there is no answer. Default: `refuse`.
     pub(crate) when_away: Option<WhenAway>,
-    /// The part of each limit and budget that this gateway may use by itself, with `when_away: share`; 0 to 1. Default: 0.5.
+    /// The part of what was left of each limit and budget that this gateway may use by itself, with `when_away: share`; 0 to 1. Default: 0.5.
     pub(crate) share: Option<f64>,
 }
 
