@@ -264,6 +264,14 @@ impl Scope {
 }
 
 impl Quantity {
+    /// Whether a call takes as much of it as it is large.
+    pub const fn is_of_size(self) -> bool {
+        match self {
+            Self::Tokens | Self::InputTokens | Self::OutputTokens | Self::Picodollars => true,
+            Self::Requests | Self::Concurrent | Self::Size => false,
+        }
+    }
+
     /// Its word.
     pub const fn as_str(self) -> &'static str {
         match self {

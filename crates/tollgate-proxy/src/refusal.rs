@@ -212,6 +212,8 @@ impl Refusal {
             Self::VariablesMissing { names } => Told { param: names.first().map(|name| name.as_str().into()), ..told(400, Kind::InvalidRequest, "variables_missing",
                 format!("this route's prompt wants {}", names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")).into()) },
             Self::PromptFailed { problem } => told(400, Kind::InvalidRequest, "prompt_failed", problem.clone().into()),
+            Self::AllowanceReached(short) if short.is_too_large => told(413, Kind::TooLarge,
+                if short.is_budget { "call_exceeds_budget" } else { "call_exceeds_limit" }, short.to_string().into()),
             Self::AllowanceReached(short) => told(429, Kind::RateLimited,
                 if short.is_budget { "budget_exceeded" } else { "rate_limit_exceeded" }, short.to_string().into()),
             Self::TooLargeForLimit { name, subject, most, bytes } => {
@@ -296,7 +298,7 @@ impl Refusal {
             // Its own headers say so.
             Self::Plain(_) => None,
             Self::RateLimited { retry_after } => Some(*retry_after),
-            Self::AllowanceReached(short) => Some(short.wait),
+            Self::AllowanceReached(short) => (!short.is_too_large).then_some(short.wait),
             // Until then nobody asks it again.
             Self::IssuerAway => Some(FETCH_AGAIN_AFTER),
             Self::Behind | Self::CountersAway | Self::ResponsesAway => Some(Duration::from_secs(1)),

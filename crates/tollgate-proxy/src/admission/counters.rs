@@ -159,6 +159,8 @@ pub(crate) struct Shortage {
     pub(crate) used: String,
     pub(crate) reserved: String,
     pub(crate) asked: String,
+    /// The call may need more than is allowed in all, so that no wait helps.
+    pub(crate) is_too_large: bool,
     /// Until there may be room again.
     pub(crate) wait: Duration,
     /// It is money that is short.
@@ -170,6 +172,9 @@ pub(crate) struct Shortage {
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.is_budget { "budget" } else { "limit" };
+        if self.is_too_large {
+            return self.tell_size(kind, f);
+        }
         if self.is_share {
             f.write_str("the shared counts do not answer, and this gateway's own share of ")?;
         }
@@ -177,16 +182,43 @@ impl fmt::Display for Shortage {
         if !self.subject.is_empty() {
             write!(f, "of {} ", self.subject)?;
         }
-        let quantity = if self.is_budget {
-            String::new()
-        } else {
-            format!(" {}", self.quantity)
-        };
+        let quantity = self.counted();
         write!(
             f,
             "allows {}{quantity}{}; {} are used, {} are reserved by calls under way, and this call may need {}",
             self.most, self.window, self.used, self.reserved, self.asked
         )
+    }
+}
+
+impl Shortage {
+    fn tell_size(&self, kind: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            subject,
+            most,
+            window,
+            asked,
+            ..
+        } = self;
+        let of = match subject.as_str() {
+            "" => String::new(),
+            subject => format!(" of {subject}"),
+        };
+        let quantity = self.counted();
+        write!(
+            f,
+            "this call may need {asked}{quantity}, which is more than the {kind} `{name}`{of} allows in all: {most}{window}; \
+             a smaller `max_tokens`, or a shorter call, may fit"
+        )
+    }
+
+    /// What is counted, behind a number; money says so by itself.
+    fn counted(&self) -> String {
+        match self.is_budget {
+            true => String::new(),
+            false => format!(" {}", self.quantity),
+        }
     }
 }
 
@@ -553,7 +585,11 @@ impl Count {
         let text = |amount: u128| super::amount_text(allowance, amount);
         let alone = self.used + u128::from(ask.amount);
         let mut left = self.left(allowance, now);
-        let wait = if allowance.window.is_none() || alone <= most {
+        let whole = u128::from(allowance.most_at(now));
+        let is_too_large =
+            allowance.quantity.is_of_size() && whole > 0 && u128::from(ask.amount) > whole;
+        let most = if is_too_large { whole } else { most };
+        let wait = if allowance.window.is_none() || alone <= most || is_too_large {
             // Only calls under way are in the way.
             Duration::from_secs(1)
         } else {
@@ -573,6 +609,7 @@ impl Count {
             used: text(self.used),
             reserved: text(self.reserved),
             asked: text(ask.amount.into()),
+            is_too_large,
             wait,
             is_budget: allowance.quantity == tollgate_domain::Quantity::Picodollars,
             told: super::limit_headers(allowance, left, now),

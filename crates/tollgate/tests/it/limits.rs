@@ -144,7 +144,7 @@ async fn tokens_are_reserved_before_and_settled_after() {
         assert_eq!(answer.status, 200, "{left}: {}", answer.text());
     }
     let mut long = small("chat");
-    long["max_tokens"] = json!(100);
+    long["max_tokens"] = json!(90);
     let refused = gateway.post("/v1/chat/completions", &long).await;
     assert_eq!(refused.status, 429);
     assert!(
@@ -191,6 +191,38 @@ async fn a_price_says_what_its_model_gives_at_most() {
         let line = gateway.wait_for_calls(calls).await.pop();
         let line = line.expect("a call");
         assert_eq!(line["cost_at_most_dollars"], most, "{line:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_can_never_fit_is_not_told_to_come_back() {
+    let provider = answers().await;
+    for (allowance, code, told) in [
+        (
+            "limits:\n  - {name: few, tokens: 5000, per: hour}",
+            "call_exceeds_limit",
+            "more than the limit `few` allows in all: 5000 per hour; a smaller `max_tokens`",
+        ),
+        (
+            "budgets:\n  - {name: few, dollars: 0.02, per: day}",
+            "call_exceeds_budget",
+            "more than the budget `few` allows in all: $0.02 per day; a smaller `max_tokens`",
+        ),
+    ] {
+        let configuration = format!("{allowance}\n{PROVIDER}");
+        let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
+        let mut call = small("chat");
+        call["max_tokens"] = json!(4_000);
+        let refused = gateway.post("/v1/chat/completions", &call).await;
+        assert_eq!(
+            (refused.status, &refused.json()["error"]["code"]),
+            (413, &json!(code)),
+            "{refused:?}"
+        );
+        assert!(refused.text().contains(told), "{}", refused.text());
+        assert_eq!(refused.header("retry-after"), "");
+        let answer = gateway.post("/v1/chat/completions", &small("chat")).await;
+        assert_eq!(answer.status, 200);
     }
 }
 
