@@ -16,7 +16,7 @@ use super::routes::Routes;
 use crate::config::{
     StoreSettings,
     diagnostics::{self, Problems, quoted, quoted_node},
-    tree::At,
+    tree::{At, Content},
     units,
     written::{self, File},
 };
@@ -162,6 +162,10 @@ impl Resolver<'_, '_> {
                     .map(|size| u64::try_from(size.0).unwrap_or(u64::MAX)),
             ),
         ];
+        let is_misread = |word| matches!(at.key(word).node().content, Content::Unknown);
+        if amounts.iter().any(|(word, ..)| is_misread(word)) {
+            return None; // It was reported, and may be the one thing.
+        }
         let mut given = amounts
             .into_iter()
             .filter_map(|(word, quantity, amount)| Some((word, quantity, amount?)));
