@@ -155,6 +155,18 @@ pub enum CalendarUnit {
 /// Who is meant where a call does not say: a part of its own, so that nobody escapes by leaving it out.
 const NOBODY: &str = "-";
 
+/// Whether a name could be taken for nobody's; in subjects such a name has one dash more.
+fn is_like_nobody(name: &str) -> bool {
+    name.bytes().all(|byte| byte == b'-')
+}
+
+/// A name of a subject as it was given.
+fn told_name(name: &str) -> &str {
+    let given = name.strip_prefix(NOBODY);
+    let given = given.filter(|given| !given.is_empty() && is_like_nobody(given));
+    given.unwrap_or(name)
+}
+
 impl Allowance {
     /// What it is counted as: its name, and what changes the meaning of its count, which is whose calls, what of them, and in which time. How much
     /// is allowed does not.
@@ -213,7 +225,7 @@ impl Scope {
                 Some(Whose::Named(name)) => told.push(format!("{word} {name}")),
                 Some(Whose::Each) => told.push(match names.next() {
                     Some(NOBODY) => format!("no {word}"),
-                    Some(name) => format!("{word} {name}"),
+                    Some(name) => format!("{word} {}", told_name(name)),
                     None => format!("each {word}"),
                 }),
             }
@@ -245,6 +257,8 @@ impl Scope {
             facts.provider,
             facts.model,
         ];
+        // An empty name names nobody.
+        let facts = facts.map(|fact| fact.filter(|name| !name.is_empty()));
         for ((_, whose), fact) in self.parts().into_iter().zip(facts) {
             match whose {
                 None => {}
@@ -255,7 +269,10 @@ impl Scope {
                         // No name has it, so that two pairs of names are never one.
                         subject.push('\n');
                     }
-                    subject.push_str(fact.unwrap_or(NOBODY));
+                    if fact.is_none_or(is_like_nobody) {
+                        subject.push_str(NOBODY);
+                    }
+                    subject.push_str(fact.unwrap_or_default());
                 }
             }
         }
@@ -422,6 +439,34 @@ mod tests {
         };
         let at = |seconds| allowance.most_at(Duration::from_secs(seconds));
         assert_eq!((at(9), at(10)), (150, 100));
+    }
+
+    #[test]
+    fn nobody_can_be_named() {
+        let scope = Scope {
+            user: Some(Whose::Each),
+            ..Scope::default()
+        };
+        let subject = |user| {
+            let facts = Facts {
+                user,
+                ..Facts::default()
+            };
+            scope.subject(&facts).unwrap()
+        };
+        let mut known = Vec::new();
+        for (user, told) in [
+            (None, "no user"),
+            (Some("-"), "user -"),
+            (Some("--"), "user --"),
+            (Some("-a"), "user -a"),
+        ] {
+            let subject = subject(user);
+            assert_eq!(scope.told(&subject), told);
+            assert!(!known.contains(&subject), "{subject}");
+            known.push(subject);
+        }
+        assert_eq!(subject(Some("")), subject(None));
     }
 
     #[test]
