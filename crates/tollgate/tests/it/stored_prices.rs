@@ -92,7 +92,7 @@ async fn a_price_that_is_made_holds_for_calls() {
     let stage = Stage::new().await;
     // 12 tokens in and 7 out, of a model that nobody knows.
     stage.costs(&Value::Null).await;
-    let price = json!({"provider": "openai", "model": "brand-new", "input": 1, "output": 1});
+    let price = json!({"provider": "openai", "model": "brand-new", "input": 1, "output": 1, "output_max": 1000});
     let made = stage.done("POST", "/prices", price.clone(), 201).await;
     stage.costs(&json!("0.000019")).await;
     let path = format!("/prices/{}", made["id"].as_str().unwrap());
