@@ -181,7 +181,7 @@ async fn a_price_says_what_its_model_gives_at_most() {
          direct_use: true\nroutes: []\n\
          providers: [{name: openai, type: openai, base_url: \"OPENAI/v1\", api_key: sk-up}]\n";
     let gateway = gateway(configuration, &[("OPENAI", &provider)]).await;
-    for (model, status) in [("openai/open", 429), ("openai/bound", 200)] {
+    for (model, status) in [("openai/open", 413), ("openai/bound", 200)] {
         let mut call = chat(model);
         call["user"] = json!("ann");
         let answer = gateway.post("/v1/chat/completions", &call).await;
