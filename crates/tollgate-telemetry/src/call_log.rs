@@ -70,6 +70,9 @@ pub struct LogWriter {
 /// How often the writer looks for lines and whether it is to stop. It sleeps in between, so that no call has to wake it.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// Bytes of a worker's lines that may wait: those that tell what was said are long.
+const WAITING_BYTES_MAX: usize = 32 << 20;
+
 /// Memory for lines that is kept for the next ones, in bytes.
 const WAITING_BYTES_KEPT: usize = 1 << 20;
 
@@ -141,7 +144,7 @@ impl Lines {
             return;
         }
         let waiting = &mut *self.waiting();
-        if waiting.count >= queue.lines_max {
+        if waiting.count >= queue.lines_max || waiting.bytes.len() >= WAITING_BYTES_MAX {
             queue.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }

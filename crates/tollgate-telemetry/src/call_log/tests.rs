@@ -185,6 +185,29 @@ impl Write for Out {
 }
 
 #[test]
+fn long_lines_fill_the_room_before_there_are_many() {
+    let out = Out::default();
+    let _held = out.held.lock().unwrap();
+    let (queue, _writer) = start(CallLog::Json, 1_000_000, Box::new(out.clone()));
+    let lines = queue.lines();
+    let content = CallContent {
+        request: "ask".repeat(1 << 18),
+        response: String::new(),
+    };
+    let record = CallRecord {
+        content: Some(content),
+        ..record()
+    };
+    let room = WAITING_BYTES_MAX as u64 / (3 << 18) + 1;
+    for _ in 0..200 {
+        lines.add(&record, &Common::of(&record));
+    }
+    // As much as there is room for may have been taken by the thread, which is held up then.
+    assert!(queue.dropped() >= 200 - 2 * room);
+    assert!(lines.waiting().bytes.len() < WAITING_BYTES_MAX + (1 << 20));
+}
+
+#[test]
 fn a_full_queue_drops_lines_and_counts_them() {
     let out = Out::default();
     let held = out.held.lock().unwrap();
