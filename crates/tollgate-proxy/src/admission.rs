@@ -32,7 +32,7 @@ use crate::{picture::header_value, question::Question, refusal::Refusal};
 const OUTPUT_TOKENS_ASSUMED: u64 = 16_384;
 const OUTPUT_TOKENS_ASSUMED_MAX: u64 = 65_536;
 
-/// Input tokens at most, where no price say what the model takes.
+/// Input tokens at most, where no price says what the model takes.
 const INPUT_TOKENS_ASSUMED_MAX: u64 = 1_000_000;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
