@@ -73,8 +73,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Bytes of a worker's lines that may wait: those that tell what was said are long.
 const WAITING_BYTES_MAX: usize = 32 << 20;
 
-/// Memory for lines that is kept for the next ones, in bytes.
-const WAITING_BYTES_KEPT: usize = 1 << 20;
+/// Memory for lines that is kept for the next ones, in bytes: what a busy worker fills between two looks.
+const WAITING_BYTES_KEPT: usize = 4 << 20;
 
 /// Starts the thread. Of each worker's lines, `lines_max` may wait to be written.
 pub(crate) fn start(

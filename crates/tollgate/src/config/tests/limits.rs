@@ -1,4 +1,4 @@
-//! Limits as configured: what they may be called, and whom they can be for.
+//! Limits and budgets as configured: what they may be called, whom they can be for, and what may overrun them.
 
 use super::*;
 
@@ -55,4 +55,26 @@ fn the_name_of_a_key_is_no_secret() {
     let told = warnings(&resolved(text));
     assert!(told.contains("no key named `ann`"), "{told}");
     assert!(told.contains("{key: ann, user: ***}"), "{told}");
+}
+
+#[test]
+fn a_budget_that_one_call_may_overrun_is_told() {
+    let file = |bound: &str, then: &str| {
+        let budget = format!("{{name: all, of: {{provider: mine}}, dollars: 1, per: day{then}}}");
+        let text = format!(
+            "
+providers: [{{name: mine, type: vllm, base_url: 'http://127.0.0.1:8000/v1'}}, {{name: openai, type: openai, api_key: k}}]
+prices: [{{provider: mine, model: m, input: 1, output: 1{bound}}}, {{provider: openai, model: n, input: 1, output: 1}}]
+routes: [{{name: a, model: {{provider: mine, name: m}}}}, {{name: b, model: {{provider: mine, name: m}}}}, {{name: c, model: {{provider: openai, name: n}}}}]
+budgets: [{budget}]
+"
+        );
+        warnings(&resolved(&text))
+    };
+    let told = file("", "");
+    let expected = "nobody says how many tokens `mine/m` gives at most";
+    assert_eq!(told.matches("nobody says").count(), 1, "{told}");
+    assert!(told.contains(expected), "{told}");
+    assert_eq!(file(", output_max: 9000", ""), "");
+    assert_eq!(file("", ", then: warn"), "");
 }
