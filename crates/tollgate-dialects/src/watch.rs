@@ -63,8 +63,8 @@ pub struct Watch {
     ended: bool,
     /// Choices that have begun, and whether they have ended.
     choices: BTreeMap<u32, bool>,
-    /// What Anthropic's events have told of usage: later ones tell less.
-    usage: Usage,
+    /// What Anthropic's events have told of usage: later ones tell less. Boxed, since it is large and told late.
+    usage: Option<Box<Usage>>,
     /// What Gemini's chunks have told.
     followed: Followed,
     /// What the last event that was read has in common with those to come, as far as anybody knows.
@@ -93,7 +93,7 @@ impl Watch {
             stream_end,
             ended: false,
             choices: BTreeMap::new(),
-            usage: Usage::default(),
+            usage: None,
             followed: Followed::default(),
             mold: None,
             molds: 0,
@@ -267,8 +267,9 @@ impl Watch {
     }
 
     fn anthropic_usage(&mut self, raw: Option<&RawValue>) -> Option<Usage> {
-        let usage = parse::<AnthropicUsage>(raw?)?.into_usage(Some(&self.usage))?;
-        self.usage.update(&usage);
+        let told = self.usage.get_or_insert_default();
+        let usage = parse::<AnthropicUsage>(raw?)?.into_usage(Some(&**told))?;
+        told.update(&usage);
         Some(usage)
     }
 

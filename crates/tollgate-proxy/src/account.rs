@@ -33,8 +33,8 @@ pub(crate) struct Account {
     permit: Option<Permit>,
     /// Whether that was settled with a try that failed, so that it is to be asked for again before the next.
     asks_again: bool,
-    /// What the tries used that failed, all together.
-    lost: Option<Lost>,
+    /// What the tries used that failed, all together. Boxed, since few calls have any.
+    lost: Option<Box<Lost>>,
     /// How much the call asks for.
     asked: Asked,
     /// What the caller tags the call with.
@@ -210,12 +210,10 @@ impl Account {
             self.asks_again = true;
         }
         if let Some(attempt) = self.record.attempts.last_mut() {
-            attempt.lost = Some(lost);
+            attempt.lost = Some(Box::new(lost));
         }
-        self.lost = Some(match self.lost {
-            Some(before) => before.plus(&lost),
-            None => lost,
-        });
+        let all = self.lost.take().map_or(lost, |before| before.plus(&lost));
+        self.lost = Some(Box::new(all));
     }
 
     /// A provider was asked in vain. Where its own requests are counted, that was one, and a further try asks for another.

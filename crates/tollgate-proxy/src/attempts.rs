@@ -17,7 +17,8 @@ use tollgate_dialects::ErrorKind;
 use tollgate_domain::{Dialect, Limits, Task};
 use tollgate_telemetry::{AttemptOutcome, AttemptRecord};
 use tollgate_upstream::{
-    Admission, KeyState, Lane, NoKey, ProviderSocket, RequestParts, UpstreamBody,
+    Admission, KeyState, Lane, NoKey, ProviderSocket, RequestParts, Token, UpstreamBody,
+    UpstreamRequest,
 };
 
 use answers::{collect, is_events, is_json, plain_reply};
@@ -299,6 +300,7 @@ impl Run<'_> {
         }
         record.provider_kind = Some(Arc::clone(&lane.provider().kind));
         record.model = Some(Arc::clone(lane.model()));
+        record.attempts.reserve_exact(1); // nearly all calls have one
         record.attempts.push(AttemptRecord {
             target: lane.name().clone(),
             provider_kind: Arc::clone(&lane.provider().kind),
@@ -361,9 +363,7 @@ impl Run<'_> {
 
     /// Sends the call and waits for the answer, or for its first content.
     async fn converse(&mut self, engaged: &Engaged, outgoing: &Outgoing) -> Result<Reply, Miss> {
-        let Engaged {
-            lane, key, started, ..
-        } = engaged;
+        let Engaged { lane, started, .. } = engaged;
         let timeouts = &lane.provider().timeouts;
         let is_media = outgoing.endpoint.dialect == Dialect::OpenaiMedia;
         let patience = if is_media {
@@ -376,30 +376,25 @@ impl Run<'_> {
         let token = credentials::token(self.worker, lane, self.account, first_token)
             .await
             .map_err(Miss::NoCredential)?;
-        let plain = self.question.plain();
-        let parts = RequestParts {
-            method: plain.map_or(&Method::POST, |request| &request.method),
-            endpoint: &outgoing.endpoint,
-            streams: outgoing.streams,
-            body: self.question.request_body(outgoing.body.clone()),
-            forwarded: self.forwarded,
-        };
-        let request = lane
-            .request(parts, key, token.as_ref(), self.account.wall())
-            .map_err(Miss::NoCredential)?;
         self.account.begin();
         self.worker.end_of_turn().await; // the others that are ready; what they may cost is written down
         if outgoing.endpoint.task == Task::Realtime {
+            let request = self.request(engaged, outgoing, token.as_ref())?;
             let opening = self.open_socket(engaged, outgoing, request, first_token);
             return Box::pin(opening).await;
         }
-        let way = outgoing.endpoint.dialect.is_job().then(|| request.way());
-        let response =
-            match timeout_at(first_token, self.worker.upstream.send(request, timeouts)).await {
-                Ok(response) => response.map_err(Miss::Failed)?,
-                Err(_) => return Err(Miss::Silent("first_token_timeout")),
-            };
-        let is_plain = plain.is_some();
+        let way;
+        let sent = timeout_at(first_token, {
+            let request = self.request(engaged, outgoing, token.as_ref())?;
+            let is_job = outgoing.endpoint.dialect.is_job();
+            way = is_job.then(|| Box::new(request.way()));
+            self.worker.upstream.send(request, timeouts)
+        });
+        let mut response = match sent.await {
+            Ok(response) => response.map_err(Miss::Failed)?,
+            Err(_) => return Err(Miss::Silent("first_token_timeout")),
+        };
+        let is_plain = self.question.plain().is_some();
         if is_plain && !is_refused(response.status) {
             return Ok(plain_reply(response));
         }
@@ -416,7 +411,7 @@ impl Run<'_> {
         }
         self.has_begun = true;
         if let Some(way) = way {
-            let following = self.follow_job(engaged, outgoing, way, response, first_token);
+            let following = self.follow_job(engaged, outgoing, *way, response, first_token);
             return Box::pin(following).await;
         }
         if is_media && !is_json(&response.headers) {
@@ -428,7 +423,6 @@ impl Run<'_> {
                 body: response.body,
             });
         }
-        let mut response = response;
         let is_stream = outgoing.streams
             && (!is_json(&response.headers)
                 || timeout_at(first_token, is_events(&mut response.body, outgoing))
@@ -448,6 +442,27 @@ impl Run<'_> {
         )
         .await?;
         self.finish_whole(lane, outgoing, bytes).await
+    }
+
+    /// The request to a provider.
+    fn request(
+        &self,
+        engaged: &Engaged,
+        outgoing: &Outgoing,
+        token: Option<&Token>,
+    ) -> Result<UpstreamRequest, Miss> {
+        let plain = self.question.plain();
+        let parts = RequestParts {
+            method: plain.map_or(&Method::POST, |request| &request.method),
+            endpoint: &outgoing.endpoint,
+            streams: outgoing.streams,
+            body: self.question.request_body(outgoing.body.clone()),
+            forwarded: self.forwarded,
+        };
+        engaged
+            .lane
+            .request(parts, &engaged.key, token, self.account.wall())
+            .map_err(Miss::NoCredential)
     }
 
     /// Whether the question may be put again, here or elsewhere: of plain HTTP only where nothing can have come of it so far, unless that makes

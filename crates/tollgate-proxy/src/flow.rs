@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
 use tokio::time::Instant;
 use tollgate_dialects::Head;
 use tollgate_domain::{Dialect, ErrorShape, Facts, Framing, Limits, LogContent, Route, Task};
@@ -47,13 +47,13 @@ const HEADERS_USUAL: usize = 12;
 /// Any request: finds out what it asks for, and has it done. Every answer leaves with the same set of headers.
 pub async fn serve(
     worker: &Worker,
-    request: Request<ClientBody>,
+    head: &Parts,
+    body: ClientBody,
     client: SocketAddr,
     now: Duration,
 ) -> Response<ReplyBody> {
     let picture = worker.gateway.picture();
-    let (head, body) = request.into_parts();
-    let visit = Visit::new(&picture, &head, client, now);
+    let visit = Visit::new(&picture, head, client, now);
     let asked = visit.asked();
     let name = match asked.what {
         What::CallByName(name) => paths::decoded(name),
@@ -246,16 +246,14 @@ async fn call_story(
     let caller = visit.caller(worker, shape).await?; // who is asking
     note_caller(account, &caller);
 
-    let upload = match address {
-        Address::Media { .. } => Box::pin(upload::receive(body, visit.headers, limits)).await?, // files are passed on as they come
-        _ => upload::whole(body, visit.headers, limits).await?, // what they send
+    let mut question = {
+        let upload = match address {
+            Address::Media { .. } => Box::pin(upload::receive(body, visit.headers, limits)).await?, // files are passed on as they come
+            _ => upload::whole(body, visit.headers, limits).await?, // what they send
+        };
+        note_upload(picture, &upload, account);
+        read(visit, &caller, address, upload, account)? // what they ask, and of which route
     };
-    account.record.request_bytes = upload.wire_bytes;
-    if picture.snapshot.log_content == LogContent::Included {
-        account.keep_content(&upload.bytes);
-    }
-
-    let mut question = read(visit, &caller, address, upload, account)?; // what they ask, and of which route
     keep_payload(picture, &question, account); // what is kept of that
     check_books(worker)?; // what is spent is written down
     question.framing = visit.framing(question.dialect);
@@ -277,6 +275,14 @@ async fn call_story(
     .await?; // retries, fallbacks
     account.record.dropped.clone_from(&success.dropped);
     Ok((question, success))
+}
+
+/// Notes what has come, as it came.
+fn note_upload(picture: &Picture, upload: &Upload, account: &mut Account) {
+    account.record.request_bytes = upload.wire_bytes;
+    if picture.snapshot.log_content == LogContent::Included {
+        account.keep_content(&upload.bytes);
+    }
 }
 
 /// Keeps what is asked, where the operator wants that of this call.
@@ -567,7 +573,7 @@ fn reply(
             account.stream_opened();
             let timeouts = success.engaged.lane().provider().timeouts;
             (
-                ReplyBody::stream(*relay, account, success.engaged, &timeouts),
+                ReplyBody::stream(relay, account, success.engaged, &timeouts),
                 HeaderValue::from_static(match framing {
                     Framing::JsonArray => "application/json",
                     Framing::JsonLines => "application/x-ndjson",

@@ -38,11 +38,11 @@ pub(crate) struct Question {
     body: Bytes,
     route: Arc<CompiledRoute>,
     read: OnceLock<Call>,
-    media: Option<Media>,
-    /// Boxed, since few are.
+    /// Boxed as what follows, since few calls have it.
+    media: Option<Box<Media>>,
     plain: Option<Box<PlainRequest>>,
     /// What is kept once it is answered.
-    keeping: Option<Keeping>,
+    keeping: Option<Box<Keeping>>,
     /// Nobody here knows the answer that it goes on from.
     previous_is_unknown: bool,
 }
@@ -109,11 +109,11 @@ impl Question {
         let (form, rest) = upload.form.unzip();
         let rest = rest.flatten().map_or(RestState::None, RestState::Waiting);
         Self {
-            media: Some(Media {
+            media: Some(Box::new(Media {
                 operation,
                 form,
                 rest: Mutex::new(rest),
-            }),
+            })),
             ..Self::new(
                 Dialect::OpenaiMedia,
                 head,
@@ -203,13 +203,13 @@ impl Question {
 
     /// Notes what is kept once it is answered.
     pub(crate) fn keep(&mut self, keeping: Keeping) {
-        self.keeping = Some(keeping);
+        self.keeping = Some(Box::new(keeping));
     }
 
     /// What is kept of its answer, where that is written here: a provider of the client's own dialect keeps its answers itself.
     pub(crate) fn keeping(&self, passes: Passes) -> Option<&Keeping> {
         self.keeping
-            .as_ref()
+            .as_deref()
             .filter(|_| passes == Passes::Translated)
     }
 

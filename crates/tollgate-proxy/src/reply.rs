@@ -57,7 +57,7 @@ pub struct BrokenAnswer;
 /// A stream on its way to the client.
 #[derive(Debug)]
 pub(crate) struct StreamReply {
-    relay: Relay,
+    relay: Box<Relay>,
     account: Account,
     engaged: Option<Engaged>,
     patience: Patience,
@@ -100,7 +100,7 @@ impl ReplyBody {
 
     /// A stream whose first content has come.
     pub(crate) fn stream(
-        relay: Relay,
+        relay: Box<Relay>,
         account: Account,
         engaged: Engaged,
         timeouts: &Timeouts,
@@ -219,7 +219,9 @@ impl StreamReply {
 
     fn note_facts(&mut self) {
         let facts = self.relay.take_facts();
-        self.account.used(&facts.usage);
+        if let Some(usage) = &facts.usage {
+            self.account.used(usage);
+        }
         if let Some(stop) = &facts.stop {
             self.account.stopped(stop);
         }

@@ -92,8 +92,8 @@ enum Phase {
 pub(crate) struct Facts {
     /// Something was said that a person would see.
     pub(crate) content: bool,
-    /// What was used.
-    pub(crate) usage: Usage,
+    /// What was used. Boxed, since it is large and seldom told.
+    pub(crate) usage: Option<Box<Usage>>,
     /// Why the answer ended.
     pub(crate) stop: Option<StopReason>,
 }
@@ -316,7 +316,7 @@ impl Relay {
                 let seen = watch.see(event, &mut self.said);
                 self.facts.content |= seen.content;
                 if let Some(usage) = seen.usage {
-                    self.facts.usage.update(&usage);
+                    self.facts.usage.get_or_insert_default().update(&usage);
                 }
                 if seen.stop.is_some() {
                     self.facts.stop = seen.stop;
@@ -429,7 +429,7 @@ impl Relay {
                 StreamEvent::Usage(usage)
                 | StreamEvent::Start {
                     usage: Some(usage), ..
-                } => self.facts.usage.update(usage),
+                } => self.facts.usage.get_or_insert_default().update(usage),
                 StreamEvent::Stop { stop, .. } => self.facts.stop = Some(stop.reason.clone()),
                 StreamEvent::Error(error) => {
                     self.phase = Phase::Over;

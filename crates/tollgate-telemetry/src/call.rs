@@ -227,8 +227,8 @@ pub struct AttemptRecord {
     pub backoff: Duration,
     /// From its start to its end.
     pub duration: Duration,
-    /// What it used and cost where it failed: that is in the call's usage and cost as well.
-    pub lost: Option<Lost>,
+    /// What it used and cost where it failed: that is in the call's usage and cost as well. Boxed, since few attempts do.
+    pub lost: Option<Box<Lost>>,
 }
 
 /// What an attempt used that failed after its provider had begun to answer.

@@ -203,41 +203,31 @@ impl Upstream {
     ///
     /// # Errors
     /// When no answer came. A connection that had been kept and turns out to be closed is replaced by a new one first.
-    pub async fn send(
+    pub fn send(
         self: &Arc<Self>,
         request: UpstreamRequest,
         timeouts: &Timeouts,
-    ) -> Result<UpstreamResponse, Failure> {
-        if request.transport == Transport::Demo {
-            let (status, headers, body) = demo::answer(request.uri.path(), request.body.first());
-            return Ok(UpstreamResponse {
-                status,
-                headers,
-                body: UpstreamBody::new(Source::Demo(body)),
-            });
-        }
-        let (origin, host) = origin_of(&request.uri, request.reach)?;
-        let message = Message::new(
-            &request.method,
-            host,
-            &request.uri,
-            &request.headers,
-            request.body,
-        );
-        // A body that the client sends only once gets a new connection.
-        if let Some(again) = message.again()
-            && let Some(mut connection) = self.take(&origin)
-        {
-            match answer_head(&mut connection, again).await {
-                Ok(head) => return Ok(self.received(head, connection, origin)),
-                // Closed by the provider just as it was taken: it has not answered, so a new connection may be asked.
-                Err(failure) if failure.kind() == FailureKind::ClosedBeforeHead => {}
-                Err(failure) => return Err(failure),
+    ) -> impl Future<Output = Result<UpstreamResponse, Failure>> + Send {
+        // What waits for the answer, perhaps for long, holds what is sent and no more.
+        let written = Written::of(request);
+        async move {
+            let (origin, message) = match written? {
+                Written::Demo(response) => return Ok(*response),
+                Written::Wire(origin, message) => (origin, message),
+            };
+            if let Some(mut connection) = self.ask_kept(&origin, &message) {
+                match answer_head(&mut connection).await {
+                    Ok(head) => return Ok(self.received(head, connection, origin)),
+                    // Closed by the provider just as it was taken: it has not answered, so a new connection may be asked.
+                    Err(failure) if failure.kind() == FailureKind::ClosedBeforeHead => {}
+                    Err(failure) => return Err(failure),
+                }
             }
+            let mut connection = Box::pin(self.connect(&origin, timeouts)).await?;
+            connection.begin(message);
+            let head = answer_head(&mut connection).await?;
+            Ok(self.received(head, connection, origin))
         }
-        let mut connection = Box::pin(self.connect(&origin, timeouts)).await?;
-        let head = answer_head(&mut connection, message).await?;
-        Ok(self.received(head, connection, origin))
     }
 
     /// Asks for a WebSocket, on a connection of its own. `protocol` is what is to be spoken on it.
@@ -325,6 +315,14 @@ impl Upstream {
         }
     }
 
+    /// The connection that was used last, with a request begun on it. A body that the client sends only once gets a new one.
+    fn ask_kept(&self, origin: &Origin, message: &Message) -> Option<Box<Connection>> {
+        let again = message.again()?;
+        let mut connection = self.take(origin)?;
+        connection.begin(again);
+        Some(connection)
+    }
+
     /// The connection that was used last, if it is still open.
     fn take(&self, origin: &Origin) -> Option<Box<Connection>> {
         let mut waiting = self.waiting();
@@ -408,12 +406,8 @@ async fn watch(upstream: Weak<Upstream>, closed: CancellationToken) {
     let _ended = closed.run_until_cancelled(looking).await;
 }
 
-/// Sends a request and waits for the head of its answer.
-async fn answer_head(
-    connection: &mut Connection,
-    message: Message,
-) -> Result<(StatusCode, HeaderMap), Failure> {
-    connection.begin(message);
+/// Sends the request that was begun, and waits for the head of its answer.
+async fn answer_head(connection: &mut Connection) -> Result<(StatusCode, HeaderMap), Failure> {
     let head = poll_fn(|context| connection.poll_head(context)).await?;
     if head.0 == StatusCode::SWITCHING_PROTOCOLS {
         let text = "it speaks another protocol, which nobody asked for";
@@ -445,6 +439,35 @@ pub(crate) fn host_of(uri: &Uri) -> Option<&str> {
     // Who asks is not for the header.
     let host = authority.rsplit('@').next()?;
     Some(host.strip_suffix(':').unwrap_or(host))
+}
+
+/// A request as it is sent.
+enum Written {
+    Wire(Origin, Message),
+    /// Answered already. Boxed, since few are.
+    Demo(Box<UpstreamResponse>),
+}
+
+impl Written {
+    fn of(request: UpstreamRequest) -> Result<Self, Failure> {
+        if request.transport == Transport::Demo {
+            let (status, headers, body) = demo::answer(request.uri.path(), request.body.first());
+            return Ok(Self::Demo(Box::new(UpstreamResponse {
+                status,
+                headers,
+                body: UpstreamBody::new(Source::Demo(body)),
+            })));
+        }
+        let (origin, host) = origin_of(&request.uri, request.reach)?;
+        let message = Message::new(
+            &request.method,
+            host,
+            &request.uri,
+            &request.headers,
+            request.body,
+        );
+        Ok(Self::Wire(origin, message))
+    }
 }
 
 // === impl UpstreamRequest ===

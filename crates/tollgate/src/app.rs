@@ -449,7 +449,8 @@ impl server::Handler for Handler {
         request: Request<server::ClientBody>,
         client: SocketAddr,
     ) -> impl Future<Output = Response<ReplyBody>> + Send {
-        flow::serve(&self.0, request, client, since_1970())
+        let (head, body) = request.into_parts();
+        async move { flow::serve(&self.0, &head, body, client, since_1970()).await }
     }
 }
 

@@ -87,7 +87,7 @@ impl Run<'_> {
         let endpoint = &outgoing.endpoint;
         let splitter = Frames::new(endpoint.framing(), self.limits.event_bytes_max);
         let (dialect, end) = (endpoint.dialect, provider.quirks.stream_end);
-        let mut relay = match outgoing.passes {
+        let relay = match outgoing.passes {
             Passes::Through => Relay::through(
                 body,
                 splitter,
@@ -100,6 +100,7 @@ impl Run<'_> {
         }
         .framed(self.question.framing)
         .kept(self.question.keeping(outgoing.passes));
+        let mut relay = Box::new(relay);
         let opening = async {
             loop {
                 let step = poll_fn(|context| relay.poll_step(context)).await;
@@ -115,7 +116,7 @@ impl Run<'_> {
         timeout_at(deadline, opening)
             .await
             .map_err(|_| Miss::Silent("first_token_timeout"))??;
-        Ok(Reply::Stream(Box::new(relay)))
+        Ok(Reply::Stream(relay))
     }
 
     /// Reads a whole answer, and writes it for the client if they do not speak the same.
@@ -326,7 +327,9 @@ fn is_foreign(event: &StreamEvent) -> bool {
 /// Takes over what the stream has told; says whether there was content.
 fn note(account: &mut Account, relay: &mut Relay) -> bool {
     let facts = relay.take_facts();
-    account.used(&facts.usage);
+    if let Some(usage) = &facts.usage {
+        account.used(usage);
+    }
     if let Some(stop) = &facts.stop {
         account.stopped(stop);
     }

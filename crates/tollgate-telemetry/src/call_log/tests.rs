@@ -45,7 +45,7 @@ pub(crate) fn record() -> CallRecord {
                 begun: Duration::from_millis(1),
                 backoff: Duration::ZERO,
                 duration: Duration::from_micros(12_345),
-                lost: Some(Lost {
+                lost: Some(Box::new(Lost {
                     usage: Usage {
                         input: Some(3),
                         ..Usage::default()
