@@ -23,8 +23,8 @@ pub(crate) use read::{
 pub(crate) use stream::{Frame, StreamReader, StreamWriter};
 pub(crate) use usage::{Count, Details, WireUsage};
 pub(crate) use wire::{
-    Text, Told, failure, finish_reason, is_failure, parse, read_event, seconds, stop_reason,
-    text_of,
+    Text, Told, failure, finish_reason, is_failure, parse, plain_text, read_event, seconds,
+    stop_reason, text_of,
 };
 pub(crate) use write::{
     data_url, effort_for_budget, effort_word, to_bytes, to_map, write_call, write_call_in,

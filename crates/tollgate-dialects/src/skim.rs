@@ -28,6 +28,10 @@ pub(crate) fn members<'a>(
     match skimmer.object(see).and_then(|()| skimmer.end()) {
         Ok(()) => Ok(()),
         Err(Fault::TooDeep) => Err(ReadError::TooDeep(depth_max)),
+        Err(Fault::OtherShape(member)) => Err(ReadError::shape(
+            member,
+            "is of another shape than it should be",
+        )),
         Err(Fault::NotJson) => Err(not_an_object(text)),
     }
 }
@@ -50,6 +54,8 @@ pub(crate) enum Fault {
     NotJson,
     /// It is nested too deep.
     TooDeep,
+    /// What this member holds is of another shape than it should be.
+    OtherShape(&'static str),
 }
 
 /// A place in a text, and what is open there.

@@ -16,7 +16,8 @@ use crate::{
     error::read_in_stream,
     gemini_generate::{Followed, Glimpse},
     mold::{Holes, MOLDS_MAX, Mold, place_of},
-    openai_chat::{self, Count, Text, Told, is_failure, parse, read_event},
+    openai_chat::{self, Count, Text, Told, is_failure, parse, plain_text, read_event},
+    skim::{Fault, Skimmer},
 };
 
 pub use glance::{Glance, error_within, glance};
@@ -160,7 +161,7 @@ impl Watch {
         said: &mut String,
         holes: &mut Option<Holes>,
     ) -> Option<Seen> {
-        let chunk = match read_event::<ChoiceGlimpse<'_>>(event).ok()? {
+        let chunk = match read_event(event, ChoiceGlimpse::of).ok()? {
             Told::Chunk(chunk) => chunk,
             Told::Nothing => return None,
             Told::Error(error) => {
@@ -176,7 +177,7 @@ impl Watch {
                 });
             }
         };
-        let choices = chunk.choices.as_deref().unwrap_or_default();
+        let choices = &*chunk.choices;
         let mut seen = Seen {
             usage: chunk.usage(),
             ..Seen::default()
@@ -281,37 +282,24 @@ impl Watch {
 }
 
 /// What is looked at in a choice of OpenAI's chunks.
-#[derive(Deserialize)]
+#[derive(Default)]
 struct ChoiceGlimpse<'a> {
-    #[serde(default)]
     index: Count,
-    #[serde(borrow, default)]
     delta: Option<DeltaGlimpse<'a>>,
-    #[serde(borrow, default)]
     text: Said<'a>,
-    #[serde(borrow, default)]
     finish_reason: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
+    error: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Default)]
 struct DeltaGlimpse<'a> {
-    #[serde(borrow, default)]
     content: Said<'a>,
-    #[serde(borrow, default)]
     refusal: Said<'a>,
-    #[serde(borrow, default)]
     reasoning_content: Said<'a>,
-    #[serde(borrow, default)]
     reasoning: Said<'a>,
-    #[serde(default)]
     reasoning_details: Something,
-    #[serde(default)]
     audio: Something,
-    #[serde(borrow, default)]
     tool_calls: Option<Vec<ToolCallGlimpse<'a>>>,
-    #[serde(borrow, default)]
     function_call: Option<FunctionGlimpse<'a>>,
 }
 
@@ -333,9 +321,64 @@ struct FunctionGlimpse<'a> {
     arguments: Said<'a>,
 }
 
+impl<'a> ChoiceGlimpse<'a> {
+    fn of(choice: &mut Skimmer<'a>) -> Result<Self, Fault> {
+        let mut seen = Self::default();
+        choice.members(|name, value| {
+            match name {
+                "index" => seen.index = read(value, "index")?,
+                "delta" => seen.delta = Some(DeltaGlimpse::of(value)?),
+                "text" => seen.text = said_in(value, "text")?,
+                "finish_reason" => seen.finish_reason = read(value, "finish_reason")?,
+                "error" => seen.error = value.value()? != "null",
+                _ => return value.value().map(|_| ()),
+            }
+            Ok(())
+        })?;
+        Ok(seen)
+    }
+}
+
+impl<'a> DeltaGlimpse<'a> {
+    fn of(delta: &mut Skimmer<'a>) -> Result<Self, Fault> {
+        let mut seen = Self::default();
+        delta.members(|name, value| {
+            match name {
+                "content" => seen.content = said_in(value, "content")?,
+                "refusal" => seen.refusal = said_in(value, "refusal")?,
+                "reasoning_content" => {
+                    seen.reasoning_content = said_in(value, "reasoning_content")?
+                }
+                "reasoning" => seen.reasoning = said_in(value, "reasoning")?,
+                "reasoning_details" => seen.reasoning_details = read(value, "reasoning_details")?,
+                "audio" => seen.audio = read(value, "audio")?,
+                "tool_calls" => seen.tool_calls = read(value, "tool_calls")?,
+                "function_call" => seen.function_call = read(value, "function_call")?,
+                _ => return value.value().map(|_| ()),
+            }
+            Ok(())
+        })?;
+        Ok(seen)
+    }
+}
+
+/// Reads a value of this type.
+fn read<'a, T: Deserialize<'a>>(value: &mut Skimmer<'a>, name: &'static str) -> Result<T, Fault> {
+    serde_json::from_str(value.value()?).map_err(|_| Fault::OtherShape(name))
+}
+
+/// What a value says: of a text without escapes, which most are, without reading it.
+fn said_in<'a>(value: &mut Skimmer<'a>, name: &'static str) -> Result<Said<'a>, Fault> {
+    let value = value.value()?;
+    match plain_text(value) {
+        Some(text) => Ok(Said::plain(text)),
+        None => serde_json::from_str(value).map_err(|_| Fault::OtherShape(name)),
+    }
+}
+
 impl ChoiceGlimpse<'_> {
     fn has_failed(&self) -> bool {
-        self.error.is_some() || self.finish_reason.as_ref().is_some_and(is_failure)
+        self.error || self.finish_reason.as_ref().is_some_and(is_failure)
     }
 
     fn has_content(&self) -> bool {

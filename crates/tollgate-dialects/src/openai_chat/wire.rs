@@ -10,7 +10,12 @@ use serde_json::{Value, value::RawValue};
 use tollgate_domain::{Dialect, Usage};
 
 use super::usage::{Count, WireUsage};
-use crate::{ProviderError, SseEvent, StopReason, error::read_in_stream};
+use crate::{
+    ProviderError, ReadError, SseEvent, StopReason,
+    error::read_in_stream,
+    head::{lenient, text_of as text_of_body},
+    skim::{self, Fault, Skimmer},
+};
 
 /// The end mark of a stream.
 const DONE: &[u8] = b"[DONE]";
@@ -23,7 +28,7 @@ const REPEATED_BYTES_MAX: usize = 256;
 pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// What an event of a stream says.
-pub(crate) enum Told<'a, C = Choice<'a>> {
+pub(crate) enum Told<'a, C> {
     /// Nothing: it is a comment.
     Nothing,
     /// The answer goes on.
@@ -34,33 +39,23 @@ pub(crate) enum Told<'a, C = Choice<'a>> {
     End,
 }
 
-/// One chunk of a stream, of chat or of text completions; of its choices `C` is read.
-#[derive(Deserialize)]
-pub(crate) struct Chunk<'a, C = Choice<'a>> {
-    #[serde(default = "Option::default")]
-    pub(crate) choices: Option<Vec<C>>,
-    #[serde(borrow, default)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    service_tier: Option<&'a RawValue>,
+/// One chunk of a stream, of chat or of text completions; of its choices `C` is read. Members that are null are not there, and of those that come
+/// twice the later one counts.
+pub(crate) struct Chunk<'a, C> {
+    pub(crate) choices: Vec<C>,
+    usage: Option<&'a str>,
+    service_tier: Option<&'a str>,
     /// Groq's place for usage.
-    #[serde(borrow, default)]
-    x_groq: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
+    x_groq: Option<&'a str>,
+    error: Option<&'a str>,
     /// `error` where the whole chunk is one (vLLM).
-    #[serde(borrow, default)]
-    object: Option<&'a RawValue>,
+    object: Option<&'a str>,
     /// What a search found (Perplexity, xAI, Zhipu); see `sources`.
-    #[serde(borrow, default)]
-    search_results: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    citations: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    web_search: Option<&'a RawValue>,
+    search_results: Option<&'a str>,
+    citations: Option<&'a str>,
+    web_search: Option<&'a str>,
     /// Of a length that makes all chunks equally long (OpenAI).
-    #[serde(borrow, default)]
-    obfuscation: Option<&'a RawValue>,
+    obfuscation: Option<&'a str>,
 }
 
 /// What every chunk repeats, and the first is asked for.
@@ -96,10 +91,7 @@ pub(crate) struct Choice<'a> {
 impl<'a> Choice<'a> {
     /// The text that it says, where that stands there without escapes. What it says besides is not looked at.
     pub(crate) fn plain_text(&self) -> Option<&str> {
-        let plain = |text: &'a RawValue| {
-            let text = text.get().strip_prefix('"')?.strip_suffix('"')?;
-            (!text.is_empty() && !text.contains('\\')).then_some(text)
-        };
+        let plain = |text: &'a RawValue| plain_text(text.get()).filter(|text| !text.is_empty());
         let said = |text: &'_ Option<Text<'a>>| match text {
             Some(Text(Cow::Borrowed(text))) if !text.is_empty() => Some(*text),
             _ => None,
@@ -236,17 +228,21 @@ pub(crate) struct ContentPart<'a> {
 
 // === impl Chunk ===
 
-/// Reads an event of a stream.
-pub(crate) fn read_event<'a, C: Deserialize<'a>>(
+/// Reads an event of a stream, and its choices by `read_choice`.
+///
+/// # Errors
+/// When it is no chunk.
+pub(crate) fn read_event<'a, C>(
     event: &'a SseEvent,
-) -> Result<Told<'a, C>, serde_json::Error> {
+    read_choice: impl FnMut(&mut Skimmer<'a>) -> Result<C, Fault>,
+) -> Result<Told<'a, C>, ReadError> {
     let error = || Told::Error(read_in_stream(Dialect::OpenaiChat, &event.data));
     Ok(match event.data.trim_ascii() {
         b"" => Told::Nothing,
         DONE => Told::End,
         _ if &*event.name == b"error" => error(),
         _ => {
-            let chunk: Chunk<'_, C> = serde_json::from_slice(&event.data)?;
+            let chunk = Chunk::read(text_of_body(&event.data)?, read_choice)?;
             if chunk.is_error() {
                 error()
             } else {
@@ -256,12 +252,58 @@ pub(crate) fn read_event<'a, C: Deserialize<'a>>(
     })
 }
 
+/// Reads all of a choice.
+pub(crate) fn read_choice<'a>(choice: &mut Skimmer<'a>) -> Result<Choice<'a>, Fault> {
+    serde_json::from_str(choice.value()?).map_err(|_| Fault::OtherShape("choices"))
+}
+
 impl<'a, C> Chunk<'a, C> {
+    fn read(
+        text: &'a str,
+        mut read_choice: impl FnMut(&mut Skimmer<'a>) -> Result<C, Fault>,
+    ) -> Result<Self, ReadError> {
+        let mut chunk = Self {
+            choices: Vec::new(),
+            usage: None,
+            service_tier: None,
+            x_groq: None,
+            error: None,
+            object: None,
+            search_results: None,
+            citations: None,
+            web_search: None,
+            obfuscation: None,
+        };
+        // How deep it goes is bounded where it is read.
+        skim::members(text, usize::MAX, |name, value| {
+            let place = match name {
+                "choices" => {
+                    chunk.choices.clear();
+                    return value.elements(|choice| {
+                        chunk.choices.push(read_choice(choice)?);
+                        Ok(())
+                    });
+                }
+                "usage" => &mut chunk.usage,
+                "service_tier" => &mut chunk.service_tier,
+                "x_groq" => &mut chunk.x_groq,
+                "error" => &mut chunk.error,
+                "object" => &mut chunk.object,
+                "search_results" => &mut chunk.search_results,
+                "citations" => &mut chunk.citations,
+                "web_search" => &mut chunk.web_search,
+                "obfuscation" => &mut chunk.obfuscation,
+                _ => return value.value().map(|_| ()),
+            };
+            *place = Some(value.value()?).filter(|value| *value != "null");
+            Ok(())
+        })?;
+        Ok(chunk)
+    }
+
     /// A text that only makes the chunk longer, if it has no escapes.
     pub(crate) fn padding(&self) -> Option<&'a str> {
-        let text = self.obfuscation?.get();
-        let text = text.strip_prefix('"')?.strip_suffix('"')?;
-        (!text.contains('\\')).then_some(text)
+        plain_text(self.obfuscation?)
     }
 }
 
@@ -274,26 +316,28 @@ impl<C> Chunk<'_, C> {
             usage: Option<&'a RawValue>,
         }
         let groq = || {
-            self.x_groq
-                .and_then(parse::<Groq<'_>>)
-                .and_then(|groq| groq.usage)
+            let groq = self.x_groq.and_then(lenient::<Groq<'_>>);
+            groq.and_then(|groq| groq.usage).map(RawValue::get)
         };
-        let usage = parse::<WireUsage>(self.usage.or_else(groq)?)?.into_usage()?;
-        let tier = self.service_tier.and_then(parse::<Text<'_>>);
+        let usage = lenient::<WireUsage>(self.usage.or_else(groq)?)?.into_usage()?;
+        let tier = self.service_tier.and_then(lenient::<Text<'_>>);
         Some(usage.in_tier(tier.as_ref().map(|tier| &*tier.0)))
     }
 
     /// What a search found, if the chunk says.
-    pub(crate) fn sources(&self) -> Option<&RawValue> {
+    pub(crate) fn sources(&self) -> Option<&str> {
         self.search_results.or(self.citations).or(self.web_search)
     }
 
     fn is_error(&self) -> bool {
-        self.error.is_some()
-            || self
-                .object
-                .is_some_and(|object| object.get() == r#""error""#)
+        self.error.is_some() || self.object == Some(r#""error""#)
     }
+}
+
+/// The text that a value holds, if it has no escapes.
+pub(crate) fn plain_text(value: &str) -> Option<&str> {
+    let text = value.strip_prefix('"')?.strip_suffix('"')?;
+    (!text.contains('\\')).then_some(text)
 }
 
 /// A value of this type, or nothing where it is something else.

@@ -166,6 +166,16 @@ impl<'de> Visitor<'de> for SaidVisitor {
     }
 }
 
+impl<'a> Said<'a> {
+    /// A text without escapes.
+    pub(super) fn plain(text: &'a str) -> Self {
+        Self {
+            is_something: !text.is_empty(),
+            text: Cow::Borrowed(text),
+        }
+    }
+}
+
 impl Said<'_> {
     /// Lists and objects: what they say is not taken down.
     fn of(something: Something) -> Self {

@@ -52,7 +52,7 @@ pub(crate) fn record() -> CallRecord {
                     },
                     unmetered: Unmetered::default(),
                     cost: Cost::Known(Picodollars::new(1_000_000)),
-                }),
+                })),
             },
             AttemptRecord {
                 target: "anthropic/claude".into(),

@@ -7,7 +7,7 @@ use super::super::{
     sources::citations_of,
     wire::{
         Choice, ContentPart, Delta as WireDelta, FunctionPiece, Identity, ReasoningDetail, Told,
-        failed, parse, read_event, seconds, stop_reason, text_of,
+        failed, parse, read_choice, read_event, seconds, stop_reason, text_of,
     },
 };
 use crate::{
@@ -68,7 +68,7 @@ impl ReadEvents for StreamReader {
             return Ok(());
         }
         let before = out.len();
-        let chunk = match read_event(event).map_err(|error| ReadError::Json(error.to_string()))? {
+        let chunk = match read_event(event, read_choice)? {
             Told::Chunk(chunk) => chunk,
             Told::Nothing => return Ok(()),
             Told::Error(error) => {
@@ -80,12 +80,12 @@ impl ReadEvents for StreamReader {
                 return Ok(());
             }
         };
-        let choices: &[Choice<'_>] = chunk.choices.as_deref().unwrap_or_default();
+        let choices = &*chunk.choices;
         if !choices.is_empty() {
             self.start(Some(event), out);
         }
         if let Some(sources) = chunk.sources() {
-            sources.get().clone_into(&mut self.sources);
+            sources.clone_into(&mut self.sources);
         }
         for choice in choices {
             if choice.has_failed() {
