@@ -270,6 +270,9 @@ impl Account {
     /// Notes that the answer is being streamed.
     pub(crate) fn stream_opened(&mut self) {
         self._streaming = Some(self.witness.stream_opened());
+        if let Some(sample) = &mut self.sample {
+            sample.stand_alone();
+        }
     }
 
     /// Notes what was used, as far as it can be believed; says whether it was.

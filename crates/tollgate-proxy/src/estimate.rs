@@ -42,13 +42,17 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Of a body. It is copied: a stream would hold the buffer that its call was read into.
-    pub(crate) fn of(body: &[u8]) -> Self {
-        let begin = body.get(..SAMPLE_MAX).unwrap_or(body);
+    /// Of a body, which it shares.
+    pub(crate) fn of(body: &Bytes) -> Self {
         Self {
-            bytes: Bytes::copy_from_slice(begin),
+            bytes: body.slice(..body.len().min(SAMPLE_MAX)),
             whole_bytes: body.len(),
         }
+    }
+
+    /// Copies what it shares: a stream, which may last, would hold the whole buffer that its call was read into.
+    pub(crate) fn stand_alone(&mut self) {
+        self.bytes = Bytes::copy_from_slice(&self.bytes);
     }
 
     /// About as many tokens as it has.
