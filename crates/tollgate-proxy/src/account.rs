@@ -14,6 +14,7 @@ use crate::{
     estimate::{self, Sample},
     payloads::Payloads,
     refusal::Refusal,
+    turn::{TurnEnd, WrittenDown},
 };
 
 /// As much of each direction's content as the log takes, in bytes.
@@ -451,6 +452,12 @@ impl Account {
             self.close_with_others(outcome);
             self.witness.write_down();
         }
+    }
+
+    /// The same, at the end of the turn, which is to be waited for.
+    pub(crate) fn close_at(&mut self, turn_end: &Arc<TurnEnd>, outcome: Outcome) -> WrittenDown {
+        self.close_with_others(outcome);
+        turn_end.written_down(self.witness.clone())
     }
 
     /// The same, but that the record is written down with those of the other calls that end in this turn, at its end.

@@ -97,7 +97,7 @@ async fn serve_llm(
     match call_story(worker, visit, asked.shape, address, body, &mut account).await {
         Ok((question, success)) => {
             let headers = answer_headers(visit, &question, &success, &account);
-            reply(success, question.framing, account, headers)
+            reply(worker, success, question.framing, account, headers)
         }
         Err(refusal) => refuse(&refusal, asked, account, visit),
     }
@@ -537,6 +537,7 @@ fn answer_headers(
 
 /// The answer itself. From here on the record rides in its body.
 fn reply(
+    worker: &Worker,
     success: Success,
     framing: Framing,
     mut account: Account,
@@ -544,6 +545,7 @@ fn reply(
 ) -> Response<ReplyBody> {
     account.record.status = StatusCode::OK.as_u16();
     account.first_content(Instant::now());
+    let turn_end = &worker.turn_end;
     let (body, content_type) = match success.answer {
         Reply::Whole(bytes) => (
             ReplyBody::accounted(bytes, account, Outcome::Answered),
@@ -553,7 +555,7 @@ fn reply(
             account.stream_opened();
             let timeouts = success.engaged.lane().provider().timeouts;
             (
-                ReplyBody::bytes(body, account, success.engaged, &timeouts),
+                ReplyBody::bytes(body, account, success.engaged, &timeouts, turn_end),
                 content_type,
             )
         }
@@ -561,7 +563,7 @@ fn reply(
             account.record.status = head.status.as_u16();
             account.stream_opened();
             let timeouts = success.engaged.lane().provider().timeouts;
-            let body = ReplyBody::bytes(body, account, success.engaged, &timeouts);
+            let body = ReplyBody::bytes(body, account, success.engaged, &timeouts, turn_end);
             return plain_answer(*head, body, headers);
         }
         // Talks have a story of their own.
@@ -573,7 +575,7 @@ fn reply(
             account.stream_opened();
             let timeouts = success.engaged.lane().provider().timeouts;
             (
-                ReplyBody::stream(relay, account, success.engaged, &timeouts),
+                ReplyBody::stream(relay, account, success.engaged, &timeouts, turn_end),
                 HeaderValue::from_static(match framing {
                     Framing::JsonArray => "application/json",
                     Framing::JsonLines => "application/x-ndjson",

@@ -66,7 +66,7 @@ pub struct Worker {
     /// Whether the worker keeps up.
     pub pulse: Arc<Pulse>,
     /// Where the worker's calls wait for each other.
-    pub turn_end: TurnEnd,
+    pub turn_end: Arc<TurnEnd>,
 }
 
 impl Worker {

@@ -4,6 +4,7 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
@@ -20,6 +21,7 @@ use crate::{
     account::Account,
     attempts::Engaged,
     stream::{Break, Relay, Step},
+    turn::{TurnEnd, WrittenDown},
 };
 
 /// How long the end of a provider's body is waited for after its end mark, so that the connection can be used again.
@@ -47,6 +49,15 @@ struct BytesReply {
     engaged: Engaged,
     patience: Patience,
     over: bool,
+    last: Last,
+}
+
+/// The last bytes of an answer, which wait for the end of the turn in which its record is written down: before the client has them.
+#[derive(Debug)]
+struct Last {
+    turn_end: Arc<TurnEnd>,
+    written_down: Option<WrittenDown>,
+    bytes: Option<Bytes>,
 }
 
 /// An answer that breaks off: the connection is closed, so that the client does not take it for whole.
@@ -64,6 +75,7 @@ pub(crate) struct StreamReply {
     /// How the call ended, told to the record once the last bytes are on their way.
     ending: Option<Outcome>,
     over: bool,
+    last: Last,
 }
 
 /// How long a provider may be silent, and how long the whole may take.
@@ -104,6 +116,7 @@ impl ReplyBody {
         account: Account,
         engaged: Engaged,
         timeouts: &Timeouts,
+        turn_end: &Arc<TurnEnd>,
     ) -> Self {
         let patience = Patience::new(&engaged, timeouts);
         let mut stream = StreamReply {
@@ -113,6 +126,7 @@ impl ReplyBody {
             patience,
             ending: None,
             over: false,
+            last: Last::new(turn_end),
         };
         // A short answer may have come with its first content, end and all.
         if stream.relay.is_complete() {
@@ -129,6 +143,7 @@ impl ReplyBody {
         account: Account,
         engaged: Engaged,
         timeouts: &Timeouts,
+        turn_end: &Arc<TurnEnd>,
     ) -> Self {
         let mut bytes = BytesReply {
             patience: Patience::new(&engaged, timeouts),
@@ -136,6 +151,7 @@ impl ReplyBody {
             account,
             engaged,
             over: false,
+            last: Last::new(turn_end),
         };
         bytes.end_if_all_came();
         Self(Kind::Bytes(Box::new(bytes)))
@@ -180,6 +196,9 @@ impl Body for ReplyBody {
 
 impl StreamReply {
     fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.last.is_waiting() {
+            return self.last.poll(context);
+        }
         loop {
             if self.relay.waiting() >= WAITING_BYTES_MAX || self.over {
                 break;
@@ -212,7 +231,8 @@ impl StreamReply {
         }
         if let Some(outcome) = self.ending.take() {
             self.account.said().push_str(&self.relay.take_said());
-            self.account.close(outcome);
+            let written_down = self.account.close_at(&self.last.turn_end, outcome);
+            return self.last.wait(bytes, written_down, context);
         }
         Poll::Ready(bytes)
     }
@@ -267,6 +287,43 @@ impl Drop for StreamReply {
     }
 }
 
+// === impl Last ===
+
+impl Last {
+    fn new(turn_end: &Arc<TurnEnd>) -> Self {
+        Self {
+            turn_end: Arc::clone(turn_end),
+            written_down: None,
+            bytes: None,
+        }
+    }
+
+    /// Whether a record is being written down.
+    fn is_waiting(&self) -> bool {
+        self.written_down.is_some()
+    }
+
+    /// Has these bytes wait.
+    fn wait(
+        &mut self,
+        bytes: Option<Bytes>,
+        written_down: WrittenDown,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Bytes>> {
+        self.bytes = bytes;
+        self.written_down = Some(written_down);
+        self.poll(context)
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(written_down) = &mut self.written_down {
+            ready!(written_down.poll(context));
+            self.written_down = None;
+        }
+        Poll::Ready(self.bytes.take())
+    }
+}
+
 // === impl BytesReply ===
 
 impl BytesReply {
@@ -274,6 +331,9 @@ impl BytesReply {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, BrokenAnswer>>> {
+        if self.last.is_waiting() {
+            return self.last.poll(context).map(|bytes| bytes.map(Ok));
+        }
         if self.over {
             return Poll::Ready(None);
         }
@@ -283,19 +343,23 @@ impl BytesReply {
             return Poll::Ready(Some(Err(self.broken(&Break::Silent(after)))));
         };
         self.account.waited(self.patience.came());
-        Poll::Ready(match polled {
+        let data = match polled {
             Some(Ok(frame)) => {
                 let data = frame.into_data().unwrap_or_default();
                 self.account.sent(&data);
                 self.end_if_all_came();
-                Some(Ok(data))
+                Some(data)
             }
-            Some(Err(failure)) => Some(Err(self.broken(&Break::Cut(Some(failure))))),
+            Some(Err(failure)) => {
+                return Poll::Ready(Some(Err(self.broken(&Break::Cut(Some(failure))))));
+            }
             None => {
                 self.end();
                 None
             }
-        })
+        };
+        self.last.bytes = data;
+        self.last.poll(context).map(|bytes| bytes.map(Ok))
     }
 
     /// Whoever was told how long an answer is does not ask for what comes behind it.
@@ -313,7 +377,10 @@ impl BytesReply {
     fn end(&mut self) {
         self.over = true;
         self.engaged.succeeded();
-        self.account.close(Outcome::Answered);
+        let written_down = self
+            .account
+            .close_at(&self.last.turn_end, Outcome::Answered);
+        self.last.written_down = Some(written_down);
     }
 
     fn broken(&mut self, how: &Break) -> BrokenAnswer {

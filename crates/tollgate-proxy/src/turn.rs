@@ -5,10 +5,14 @@
 //! many calls costs what one for each does.
 
 use std::{
+    fmt,
     future::poll_fn,
-    sync::{Mutex, MutexGuard, PoisonError},
-    task::{Poll, Waker},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
 };
+
+use tollgate_telemetry::Witness;
 
 /// The end of a worker's turn.
 #[derive(Debug, Default)]
@@ -30,7 +34,30 @@ struct Leading<'a, F: Fn()> {
     at_the_end: &'a F,
 }
 
+/// Waits for the end of the turn in which a record is written down.
+pub(crate) struct WrittenDown(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl WrittenDown {
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(context)
+    }
+}
+
+impl fmt::Debug for WrittenDown {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("WrittenDown")
+    }
+}
+
 impl TurnEnd {
+    /// Waits until what is ready now is done, and what this witness and those of the other calls have recorded is written down.
+    pub(crate) fn written_down(self: &Arc<Self>, witness: Witness) -> WrittenDown {
+        let turn_end = Arc::clone(self);
+        WrittenDown(Box::pin(async move {
+            turn_end.reach(|| witness.write_down()).await;
+        }))
+    }
+
     /// Waits until what is ready now is done, and then `at_the_end`, which is done once for all who wait. Whoever does not wait to the end has it
     /// done all the same.
     pub(crate) async fn reach(&self, at_the_end: impl Fn()) {

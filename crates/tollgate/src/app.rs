@@ -420,7 +420,7 @@ impl Crew {
                 sharing,
                 responses,
                 pulse,
-                turn_end: TurnEnd::default(),
+                turn_end: Arc::new(TurnEnd::default()),
             }));
             server::serve_worker(listener, handler, limits, connections, shutdown).await?;
             witness.end();
