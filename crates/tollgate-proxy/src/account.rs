@@ -103,7 +103,17 @@ impl Account {
 
     /// The time since 1970-01-01 UTC, from the one reading at the call's beginning.
     pub(crate) fn wall(&self) -> Duration {
-        self.record.came_at + self.started.elapsed()
+        self.wall_at(Instant::now())
+    }
+
+    /// The same at another time than now.
+    pub(crate) fn wall_at(&self, then: Instant) -> Duration {
+        self.record.came_at + (then - self.started)
+    }
+
+    /// The same when the client's first content came.
+    pub(crate) fn heard_at(&self) -> Duration {
+        self.record.came_at + self.record.time_to_first_token.unwrap_or_default()
     }
 
     /// Notes what the model costs that is about to be asked.
@@ -318,9 +328,9 @@ impl Account {
     }
 
     /// Notes how long an attempt was waited for that has ended, and says it.
-    pub(crate) fn attempt_ended(&mut self) -> Duration {
+    pub(crate) fn attempt_ended(&mut self, now: Instant) -> Duration {
         let since = self.waiting_since.take();
-        let duration = since.map_or(Duration::ZERO, |since| since.elapsed());
+        let duration = since.map_or(Duration::ZERO, |since| now - since);
         self.waited(duration);
         if let (Some(_), Some(attempt)) = (since, self.record.attempts.last_mut()) {
             attempt.duration = duration;
@@ -464,8 +474,9 @@ impl Account {
     pub(crate) fn close_with_others(&mut self, outcome: Outcome) {
         if std::mem::replace(&mut self.open, false) {
             self.record.outcome = outcome;
-            self.attempt_ended();
-            self.record.duration = self.started.elapsed();
+            let now = Instant::now();
+            self.attempt_ended(now);
+            self.record.duration = now - self.started;
             self.estimate();
             self.redact();
             if admission::is_unmetered(&self.record) {

@@ -99,24 +99,26 @@ pub(crate) async fn first_success(
         refusal: None,
         own_words: None,
     };
+    let mut now = Instant::now();
     for (index, lane) in plan.iter().enumerate() {
-        if let Admission::Cooling { .. } = lane.health().admit(Instant::now()) {
+        if let Admission::Cooling { .. } = lane.health().admit(now) {
             continue;
         }
         let last = plan[index + 1..]
             .iter()
-            .all(|other| other.health().is_cooling(Instant::now()));
-        if let Some(success) = run.ask(lane, last).await? {
+            .all(|other| other.health().is_cooling(now));
+        if let Some(success) = run.ask(lane, last, now).await? {
             return Ok(success);
         }
+        now = Instant::now();
     }
     if run.made == 0 && run.refusal.is_none() {
         // All are cooling down: better to try than to refuse what may succeed.
         let soonest = plan
             .iter()
-            .min_by_key(|lane| lane.health().cooling_until(Instant::now()));
+            .min_by_key(|lane| lane.health().cooling_until(now));
         if let Some(lane) = soonest
-            && let Some(success) = run.ask(lane, true).await?
+            && let Some(success) = run.ask(lane, true, now).await?
         {
             return Ok(success);
         }
@@ -145,7 +147,12 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Asks one target, with each of its keys and again as the rules say. `None`: somebody else may be asked.
-    async fn ask(&mut self, lane: &Arc<Lane>, last: bool) -> Result<Option<Success>, Refusal> {
+    async fn ask(
+        &mut self,
+        lane: &Arc<Lane>,
+        last: bool,
+        mut now: Instant,
+    ) -> Result<Option<Success>, Refusal> {
         if let Some(text) = lane.unresolved() {
             lane.health().abandoned();
             self.refusal.get_or_insert(Refusal::Unresolved {
@@ -176,7 +183,7 @@ impl Run<'_> {
             if self.made >= retries.attempts_max {
                 return Ok(None);
             }
-            let key = match lane.keys().pick(Instant::now(), &tried) {
+            let key = match lane.keys().pick(now, &tried) {
                 Ok(key) => key,
                 Err(why) => {
                     lane.health().abandoned();
@@ -188,6 +195,7 @@ impl Run<'_> {
             };
             if !pause.is_zero() {
                 sleep(pause).await;
+                now = Instant::now();
             }
             if self.account.asks_again()
                 && let Err(refusal) = Box::pin(self.enter_again(lane)).await
@@ -196,7 +204,7 @@ impl Run<'_> {
                 self.refusal = Some(refusal);
                 return Ok(None);
             }
-            let miss = match self.attempt(lane, &key, &outgoing, pause).await {
+            let miss = match self.attempt(lane, &key, &outgoing, (now, pause)).await {
                 Ok(success) => {
                     for (key, status) in doubtful {
                         key.refused(Instant::now(), status);
@@ -205,6 +213,7 @@ impl Run<'_> {
                 }
                 Err(miss) => miss,
             };
+            now = Instant::now();
             let rule = rule(&miss);
             if let (Bench::KeyIfAnotherAnswers, Miss::Said(error)) = (rule.bench, &miss) {
                 doubtful.push((Arc::clone(&key), error.status));
@@ -224,12 +233,8 @@ impl Run<'_> {
                 again < retries.per_target && wait.is_none_or(|wait| wait <= retries.backoff_max)
             };
             let other_key = || {
-                lane.keys()
-                    .pick(
-                        Instant::now(),
-                        &[tried.as_slice(), &[key.ordinal()]].concat(),
-                    )
-                    .is_ok()
+                let tried = [tried.as_slice(), &[key.ordinal()]].concat();
+                lane.keys().pick(now, &tried).is_ok()
             };
             let mut asked_pause = wait.unwrap_or_default();
             let repeat = match rule.next {
@@ -243,12 +248,12 @@ impl Run<'_> {
                     tried.push(key.ordinal());
                     // The provider asked it of the key that is left behind.
                     asked_pause = Duration::ZERO;
-                    lane.budget().try_take(Instant::now())
+                    lane.budget().try_take(now)
                 }
                 Next::OtherKey => false,
-                Next::Again => may_repeat(again) && lane.budget().try_take(Instant::now()),
+                Next::Again => may_repeat(again) && lane.budget().try_take(now),
                 Next::OtherKeyLater | Next::Elsewhere => {
-                    last && may_repeat(again) && lane.budget().try_take(Instant::now())
+                    last && may_repeat(again) && lane.budget().try_take(now)
                 }
             };
             if !repeat {
@@ -273,22 +278,22 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Makes one attempt and writes it down.
+    /// Makes one attempt, now and after this pause, and writes it down.
     async fn attempt(
         &mut self,
         lane: &Arc<Lane>,
         key: &Arc<KeyState>,
         outgoing: &Outgoing,
-        backoff: Duration,
+        (now, backoff): (Instant, Duration),
     ) -> Result<Success, Miss> {
         self.made += 1;
         if self.made == 1 {
-            lane.budget().deposit(Instant::now());
+            lane.budget().deposit(now);
         }
         let came_at = self.account.record.came_at;
         let says_cost = lane.provider().quirks.says_cost;
         self.account.priced(lane.price(came_at), says_cost);
-        let begun = self.account.started().elapsed();
+        let begun = now - self.account.started();
         let record = &mut self.account.record;
         record.target = Some(lane.name().clone());
         record.tags.clone_from(&self.account.tags);
@@ -315,14 +320,15 @@ impl Run<'_> {
             lost: None,
         });
         self.has_begun = false;
-        let mut engaged = Engaged::new(lane, key, &self.worker.gateway);
-        self.account.waits(engaged.started);
+        let mut engaged = Engaged::new(lane, key, &self.worker.gateway, now);
+        self.account.waits(now);
         let result = self
             .converse(&engaged, outgoing)
             .await
             .map_err(|miss| miss.discreet(lane));
         engaged.heard = true;
-        let duration = self.account.attempt_ended();
+        let now = Instant::now();
+        let duration = self.account.attempt_ended(now);
         if let Some(attempt) = self.account.record.attempts.last_mut() {
             match &result {
                 Ok(answer) => {
@@ -350,9 +356,10 @@ impl Run<'_> {
             }
         }
         let answer = result?;
-        engaged.began(duration);
+        self.account.first_content(now);
+        engaged.began(now, duration);
         if let Reply::Whole(_) = answer {
-            engaged.succeeded();
+            engaged.succeeded(now);
         }
         Ok(Success {
             answer,
@@ -461,7 +468,12 @@ impl Run<'_> {
         };
         engaged
             .lane
-            .request(parts, &engaged.key, token, self.account.wall())
+            .request(
+                parts,
+                &engaged.key,
+                token,
+                self.account.wall_at(engaged.started),
+            )
             .map_err(Miss::NoCredential)
     }
 

@@ -10,10 +10,13 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body::Body;
 use http_body_util::BodyExt;
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, timeout},
+};
 use tollgate_domain::Limits;
 
-use crate::refusal::Refusal;
+use crate::{patience::within, refusal::Refusal};
 
 /// Compressed bodies up to this size are decompressed in place; larger ones would hold other requests up.
 const IN_PLACE_BYTES_MAX: usize = 64 << 10;
@@ -64,7 +67,8 @@ where
         throw_away(body).await;
         return Err(Refusal::BodyTooLarge { bytes_max });
     }
-    let read = timeout(limits.body_timeout, read_whole(body.as_mut(), bytes_max))
+    let until = || Instant::now() + limits.body_timeout;
+    let read = within(until, read_whole(body.as_mut(), bytes_max))
         .await
         .map_err(|_| Refusal::BodyTooSlow)?;
     if let Err(Refusal::BodyTooLarge { .. }) = read {

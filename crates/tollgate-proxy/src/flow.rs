@@ -4,7 +4,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
-use tokio::time::Instant;
 use tollgate_dialects::Head;
 use tollgate_domain::{Dialect, ErrorShape, Facts, Framing, Limits, LogContent, Route, Task};
 use tollgate_telemetry::{Outcome, Params};
@@ -218,7 +217,6 @@ fn open(
     limits: &Limits,
 ) -> Response<ReplyBody> {
     account.record.status = StatusCode::SWITCHING_PROTOCOLS.as_u16();
-    account.first_content(Instant::now());
     account.stream_opened();
     let session = Session::new(account, success.engaged, limits);
     let answer = success.answer;
@@ -519,7 +517,7 @@ fn answer_headers(
         headers.insert(DROPPED, header_value(&success.dropped.join(", ")));
     }
     if let Some(permit) = account.permit() {
-        permit.tell(&mut headers, account.wall());
+        permit.tell(&mut headers, account.heard_at());
     }
     if visit.headers.contains_key(TIMING) {
         let provider = account.record.provider_time;
@@ -544,7 +542,6 @@ fn reply(
     headers: HeaderMap,
 ) -> Response<ReplyBody> {
     account.record.status = StatusCode::OK.as_u16();
-    account.first_content(Instant::now());
     let turn_end = &worker.turn_end;
     let (body, content_type) = match success.answer {
         Reply::Whole(bytes) => (

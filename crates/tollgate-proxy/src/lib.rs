@@ -22,6 +22,7 @@ mod gateway;
 mod keys;
 mod listings;
 mod paths;
+mod patience;
 mod payloads;
 mod picture;
 mod plain;

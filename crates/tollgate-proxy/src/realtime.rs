@@ -216,7 +216,7 @@ impl Session {
             self.engaged.broke(&Break::Unreadable(problem));
             self.account.close(Outcome::Cut);
         } else {
-            self.engaged.succeeded();
+            self.engaged.succeeded(Instant::now());
             self.account.close(Outcome::Answered);
         }
     }

@@ -251,7 +251,7 @@ impl StreamReply {
     fn complete(&mut self) {
         self.ending = Some(Outcome::Answered);
         if let Some(engaged) = self.engaged.take() {
-            engaged.succeeded();
+            engaged.succeeded(Instant::now());
         }
         self.patience.trail();
     }
@@ -376,7 +376,7 @@ impl BytesReply {
 
     fn end(&mut self) {
         self.over = true;
-        self.engaged.succeeded();
+        self.engaged.succeeded(Instant::now());
         let written_down = self
             .account
             .close_at(&self.last.turn_end, Outcome::Answered);

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use tokio::time::Instant;
 use tollgate_domain::{Dialect, ErrorShape, Framing, Limits, Sticky, Unmetered, Usage};
 use tollgate_telemetry::{CallRecord, Outcome, Params};
+use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::{
     account::Account,
@@ -70,7 +71,7 @@ impl<'a> Visit<'a> {
             uri_bytes: uri.path().len() + uri.query().map_or(0, str::len),
             headers: &head.headers,
             client: client_address(client.ip(), &head.headers, &picture.snapshot.limits),
-            request_id: request_id(&head.headers),
+            request_id: request_id(&head.headers, now),
             now,
             started: Instant::now(),
         }
@@ -275,7 +276,7 @@ fn address(text: &str) -> Option<IpAddr> {
 }
 
 /// The client's own id where it is well-formed, else a new one.
-fn request_id(headers: &HeaderMap) -> Arc<str> {
+fn request_id(headers: &HeaderMap, now: Duration) -> Arc<str> {
     let sent = headers
         .get(REQUEST_ID)
         .and_then(|value| value.to_str().ok());
@@ -287,6 +288,9 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
     };
     match sent.filter(well_formed) {
         Some(id) => id.into(),
-        None => uuid::Uuid::now_v7().simple().to_string().into(),
+        None => {
+            let now = Timestamp::from_unix(NoContext, now.as_secs(), now.subsec_nanos());
+            Uuid::new_v7(now).simple().to_string().into()
+        }
     }
 }

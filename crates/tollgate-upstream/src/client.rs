@@ -16,7 +16,7 @@ use hashbrown::HashMap;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use http_body::{Body, Frame, SizeHint};
 use rustls::RootCertStore;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_domain::{Timeouts, Transport};
 use tollgate_http1::Scratch;
@@ -40,8 +40,6 @@ const IDLE_MAX_PER_ORIGIN: usize = 4096;
 pub struct UpstreamSettings {
     /// Connections kept for later, for each origin.
     pub idle_max_per_origin: usize,
-    /// How long a connection is kept; less than the minute after which providers close them.
-    pub idle_timeout: Duration,
     /// Certificates that are trusted; the platform's own where none are given.
     pub roots: Option<Arc<RootCertStore>>,
 }
@@ -50,7 +48,6 @@ impl Default for UpstreamSettings {
     fn default() -> Self {
         Self {
             idle_max_per_origin: IDLE_MAX_PER_ORIGIN,
-            idle_timeout: Duration::from_secs(50),
             roots: None,
         }
     }
@@ -58,6 +55,9 @@ impl Default for UpstreamSettings {
 
 /// How often connections that wait are looked through.
 const LOOK_THROUGH_EVERY: Duration = Duration::from_secs(5);
+
+/// So many times one is found waiting before it is closed: after less than the minute after which providers close them.
+const ROUNDS_MAX: u32 = 10;
 
 /// A worker's connections to providers. The lock is the worker's own and never held across a wait.
 #[derive(Debug)]
@@ -75,6 +75,8 @@ pub struct Upstream {
 #[derive(Debug, Default)]
 struct Waiting {
     kept: HashMap<Origin, VecDeque<Idle>>,
+    /// How often they were looked through.
+    round: u32,
     /// Whether somebody looks them through.
     is_watched: bool,
     /// Whether none is kept any more.
@@ -84,7 +86,8 @@ struct Waiting {
 #[derive(Debug)]
 struct Idle {
     connection: Box<Connection>,
-    since: Instant,
+    /// The round that it came in.
+    since: u32,
 }
 
 /// A request to a provider.
@@ -327,21 +330,21 @@ impl Upstream {
     fn take(&self, origin: &Origin) -> Option<Box<Connection>> {
         let mut waiting = self.waiting();
         let kept = waiting.kept.get_mut(origin)?;
-        let now = Instant::now();
-        while let Some(mut idle) = kept.pop_back() {
-            if idle.is_good(now, self.settings.idle_timeout) {
-                return Some(idle.connection);
+        while let Some(idle) = kept.pop_back() {
+            let mut connection = idle.connection;
+            if connection.is_open() {
+                return Some(connection);
             }
         }
         None
     }
 
     fn put_back(self: &Arc<Self>, connection: Box<Connection>, origin: &Origin) {
-        let since = Instant::now();
         let mut waiting = self.waiting();
         if !connection.is_reusable() || waiting.is_over {
             return;
         }
+        let since = waiting.round;
         let idle = Idle { connection, since };
         match waiting.kept.get_mut(origin) {
             Some(kept) => {
@@ -363,10 +366,11 @@ impl Upstream {
 
     /// Closes connections that have waited for too long, or that their providers have closed. Says whether others wait.
     fn look_through(&self) -> bool {
-        let now = Instant::now();
         let mut waiting = self.waiting();
+        waiting.round = waiting.round.wrapping_add(1);
+        let round = waiting.round;
         waiting.kept.retain(|_, kept| {
-            kept.retain_mut(|idle| idle.is_good(now, self.settings.idle_timeout));
+            kept.retain_mut(|idle| idle.is_good(round));
             !kept.is_empty()
         });
         waiting.is_watched = !waiting.kept.is_empty();
@@ -385,8 +389,8 @@ impl Drop for Upstream {
 }
 
 impl Idle {
-    fn is_good(&mut self, now: Instant, idle_timeout: Duration) -> bool {
-        now < self.since + idle_timeout && self.connection.is_open()
+    fn is_good(&mut self, round: u32) -> bool {
+        round.wrapping_sub(self.since) <= ROUNDS_MAX && self.connection.is_open()
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     account::Account,
     address::Errand,
     body::RESERVE_BYTES_MAX,
+    patience::within,
     plain::{PlainHead, PlainRefusal},
     question::{Outgoing, Passes},
     stream::{Relay, Step},
@@ -366,11 +367,10 @@ pub(super) async fn collect(
     let mut first: Option<Bytes> = None;
     let mut more: Vec<u8> = Vec::new();
     loop {
-        let idle_until = Instant::now() + idle;
         let next = poll_fn(|context| http_body::Body::poll_frame(body.as_mut(), context));
-        let frame = match timeout_at(idle_until.min(whole), next).await {
+        let frame = match within(|| (Instant::now() + idle).min(whole), next).await {
             Err(_) => {
-                return Err(Miss::Silent(if whole <= idle_until {
+                return Err(Miss::Silent(if whole <= Instant::now() {
                     "whole_timeout"
                 } else {
                     "idle_timeout"

@@ -28,12 +28,17 @@ pub(crate) struct Engaged {
 }
 
 impl Engaged {
-    pub(super) fn new(lane: &Arc<Lane>, key: &Arc<KeyState>, gateway: &Arc<Gateway>) -> Self {
+    pub(super) fn new(
+        lane: &Arc<Lane>,
+        key: &Arc<KeyState>,
+        gateway: &Arc<Gateway>,
+        started: Instant,
+    ) -> Self {
         Self {
             lane: Arc::clone(lane),
             key: Arc::clone(key),
             gateway: Arc::clone(gateway),
-            started: Instant::now(),
+            started,
             heard: false,
             job: OnceLock::new(),
             _busy: lane.health().busy_guard(),
@@ -51,8 +56,8 @@ impl Engaged {
     }
 
     /// The first content has come.
-    pub(super) fn began(&self, first_token: Duration) {
-        if self.lane.health().began(Instant::now(), first_token) == Change::Recovered {
+    pub(super) fn began(&self, now: Instant, first_token: Duration) {
+        if self.lane.health().began(now, first_token) == Change::Recovered {
             TargetRecovered {
                 target: self.lane.name(),
             }
@@ -62,8 +67,8 @@ impl Engaged {
     }
 
     /// The answer has come to its end.
-    pub(crate) fn succeeded(&self) {
-        self.lane.health().succeeded(Instant::now());
+    pub(crate) fn succeeded(&self, now: Instant) {
+        self.lane.health().succeeded(now);
         if let Some(job) = self.job.get() {
             job.finish();
         }
