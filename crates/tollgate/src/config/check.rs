@@ -307,8 +307,11 @@ impl<'a> Checker<'a> {
                 problem.help(format!("with its unit: `{number}s`"));
             }
             Content::Text(text) if wanted.starts_with("true") => {
-                let yes = ["yes", "on", "y"].contains(&text.value.to_lowercase().as_str());
-                problem.help(format!("write `{yes}`, without quotes"));
+                problem.help(match text.value.to_lowercase().as_str() {
+                    "true" | "yes" | "on" | "y" => "write `true`, without quotes",
+                    "false" | "no" | "off" | "n" => "write `false`, without quotes",
+                    _ => "write `true` or `false`, without quotes",
+                });
             }
             Content::Map(_) if wanted.starts_with("a list") => {
                 problem.help("begin each item with `- `");
