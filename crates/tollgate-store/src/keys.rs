@@ -130,7 +130,8 @@ impl Store {
         // The number first: what changes in between is read again.
         let change = self.change_of_keys().await?;
         let rows = sqlx::query(AssertSqlSafe(format!(
-            "SELECT {COLUMNS}, removed_ms FROM caller_keys ORDER BY name"
+            "SELECT {COLUMNS}, removed_ms FROM caller_keys ORDER BY name{}",
+            self.bytewise()
         )))
         .fetch_all(&self.pool)
         .await?;
@@ -256,9 +257,10 @@ impl Store {
         most: i64,
     ) -> Result<Vec<StoredKey>, StoreError> {
         let (organisation, team) = tenant.places();
+        let bytewise = self.bytewise();
         let rows = sqlx::query(AssertSqlSafe(format!(
-            "SELECT {COLUMNS} FROM caller_keys WHERE ($1 = '' OR organisation = $1) AND ($2 = '' OR team = $2) AND id > $3 \
-             AND removed_ms IS NULL ORDER BY id LIMIT $4"
+            "SELECT {COLUMNS} FROM caller_keys WHERE ($1 = '' OR organisation = $1) AND ($2 = '' OR team = $2) \
+             AND id{bytewise} > $3 AND removed_ms IS NULL ORDER BY id{bytewise} LIMIT $4"
         )))
         .bind(organisation)
         .bind(team)

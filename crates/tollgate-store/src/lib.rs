@@ -214,6 +214,12 @@ impl Store {
         }
     }
 
+    /// Has a statement compare a text as bytes, which a file does anyway: a server compares as its language does, and what is told in pages goes
+    /// by bytes everywhere.
+    pub(crate) const fn bytewise(&self) -> &'static str {
+        if self.is_file { "" } else { r#" COLLATE "C""# }
+    }
+
     /// Closes it, what was asked done.
     pub async fn close(&self) {
         if let Entering::File(writer) = &*self.entering {

@@ -272,9 +272,10 @@ impl Store {
         most: i64,
     ) -> Result<Vec<Object>, StoreError> {
         let (organisation, team) = tenant.places();
+        let bytewise = self.bytewise();
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
             "SELECT {COLUMNS} FROM objects WHERE kind = $1 AND ($2 = '' OR organisation = $2) AND ($3 = '' OR team = $3) \
-             AND id > $4 AND removed_ms IS NULL ORDER BY id LIMIT $5"
+             AND id{bytewise} > $4 AND removed_ms IS NULL ORDER BY id{bytewise} LIMIT $5"
         )))
         .bind(kind.as_str())
         .bind(organisation)

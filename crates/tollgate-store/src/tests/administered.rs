@@ -195,6 +195,42 @@ async fn objects_are_told_and_changed_for_their_tenant_only() {
     }
 }
 
+/// A database of another language sorted `alpha` before `Zeta`, and whoever went on behind one missed the other.
+#[tokio::test]
+async fn pages_go_by_bytes_whatever_language_the_database_speaks() {
+    let names = [
+        "Zeta", "alpha", "Beta", "beta2", "_under", "émile", "zebra", "Ärger", "a b", "A-b", "ab",
+        "aB", "10", "9", "~t",
+    ];
+    for database in Database::all("pages") {
+        let (store, ann) = (Store::open(&database.url).await.unwrap(), change("ann"));
+        for name in names {
+            let team = Object {
+                id: name.to_owned(),
+                ..object(Kind::Team, "acme", name, name)
+            };
+            store.add_object(team, &ann).await.unwrap();
+            store.add_key(&key(name), &ann).await.unwrap();
+        }
+        let (mut teams, mut keys): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+        for _ in names {
+            let (after, behind) = (teams.last().cloned(), keys.last().cloned());
+            let page = store.objects(&Tenant::All, Kind::Team, after.as_deref(), 1);
+            teams.extend(page.await.unwrap().into_iter().map(|team| team.id));
+            let page = store.keys_of(&Tenant::All, behind.as_deref(), 1);
+            keys.extend(page.await.unwrap().into_iter().map(|key| key.id));
+        }
+        let mut sorted = names.map(str::to_owned);
+        sorted.sort();
+        assert_eq!(teams, sorted);
+        let stored = store.keys().await.unwrap().keys;
+        let stored: Vec<String> = stored.into_iter().map(|key| key.name).collect();
+        assert_eq!(stored, sorted);
+        assert_eq!(keys, sorted.map(|name| format!("id-{name}")));
+        store.close().await;
+    }
+}
+
 /// Both saw the other one, and nobody was left.
 #[tokio::test]
 async fn two_owners_do_not_take_each_others_place_at_once() {
