@@ -156,6 +156,7 @@ impl Actor {
             at: (admin.around.now)(),
             actor: self.name.clone(),
             source: self.source.clone(),
+            planned_behind: None,
             answer: None,
         }
     }

@@ -133,9 +133,10 @@ pub(crate) async fn make(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let making = Making::new(&admin, &actor, "key", &headers, &body)?;
-    once(&admin, making, async |making| {
-        let body: KeyBody = read(json_of(&body)?)?;
+    let (admin, actor, body) = (&admin, &actor, &body);
+    let making = Making::new(admin, actor, "key", &headers, body)?;
+    once(admin, making, |making| async move {
+        let body: KeyBody = read(json_of(body)?)?;
         ensure_name(&body.name)?;
         if body.name.contains(':') {
             return Err(Problem::Invalid(
@@ -149,7 +150,7 @@ pub(crate) async fn make(
                 body.name
             )));
         }
-        let team = find_team(&admin, &actor, &body.team).await?;
+        let team = find_team(admin, actor, &body.team).await?;
         actor.ensure(Deed::Change, Thing::Key, &team.organisation, &body.team)?;
         if let Some(app) = &body.app {
             let name = format!("{}/{app}", body.team);
@@ -160,7 +161,7 @@ pub(crate) async fn make(
             }
         }
         let opening = opening(
-            &admin,
+            admin,
             Opening {
                 routes: body.routes,
                 models: body.models,
@@ -184,7 +185,7 @@ pub(crate) async fn make(
             app: body.app,
             version: 1,
         };
-        let kept = shown(&key, &admin);
+        let kept = shown(&key, admin);
         admin.store.add_key(&key, &making.change(&kept)).await?;
         Ok(with_secret(kept, &secret))
     })
@@ -239,28 +240,29 @@ pub(crate) async fn rotate(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let what = format!("rotate {id}");
-    let making = Making::new(&admin, &actor, &what, &headers, &body)?.giving(StatusCode::OK);
-    once(&admin, making, async |making| {
-        let (mut key, tenant) = find(&admin, &actor, &id, Deed::Change).await?;
+    let (admin, actor, id, versions, body) = (&admin, &actor, &id, &versions, &body);
+    let making = Making::new(admin, actor, &what, &headers, body)?.giving(StatusCode::OK);
+    once(admin, making, |making| async move {
+        let (mut key, tenant) = find(admin, actor, id, Deed::Change).await?;
         // What is kept of the answer is of this version.
         let version = key.version;
-        let asked = versions.of(version, &shown(&key, &admin));
+        let asked = versions.of(version, &shown(&key, admin));
         if asked.is_some_and(|asked| asked != version) {
             return Err(Problem::Stale);
         }
-        let overlap = overlap(&read(json_of(&body)?)?, making.at())?;
+        let overlap = overlap(&read(json_of(body)?)?, making.at())?;
         let secret = (admin.around.new_secret)("tg_").map_err(Problem::Random)?;
         let hash = KeyHash::of(&secret).to_string();
         key.rotate(&hash, overlap, making.at())?;
         key.version += 1;
-        let change = making.change(&shown(&key, &admin));
-        let named = Named::Id(&id);
+        let change = making.change(&shown(&key, admin));
+        let named = Named::Id(id);
         let changed =
             admin
                 .store
                 .rotate_key(&tenant, named, Some(version), &hash, overlap, &change);
         let key = done(changed.await?)?;
-        Ok(with_secret(shown(&key, &admin), &secret))
+        Ok(with_secret(shown(&key, admin), &secret))
     })
     .await
 }

@@ -253,9 +253,10 @@ async fn make(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let making = Making::new(&admin, &actor, kind.as_str(), &headers, &body)?;
-    once(&admin, making, async |making| {
-        let planned = plan::plan(&admin, &actor, kind, json_of(&body)?).await?;
+    let (admin, actor, body) = (&admin, &actor, &body);
+    let making = Making::new(admin, actor, kind.as_str(), &headers, body)?;
+    once(admin, making, |making| async move {
+        let planned = plan::plan(admin, actor, kind, json_of(body)?).await?;
         let object = planned.object(kind).made_at(making.at());
         let told = shown(&object);
         let change = making.change(&told);
@@ -284,23 +285,29 @@ async fn replace(
     versions: IfMatch,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let before = find(&admin, &actor, kind, &id, Deed::Change).await?;
-    let planned = plan::plan(&admin, &actor, kind, json_of(&body)?).await?;
-    let stays = planned.name == before.name
-        && planned.organisation == before.organisation
-        && planned.team == before.team;
-    if !stays {
-        return Err(Problem::Conflict(
-            "its name and whose it is stay for ever: make another instead".to_owned(),
-        ));
-    }
-    let (tenant, change) = (tenant_of(&before), actor.change(&admin));
-    let version = versions.of(before.version, &shown(&before));
-    let changed = admin
+    let (admin, actor, id, versions, body) = (&admin, &actor, &id, &versions, &body);
+    let replaced = admin
         .store
-        .replace_object(&tenant, kind, &id, version, planned.body, &change);
-    let object = done(changed.await?)?;
-    Ok(tagged(StatusCode::OK, shown(&object)))
+        .plan_and_make(actor.change(admin), |change| async move {
+            let before = find(admin, actor, kind, id, Deed::Change).await?;
+            let planned = plan::plan(admin, actor, kind, json_of(body)?).await?;
+            let stays = planned.name == before.name
+                && planned.organisation == before.organisation
+                && planned.team == before.team;
+            if !stays {
+                return Err(Problem::Conflict(
+                    "its name and whose it is stay for ever: make another instead".to_owned(),
+                ));
+            }
+            let tenant = tenant_of(&before);
+            let version = versions.of(before.version, &shown(&before));
+            let changed =
+                admin
+                    .store
+                    .replace_object(&tenant, kind, id, version, planned.body, &change);
+            done(changed.await?)
+        });
+    Ok(tagged(StatusCode::OK, shown(&replaced.await?)))
 }
 
 async fn remove(
@@ -310,14 +317,20 @@ async fn remove(
     Path(id): Path<String>,
     versions: IfMatch,
 ) -> Result<Response, Problem> {
-    let before = find(&admin, &actor, kind, &id, Deed::Change).await?;
-    plan::ensure_unneeded(&admin, &before).await?;
-    let (tenant, change) = (tenant_of(&before), actor.change(&admin));
-    let version = versions.of(before.version, &shown(&before));
+    let (admin, actor, id, versions) = (&admin, &actor, &id, &versions);
     let removed = admin
         .store
-        .remove_object(&tenant, kind, &id, version, &change);
-    done(removed.await?)?;
+        .plan_and_make(actor.change(admin), |change| async move {
+            let before = find(admin, actor, kind, id, Deed::Change).await?;
+            plan::ensure_unneeded(admin, &before).await?;
+            let tenant = tenant_of(&before);
+            let version = versions.of(before.version, &shown(&before));
+            let removed = admin
+                .store
+                .remove_object(&tenant, kind, id, version, &change);
+            done(removed.await?)
+        });
+    removed.await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -454,15 +467,21 @@ impl Making {
 }
 
 /// Makes something once for each `Idempotency-Key`: whoever sends the same request again gets the same answer.
-pub(crate) async fn once(
+pub(crate) async fn once<F: Future<Output = Result<Value, Problem>>>(
     admin: &Admin,
     request: Making,
-    make: impl AsyncFnOnce(Making) -> Result<Value, Problem>,
+    make: impl Fn(Making) -> F,
 ) -> Result<Response, Problem> {
     if let Some(response) = request.answered(admin).await? {
         return Ok(response);
     }
-    let told = match make(request.clone()).await {
+    let planned = admin.store.plan_and_make(request.change.clone(), |change| {
+        make(Making {
+            change,
+            ..request.clone()
+        })
+    });
+    let told = match planned.await {
         Ok(told) => told,
         // Whoever sends it twice at once gets the answer of the one that was first.
         Err(problem) => return request.answered(admin).await?.ok_or(problem),

@@ -100,7 +100,12 @@ pub async fn make_user(
     };
     let made = store.add_object(object, change).await?;
     let token = token(&made, token_hash, "command line", None);
-    let token = store.add_object(token, change).await?;
+    // The user is behind the plan.
+    let change = Change {
+        planned_behind: None,
+        ..change.clone()
+    };
+    let token = store.add_object(token, &change).await?;
     Ok(UserMade {
         id: made.id,
         token: token.name,
@@ -188,10 +193,11 @@ pub(crate) async fn make_token(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let user = whose(&admin, &actor, &id, Deed::Change).await?;
-    let making = Making::new(&admin, &actor, &format!("token {id}"), &headers, &body)?;
-    once(&admin, making, async |making| {
-        let body: NewToken = read(json_of(&body)?)?;
+    let (admin, actor, id, body) = (&admin, &actor, &id, &body);
+    let making = Making::new(admin, actor, &format!("token {id}"), &headers, body)?;
+    once(admin, making, |making| async move {
+        let user = whose(admin, actor, id, Deed::Change).await?;
+        let body: NewToken = read(json_of(body)?)?;
         ensure_name(&body.name)?;
         let expires = body.expires_at.as_deref().map(parse_moment).transpose()?;
         let expires = expires.map(|end| u64::try_from(end).unwrap_or_default());

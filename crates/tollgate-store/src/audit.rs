@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::{Any, Row, Transaction, any::AnyRow};
 
-use crate::{NewAnswer, Store, StoreError, Tenant};
+use crate::{NewAnswer, Store, StoreError, Tenant, turns};
 
 /// Rows that are read at a time.
 const PAGE: i64 = 1_000;
@@ -25,6 +25,8 @@ pub struct Change {
     pub actor: String,
     /// The address that the request came from, or where else it came from.
     pub source: String,
+    /// So many changes there were when it was planned, where it depends on what is there: it is not made behind any other.
+    pub planned_behind: Option<i64>,
     /// The answer to whoever adds something by a request that may be sent again; kept with what is added.
     pub answer: Option<NewAnswer>,
 }
@@ -89,18 +91,13 @@ pub enum Verdict {
     },
 }
 
-/// Writes a change down; the lock on its number is held until the transaction ends, so that rows come one after the other.
+/// Writes a change down, in a transaction that began as one.
 pub(crate) async fn append(
     transaction: &mut Transaction<'_, Any>,
     change: &Change,
     deed: Deed<'_>,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE changes SET number = number + 1 WHERE what = 'audit'")
-        .execute(&mut **transaction)
-        .await?;
-    let number: i64 = sqlx::query_scalar("SELECT number FROM changes WHERE what = 'audit'")
-        .fetch_one(&mut **transaction)
-        .await?;
+    let number = turns::number(transaction).await?;
     let last: Option<String> = sqlx::query_scalar("SELECT hash FROM audit WHERE number = $1")
         .bind(number - 1)
         .fetch_optional(&mut **transaction)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sqlx::{Any, AssertSqlSafe, Row, Transaction, any::AnyRow};
+use sqlx::{Any, AssertSqlSafe, Executor, Row, Transaction, any::AnyRow};
 
 use crate::{
     Change, Changed, Store, StoreError, Tenant, answered,
@@ -163,7 +163,7 @@ impl Store {
     /// # Errors
     /// When there is one of that name, or was one, what the change's request asks was answered before, or the database fails.
     pub async fn add_key(&self, key: &StoredKey, change: &Change) -> Result<(), StoreError> {
-        let mut transaction = self.begin_writing().await?;
+        let mut transaction = self.begin_changing(change).await?;
         let opening = &key.opening;
         let added = sqlx::query(
             "INSERT INTO caller_keys (id, name, team, hash, routes, expires_ms, blocked, created_ms, organisation, app, version, paths, networks, models) \
@@ -229,21 +229,7 @@ impl Store {
         tenant: &Tenant,
         named: Named<'_>,
     ) -> Result<Option<StoredKey>, StoreError> {
-        let (organisation, team) = tenant.places();
-        let (column, value) = match named {
-            Named::Id(id) => ("id", id),
-            Named::Name(name) => ("name", name),
-        };
-        let row = sqlx::query(AssertSqlSafe(format!(
-            "SELECT {COLUMNS} FROM caller_keys WHERE {column} = $1 AND ($2 = '' OR organisation = $2) AND ($3 = '' OR team = $3) \
-             AND removed_ms IS NULL"
-        )))
-        .bind(value)
-        .bind(organisation)
-        .bind(team)
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(row.as_ref().map(read).transpose()?)
+        find(&self.pool, tenant, named).await
     }
 
     /// A tenant's keys by id, those after one, at most so many.
@@ -342,13 +328,13 @@ impl Store {
         version: Option<i64>,
         change: &Change,
     ) -> Result<Changed<StoredKey>, StoreError> {
-        let Some(before) = self.key(tenant, named).await? else {
+        let mut transaction = self.begin_changing(change).await?;
+        let Some(before) = find(&mut *transaction, tenant, named).await? else {
             return Ok(Changed::Missing);
         };
         if version.is_some_and(|version| version != before.version) {
             return Ok(Changed::Stale);
         }
-        let mut transaction = self.begin_writing().await?;
         let done = sqlx::query("UPDATE caller_keys SET removed_ms = $1 WHERE id = $2 AND version = $3 AND removed_ms IS NULL")
             .bind(milliseconds(change.at))
             .bind(&before.id)
@@ -380,7 +366,8 @@ impl Store {
         change: &Change,
         make: impl FnOnce(&mut StoredKey) -> Result<(), StoreError>,
     ) -> Result<Changed<StoredKey>, StoreError> {
-        let Some(before) = self.key(tenant, named).await? else {
+        let mut transaction = self.begin_changing(change).await?;
+        let Some(before) = find(&mut *transaction, tenant, named).await? else {
             return Ok(Changed::Missing);
         };
         if version.is_some_and(|version| version != before.version) {
@@ -391,7 +378,6 @@ impl Store {
         after.version += 1;
         let opening = &after.opening;
         let (old_hash, old_until) = after.old.clone().unzip();
-        let mut transaction = self.begin_writing().await?;
         let done = sqlx::query(
             "UPDATE caller_keys SET hash = $1, old_hash = $2, old_until_ms = $3, routes = $4, expires_ms = $5, blocked = $6, version = $7, \
              paths = $8, networks = $9, models = $10 WHERE id = $11 AND version = $12 AND removed_ms IS NULL",
@@ -426,6 +412,29 @@ impl Store {
         transaction.commit().await?;
         Ok(Changed::Done(after))
     }
+}
+
+/// A key by its id or its name.
+async fn find(
+    place: impl Executor<'_, Database = Any>,
+    tenant: &Tenant,
+    named: Named<'_>,
+) -> Result<Option<StoredKey>, StoreError> {
+    let (organisation, team) = tenant.places();
+    let (column, value) = match named {
+        Named::Id(id) => ("id", id),
+        Named::Name(name) => ("name", name),
+    };
+    let row = sqlx::query(AssertSqlSafe(format!(
+        "SELECT {COLUMNS} FROM caller_keys WHERE {column} = $1 AND ($2 = '' OR organisation = $2) AND ($3 = '' OR team = $3) \
+         AND removed_ms IS NULL"
+    )))
+    .bind(value)
+    .bind(organisation)
+    .bind(team)
+    .fetch_optional(place)
+    .await?;
+    Ok(row.as_ref().map(read).transpose()?)
 }
 
 /// Writes a change of a key down, and tells those who look for changes.

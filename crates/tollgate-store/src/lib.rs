@@ -19,6 +19,7 @@ mod responses;
 mod retention;
 mod schema;
 mod sums;
+mod turns;
 mod usage;
 mod values;
 
@@ -37,6 +38,7 @@ use sqlx::{
     migrate::MigrateError, sqlite::SqliteConnectOptions,
 };
 use thiserror::Error;
+use tokio::sync::Mutex;
 
 pub use answered::{Answered, NewAnswer};
 pub use audit::{AuditRow, Change, Verdict};
@@ -69,6 +71,8 @@ pub struct Store {
     /// It is `SQLite`.
     is_file: bool,
     entering: Arc<Entering>,
+    /// Held by whoever plans a change here and makes it.
+    turn: Arc<Mutex<()>>,
 }
 
 /// Why the database could not do something.
@@ -114,6 +118,9 @@ pub enum StoreError {
     /// The request's key has come before, and something was answered.
     #[error("a request with this key was answered before")]
     Repeated,
+    /// Something else was changed between the plan of a change and the change.
+    #[error("something else was changed at the same time: try again")]
+    Overtaken,
     /// A key is to get another secret while the one before the one that it has still opens: until then, in milliseconds since 1970-01-01 UTC.
     #[error("the key's secret of before still opens")]
     Overlapping(i64),
@@ -202,6 +209,7 @@ impl Store {
             pool,
             is_file,
             entering: Arc::new(entering),
+            turn: Arc::default(),
         })
     }
 

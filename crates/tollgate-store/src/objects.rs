@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use sqlx::{Any, Row, Transaction, any::AnyRow};
+use sqlx::{Any, Executor, Row, Transaction, any::AnyRow};
 
 use crate::{
     Change, Store, StoreError, answered,
@@ -173,7 +173,7 @@ impl Store {
     /// When there is one of that name, or was one whose name stays for ever, what the change's request asks was answered before, or the database fails.
     pub async fn add_object(&self, object: Object, change: &Change) -> Result<Object, StoreError> {
         let object = object.made_at(change.at);
-        let mut transaction = self.begin_writing().await?;
+        let mut transaction = self.begin_changing(change).await?;
         let added = sqlx::query(
             "INSERT INTO objects (id, kind, organisation, team, name, body, version, created_ms, changed_ms) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -231,18 +231,7 @@ impl Store {
         kind: Kind,
         id: &str,
     ) -> Result<Option<Object>, StoreError> {
-        let (organisation, team) = tenant.places();
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "SELECT {COLUMNS} FROM objects WHERE id = $1 AND kind = $2 AND ($3 = '' OR organisation = $3) AND ($4 = '' OR team = $4) \
-             AND removed_ms IS NULL"
-        )))
-        .bind(id)
-        .bind(kind.as_str())
-        .bind(organisation)
-        .bind(team)
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(row.as_ref().map(read).transpose()?)
+        find(&self.pool, tenant, kind, id).await
     }
 
     /// An object by its name, whoever's it is: names of a kind are one person's at a time.
@@ -288,7 +277,7 @@ impl Store {
         Ok(objects?)
     }
 
-    /// Gives an object other words. `version` is the one that was looked at, where that matters.
+    /// Gives an object other words. `version` is the one that was looked at, where that matters; where not, it is changed as it is then.
     ///
     /// # Errors
     /// When the database fails.
@@ -301,7 +290,8 @@ impl Store {
         body: Value,
         change: &Change,
     ) -> Result<Changed<Object>, StoreError> {
-        let Some(before) = self.object(tenant, kind, id).await? else {
+        let mut transaction = self.begin_changing(change).await?;
+        let Some(before) = find(&mut *transaction, tenant, kind, id).await? else {
             return Ok(Changed::Missing);
         };
         if version.is_some_and(|version| version != before.version) {
@@ -313,7 +303,6 @@ impl Store {
             changed_ms: milliseconds(change.at),
             ..before.clone()
         };
-        let mut transaction = self.begin_writing().await?;
         let done = sqlx::query(
             "UPDATE objects SET body = $1, version = $2, changed_ms = $3 WHERE id = $4 AND version = $5 AND kind = $6 AND removed_ms IS NULL",
         )
@@ -356,13 +345,13 @@ impl Store {
         version: Option<i64>,
         change: &Change,
     ) -> Result<Changed<Object>, StoreError> {
-        let Some(before) = self.object(tenant, kind, id).await? else {
+        let mut transaction = self.begin_changing(change).await?;
+        let Some(before) = find(&mut *transaction, tenant, kind, id).await? else {
             return Ok(Changed::Missing);
         };
         if version.is_some_and(|version| version != before.version) {
             return Ok(Changed::Stale);
         }
-        let mut transaction = self.begin_writing().await?;
         let done = sqlx::query("UPDATE objects SET removed_ms = $1 WHERE id = $2 AND version = $3 AND kind = $4 AND removed_ms IS NULL")
             .bind(milliseconds(change.at))
             .bind(id)
@@ -420,6 +409,27 @@ impl Store {
     }
 }
 
+/// An object by its id.
+async fn find(
+    place: impl Executor<'_, Database = Any>,
+    tenant: &Tenant,
+    kind: Kind,
+    id: &str,
+) -> Result<Option<Object>, StoreError> {
+    let (organisation, team) = tenant.places();
+    let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "SELECT {COLUMNS} FROM objects WHERE id = $1 AND kind = $2 AND ($3 = '' OR organisation = $3) AND ($4 = '' OR team = $4) \
+         AND removed_ms IS NULL"
+    )))
+    .bind(id)
+    .bind(kind.as_str())
+    .bind(organisation)
+    .bind(team)
+    .fetch_optional(place)
+    .await?;
+    Ok(row.as_ref().map(read).transpose()?)
+}
+
 /// Whether one of that name was removed.
 async fn was_there(
     transaction: &mut Transaction<'_, Any>,
@@ -463,7 +473,7 @@ fn is_owner(object: &Object) -> bool {
     object.kind == Kind::User && object.body["role"] == OWNER
 }
 
-/// Whether anybody is left who may do everything. The change that asks has been noted, so that others which ask as well come before or after it.
+/// Whether anybody is left who may do everything.
 async fn has_owner(transaction: &mut Transaction<'_, Any>) -> Result<bool, StoreError> {
     let bodies = sqlx::query("SELECT body FROM objects WHERE kind = $1 AND removed_ms IS NULL")
         .bind(Kind::User.as_str())

@@ -8,6 +8,7 @@ mod grown;
 mod keeper;
 mod owners;
 mod retention;
+mod turns;
 
 use std::{fs, path::PathBuf};
 

@@ -108,6 +108,7 @@ pub(super) fn change(actor: &str) -> Change {
         at: std::time::Duration::from_secs(1_800_000_000),
         actor: actor.to_owned(),
         source: "127.0.0.1".to_owned(),
+        planned_behind: None,
         answer: None,
     }
 }

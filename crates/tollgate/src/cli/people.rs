@@ -87,19 +87,23 @@ pub(super) fn user(command: &UserCommand) -> Result<ExitCode> {
     let user = NewUser {
         name: arguments.name.clone(),
         role,
-        organisation: organisation.clone(),
+        organisation,
     };
+    let (user, hash) = (&user, &KeyHash::of(&secret));
     with_store(&resolved, async |store| {
-        if !organisation.is_empty()
-            && store
-                .object_named(Kind::Organisation, &organisation)
-                .await?
-                .is_none()
-        {
-            bail!("there is no organisation named `{organisation}`");
-        }
-        make_user(store, &user, &KeyHash::of(&secret), &change()).await?;
-        Ok(())
+        let made = store.plan_and_make(change(), |change| async move {
+            let name = &user.organisation;
+            if !name.is_empty()
+                && store
+                    .object_named(Kind::Organisation, name)
+                    .await?
+                    .is_none()
+            {
+                bail!("there is no organisation named `{name}`");
+            }
+            Ok(make_user(store, user, hash, &change).await?)
+        });
+        made.await
     })?;
     output::remark("The token for the administrative API, which is shown this once:\n")?;
     output::line(&secret)

@@ -126,7 +126,7 @@ pub(super) fn create(arguments: &CreateArguments) -> Result<ExitCode> {
     Places::read(Some(&arguments.paths), Some(&arguments.networks))?;
     let listed = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
     let secret = new_key()?;
-    let mut key = StoredKey {
+    let key = StoredKey {
         id: Uuid::now_v7().simple().to_string(),
         name: arguments.name.clone(),
         team: arguments.team.clone(),
@@ -145,18 +145,23 @@ pub(super) fn create(arguments: &CreateArguments) -> Result<ExitCode> {
         app: arguments.app.clone(),
         version: 1,
     };
+    let (key, admin) = (&key, resolved.admin);
     with_store(&resolved, async |store| {
-        // Where the team is administered, its admins see the key.
-        if let Some(team) = &key.team {
-            key.organisation = organisation_of(store, team, resolved.admin).await?;
-        }
-        if let (Some(team), Some(app)) = (&key.team, &key.app) {
-            let name = format!("{team}/{app}");
-            if store.object_named(Kind::App, &name).await?.is_none() {
-                bail!("--app: the team `{team}` has no app named `{app}` in the store");
+        let made = store.plan_and_make(change(), |change| async move {
+            let mut key = key.clone();
+            // Where the team is administered, its admins see the key.
+            if let Some(team) = &key.team {
+                key.organisation = organisation_of(store, team, admin).await?;
             }
-        }
-        Ok(store.add_key(&key, &change()).await?)
+            if let (Some(team), Some(app)) = (&key.team, &key.app) {
+                let name = format!("{team}/{app}");
+                if store.object_named(Kind::App, &name).await?.is_none() {
+                    bail!("--app: the team `{team}` has no app named `{app}` in the store");
+                }
+            }
+            Ok(store.add_key(&key, &change).await?)
+        });
+        made.await
     })?;
     show(&secret)
 }
@@ -336,6 +341,7 @@ pub(super) fn change() -> Change {
         at: ProcessEnvironment.now(),
         actor: actor::name(&ProcessEnvironment),
         source: "command line".to_owned(),
+        planned_behind: None,
         answer: None,
     }
 }

@@ -4,6 +4,7 @@ mod stage;
 
 mod administration;
 mod asked_wrongly;
+mod at_once;
 mod basics;
 mod bedrock;
 mod bedrock_claude;
