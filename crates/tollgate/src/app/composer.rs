@@ -341,8 +341,12 @@ fn add(snapshot: &mut Snapshot, stored: &StoredKey) {
     let routes = match &opening.routes {
         None => RouteAccess::All,
         Some(routes) => {
-            let routes = routes.iter().map(|route| RouteName::new(route.as_str()));
-            RouteAccess::Only(routes.collect())
+            // By whichever of its names; one that is not there now may come.
+            let own_name = |name: &String| match snapshot.routes_by_name.get(name.as_str()) {
+                Some(route) => route.name.clone(),
+                None => RouteName::new(name.as_str()),
+            };
+            RouteAccess::Only(routes.iter().map(own_name).collect())
         }
     };
     let expires_at = opening.expires_ms.map(time);

@@ -617,3 +617,24 @@ async fn keys_in_the_store_reach_their_models() {
     let listed = gateway.command(&["key", "list"]);
     assert!(listed.contains("models demo/m,x*"), "{listed}");
 }
+
+#[tokio::test]
+async fn a_key_in_the_store_opens_a_route_by_whichever_of_its_names() {
+    let gateway = TestGateway::start(
+        program(),
+        "providers: [{name: demo, type: demo}]\nroutes: [{name: chat, aliases: [gpt], model: {provider: demo, name: m}}, {name: other, model: {provider: demo, name: n}}]\n",
+    )
+    .await;
+    let create = ["key", "create", "--name", "app", "--routes", "gpt"];
+    let key = gateway.command(&create).trim().to_owned();
+    within_a_second(&gateway, "nonsense", 401).await;
+    within_a_second(&gateway, &key, 200).await;
+    let authorization = format!("Bearer {key}");
+    let headers = [("authorization", authorization.as_str())];
+    for (route, status) in [("gpt", 200), ("other", 403)] {
+        let answer = gateway
+            .post_with("/v1/chat/completions", &chat(route), &headers)
+            .await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+    }
+}
