@@ -12,7 +12,7 @@ use crate::{
     books::{AuditAsked, CallsAsked, UsageAsked},
     keys::{KeyBody, KeyChange, Rotation},
     plan,
-    resources::{COLLECTIONS, Page},
+    resources::{COLLECTIONS, Page, REQUEST_KEY_MAX},
     users::NewToken,
 };
 
@@ -357,7 +357,7 @@ impl Operation {
             parameters.push(json!({"name": "If-Match", "in": "header", "description": "The ETag that was looked at.", "schema": {"type": "string"}}));
         }
         if self.success.0 == "201" || self.is_done_once {
-            parameters.push(json!({"name": "Idempotency-Key", "in": "header", "description": "Whoever sends the same request again with it gets the same answer.", "schema": {"type": "string", "pattern": "^[ -~]*[!-~][ -~]*$"}}));
+            parameters.push(json!({"name": "Idempotency-Key", "in": "header", "description": "Whoever sends the same request again with it gets the same answer.", "schema": {"type": "string", "maxLength": REQUEST_KEY_MAX, "pattern": "^[ -~]*[!-~][ -~]*$"}}));
         }
         let mut responses = Map::new();
         let (status, schema) = self.success;

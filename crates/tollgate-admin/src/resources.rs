@@ -41,6 +41,9 @@ const PAGE_MAX: i64 = 500;
 /// What is told once, when it is made.
 const SECRETS: [&str; 2] = ["key", "token"];
 
+/// Characters of an `Idempotency-Key` at most.
+pub(crate) const REQUEST_KEY_MAX: usize = 255;
+
 /// Bytes of the digest in an `ETag`.
 const TAG_BYTES: usize = 6;
 
@@ -397,11 +400,12 @@ impl Making {
     ) -> Result<Self, Problem> {
         let key = headers.get("idempotency-key");
         let key = key.map(|key| match key.to_str() {
-            Ok(key) if !key.trim().is_empty() => Ok(key.to_owned()),
-            _ => Err(Problem::Invalid(
-                "`Idempotency-Key` is empty or not ASCII: send another text for each request, such as a UUID"
-                    .to_owned(),
-            )),
+            Ok(key) if !key.trim().is_empty() && key.len() <= REQUEST_KEY_MAX => {
+                Ok(key.to_owned())
+            }
+            _ => Err(Problem::Invalid(format!(
+                "`Idempotency-Key` is empty, not ASCII or longer than {REQUEST_KEY_MAX} characters: send another text for each request, such as a UUID"
+            ))),
         });
         let mut hash = Sha256::new();
         hash.update(what);

@@ -53,7 +53,9 @@ pub use providers::{
     Auth, BodyModel, ChatInput, Endpoint, Envelope, Models, Provider, ProviderKey, Quirks,
     StreamEnd, StreamUsage, Timeouts, Transport, VectorBytes, for_model, serving,
 };
-pub use routes::{Choice, Plain, Prompt, PromptMessage, Retries, Route, Sticky, Strategy, Target};
+pub use routes::{
+    Choice, MODEL_BYTES_MAX, Plain, Prompt, PromptMessage, Retries, Route, Sticky, Strategy, Target,
+};
 pub use secret::Secret;
 pub use snapshot::{DirectUse, LogContent, Snapshot, WhoMayCall};
 pub use usage::{COUNT_MAX, Unmetered, Usage};

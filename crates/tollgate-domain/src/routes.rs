@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 
 use crate::{ProviderName, RouteName, TargetName, Task};
 
+/// Bytes at most of a model's name where clients or prices say it: databases tell calls and prices apart by it, and compare no texts of any length.
+pub const MODEL_BYTES_MAX: usize = 512;
+
 /// What clients may ask for by name.
 #[derive(Clone, Debug)]
 pub struct Route {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use http::{HeaderValue, Method};
 use tollgate_domain::{
-    Choice, Dialect, DirectUse, Retries, Route, RouteName, Snapshot, Strategy, Target, TargetName,
-    Task,
+    Choice, Dialect, DirectUse, MODEL_BYTES_MAX, Retries, Route, RouteName, Snapshot, Strategy,
+    Target, TargetName, Task,
 };
 use tollgate_upstream::Fleet;
 
@@ -184,6 +184,9 @@ impl Picture {
             return None;
         }
         let (provider, model_name) = model.split_once('/')?;
+        if model_name.len() > MODEL_BYTES_MAX {
+            return None;
+        }
         let lane = self.fleet.direct(provider, model_name)?;
         let target = Arc::new(Target {
             name: lane.name().clone(),

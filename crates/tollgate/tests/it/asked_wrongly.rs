@@ -48,7 +48,8 @@ async fn what_is_wrong_is_said() {
     let detail = refused["detail"].as_str().expect("a text");
     assert!(detail.contains("thenn"), "{detail}");
     assert!(!detail.contains("research"), "{detail}");
-    for key in ["", " ", "schl\u{fc}ssel"] {
+    let endless = "k".repeat(256);
+    for key in ["", " ", "schl\u{fc}ssel", endless.as_str()] {
         let body = json!({"name": "twice", "organisation": "acme"});
         let headers = [("idempotency-key", key)];
         let refused = stage.send(&stage.owner, "POST", "/teams", body, &headers);

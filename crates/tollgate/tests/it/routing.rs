@@ -138,6 +138,10 @@ async fn aliases_and_direct_use_are_names_too() {
             .status,
         404
     );
+    // The books tell calls apart by it.
+    let endless = format!("p/{}", "m".repeat(513));
+    let refused = gateway.post("/v1/chat/completions", &chat(&endless)).await;
+    assert_eq!(refused.status, 404);
 }
 
 #[tokio::test]

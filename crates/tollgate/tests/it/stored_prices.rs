@@ -187,6 +187,14 @@ async fn a_price_that_is_none_is_not_taken() {
             422,
         ),
         (json!({"provider": "openai", "input": 1}), 422),
+        (
+            json!({"provider": "openai", "model": "m".repeat(513), "input": 1}),
+            422,
+        ),
+        (
+            json!({"provider": "openai", "model": "m".repeat(512), "input": 1}),
+            201,
+        ),
         // The file goes first.
         (
             json!({"provider": "openai", "model": "filed", "input": 1}),

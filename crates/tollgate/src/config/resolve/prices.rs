@@ -9,8 +9,8 @@ use std::{
 
 use http::Uri;
 use tollgate_domain::{
-    Allowance, Catalogue, Picodollars, Price, PriceComponent, Prices, ProviderName, Quantity,
-    Route, Snapshot, Target, Task, Then, Unit, Whose,
+    Allowance, Catalogue, MODEL_BYTES_MAX, Picodollars, Price, PriceComponent, Prices,
+    ProviderName, Quantity, Route, Snapshot, Target, Task, Then, Unit, Whose,
 };
 
 use super::{providers::Providers, routes::Routes};
@@ -153,6 +153,12 @@ fn one(
                 format!("there is no provider named {}", quoted_node(at.node())),
             )
             .help(diagnostics::suggestion(provider, known, "the providers"));
+    }
+    if model.len() > MODEL_BYTES_MAX {
+        problems.error(
+            at.key("model").span(),
+            format!("`model` has more than {MODEL_BYTES_MAX} bytes"),
+        );
     }
     let price = Price::new(components(written, at, problems)).with_output_max(written.output_max);
     let from = match written.from.as_deref() {

@@ -27,7 +27,7 @@ pub(crate) struct Price {
     #[schemars(length(min = 1))]
     pub(crate) provider: Option<String>,
     /// What that provider calls the model; `*` for all others of the provider.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1, max = 512))]
     pub(crate) model: Option<String>,
     /// When it begins: a date (at 00:00 UTC), or a time as in `2027-01-31T18:00:00Z`. Default: it always was.
     pub(crate) from: Option<String>,
