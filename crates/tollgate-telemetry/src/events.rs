@@ -202,6 +202,26 @@ impl IssuerAway<'_> {
     }
 }
 
+/// An issuer of callers' tokens has more keys than are taken.
+#[derive(Clone, Copy, Debug)]
+pub struct IssuerKeysLeftOut<'a> {
+    /// Its name in the configuration.
+    pub issuer: &'a str,
+    /// So many were taken, the first.
+    pub taken: usize,
+}
+
+impl IssuerKeysLeftOut<'_> {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::warn!(
+            issuer = self.issuer,
+            taken = self.taken,
+            "an issuer of callers' tokens has more keys than are taken: tokens signed with the others are refused"
+        );
+    }
+}
+
 /// The collector does not take traces.
 #[derive(Clone, Copy, Debug)]
 pub struct CollectorAway<'a> {

@@ -9,7 +9,7 @@ use std::{
 use http::Uri;
 use jsonwebtoken::{
     Algorithm, DecodingKey,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk},
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tollgate_domain::CallerIssuer;
-use tollgate_telemetry::events::IssuerAway;
+use tollgate_telemetry::events::{IssuerAway, IssuerKeysLeftOut};
 use tollgate_upstream::{Upstream, fetch};
 
 /// Keys are fetched again after this time; the old ones are used until the new ones are there.
@@ -34,7 +34,7 @@ const WAIT: Duration = Duration::from_secs(5);
 /// How long a fetch may take: longer than a call waits, so that a slow issuer is not asked from the beginning again and again.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Keys of an issuer at most.
+/// Keys of an issuer at most, of those that are of use here.
 const KEYS_MAX: usize = 100;
 
 /// A trusted issuer with its keys.
@@ -203,16 +203,37 @@ impl TrustedIssuer {
         let body = get(keys_at).await?;
         let set: KeySet = serde_json::from_slice(&body)
             .map_err(|error| format!("its keys cannot be read: {error}"))?;
-        // Keys that are not understood sign nothing that is accepted.
-        let keys = set.keys.into_iter().take(KEYS_MAX).filter_map(|key| {
-            let key: Jwk = serde_json::from_value(key).ok()?;
-            Some(IssuerKey {
-                id: key.common.key_id.clone(),
-                algorithms: algorithms(&key)?,
-                key: DecodingKey::from_jwk(&key).ok()?,
-            })
-        });
-        Ok(keys.collect())
+        let keys = set.keys.into_iter().filter_map(IssuerKey::read);
+        let mut keys: Vec<IssuerKey> = keys.take(KEYS_MAX + 1).collect();
+        if keys.len() > KEYS_MAX {
+            keys.truncate(KEYS_MAX);
+            IssuerKeysLeftOut {
+                issuer: &issuer.name,
+                taken: KEYS_MAX,
+            }
+            .emit();
+        }
+        Ok(keys)
+    }
+}
+
+impl IssuerKey {
+    /// A key of a set; nothing for one that is not understood, or is not for signatures (RFC 7517, sections 4.2 and 4.3).
+    fn read(key: Value) -> Option<Self> {
+        let key: Jwk = serde_json::from_value(key).ok()?;
+        let common = &key.common;
+        let is_used = common.public_key_use.as_ref();
+        let operations = common.key_operations.as_deref();
+        let verifies = is_used.is_none_or(|used| *used == PublicKeyUse::Signature)
+            && operations.is_none_or(|may| may.contains(&KeyOperations::Verify));
+        if !verifies {
+            return None;
+        }
+        Some(Self {
+            id: common.key_id.clone(),
+            algorithms: algorithms(&key)?,
+            key: DecodingKey::from_jwk(&key).ok()?,
+        })
     }
 }
 
@@ -244,17 +265,62 @@ impl Drop for Fetching {
     }
 }
 
-/// The algorithms that a key of this type signs with (RFC 7518, section 3.1; RFC 8037); nothing for one that is of no use here.
+/// The algorithms that a key signs with: those of its type (RFC 7518, section 3.1; RFC 8037), or the one of these that it says (RFC 7517, section 4.4);
+/// nothing for one that is of no use here.
 fn algorithms(key: &Jwk) -> Option<&'static [Algorithm]> {
     use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
-    match &key.algorithm {
-        AlgorithmParameters::RSA(_) => Some(&[RS256, RS384, RS512, PS256, PS384, PS512]),
+    let of_type: &'static [Algorithm] = match &key.algorithm {
+        AlgorithmParameters::RSA(_) => &[RS256, RS384, RS512, PS256, PS384, PS512],
         AlgorithmParameters::EllipticCurve(curve) => match curve.curve {
-            EllipticCurve::P256 => Some(&[ES256]),
-            EllipticCurve::P384 => Some(&[ES384]),
-            _ => None,
+            EllipticCurve::P256 => &[ES256],
+            EllipticCurve::P384 => &[ES384],
+            _ => return None,
         },
-        AlgorithmParameters::OctetKeyPair(_) => Some(&[EdDSA]),
-        _ => None,
+        AlgorithmParameters::OctetKeyPair(_) => &[EdDSA],
+        _ => return None,
+    };
+    let Some(said) = key.common.key_algorithm else {
+        return Some(of_type);
+    };
+    let mut single = of_type.chunks(1);
+    single.find(|one| one.iter().all(|known| KeyAlgorithm::from(*known) == said))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_for_what_they_say() {
+        use Algorithm::{ES256, PS256, RS256};
+        let rsa = json!({"kty": "RSA", "n": "AQAB", "e": "AQAB"});
+        let curve = json!({"kty": "EC", "crv": "P-256", "x": "A".repeat(43), "y": "A".repeat(43)});
+        let read = |key: &Value, more: Value| {
+            let mut key = key.clone();
+            for (name, value) in more.as_object().unwrap() {
+                key[name] = value.clone();
+            }
+            IssuerKey::read(key).map(|key| key.algorithms)
+        };
+        assert_eq!(read(&rsa, json!({})).unwrap().len(), 6);
+        for (key, more, expected) in [
+            (&rsa, json!({"alg": "RS256", "use": "sig"}), Some(RS256)),
+            (&rsa, json!({"alg": "PS256"}), Some(PS256)),
+            (&rsa, json!({"alg": "ES256"}), None),
+            (&rsa, json!({"alg": "RSA-OAEP"}), None),
+            (&rsa, json!({"alg": "of-tomorrow"}), None),
+            (&curve, json!({}), Some(ES256)),
+            (&curve, json!({"use": "enc"}), None),
+            (&curve, json!({"use": "of-tomorrow"}), None),
+            (&curve, json!({"key_ops": ["verify"]}), Some(ES256)),
+            (&curve, json!({"key_ops": ["encrypt"]}), None),
+            (&curve, json!({"key_ops": []}), None),
+        ] {
+            let found = read(key, more.clone());
+            let expected = expected.map(|one| vec![one]);
+            assert_eq!(found.map(<[_]>::to_vec), expected, "{more}");
+        }
     }
 }
