@@ -102,8 +102,8 @@ impl TrustedIssuer {
         )
     }
 
-    /// The keys that a token may be signed with that names one, or none; nothing where there is no such key. `None` where no keys are
-    /// known at all.
+    /// The keys that a token may be signed with that names one, or none; nothing where there is no such key. `None` where that is not known:
+    /// no keys are, or the one that it names is not among those that were had before, and the issuer does not say which it has now.
     pub(crate) async fn keys(
         self: &Arc<Self>,
         id: Option<&str>,
@@ -123,9 +123,16 @@ impl TrustedIssuer {
                 self.have_fetched(upstream);
                 self.wait_for_fetch().await;
                 // Another key may have come since.
-                self.known().0
+                let known = self.known().0;
+                known.filter(|keys| has(keys) || self.has_just_said())
             }
         }
+    }
+
+    /// Whether the issuer was asked in these seconds, and has said which keys it has.
+    fn has_just_said(&self) -> bool {
+        let state = self.state();
+        !state.is_fetching && state.fetched >= state.tried
     }
 
     fn known(&self) -> (Option<Arc<[IssuerKey]>>, bool) {

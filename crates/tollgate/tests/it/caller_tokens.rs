@@ -358,7 +358,19 @@ async fn keys_are_followed_as_they_change_and_kept_while_their_issuer_is_away() 
         sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(status, 200);
+    // That the issuer has no other is known for a while; then nobody knows.
+    let other = IssuerKey::new("three").sign(&stage.claims());
+    assert_eq!(stage.call(&other, "chat").await.status, 401);
     stage.is_away.store(true, Ordering::Relaxed);
+    let mut told = Value::Null;
+    for _ in 0..150 {
+        told = stage.call(&other, "chat").await.json();
+        if told["error"]["code"] == "issuer_away" {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(told["error"]["code"], "issuer_away", "{told}");
     assert_eq!(stage.call(&first, "chat").await.status, 200);
     assert!(
         stage.gateway.output().contains("cannot be had"),
