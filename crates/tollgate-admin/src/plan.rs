@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tollgate_store::{Dimension, Kind, Object, StoredKey, Tenant, UsageQuery};
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use uuid::Uuid;
 
 use crate::{
@@ -129,7 +130,6 @@ pub(crate) async fn plan(
 
 fn organisation(body: Value) -> Result<Planned, Problem> {
     let body: OrganisationBody = read(body)?;
-    ensure_name(&body.name)?;
     Ok(Planned {
         id: body.name.clone(),
         organisation: body.name.clone(),
@@ -141,7 +141,6 @@ fn organisation(body: Value) -> Result<Planned, Problem> {
 
 async fn team(admin: &Admin, actor: &Actor, body: Value) -> Result<Planned, Problem> {
     let mut body: TeamBody = read(body)?;
-    ensure_name(&body.name)?;
     own_if_empty(&mut body.organisation, actor)?;
     ensure_organisation(admin, actor, &body.organisation).await?;
     ensure_nobody_else_s(admin, actor, &body).await?;
@@ -187,7 +186,6 @@ async fn ensure_nobody_else_s(
 
 async fn app(admin: &Admin, actor: &Actor, body: Value) -> Result<Planned, Problem> {
     let body: AppBody = read(body)?;
-    ensure_name(&body.name)?;
     let team = find_team(admin, actor, &body.team).await?;
     Ok(Planned {
         id: new_id(),
@@ -201,7 +199,6 @@ async fn app(admin: &Admin, actor: &Actor, body: Value) -> Result<Planned, Probl
 
 async fn user(admin: &Admin, actor: &Actor, body: Value) -> Result<Planned, Problem> {
     let mut body: UserBody = read(body)?;
-    ensure_name(&body.name)?;
     if body.role == Role::Owner {
         if !body.organisation.is_empty() || !body.teams.is_empty() {
             return Err(Problem::Invalid(
@@ -240,7 +237,6 @@ async fn allowance(
     let Some(name) = body["name"].as_str().map(str::to_owned) else {
         return Err(Problem::Invalid("`name` is missing".to_owned()));
     };
-    ensure_name(&name)?;
     if (admin.around.is_in_file)(kind.as_str(), &name) {
         return Err(Problem::Conflict(format!(
             "a limit or budget named `{name}` stands in the configuration file"
@@ -469,6 +465,11 @@ fn own_if_empty(organisation: &mut String, actor: &Actor) -> Result<(), Problem>
     Ok(())
 }
 
+/// Whether what is to be made may be called as it says. What is there goes on under its name.
+pub(crate) fn ensure_new_name(body: &Value) -> Result<(), Problem> {
+    body["name"].as_str().map_or(Ok(()), ensure_name)
+}
+
 pub(crate) fn ensure_name(name: &str) -> Result<(), Problem> {
     check_name(name).map_err(Problem::Invalid)
 }
@@ -479,16 +480,28 @@ pub(crate) fn ensure_name(name: &str) -> Result<(), Problem> {
 /// When it may not: what a name has to be.
 pub fn check_name(name: &str) -> Result<(), String> {
     let is_long = name.chars().count() > NAME_MAX;
-    if name.trim().is_empty()
+    let has_odd_ends = name.starts_with(' ') || name.ends_with(' ');
+    if name.is_empty()
         || is_long
-        || name.chars().any(|c| c.is_control() || c == '/')
+        || has_odd_ends
+        || name.chars().any(|c| c == '/' || !is_seen(c))
         || name == "each"
     {
         return Err(format!(
-            "a name has 1 to {NAME_MAX} characters, no `/` and nothing that cannot be seen, and is not `each`"
+            "a name has 1 to {NAME_MAX} characters, no `/`, nothing that cannot be seen and no space at its ends, and is not `each`"
         ));
     }
     Ok(())
+}
+
+/// Whether people tell a text with this character from one without it; of all spaces one is known to everybody.
+fn is_seen(character: char) -> bool {
+    use GeneralCategory::{Control, Format, LineSeparator, ParagraphSeparator, SpaceSeparator};
+    character == ' '
+        || !matches!(
+            character.general_category(),
+            Control | Format | LineSeparator | ParagraphSeparator | SpaceSeparator
+        )
 }
 
 pub(crate) fn read<T: DeserializeOwned>(body: Value) -> Result<T, Problem> {
@@ -502,4 +515,43 @@ pub(crate) fn value<T: Serialize>(body: &T) -> Value {
 
 pub(crate) fn new_id() -> String {
     Uuid::now_v7().simple().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_look_alike_are_the_same() {
+        for name in [
+            "research",
+            "R & D",
+            "\u{4f1a}\u{8a08}",
+            "caf\u{e9}",
+            "a:b",
+            "\u{1f980}",
+        ] {
+            assert_eq!(check_name(name), Ok(()), "{name:?}");
+        }
+        for name in [
+            "",
+            " ",
+            "each",
+            "a/b",
+            " research",
+            "research ",
+            "a\nb",
+            "research\u{200b}",
+            "a\u{202e}b",
+            "a\u{2028}b",
+            "a\u{2029}b",
+            "a\u{a0}b",
+            "a\u{3000}b",
+            "\u{ad}x",
+            "\u{feff}x",
+            "x\u{e0041}",
+        ] {
+            assert!(check_name(name).is_err(), "{name:?}");
+        }
+    }
 }

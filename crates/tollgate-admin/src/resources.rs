@@ -259,7 +259,9 @@ async fn make(
     let (admin, actor, body) = (&admin, &actor, &body);
     let making = Making::new(admin, actor, kind.as_str(), &headers, body)?;
     once(admin, making, |making| async move {
-        let planned = plan::plan(admin, actor, kind, json_of(body)?).await?;
+        let body = json_of(body)?;
+        plan::ensure_new_name(&body)?;
+        let planned = plan::plan(admin, actor, kind, body).await?;
         let object = planned.object(kind).made_at(making.at());
         let told = shown(&object);
         let change = making.change(&told);

@@ -4,24 +4,26 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use tollgate_domain::OUTCOMES;
 use tollgate_store::Dimension;
 
+/// What cannot be seen, as far as it has four digits: the categories Cc, Cf, Zl, Zp and Zs of Unicode 16, but for the space.
+const UNSEEN: &str = r"\u0000-\u001f\u007f-\u00a0\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u2066-\u206f\u3000\ufeff\ufff9-\ufffb";
+
 /// A name: see `plan::check_name`.
 pub(crate) fn name(_: &mut SchemaGenerator) -> Schema {
+    named_without("/")
+}
+
+fn named_without(signs: &str) -> Schema {
     json_schema!({
         "type": "string",
         "minLength": 1,
         "maxLength": 100,
-        "pattern": r"^(?!each$)(?=.*\S)[^/\u0000-\u001f\u007f-\u009f]+$",
+        "pattern": format!("^(?!each$)(?! )(?!.* $)[^{signs}{UNSEEN}]+$"),
     })
 }
 
 /// A key's name: it is no name of a caller with a token, as in `login:ann`.
 pub(crate) fn key_name(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "string",
-        "minLength": 1,
-        "maxLength": 100,
-        "pattern": r"^(?!each$)(?=.*\S)[^/:\u0000-\u001f\u007f-\u009f]+$",
-    })
+    named_without("/:")
 }
 
 /// A date or a time: see `resources::parse_moment`.

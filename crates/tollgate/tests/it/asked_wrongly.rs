@@ -69,7 +69,18 @@ async fn what_is_wrong_is_said() {
 async fn nothing_is_called_by_a_command_as_the_api_would_not_call_it() {
     let stage = Stage::new().await;
     let long = "x".repeat(101);
-    for name in ["each", "x/y", "a\nb", "\u{1b}[31mred", " ", long.as_str()] {
+    for name in [
+        "each",
+        "x/y",
+        "a\nb",
+        "\u{1b}[31mred",
+        " ",
+        "ann ",
+        "ann\u{200b}",
+        long.as_str(),
+    ] {
+        let user = json!({"name": name, "role": "owner"});
+        stage.done("POST", "/users", user, 422).await;
         for what in ["key", "user"] {
             let told = stage
                 .gateway
