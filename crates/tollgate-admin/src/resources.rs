@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
+use tollgate_domain::parse_time;
 use tollgate_store::{Answered, Change, Changed, Kind, NewAnswer, Object, Tenant};
 
 use crate::{
@@ -582,14 +583,7 @@ pub(crate) fn moment(milliseconds: i64) -> String {
 
 /// A time as RFC 3339 or as a date, in milliseconds since 1970-01-01 UTC.
 pub(crate) fn parse_moment(text: &str) -> Result<i64, Problem> {
-    let time = text.parse::<Timestamp>().ok().or_else(|| {
-        // A time that does not say where would be read as its day.
-        let is_date = text.len() == "2026-11-01".len();
-        let date: jiff::civil::Date = is_date.then(|| text.parse().ok())??;
-        let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-        Some(midnight.timestamp())
-    });
-    let time = time.ok_or_else(|| {
+    let time = parse_time(text).ok_or_else(|| {
         Problem::Invalid(format!(
             "`{text}` is no time: write 2026-11-01 or 2026-11-01T08:00:00Z"
         ))

@@ -9,12 +9,15 @@ use std::{
     time::Duration,
 };
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
 use crate::{KeyName, RouteName, Task};
+
+/// Bits of an IPv6 address before the IPv4 address that it stands for.
+const MAPPED_BITS: u8 = 96;
 
 /// What a key may do, and until when.
 #[derive(Clone, Debug)]
@@ -234,7 +237,7 @@ impl PathPattern {
     }
 }
 
-/// Reads a network, or a single address.
+/// Reads a network, or a single address. Those of IPv4 that are written as of IPv6 are of IPv4, as clients are.
 ///
 /// # Errors
 /// When it is neither.
@@ -243,7 +246,19 @@ pub fn parse_network(text: &str) -> Result<IpNet, PlacesError> {
     let network = text.parse::<IpNet>().map(|network| network.trunc());
     network
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map(canonical)
         .map_err(|_| PlacesError::Network(text.to_owned()))
+}
+
+/// The network of IPv4 that one of IPv6 stands for (RFC 4291, section 2.5.5.2), or itself.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(written) = network else {
+        return network;
+    };
+    let length = written.prefix_len().checked_sub(MAPPED_BITS);
+    let mapped = written.addr().to_ipv4_mapped().zip(length);
+    let network_4 = mapped.and_then(|(address, length)| Ipv4Net::new(address, length).ok());
+    network_4.map_or(network, IpNet::V4)
 }
 
 /// SHA-256 of a key. Keys are 256 random bits, so a fast hash gives nothing away.
@@ -363,6 +378,15 @@ mod tests {
                 is_open,
                 "{address}"
             );
+        }
+        for (written, meant) in [
+            ("::ffff:10.1.1.1", "10.1.1.1/32"),
+            ("::ffff:10.1.1.1/104", "10.0.0.0/8"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::ffff:0:0/95", "::fffe:0:0/95"),
+            ("2001:db8::/32", "2001:db8::/32"),
+        ] {
+            assert_eq!(parse_network(written).unwrap().to_string(), meant);
         }
         for path in ["", "v1", "/a*b", "/a?b", "*"] {
             assert!(PathPattern::parse(path).is_err(), "{path}");

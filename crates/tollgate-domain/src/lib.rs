@@ -20,6 +20,7 @@ mod providers;
 mod routes;
 mod secret;
 mod snapshot;
+mod times;
 mod usage;
 
 pub use accents::{
@@ -58,4 +59,5 @@ pub use routes::{
 };
 pub use secret::Secret;
 pub use snapshot::{DirectUse, LogContent, Snapshot, WhoMayCall};
+pub use times::parse_time;
 pub use usage::{COUNT_MAX, Unmetered, Usage};

@@ -8,10 +8,9 @@ use std::{
 };
 
 use ipnet::IpNet;
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use tollgate_domain::{
     CallerIssuer, Key, KeyHash, KeyName, KeyState, ModelAccess, ModelPattern, PathPattern, Places,
-    RouteAccess, RouteName, parse_network,
+    RouteAccess, RouteName, parse_network, parse_time,
 };
 
 use super::{Context, routes::Routes};
@@ -225,12 +224,7 @@ fn expiry(text: &str, at: At<'_>, now: Duration, problems: &mut Problems) -> Opt
 
 /// Reads a date, which begins at 00:00 UTC, or a time with its offset; since 1970-01-01 UTC.
 pub(crate) fn parse_expiry(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    let time = text.parse::<Timestamp>().ok().or_else(|| {
-        let date: Date = (text.len() == "2027-01-31".len()).then(|| text.parse().ok())??;
-        Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp())
-    })?;
-    Duration::try_from(time.as_duration()).ok()
+    Duration::try_from(parse_time(text)?.as_duration()).ok()
 }
 
 #[cfg(test)]
