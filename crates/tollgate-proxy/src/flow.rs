@@ -487,6 +487,7 @@ fn note_caller(account: &mut Account, caller: &Caller) {
     account.record.key = key.map(|key| key.name.clone());
     account.record.team = key.and_then(|key| key.team.clone());
     account.record.app = key.and_then(|key| key.app.clone());
+    account.record.user = key.and_then(|key| key.user.clone());
 }
 
 fn note_question(account: &mut Account, route: &Route, head: &Head) {

@@ -159,8 +159,17 @@ async fn a_token_opens_what_its_issuer_opens_and_says_who_is_calling() {
         .post("/v1/chat/completions", &chat("chat"))
         .await;
     assert_eq!(unsigned.json()["error"]["code"], "key_missing");
-    let call = &stage.gateway.wait_for_calls(5).await[0];
+    let calls = stage.gateway.wait_for_calls(6).await;
+    let call = &calls[0];
     assert_eq!(call["key"], "login:bot");
+    for call in calls.iter().filter(|call| call["key"] == "login:bot") {
+        assert_eq!(call["user"], "ann", "{call}");
+    }
+    let mut refused = calls.iter();
+    assert!(
+        refused.any(|call| call["error_code"] == "route_not_allowed"),
+        "{calls:?}"
+    );
     let mut told = String::new();
     for _ in 0..50 {
         told = stage
