@@ -61,7 +61,7 @@ pub(crate) struct KeyBody {
     networks: Option<Vec<String>>,
     /// When it ends: a date, or a time as RFC 3339; never if left out.
     #[serde(default)]
-    #[schemars(schema_with = "crate::shapes::time")]
+    #[schemars(schema_with = "crate::shapes::end")]
     expires_at: Option<String>,
 }
 
@@ -86,7 +86,7 @@ pub(crate) struct KeyChange {
     networks: Option<Vec<String>>,
     /// When it ends; never if left out.
     #[serde(default)]
-    #[schemars(schema_with = "crate::shapes::time")]
+    #[schemars(schema_with = "crate::shapes::end")]
     expires_at: Option<String>,
 }
 

@@ -36,6 +36,17 @@ pub(crate) fn time(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// The same, or null for never.
+pub(crate) fn end(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "anyOf": [
+            {"type": "string", "format": "date"},
+            {"type": "string", "format": "date-time"},
+            {"type": "null"},
+        ],
+    })
+}
+
 /// Models: see `tollgate_domain::ModelPattern`.
 pub(crate) fn models(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

@@ -47,7 +47,7 @@ pub(crate) struct NewToken {
     name: String,
     /// When it ends: a date, or a time as RFC 3339; never if left out.
     #[serde(default)]
-    #[schemars(schema_with = "crate::shapes::time")]
+    #[schemars(schema_with = "crate::shapes::end")]
     expires_at: Option<String>,
 }
 

@@ -205,6 +205,11 @@ async fn the_description_says_what_is_taken() {
         assert_eq!(price[field]["minLength"], 1);
         assert_eq!(price[field].get("default"), None);
     }
+    for path in ["/api/v1/keys", "/api/v1/users/{id}/tokens"] {
+        let (_, fields) = body(path);
+        let ends = fields["expires_at"]["anyOf"].as_array().expect("a list");
+        assert!(ends.contains(&json!({"type": "null"})), "{path}: {ends:?}");
+    }
     let (required, fields) = body("/api/v1/keys/{id}/rotate");
     assert_eq!(required, false);
     assert!(fields["keep_old"].is_object());
