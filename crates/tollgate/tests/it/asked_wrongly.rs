@@ -1,7 +1,7 @@
 //! What the administrative API says to requests that are not what it wants, and what it keeps from going.
 
 use serde_json::{Value, json};
-use tollgate_testkit::client;
+use tollgate_testkit::{client, postgres::Postgres};
 
 use crate::administration::Stage;
 
@@ -95,6 +95,25 @@ async fn nothing_is_called_by_a_command_as_the_api_would_not_call_it() {
             assert!(told.contains("a name has 1 to 100"), "{told}");
         }
     }
+}
+
+/// What was made before names were looked at so closely.
+#[tokio::test]
+async fn what_is_there_goes_on_under_its_name() {
+    let postgres = Postgres::start();
+    let stage = Stage::with(&format!("store: {{url: \"{}\"}}\n", postgres.url())).await;
+    stage
+        .done("POST", "/organisations", json!({"name": "acme"}), 201)
+        .await;
+    let team = |name: &str| json!({"name": name, "organisation": "acme"});
+    stage.done("POST", "/teams", team("odd "), 422).await;
+    stage.done("POST", "/teams", team("odd"), 201).await;
+    postgres.ask(
+        "UPDATE objects SET id = 'odd ', name = 'odd ', team = 'odd ', body = replace(body, '\"odd\"', '\"odd \"') WHERE kind = 'team'",
+    );
+    stage.done("PUT", "/teams/odd%20", team("odd "), 200).await;
+    let key = json!({"name": "k", "team": "odd "});
+    stage.done("POST", "/keys", key, 201).await;
 }
 
 #[tokio::test]
