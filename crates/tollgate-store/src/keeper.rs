@@ -174,7 +174,7 @@ impl Keeper {
             self.enter_begun(&file, wanted, round).await?;
             fs::remove_file(&file).map_err(StoreError::Journal)?;
         }
-        // It died over one that nobody would read.
+        // What stands in the other one counts no more, or not yet.
         for file in files(&dead.folder, ANEW_ENDING).map_err(StoreError::Journal)? {
             fs::remove_file(&file).map_err(StoreError::Journal)?;
         }
@@ -226,8 +226,10 @@ impl Keeper {
             }
         }
         // All calls have ended.
-        for path in files(&self.own, BEGUN_ENDING).unwrap_or_default() {
-            let _removed = fs::remove_file(path);
+        for ending in [BEGUN_ENDING, ANEW_ENDING] {
+            for path in files(&self.own, ending).unwrap_or_default() {
+                let _removed = fs::remove_file(path);
+            }
         }
         if files(&self.own, ENDING).is_ok_and(|files| files.is_empty()) {
             remove_folder(&self.own);

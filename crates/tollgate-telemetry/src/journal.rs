@@ -35,8 +35,8 @@ pub const LOCK: &str = "lock";
 /// The ending of the files' names.
 pub const ENDING: &str = "journal";
 
-/// Memory for records on their way that is kept for the next ones, in bytes.
-const WAITING_BYTES_KEPT: usize = 64 << 10;
+/// Memory for records on their way that is kept for the next ones, in bytes: what a worker with hundreds of callers writes in a turn.
+const WAITING_BYTES_KEPT: usize = 512 << 10;
 
 /// A process's journal.
 #[derive(Debug)]

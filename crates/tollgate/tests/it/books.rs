@@ -470,7 +470,10 @@ async fn calls_of_a_turn_are_written_down_together() {
         ask(10, stream).await;
         // Each call is put to its provider in one write; the answer is sent. Where each is written down by itself, before and behind, that is two more.
         let each = (gateway.writes() - before) * 100 / 640;
-        assert!(each < 190, "{each} writes for a hundred calls, streamed: {stream}");
+        assert!(
+            each < 190,
+            "{each} writes for a hundred calls, streamed: {stream}"
+        );
     }
 }
 
