@@ -142,6 +142,15 @@ pub enum CountersError {
     Strange(String),
 }
 
+// === impl CountersError ===
+
+impl CountersError {
+    /// Whether the connection was closed, as servers do with one that is idle: another is being made.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Away(error) if error.is_connection_dropped())
+    }
+}
+
 // === impl SharedCounts ===
 
 impl SharedCounts {
@@ -231,7 +240,8 @@ impl Line {
     /// Takes what a call asks of every allowance, or nothing of any. `hold` is the call's own name.
     ///
     /// # Errors
-    /// When there is no answer in time. It may have been taken all the same: whoever gives up settles the hold.
+    /// When there is no answer in time. It may have been taken all the same: whoever gives up settles the hold, and asks
+    /// again under another name.
     pub async fn take(
         &mut self,
         hold: &str,
@@ -263,7 +273,11 @@ impl Line {
     /// When there is no answer in time; it is to be said again.
     pub async fn settle(&mut self, hold: &Hold, used: &[Used]) -> Result<Settled, CountersError> {
         let node = self.node.clone();
-        self.settle_of(&node, hold, used).await
+        match self.settle_of(&node, hold, used).await {
+            // However often it is said, it is done once.
+            Err(problem) if problem.is_closed() => self.settle_of(&node, hold, used).await,
+            settled => settled,
+        }
     }
 
     async fn settle_of(

@@ -294,6 +294,29 @@ async fn a_server_that_is_slow_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_connection_that_was_closed_is_told_apart_and_made_anew() {
+    let redis = Redis::start();
+    let mut line = shared(&redis, "one").line().unwrap();
+    let mut other = shared(&redis, "two").line().unwrap();
+    let narrow = allowance("narrow", 10, Some(600));
+    begun(&mut line, &[&narrow]).await;
+    let mut close = async || {
+        let mut closing = redis::cmd("CLIENT");
+        closing.arg("KILL").arg("TYPE").arg("normal");
+        let _closed: u32 = closing.query_async(&mut other.manager).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    close().await;
+    let problem = line.take("c1", &[ask(&narrow, 1)], NOW).await.unwrap_err();
+    assert!(problem.is_closed(), "{problem:?}");
+    let taken = line.take("c2", &[ask(&narrow, 1)], NOW).await.unwrap();
+    close().await;
+    // To settle twice does no harm, so that is done.
+    let settled = line.settle(&hold(&taken, "c2"), &used(&narrow, 1)).await;
+    assert_eq!(settled.unwrap(), Settled::Whole(vec![1]));
+}
+
+#[tokio::test]
 async fn a_rolling_time_counts_its_parts_together() {
     let redis = Redis::start();
     let mut line = shared(&redis, "one").line().unwrap();

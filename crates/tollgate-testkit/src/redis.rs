@@ -1,6 +1,7 @@
 //! A private Redis on a free port, of the system's own package. `cargo xtask test` installs it.
 
 use std::{
+    io::{Read, Write},
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     thread::sleep,
@@ -83,6 +84,20 @@ impl Redis {
     /// Lets it go on.
     pub fn go_on(&self) {
         self.signal("-CONT");
+    }
+
+    /// Has it close connections that were idle for so many seconds, as many an operator does.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn close_idle_after(&self, seconds: u32) {
+        let told = TcpStream::connect(("127.0.0.1", self.port)).and_then(|mut stream| {
+            write!(stream, "CONFIG SET timeout {seconds}\r\n")?;
+            let mut answer = [0; 3];
+            stream.read_exact(&mut answer)?;
+            Ok(answer)
+        });
+        assert_eq!(told.expect("it answers"), *b"+OK");
     }
 
     /// Its address, for whoever connects.

@@ -1,6 +1,6 @@
 //! Allowances that several gateways share: asked before a call, settled behind it, and what happens while their counts are away.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use tokio::{
     sync::mpsc::{Receiver, Sender, channel, error::TrySendError},
@@ -164,12 +164,8 @@ impl SharingLine {
         asks: &[Ask<'_>],
         now: Duration,
     ) -> Result<Permit, Denial> {
-        let name = Uuid::now_v7().simple().to_string();
-        let taking = Taking {
-            line: self,
-            name: Some(name.clone()),
-        };
-        let taken = self.take(&name, asks, now).await;
+        let mut taking = Taking::new(self);
+        let taken = self.take(&mut taking, asks, now).await;
         if let (Some(taken), WhenAway::Share(_)) = (&taken, self.sharing.when_away) {
             own.hear(told(asks, taken), now);
         }
@@ -180,7 +176,7 @@ impl SharingLine {
                 count,
                 parts,
             }) => {
-                taking.settle();
+                let _nothing_held = taking.settle();
                 return Err(short(asks, place, count, &parts, now));
             }
             Some(Taken::Unknown) | None => {
@@ -192,8 +188,10 @@ impl SharingLine {
                 (String::new(), Vec::new(), room)
             }
         };
-        taking.settle();
-        let hold = SharedHold { name, epoch };
+        let hold = SharedHold {
+            name: taking.settle(),
+            epoch,
+        };
         match own.take(asks, room, now) {
             Ok(holds) => Ok(Permit {
                 counters: Arc::clone(own),
@@ -213,7 +211,12 @@ impl SharingLine {
     }
 
     /// `None` where there is no answer in time.
-    async fn take(&self, name: &str, asks: &[Ask<'_>], now: Duration) -> Option<Taken> {
+    async fn take(
+        &self,
+        taking: &mut Taking<'_>,
+        asks: &[Ask<'_>],
+        now: Duration,
+    ) -> Option<Taken> {
         let counts = &self.sharing.counts;
         let shared: Vec<counters::Ask<'_>> = asks
             .iter()
@@ -224,22 +227,15 @@ impl SharingLine {
                 refuses: ask.allowance.then == Then::Refuse,
             })
             .collect();
-        let mut line = self.line.clone();
         let mut looks = 0;
         loop {
-            let taken = timeout(counts.deadline(), line.take(name, &shared, now)).await;
-            let taken = match taken {
-                Ok(Ok(taken)) => {
+            let taken = match self.ask(taking, &shared, now).await {
+                Ok(taken) => {
                     self.sharing.answered(None);
                     taken
                 }
-                Ok(Err(problem)) => {
+                Err(problem) => {
                     self.sharing.answered(Some(&problem));
-                    return None;
-                }
-                Err(_) => {
-                    self.sharing
-                        .answered(Some(&CountersError::Slow(counts.deadline())));
                     return None;
                 }
             };
@@ -250,6 +246,29 @@ impl SharingLine {
             counts.note_unknown();
             sleep(LOOK_AGAIN_AFTER).await;
         }
+    }
+
+    /// Asks once, and where the connection is found closed, once more on a new one. What was asked before may have been taken all the same: that
+    /// is given back, and this is asked under another name.
+    async fn ask(
+        &self,
+        taking: &mut Taking<'_>,
+        asks: &[counters::Ask<'_>],
+        now: Duration,
+    ) -> Result<Taken, CountersError> {
+        let deadline = self.sharing.counts.deadline();
+        let mut line = self.line.clone();
+        let asked = async {
+            match line.take(&taking.name, asks, now).await {
+                Err(problem) if problem.is_closed() => {
+                    taking.begin_anew();
+                    line.take(&taking.name, asks, now).await
+                }
+                taken => taken,
+            }
+        };
+        let asked = timeout(deadline, asked).await;
+        asked.unwrap_or(Err(CountersError::Slow(deadline)))
     }
 
     fn give_back(&self, name: String) {
@@ -273,23 +292,40 @@ impl SharingLine {
 /// A call that asks, and may be given up before the answer: it may have been taken all the same, and is given back.
 struct Taking<'a> {
     line: &'a SharingLine,
-    /// What it is called; nothing once it is known what became of it.
-    name: Option<String>,
+    /// What it is called; empty once it is known what became of it.
+    name: String,
 }
 
-impl Taking<'_> {
-    /// Notes that it is known what became of it.
-    fn settle(mut self) {
-        self.name = None;
+impl<'a> Taking<'a> {
+    fn new(line: &'a SharingLine) -> Self {
+        Self {
+            line,
+            name: new_name(),
+        }
+    }
+
+    /// Gives up what was asked so far, and goes on under another name.
+    fn begin_anew(&mut self) {
+        self.line
+            .give_back(mem::replace(&mut self.name, new_name()));
+    }
+
+    /// Notes that it is known what became of it. Gives its name.
+    fn settle(mut self) -> String {
+        mem::take(&mut self.name)
     }
 }
 
 impl Drop for Taking<'_> {
     fn drop(&mut self) {
-        if let Some(name) = self.name.take() {
-            self.line.give_back(name);
+        if !self.name.is_empty() {
+            self.line.give_back(mem::take(&mut self.name));
         }
     }
+}
+
+fn new_name() -> String {
+    Uuid::now_v7().simple().to_string()
 }
 
 fn send(settlements: &Sender<Settlement>, sharing: &Sharing, settlement: Settlement) {

@@ -411,6 +411,29 @@ async fn counts_that_are_away_are_told_at_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_was_closed_for_its_idleness_refuses_nobody() {
+    let site = Site::new().await;
+    let limit = "limits:\n  - {name: all, requests: 900, per: month}";
+    let gateway = site.gateway(limit, "deadline: 1s").await;
+    let statuses = async || {
+        let mut statuses = Vec::new();
+        for _ in 0..6 {
+            statuses.push(ask(gateway.address()).await.unwrap().status);
+        }
+        statuses
+    };
+    assert_eq!(statuses().await, [200; 6]);
+    site.redis.close_idle_after(1);
+    sleep(Duration::from_secs(4)).await;
+    assert_eq!(statuses().await, [200; 6]);
+    let metrics = gateway.get("/metrics").await.text();
+    assert!(
+        metrics.contains("\ntollgate_counters_unanswered_total 0"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_happens_without_counts_is_the_operators_choice() {
     let mut site = Site::new().await;
     let limit = "limits:\n  - {name: all, requests: 10, per: month}";
