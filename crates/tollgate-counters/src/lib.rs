@@ -112,12 +112,12 @@ pub enum Settled {
 /// What a call used of an allowance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Used {
-    /// The time's part that it goes into.
+    /// The time's part that it goes into, in which the call began.
     key: String,
     /// What the allowance is called where it is counted.
     identity: String,
     /// When the call ended, in milliseconds since 1970-01-01 UTC.
-    at_ms: u64,
+    ended_ms: u64,
     /// All parts that count then.
     slots: [String; 4],
     /// When it may be forgotten, in milliseconds since 1970-01-01 UTC.
@@ -298,7 +298,7 @@ impl Line {
                 .arg(amount)
                 .arg(used.slots.to_vec())
                 .arg(&used.identity)
-                .arg(used.at_ms);
+                .arg(used.ended_ms);
         }
         let told: Vec<String> = call.invoke_async(&mut self.manager).await?;
         if told.first().is_some_and(|word| word == "unknown") {
@@ -407,7 +407,7 @@ impl Line {
         // Each part of the time is set once.
         let mut parts: BTreeMap<String, Used> = BTreeMap::new();
         for (subject, amount, at) in used.iter().filter(|(_, amount, _)| *amount > 0) {
-            let Some(used) = Used::new(allowance, subject, *amount, *at) else {
+            let Some(used) = Used::new(allowance, subject, *amount, *at, *at) else {
                 continue;
             };
             match parts.get_mut(&used.key) {
@@ -524,17 +524,23 @@ impl Held {
 }
 
 impl Used {
-    /// What was used at a time; `None` of what is only held.
-    pub fn new(allowance: &Allowance, subject: &str, amount: u64, at: Duration) -> Option<Self> {
+    /// What was used by a call that began and ended at these times; `None` of what is only held.
+    pub fn new(
+        allowance: &Allowance,
+        subject: &str,
+        amount: u64,
+        began: Duration,
+        ended: Duration,
+    ) -> Option<Self> {
         let window = allowance.window.as_ref()?;
         let identity = identity(allowance);
         let base = base(&identity, subject);
         Some(Self {
-            slots: spent(&identity, allowance, subject, at),
+            slots: spent(&identity, allowance, subject, ended),
             identity,
-            at_ms: milliseconds(at),
-            key: format!("{base}|{}", milliseconds(window.slots(at).last())),
-            until_ms: milliseconds(window.counts_until(at).saturating_add(KEPT_AFTER)),
+            ended_ms: milliseconds(ended),
+            key: format!("{base}|{}", milliseconds(window.slots(began).last())),
+            until_ms: milliseconds(window.counts_until(began).saturating_add(KEPT_AFTER)),
             amount,
         })
     }

@@ -57,7 +57,7 @@ fn hold(taken: &Taken, name: &str) -> Hold {
 }
 
 fn used(allowance: &Allowance, amount: u64) -> Vec<Used> {
-    Vec::from_iter(Used::new(allowance, "a", amount, NOW))
+    Vec::from_iter(Used::new(allowance, "a", amount, NOW, NOW))
 }
 
 async fn count(line: &mut Line, allowance: &Allowance) -> Count {
@@ -345,7 +345,7 @@ async fn a_rolling_time_counts_its_parts_together() {
     }
     // What is settled goes into its part, and the sum of all is told.
     let taken = line.take("h", &asks, at(30)).await.unwrap();
-    let used = Vec::from_iter(Used::new(&rolling, "a", 4, at(30)));
+    let used = Vec::from_iter(Used::new(&rolling, "a", 4, at(30), at(30)));
     assert_eq!(
         line.settle(&hold(&taken, "h"), &used).await.unwrap(),
         Settled::Whole(vec![10])
@@ -365,6 +365,53 @@ async fn a_rolling_time_counts_its_parts_together() {
 }
 
 #[tokio::test]
+async fn what_a_call_used_belongs_to_the_time_when_it_began() {
+    let redis = Redis::start();
+    let mut line = shared(&redis, "one").line().unwrap();
+    let minute = Duration::from_secs(60);
+    let rolling = Allowance {
+        window: Some(Window::Rolling(minute)),
+        ..allowance("rolling", 10, Some(60))
+    };
+    for allowance in [&allowance("each minute", 10, Some(60)), &rolling] {
+        begun(&mut line, &[allowance]).await;
+        let asks = [ask(allowance, 3)];
+        let taken = line.take("c1", &asks, NOW).await.unwrap();
+        let ended = NOW + minute + Duration::from_secs(1);
+        let used = Vec::from_iter(Used::new(allowance, "a", 3, NOW, ended));
+        line.settle(&hold(&taken, "c1"), &used).await.unwrap();
+        for (name, at, counted) in [("then", NOW, 3), ("now", ended, 0)] {
+            let taken = line.take(name, &asks, at).await.unwrap();
+            let Taken::Whole { counts, .. } = &taken else {
+                panic!("{taken:?}")
+            };
+            assert_eq!(counts[0].used, counted, "{name}");
+            line.settle(&hold(&taken, name), &[]).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_call_used_in_a_window_that_is_long_over_is_not_missed() {
+    let redis = Redis::start();
+    let mut line = shared(&redis, "one").line().unwrap();
+    let narrow = allowance("narrow", 10, Some(60));
+    begun(&mut line, &[&narrow]).await;
+    let long_ago = Duration::from_secs(1_000_000);
+    for name in ["c1", "c2"] {
+        let taken = line.take(name, &[ask(&narrow, 3)], NOW).await.unwrap();
+        let used = Vec::from_iter(Used::new(&narrow, "a", 3, long_ago, NOW));
+        let settled = line.settle(&hold(&taken, name), &used).await.unwrap();
+        assert_eq!(settled, Settled::Whole(vec![0]), "{name}");
+    }
+    let nothing = Count {
+        used: 0,
+        reserved: 0,
+    };
+    assert_eq!(count(&mut line, &narrow).await, nothing);
+}
+
+#[tokio::test]
 async fn what_the_books_said_is_not_counted_again_however_often_it_is_told() {
     let redis = Redis::start();
     let mut line = shared(&redis, "one").line().unwrap();
@@ -376,7 +423,7 @@ async fn what_the_books_said_is_not_counted_again_however_often_it_is_told() {
     };
     let at = |seconds, amount| {
         let ended = NOW + Duration::from_secs(seconds);
-        Vec::from_iter(Used::new(&narrow, "a", amount, ended))
+        Vec::from_iter(Used::new(&narrow, "a", amount, ended, ended))
     };
     let early = line.settle(&away("c1"), &at(1, 3)).await.unwrap();
     assert_eq!(early, Settled::Unknown, "nobody has begun");

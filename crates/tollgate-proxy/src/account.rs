@@ -217,7 +217,7 @@ impl Account {
                 unmetered: lost.unmetered,
                 cost: Some(lost.cost),
             };
-            permit.settle(&spent, self.wall());
+            permit.settle(&spent, self.record.came_at, self.wall());
             self.asks_again = true;
         }
         if let Some(attempt) = self.record.attempts.last_mut() {
@@ -240,7 +240,7 @@ impl Account {
                 unmetered: Unmetered::default(),
                 cost: Some(Cost::Known(Picodollars::ZERO)),
             };
-            permit.settle(&spent, self.wall());
+            permit.settle(&spent, self.record.came_at, self.wall());
             self.asks_again = true;
         }
     }
@@ -484,8 +484,9 @@ impl Account {
             }
             self.record.cost = self.cost();
             if let Some(permit) = self.permit.take() {
-                let ended = self.record.came_at + self.record.duration;
-                permit.settle(&Spent::by(&self.record), ended);
+                let began = self.record.came_at;
+                let ended = began + self.record.duration;
+                permit.settle(&Spent::by(&self.record), began, ended);
             }
             if let Some(lost) = self.lost.take() {
                 self.record.add(&lost);

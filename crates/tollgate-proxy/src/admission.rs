@@ -356,8 +356,9 @@ impl Most {
 // === impl Permit ===
 
 impl Permit {
-    /// Takes what was really used, and gives the rest back. `now` is the time since 1970-01-01 UTC.
-    pub(crate) fn settle(mut self, spent: &Spent<'_>, now: Duration) {
+    /// Takes what was really used, and gives the rest back. It counts as used when the call began, as it does in the books. Both times are since
+    /// 1970-01-01 UTC.
+    pub(crate) fn settle(mut self, spent: &Spent<'_>, began: Duration, now: Duration) {
         let holds = std::mem::take(&mut self.holds).into_iter();
         let holds: Vec<(Hold, u64)> = holds
             .map(|hold| {
@@ -367,9 +368,10 @@ impl Permit {
             .collect();
         let share = self.share.take();
         if let Some(share) = &share {
-            share.settle(holds.iter().map(|(hold, used)| (hold, *used)), now);
+            let used = holds.iter().map(|(hold, used)| (hold, *used));
+            share.settle(used, began, now);
         }
-        for (hold, reached) in self.counters.settle(&holds, now) {
+        for (hold, reached) in self.counters.settle(&holds, began, now) {
             // Where several gateways count, whoever settles with them tells it.
             if share.is_none() {
                 let Hold {
@@ -476,7 +478,7 @@ fn limit_headers(allowance: &Allowance, left: Left, now: Duration) -> HeaderMap 
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(share) = &self.share {
-            share.settle(std::iter::empty(), Duration::ZERO);
+            share.settle(std::iter::empty(), Duration::ZERO, Duration::ZERO);
         }
         if !self.holds.is_empty() {
             self.counters.give_back(&self.holds);

@@ -3,7 +3,7 @@
 -- something was used: its key, when that may be forgotten (milliseconds since 1970), the amount, and where all that was used is found (what
 -- the keys of all parts of the time begin with, the first part's beginning, from one to the next, how many), the allowance's identity, and
 -- when the call ended (milliseconds since 1970).
--- Gives what was used of each with that; nothing where it was settled before; {'unknown'} where somebody has to begin first with what the
+-- The key is that of the time in which the call began. Gives what was used of each with that; nothing where it was settled before; {'unknown'} where somebody has to begin first with what the
 -- books say.
 -- An empty epoch is of one who does not know whether it was taken. A hold is settled once, however often it is said. Where it is gone with the
 -- epoch, nothing was given back for it, and what it used counts, unless it had ended when the books were read that the counts begin with.
@@ -58,9 +58,13 @@ for at = 4, #ARGV, 9 do
   key = p .. ':used:' .. key
   redis.call('INCRBY', key, amount)
   redis.call('PEXPIREAT', key, until_ms)
-  redis.call('ZADD', p .. ':ends', until_ms, key)
+  local sum = redis.call('GET', key)
+  -- What is over for long is gone at once, and nobody misses it.
+  if sum then
+    redis.call('ZADD', p .. ':ends', until_ms, key)
+  end
   if count == '1' then
-    sums[#sums + 1] = redis.call('GET', key)
+    sums[#sums + 1] = sum or '0'
   else
     local keys, used = {}, 0
     for part = 0, tonumber(count) - 1 do

@@ -265,17 +265,19 @@ impl Counters {
         Ok(holds)
     }
 
-    /// Takes what was used of what is held. Gives all that was used of those of which that is now beyond what is allowed, once a window.
+    /// Takes what was used of what is held, by a call that began at a time. Gives all that was used of those of which that is now beyond what is
+    /// allowed, once a window.
     pub(super) fn settle<'a>(
         &self,
         holds: &'a [(Hold, u64)],
+        began: Duration,
         now: Duration,
     ) -> Vec<(&'a Hold, u128)> {
         let mut state = self.state();
         let mut reached = Vec::new();
         for (hold, used) in holds {
             if let Some(count) = state.give_back(hold)
-                && count.settle(&hold.allowance, (*used).into(), now)
+                && count.settle(&hold.allowance, (*used).into(), began, now)
             {
                 reached.push((hold, count.used));
             }
@@ -330,12 +332,7 @@ impl Counters {
         let mut state = self.state();
         let (place, _) = state.place(&allowance.identity().into(), subject, now);
         if let Some(count) = state.counts.get_mut(place) {
-            count.roll(allowance, now);
-            if at < count.begin {
-                return;
-            }
-            count.add(allowance, used, at);
-            count.roll(allowance, now);
+            count.add_counted(allowance, used, at, now);
         }
     }
 
@@ -471,9 +468,15 @@ impl Count {
         }
     }
 
-    /// Takes what was used. Says whether it is beyond what is allowed, where that is to be told and was not yet.
-    fn settle(&mut self, allowance: &Allowance, used: u128, now: Duration) -> bool {
-        self.add(allowance, used, now);
+    /// Takes what a call used that began at a time. Says whether it is beyond what is allowed, where that is to be told and was not yet.
+    fn settle(
+        &mut self,
+        allowance: &Allowance,
+        used: u128,
+        began: Duration,
+        now: Duration,
+    ) -> bool {
+        self.add_counted(allowance, used, began, now);
         if self.used < u128::from(allowance.most_at(now)) {
             self.is_told = false;
             return false;
@@ -506,6 +509,16 @@ impl Count {
             window.counts_until(*begin).saturating_sub(now)
         });
         (*span, rest)
+    }
+
+    /// Adds what was used at a time, as far as that counts now.
+    fn add_counted(&mut self, allowance: &Allowance, used: u128, at: Duration, now: Duration) {
+        self.roll(allowance, now);
+        if at < self.begin {
+            return;
+        }
+        self.add(allowance, used, at);
+        self.roll(allowance, now);
     }
 
     /// Adds what was used at a time. Of a rolling time it finds its part, in order.
@@ -687,7 +700,7 @@ mod tests {
             ),
             (95, 5)
         );
-        counters.settle(&used(holds, 10), NOW);
+        counters.settle(&used(holds, 10), NOW, NOW);
         let (_, shortage) = counters
             .take(&[ask(&narrow, 1)], Room::Whole, NOW)
             .unwrap_err();
@@ -712,9 +725,29 @@ mod tests {
                 .is_err()
         );
         let held = used(held, 2);
-        counters.settle(&held, later);
+        counters.settle(&held, later, later);
         let window = Some((Duration::from_secs(60), Duration::from_secs(20)));
         assert_eq!(counters.left(&held[0].0, later), Left { amount: 8, window });
+    }
+
+    #[test]
+    fn what_a_call_used_belongs_to_the_time_when_it_began() {
+        let minute = Duration::from_secs(60);
+        let rolling = Arc::new(Allowance {
+            window: Some(Window::Rolling(minute)),
+            ..(*allowance("rolling", 10, None)).clone()
+        });
+        for each in [allowance("each minute", 10, Some(60)), rolling] {
+            let counters = Counters::default();
+            let early = counters.take(&[ask(&each, 8)], Room::Whole, NOW).unwrap();
+            let later = NOW + Duration::from_secs(61);
+            let take = |amount| counters.take(&[ask(&each, amount)], Room::Whole, later);
+            assert!(take(3).is_err(), "it may still use it");
+            counters.settle(&used(early, 8), NOW, later);
+            let late = take(10).expect("nothing of it was used now");
+            counters.settle(&used(late, 1), later, later);
+            assert!(take(10).is_err() && take(9).is_ok());
+        }
     }
 
     #[test]
@@ -745,7 +778,7 @@ mod tests {
         for now in [NOW, NOW, NOW, NOW + Duration::from_secs(60)] {
             let holds = counters.take(&[ask(&soft, 6)], Room::Whole, now).unwrap();
             let reached = counters
-                .settle(&used(holds, 6), now)
+                .settle(&used(holds, 6), now, now)
                 .pop()
                 .map(|(_, used)| used);
             told.push(reached);
@@ -783,7 +816,7 @@ mod tests {
             (shortage.used.as_str(), shortage.wait),
             ("5", Duration::from_secs(21))
         );
-        counters.settle(&used(take(5, after(10)).unwrap(), 5), after(20));
+        counters.settle(&used(take(5, after(10)).unwrap(), 5), after(20), after(20));
         assert!(take(1, after(30)).is_err());
         // The oldest three are over, then the two, then the five.
         for (seconds, left) in [(31, 3), (60, 3), (61, 5), (80, 5), (81, 10)] {
@@ -836,7 +869,7 @@ mod tests {
                     open.push((holds.remove(0), share.min(amount)));
                 }
                 if settles && let Some((hold, share)) = open.pop() {
-                    counters.settle(&[(hold, share)], NOW);
+                    counters.settle(&[(hold, share)], NOW, NOW);
                     used += share;
                 }
                 let held: u64 = open.iter().map(|(hold, _)| hold.amount).sum();

@@ -384,16 +384,21 @@ impl Share {
         )
     }
 
-    /// Says what the call used; nothing, where it is not known.
-    pub(super) fn settle<'a>(&self, used: impl Iterator<Item = (&'a Hold, u64)>, now: Duration) {
+    /// Says what the call used that began and ended at these times; nothing, where it is not known.
+    pub(super) fn settle<'a>(
+        &self,
+        used: impl Iterator<Item = (&'a Hold, u64)>,
+        began: Duration,
+        ended: Duration,
+    ) {
         let used = used.filter_map(|(hold, amount)| {
-            let used = Used::new(&hold.allowance, &hold.subject, amount, now)?;
+            let used = Used::new(&hold.allowance, &hold.subject, amount, began, ended)?;
             Some((Arc::clone(&hold.allowance), Arc::clone(&hold.subject), used))
         });
         let settlement = Settlement {
             hold: self.hold.clone(),
             used: used.collect(),
-            at: now,
+            at: ended,
         };
         send(&self.settlements, &self.sharing, settlement);
     }

@@ -111,7 +111,8 @@ impl Estates {
                     } else {
                         used(allowance.quantity, record, held.amount)
                     };
-                    Used::new(allowance, &held.subject, amount, ended(record))
+                    let (began, ended) = times(record);
+                    Used::new(allowance, &held.subject, amount, began, ended)
                 })
                 .collect();
             line.settle_for(node, hold, &used).await?;
@@ -137,10 +138,10 @@ fn is_anothers(allowance: &Allowance, subject: &str, record: &UsageRecord) -> bo
     asked.is_none_or(|asked| !subject.ends_with(&asked))
 }
 
-/// When a call had ended, since 1970-01-01 UTC.
-fn ended(record: &UsageRecord) -> Duration {
-    let came = Duration::from_millis(u64::try_from(record.at_ms).unwrap_or_default());
-    came + Duration::from_millis(record.duration_ms)
+/// When a call had begun and ended, since 1970-01-01 UTC.
+fn times(record: &UsageRecord) -> (Duration, Duration) {
+    let began = Duration::from_millis(u64::try_from(record.at_ms).unwrap_or_default());
+    (began, began + Duration::from_millis(record.duration_ms))
 }
 
 /// What a call used of a quantity, as the books say. What they do not say is what was reserved.

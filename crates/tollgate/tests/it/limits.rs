@@ -228,6 +228,42 @@ async fn a_call_that_can_never_fit_is_not_told_to_come_back() {
     }
 }
 
+/// What is left of a limit in its window, and of that window in seconds.
+fn left(answer: &client::Answer) -> (u64, u64) {
+    let told = answer.header("ratelimit").split(';');
+    let number = |name: &str| {
+        let number = told.clone().find_map(|item| item.strip_prefix(name));
+        number.and_then(|number| number.parse().ok()).expect(name)
+    };
+    (number("r="), number("t="))
+}
+
+#[tokio::test]
+async fn a_call_that_ends_in_the_next_window_has_used_nothing_of_it() {
+    let provider = ScriptedProvider::start(|request| {
+        let answer = Reply::json(200, &openai_answer("Hello"));
+        match request.json()["user"].as_str() {
+            Some("slow") => answer.after(Duration::from_millis(2_500)),
+            _ => answer,
+        }
+    })
+    .await;
+    let configuration = format!("limits:\n  - {{name: each, requests: 1000, per: 5s}}\n{PROVIDER}");
+    let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
+    let ask = async |call: &Value| {
+        let answer = gateway.post("/v1/chat/completions", call).await;
+        assert_eq!(answer.status, 200);
+        left(&answer)
+    };
+    while ask(&small("chat")).await.1 != 2 {
+        sleep(Duration::from_millis(50)).await;
+    }
+    let mut slow = small("chat");
+    slow["user"] = json!("slow");
+    ask(&slow).await;
+    assert_eq!(ask(&small("chat")).await.0, 999);
+}
+
 #[tokio::test]
 async fn a_model_without_a_price_has_no_budget() {
     let provider = answers().await;
