@@ -6,7 +6,11 @@
 
 mod scripts;
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    time::Duration,
+};
 
 use redis::{
     AsyncCommands, Client, RedisError,
@@ -425,7 +429,19 @@ impl Line {
         Ok(())
     }
 
-    /// Forgets that allowances are counted, by their identities: whoever counts them again begins with the books.
+    /// The identities of allowances that somebody has begun to count, those apart that are only held and given back.
+    ///
+    /// # Errors
+    /// When there is no answer in time.
+    pub async fn counted(&mut self) -> Result<HashSet<String>, CountersError> {
+        let key = format!("{}:counted", self.prefix);
+        let mut counted: HashSet<String> = self.manager.smembers(key).await?;
+        counted.retain(|identity| !identity.starts_with(HELD_ONLY));
+        Ok(counted)
+    }
+
+    /// Forgets that allowances are counted, by their identities: whoever counts them again begins with the books. Where there is more in the
+    /// counts than the books say, that stays.
     ///
     /// # Errors
     /// When there is no answer in time.
@@ -433,9 +449,17 @@ impl Line {
         if identities.is_empty() {
             return Ok(());
         }
+        let prefix = &self.prefix;
         let known = identities.iter();
-        let known = known.map(|identity| format!("{}:known:{identity}", self.prefix));
-        let (): () = self.manager.del(known.collect::<Vec<_>>()).await?;
+        let known = known.map(|identity| format!("{prefix}:known:{identity}"));
+        let (): () = redis::pipe()
+            .atomic()
+            .del(known.collect::<Vec<_>>())
+            .ignore()
+            .srem(format!("{prefix}:counted"), identities)
+            .ignore()
+            .query_async(&mut self.manager)
+            .await?;
         Ok(())
     }
 

@@ -438,7 +438,10 @@ async fn what_the_books_said_is_not_counted_again_however_often_it_is_told() {
     }
     assert_eq!(count(&mut line, &narrow).await.used, 7);
     // What is forgotten begins anew.
+    let counted = line.counted().await.unwrap();
+    assert_eq!(Vec::from_iter(&counted), [&identity(&narrow)]);
     line.forget(&[&identity(&narrow)]).await.unwrap();
+    assert_eq!(line.counted().await.unwrap(), HashSet::new());
     assert_eq!(
         line.take("c3", &[ask(&narrow, 1)], NOW).await.unwrap(),
         Taken::Unknown

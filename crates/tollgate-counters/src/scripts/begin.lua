@@ -6,6 +6,7 @@ local p = KEYS[1]
 if redis.call('SET', p .. ':known:' .. ARGV[1], ARGV[3], 'NX') == false then
   return 0
 end
+redis.call('SADD', p .. ':counted', ARGV[1])
 redis.call('SET', p .. ':epoch', ARGV[2], 'NX')
 redis.call('DEL', p .. ':lost:' .. ARGV[1])
 for first = 4, #ARGV, 3 do

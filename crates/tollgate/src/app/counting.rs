@@ -114,7 +114,7 @@ impl Caretaker {
         let mut was_unread = false;
         let mut was_heard = false;
         let mut is_first = true;
-        let mut counted = HashSet::new();
+        let mut counted = None;
         loop {
             if !was_heard {
                 was_heard = self.is_heard(&mut line).await;
@@ -157,16 +157,21 @@ impl Caretaker {
         &self,
         line: &mut Line,
         is_first: bool,
-        counted: &mut HashSet<String>,
+        counted: &mut Option<HashSet<String>>,
     ) -> Result<()> {
         line.live(self.store.is_some(), since_1970()).await?;
         let picture = self.gateway.picture();
         let allowances = picture.snapshot.allowances.iter();
         let identities: HashSet<String> = allowances.map(|one| one.identity()).collect();
-        // What comes back later begins with the books again: nobody counts it until then.
-        let gone: Vec<&String> = counted.difference(&identities).collect();
+        // What comes back later begins with the books again: nobody counts it until then. At the start that is what was counted before; where
+        // others count it still, they begin again at once, with what they had or the books say, whichever is more.
+        let before = match counted.take() {
+            Some(before) => before,
+            None => line.counted().await?,
+        };
+        let gone: Vec<&String> = before.difference(&identities).collect();
         line.forget(&gone).await?;
-        *counted = identities;
+        *counted = Some(identities);
         let unknown = line.unknown(&picture.snapshot.allowances).await?;
         if unknown.is_empty() {
             return Ok(());

@@ -367,6 +367,46 @@ async fn counts_that_are_lost_begin_again_with_what_the_books_say() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_was_left_out_over_a_restart_begins_with_the_books() {
+    let site = Site::new().await;
+    let limit = "limits:\n  - {name: all, requests: 900, per: month}\n";
+    let mut gateway = site.gateway(limit, PATIENT).await;
+    let with = std::fs::read_to_string(gateway.configuration_file()).unwrap();
+    let without = with.replace(limit, "");
+    for (calls, next) in [(3, &without), (4, &with)] {
+        for _ in 0..calls {
+            assert_eq!(ask(gateway.address()).await.unwrap().status, 200);
+        }
+        sleep(Duration::from_millis(500)).await; // it looks at what is counted once it has started
+        gateway.signal("TERM");
+        gateway.wait_for_end().await;
+        gateway.write_configuration(next);
+        gateway = gateway.kill_and_restart().await;
+    }
+    let answer = ask(gateway.address()).await.unwrap();
+    assert_eq!(left(&answer), Some(900 - 3 - 4 - 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_one_gateway_does_not_have_is_counted_by_the_others() {
+    let site = Site::new().await;
+    let limit = "limits:\n  - {name: all, requests: 900, per: month}\n";
+    let gateway = site.gateway(limit, PATIENT).await;
+    let mut calls = 0;
+    let mut ask_often = async || {
+        for _ in 0..5 {
+            calls += 1;
+            let answer = ask(gateway.address()).await.unwrap();
+            assert_eq!((answer.status, left(&answer)), (200, Some(900 - calls)));
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    ask_often().await;
+    let _without = site.gateway("", PATIENT).await;
+    ask_often().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_share_is_of_what_others_have_left() {
     let mut site = Site::new().await;
     let limit = "limits:\n  - {name: all, requests: 10, per: month}";
