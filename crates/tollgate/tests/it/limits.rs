@@ -265,6 +265,41 @@ async fn a_call_that_ends_in_the_next_window_has_used_nothing_of_it() {
 }
 
 #[tokio::test]
+async fn who_may_have_nothing_is_not_told_to_come_back() {
+    let provider = answers().await;
+    for (allowance, code, told) in [
+        (
+            "limits: [{name: no, requests: 0, per: day}]",
+            "limit",
+            "0 per day",
+        ),
+        (
+            "limits: [{name: no, tokens: 0, per: day}]",
+            "limit",
+            "0 per day",
+        ),
+        ("limits: [{name: no, concurrent: 0}]", "limit", "0"),
+        (
+            "budgets: [{name: no, dollars: 0, per: day}]",
+            "budget",
+            "$0 per day",
+        ),
+    ] {
+        let configuration = format!("{allowance}\n{PROVIDER}");
+        let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
+        let refused = gateway.post("/v1/chat/completions", &small("chat")).await;
+        assert_eq!(
+            (refused.status, &refused.json()["error"]["code"]),
+            (413, &json!(format!("call_exceeds_{code}"))),
+            "{refused:?}"
+        );
+        let told = format!("more than the {code} `no` allows in all: {told}\"");
+        assert!(refused.text().contains(&told), "{}", refused.text());
+        assert_eq!(refused.header("retry-after"), "");
+    }
+}
+
+#[tokio::test]
 async fn a_model_without_a_price_has_no_budget() {
     let provider = answers().await;
     let configuration =
