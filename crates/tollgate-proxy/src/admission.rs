@@ -65,6 +65,8 @@ struct Most {
 pub(crate) struct Permit {
     counters: Arc<Counters>,
     holds: Vec<Hold>,
+    /// What there was to be had.
+    room: Room,
     /// What it has of allowances that several gateways share.
     share: Option<Share>,
 }
@@ -149,6 +151,7 @@ pub(crate) async fn enter(
                 .map(|holds| Permit {
                     counters: Arc::clone(counters),
                     holds,
+                    room: Room::Whole,
                     share: None,
                 })
                 .map_err(|(place, shortage)| Denial::at(place, shortage)),
@@ -409,7 +412,7 @@ impl Permit {
             if !allowance.is_told {
                 continue;
             }
-            let mut left = self.counters.left(hold, now);
+            let mut left = self.counters.left(hold, self.room, now);
             let shared = self.share.as_ref();
             let shared = shared.and_then(|share| share.remaining(place, hold, now));
             left.amount = shared.unwrap_or(left.amount);

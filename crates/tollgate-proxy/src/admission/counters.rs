@@ -20,6 +20,9 @@ const COUNTS_MAX: usize = 100_000;
 /// How often counts that are over are thrown away where there are too many.
 const PURGE_EVERY: Duration = Duration::from_secs(10);
 
+/// Who is refused for the sake of calls under way, or while shared counts are away, may come again after this time.
+const COME_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// Whom counts belong to that find no place.
 const OTHERS: &str = "(others)";
 
@@ -194,6 +197,15 @@ impl fmt::Display for Shortage {
 }
 
 impl Shortage {
+    /// The same of the share that a gateway has while the shared counts are away, which are asked again with the next call.
+    fn of_share(self) -> Self {
+        Self {
+            is_share: true,
+            wait: COME_AGAIN_AFTER,
+            ..self
+        }
+    }
+
     fn tell_size(&self, kind: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             name,
@@ -247,9 +259,10 @@ impl Counters {
             let most = count.room(room, ask.allowance.most_at(now).into(), heard_at);
             let wanted = count.used + count.reserved + u128::from(ask.amount);
             if wanted > most && ask.allowance.then == Then::Refuse {
-                let shortage = Shortage {
-                    is_share: matches!(room, Room::Share(_)),
-                    ..count.shortage(ask, &subject, most, now)
+                let shortage = count.shortage(ask, &subject, most, now);
+                let shortage = match room {
+                    Room::Share(_) => shortage.of_share(),
+                    Room::Whole | Room::Unbounded => shortage,
                 };
                 // What was taken so far goes back: all give, or none does.
                 for hold in &holds {
@@ -300,11 +313,17 @@ impl Counters {
         }
     }
 
-    /// What is left of an allowance that a call holds of.
-    pub(super) fn left(&self, hold: &Hold, now: Duration) -> Left {
+    /// What is left of an allowance that a call holds of, where there was so much room for it.
+    pub(super) fn left(&self, hold: &Hold, room: Room, now: Duration) -> Left {
         let mut state = self.state();
-        let count = state.counts.get_mut(hold.place);
-        count.map_or(Left::NOTHING, |count| count.left(&hold.allowance, now))
+        let heard_at = state.heard_at.unwrap_or(now);
+        let Some(count) = state.counts.get_mut(hold.place) else {
+            return Left::NOTHING;
+        };
+        count.roll(&hold.allowance, now);
+        let whole = hold.allowance.most_at(now).into();
+        let most = count.room(room, whole, heard_at).min(whole);
+        count.left(&hold.allowance, most, now)
     }
 
     /// Notes what shared counts say was taken of what a call asks for, before it.
@@ -489,10 +508,10 @@ impl Count {
         allowance.then == Then::Warn && !mem::replace(&mut self.is_told, true)
     }
 
-    fn left(&mut self, allowance: &Allowance, now: Duration) -> Left {
+    /// What is left of `most`.
+    fn left(&mut self, allowance: &Allowance, most: u128, now: Duration) -> Left {
         self.roll(allowance, now);
-        let taken = self.used + self.reserved;
-        let left = u128::from(allowance.most_at(now)).saturating_sub(taken);
+        let left = most.saturating_sub(self.used + self.reserved);
         Left {
             amount: u64::try_from(left).unwrap_or(u64::MAX),
             window: allowance
@@ -602,7 +621,7 @@ impl Count {
         let allowance = ask.allowance;
         let text = |amount: u128| super::amount_text(allowance, amount);
         let alone = self.used + u128::from(ask.amount);
-        let mut left = self.left(allowance, now);
+        let mut left = self.left(allowance, most, now);
         let whole = u128::from(allowance.most_at(now));
         let allows_nothing = whole == 0;
         let is_too_large =
@@ -610,7 +629,7 @@ impl Count {
         let most = if is_too_large { whole } else { most };
         let wait = if allowance.window.is_none() || alone <= most || is_too_large {
             // Only calls under way are in the way.
-            Duration::from_secs(1)
+            COME_AGAIN_AFTER
         } else {
             let room_at = self.room_at(allowance, ask.amount.into(), most, now);
             let wait = room_at.saturating_sub(now);

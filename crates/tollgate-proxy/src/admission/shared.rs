@@ -196,6 +196,7 @@ impl SharingLine {
             Ok(holds) => Ok(Permit {
                 counters: Arc::clone(own),
                 holds,
+                room,
                 share: Some(Share {
                     hold,
                     counts,

@@ -516,7 +516,12 @@ async fn what_happens_without_counts_is_the_operators_choice() {
     };
     // Two of its four were used before.
     assert_eq!(statuses.await, [200, 200, 429, 429]);
-    let told = ask(shared.address()).await.unwrap().text();
+    let refused = ask(shared.address()).await.unwrap();
+    assert_eq!(
+        (left(&refused), refused.header("retry-after")),
+        (Some(0), "1")
+    );
+    let told = refused.text();
     assert!(
         told.contains("the shared counts do not answer, and this gateway's own share of the limit `all` allows 4 requests per month; 4 are used"),
         "{told}"

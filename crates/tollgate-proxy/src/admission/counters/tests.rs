@@ -63,8 +63,8 @@ fn all_give_or_none_does() {
     );
     assert_eq!(
         (
-            counters.left(&holds[0], NOW).amount,
-            counters.left(&holds[1], NOW).amount
+            counters.left(&holds[0], Room::Whole, NOW).amount,
+            counters.left(&holds[1], Room::Whole, NOW).amount
         ),
         (95, 5)
     );
@@ -95,7 +95,10 @@ fn what_is_reserved_is_still_reserved_in_the_next_window() {
     let held = used(held, 2);
     counters.settle(&held, later, later);
     let window = Some((Duration::from_secs(60), Duration::from_secs(20)));
-    assert_eq!(counters.left(&held[0].0, later), Left { amount: 8, window });
+    assert_eq!(
+        counters.left(&held[0].0, Room::Whole, later),
+        Left { amount: 8, window }
+    );
 }
 
 #[test]
@@ -133,6 +136,16 @@ fn a_share_is_of_what_was_left_and_of_windows_that_nobody_counted_together() {
     let later = NOW + Duration::from_secs(60);
     assert!(take(6, later).is_err());
     assert!(take(5, later).is_ok());
+    // What is told is what this gateway may still give, and nobody waits for the window's end.
+    let share = Room::Share(0.5);
+    let held = counters.take(&[ask(&narrow, 3)], share, later).unwrap();
+    assert_eq!(counters.left(&held[0], share, later).amount, 2);
+    let refused = counters.take(&[ask(&narrow, 3)], share, later);
+    let (_, shortage) = refused.unwrap_err();
+    assert_eq!(shortage.told["ratelimit"], "\"narrow\";r=2;t=20");
+    counters.settle(&used(held, 5), later, later);
+    let refused = counters.take(&[ask(&narrow, 1)], share, later);
+    assert_eq!(refused.unwrap_err().1.wait, Duration::from_secs(1));
 }
 
 #[test]
@@ -221,8 +234,11 @@ fn what_is_over_makes_room_and_what_is_held_stays() {
     let later = NOW + Duration::from_secs(100);
     assert_eq!(&*take(COUNTS_MAX, later)[0].subject, COUNTS_MAX.to_string());
     assert_eq!(counters.state().counts.len(), 3);
-    assert_eq!(counters.left(&held[0], later).amount, 6);
-    assert_eq!(counters.left(&take(0, later)[0], later).amount, 2);
+    assert_eq!(counters.left(&held[0], Room::Whole, later).amount, 6);
+    assert_eq!(
+        counters.left(&take(0, later)[0], Room::Whole, later).amount,
+        2
+    );
 }
 
 proptest! {
@@ -246,6 +262,6 @@ proptest! {
         let open: Vec<Hold> = open.into_iter().map(|(hold, _)| hold).collect();
         counters.give_back(&open);
         let hold = counters.take(&[ask(&narrow, 200 - used)], Room::Whole, NOW).unwrap();
-        prop_assert_eq!(counters.left(&hold[0], NOW).amount, 0);
+        prop_assert_eq!(counters.left(&hold[0], Room::Whole, NOW).amount, 0);
     }
 }
