@@ -250,7 +250,7 @@ impl Run<'_> {
                     asked_pause = Duration::ZERO;
                     lane.budget().try_take(now)
                 }
-                Next::OtherKey => false,
+                Next::OtherKey | Next::OtherTarget => false,
                 Next::Again => may_repeat(again) && lane.budget().try_take(now),
                 Next::OtherKeyLater | Next::Elsewhere => {
                     last && may_repeat(again) && lane.budget().try_take(now)

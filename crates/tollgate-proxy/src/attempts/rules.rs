@@ -49,6 +49,8 @@ pub(super) enum Next {
     Again,
     /// Another target at once, and where there is none the same again after a pause.
     Elsewhere,
+    /// Another target at once, and never the same again.
+    OtherTarget,
 }
 
 /// Whose health suffers.
@@ -117,8 +119,8 @@ pub(super) fn rule(miss: &Miss) -> Rule {
             (Kind::Billing, _) => (Next::OtherKey, Bench::Key, "billing"),
             (Kind::Permission, _) => (Next::OtherKey, Bench::KeyIfAnotherAnswers, "permission"),
             (Kind::RateLimited, _) => (Next::OtherKeyLater, Bench::Key, "rate_limited"),
-            // The gateway named the model, not the caller; another target may have it.
-            (Kind::NotFound, _) => (Next::Elsewhere, Bench::Nobody, "not_found"),
+            // The gateway named the model, not the caller; another target may have it, and this one will not have it soon.
+            (Kind::NotFound, _) => (Next::OtherTarget, Bench::Nobody, "not_found"),
             (Kind::Timeout, _) => (Next::Again, Bench::Nobody, "timeout"),
             (Kind::Overloaded, _) => (Next::Elsewhere, Bench::Target, "overloaded"),
             (Kind::Server, _) => (Next::Again, Bench::Target, "server"),

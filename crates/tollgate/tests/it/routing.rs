@@ -131,6 +131,14 @@ async fn aliases_and_direct_use_are_names_too() {
         200
     );
     assert_eq!(provider.received()[0].json()["model"], "anything/at-all");
+    // Who does not have the model is not asked for it again.
+    let missing = gateway
+        .post("/v1/chat/completions", &chat("p/broken"))
+        .await;
+    assert_eq!(
+        (missing.status, missing.header("x-tollgate-attempts")),
+        (404, "1")
+    );
     assert_eq!(
         gateway
             .post("/v1/chat/completions", &chat("q/anything"))
