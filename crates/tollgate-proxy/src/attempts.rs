@@ -21,7 +21,7 @@ use tollgate_upstream::{
     UpstreamRequest,
 };
 
-use answers::{collect, is_events, is_json, plain_reply};
+use answers::{collect, is_events, is_json, is_page, plain_reply};
 pub(crate) use engaged::Engaged;
 use engaged::fail;
 pub(crate) use rules::Miss;
@@ -137,7 +137,7 @@ struct Run<'a> {
     account: &'a mut Account,
     /// Attempts made.
     made: u32,
-    /// Whether whoever is asked now has begun to answer.
+    /// Whether the model that is asked now has begun to answer.
     has_begun: bool,
     /// What the client is told if nobody answers.
     refusal: Option<Refusal>,
@@ -416,7 +416,8 @@ impl Run<'_> {
             }
             return Err(miss);
         }
-        self.has_begun = true;
+        // A page is of somebody who stands before the model, which was not asked.
+        self.has_begun = !is_page(&response.headers);
         if let Some(way) = way {
             let following = self.follow_job(engaged, outgoing, *way, response, first_token);
             return Box::pin(following).await;

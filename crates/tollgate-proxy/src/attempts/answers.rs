@@ -415,6 +415,15 @@ pub(super) async fn is_events(body: &mut UpstreamBody, outgoing: &Outgoing) -> R
 
 /// Whether a body is one JSON object although a stream was asked for: some servers ignore `stream`.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    is_of_type(headers, "application/json")
+}
+
+/// Whether a body is a page for people, as portals and misled proxies answer with.
+pub(super) fn is_page(headers: &HeaderMap) -> bool {
+    is_of_type(headers, "text/html")
+}
+
+fn is_of_type(headers: &HeaderMap, wanted: &str) -> bool {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -422,5 +431,5 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
     content_type
         .trim_start()
         .to_ascii_lowercase()
-        .starts_with("application/json")
+        .starts_with(wanted)
 }

@@ -73,11 +73,11 @@ impl Miss {
         }
     }
 
-    /// Whether an answer that had begun may have gone on without us.
+    /// Whether an answer that had begun may have gone on without us, or has come to its end without being understood.
     pub(super) fn is_breaking_off(&self) -> bool {
         match self {
-            Self::Failed(_) | Self::Silent(_) | Self::TooLarge => true,
-            Self::Said(_) | Self::NoCredential(_) | Self::Unreadable(_) => false,
+            Self::Failed(_) | Self::Silent(_) | Self::TooLarge | Self::Unreadable(_) => true,
+            Self::Said(_) | Self::NoCredential(_) => false,
         }
     }
 

@@ -71,26 +71,50 @@ async fn what_a_failed_try_said_it_used_is_paid_for() {
 
 #[tokio::test]
 async fn a_failed_try_that_did_not_say_what_it_used_costs_what_it_can_have_cost() {
-    let anthropic = ScriptedProvider::always(
-        Reply::json(200, &json!({"id": "msg_1", "type": "message"})).only(10, Ending::Cut),
-    )
-    .await;
-    let openai = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
-    let gateway = gateway(ORDERED, &[("OPENAI", &openai), ("ANTHROPIC", &anthropic)]).await;
-    let mut call = chat("safe");
-    call["max_tokens"] = json!(50);
-    let answer = gateway.post("/v1/chat/completions", &call).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let entered = entered(&gateway).await;
-    assert_eq!(
+    let answer = json!({"id": "msg_1", "type": "message"});
+    let json = |text: &str| Reply::body(200, "application/json", text);
+    let page = Reply::body(200, "text/html; charset=utf-8", "<html>Log in</html>");
+    let whole = [
+        ("cut", Reply::json(200, &answer).only(10, Ending::Cut), 1),
+        ("unreadable", json("{\"id\": \"msg_1\", \"type\":"), 1),
+        ("page", page.clone(), 0),
+    ];
+    let streamed = [
         (
-            &entered["input_tokens"],
-            &entered["output_tokens"],
-            &entered["calls_of_unknown_cost"],
+            "unreadable event",
+            Reply::stream(["event: message_start\ndata: {\"type\":\n\n"]),
+            1,
         ),
-        (&json!(12), &json!(7), &json!(1)),
-        "{entered:#}"
-    );
+        ("nothing", Reply::stream([": not yet\n\n"]), 1),
+        ("page for a stream", page, 0),
+    ];
+    let whole = whole.map(|fault| {
+        (
+            fault,
+            chat("safe"),
+            Reply::json(200, &openai_answer("Hello")),
+        )
+    });
+    let events = Reply::stream(openai_events(&["Hello"]));
+    let streamed = streamed.map(|fault| (fault, chat_stream("safe"), events.clone()));
+    for ((name, fault, unknown), mut call, answer) in whole.into_iter().chain(streamed) {
+        let anthropic = ScriptedProvider::always(fault).await;
+        let openai = ScriptedProvider::always(answer).await;
+        let gateway = gateway(ORDERED, &[("OPENAI", &openai), ("ANTHROPIC", &anthropic)]).await;
+        call["max_tokens"] = json!(50);
+        let answer = gateway.post("/v1/chat/completions", &call).await;
+        assert!(answer.text().contains("Hello"), "{name}: {answer:?}");
+        let entered = entered(&gateway).await;
+        assert_eq!(
+            (
+                &entered["input_tokens"],
+                &entered["output_tokens"],
+                &entered["calls_of_unknown_cost"],
+            ),
+            (&json!(12), &json!(7), &json!(unknown)),
+            "{name}: {entered:#}"
+        );
+    }
 }
 
 #[tokio::test]
