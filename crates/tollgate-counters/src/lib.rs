@@ -149,9 +149,12 @@ pub enum CountersError {
 // === impl CountersError ===
 
 impl CountersError {
-    /// Whether the connection was closed, as servers do with one that is idle: another is being made.
+    /// Whether the connection was closed, as servers do with one that is idle: another is being made. Where none could be made, nothing was closed.
     pub fn is_closed(&self) -> bool {
-        matches!(self, Self::Away(error) if error.is_connection_dropped())
+        match self {
+            Self::Away(error) => error.is_connection_dropped() && !error.is_connection_refusal(),
+            Self::Url(_) | Self::Slow(_) | Self::Strange(_) => false,
+        }
     }
 }
 

@@ -178,6 +178,11 @@ async fn what_was_used_while_counts_were_lost_counts() {
     let taken = line.take("c1", &[ask(&narrow, 5)], NOW).await.unwrap();
     redis.stop();
     assert!(line.take("c2", &[ask(&narrow, 1)], NOW).await.is_err());
+    let gone = line.take("c3", &[ask(&narrow, 1)], NOW).await.unwrap_err();
+    assert!(
+        !gone.is_closed(),
+        "nobody is there to be asked again: {gone:?}"
+    );
     redis.resume();
     while line
         .begin(&narrow, &[("a", 3, NOW)], "e2", NOW)
