@@ -59,7 +59,7 @@ pub(super) fn measure(folder: &Path, mock: std::net::SocketAddr, program: &Path)
 
 const HEAD: &str = "## overload: twice what tollgate can do (1 KB chat, everything on, 2,000 connections, open loop)
 
-What it can do is what it did in a closed loop of 64 connections just before. Latencies are of those that were answered, from when they were due. Not asked are those for
+What it can do is what it did in a closed loop of 64 connections just before; 2,000 that are all in use make calls dearer for everybody, as the table of so many connections shows. Latencies are of those that were answered, from when they were due. Not asked are those for
 which none of the connections was free within 50 ms: callers beyond 2,000 at once. Where `late` is not reached, callers wait, and nobody is refused.
 
 | `late` | asked for | a second | answered a second | refused (503) a second | not asked a second | failed | p50 | p99 |

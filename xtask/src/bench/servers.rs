@@ -399,7 +399,7 @@ http {{
   fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
-  upstream mock {{ server {mock}; keepalive 1024; keepalive_requests 100000000; }}
+  upstream mock {{ server {mock}; keepalive 4096; keepalive_requests 100000000; }}
   proxy_http_version 1.1;
   proxy_set_header Connection \"\";
   proxy_buffers 16 64k;
