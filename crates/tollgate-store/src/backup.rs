@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sqlx::{Any, AssertSqlSafe, Row, Transaction, any::AnyRow};
 use thiserror::Error;
 
-use crate::{Store, batches::insertion, changes, sums};
+use crate::{Store, batches::insertion, changes, schema::TEAMS_KEYS, sums};
 
 /// What the first line says.
 const FORM: u64 = 1;
@@ -445,6 +445,8 @@ impl Store {
         )
         .execute(&mut *transaction)
         .await?;
+        // Nor whose a team's keys are that are older than it.
+        sqlx::raw_sql(TEAMS_KEYS).execute(&mut *transaction).await?;
         // Whoever runs sees that everything is another.
         sqlx::query("UPDATE changes SET number = number + 1 WHERE what <> 'audit'")
             .execute(&mut *transaction)

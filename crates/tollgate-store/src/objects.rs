@@ -8,7 +8,7 @@ use sqlx::{Any, Executor, Row, Transaction, any::AnyRow};
 use crate::{
     Change, Store, StoreError, answered,
     audit::{self, Deed},
-    changes,
+    changes, owners,
 };
 
 /// The role of those who may do everything.
@@ -206,6 +206,10 @@ impl Store {
                 kind: object.kind.as_str(),
                 name: object.name,
             });
+        }
+        if object.kind == Kind::Team {
+            let (organisation, team) = (&object.organisation, &object.name);
+            owners::hand_over(&mut transaction, organisation, team, self.is_file).await?;
         }
         self.note(
             &mut transaction,

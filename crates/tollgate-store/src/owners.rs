@@ -2,9 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sqlx::Row;
+use sqlx::{Any, Row, Transaction};
 
-use crate::{Dimension, Store, StoreError, UsageRow};
+use crate::{Dimension, Store, StoreError, UsageRow, changes};
+
+/// Gives a team's keys, limits and budgets that belong to no organisation to the team's.
+const HAND_OVER: [&str; 2] = [
+    "UPDATE caller_keys SET organisation = $1 WHERE team = $2 AND organisation = ''",
+    "UPDATE objects SET organisation = $1 WHERE team = $2 AND organisation = '' AND kind IN ('limit', 'budget')",
+];
 
 /// Organisations by their teams' names, where they are asked for.
 #[derive(Debug, Default)]
@@ -78,4 +84,21 @@ impl Store {
         }
         Ok(owners)
     }
+}
+
+/// Gives an organisation what was its team's before there was that team: keys, and limits and budgets of these.
+pub(crate) async fn hand_over(
+    transaction: &mut Transaction<'_, Any>,
+    organisation: &str,
+    team: &str,
+    is_file: bool,
+) -> Result<(), sqlx::Error> {
+    for sql in HAND_OVER {
+        sqlx::query(sql)
+            .bind(organisation)
+            .bind(team)
+            .execute(&mut **transaction)
+            .await?;
+    }
+    changes::raise(transaction, "keys", is_file).await
 }

@@ -9,7 +9,7 @@ use sqlx::{
 use tokio::time::sleep;
 
 /// Every change of the tables there ever was, in order. What has been published is never changed, only added to.
-const MIGRATIONS: [(i64, &str, &str); 16] = [
+const MIGRATIONS: [(i64, &str, &str); 17] = [
     (1, "usage", include_str!("../migrations/0001_usage.sql")),
     (2, "keys", include_str!("../migrations/0002_keys.sql")),
     (3, "sums", include_str!("../migrations/0003_sums.sql")),
@@ -58,7 +58,11 @@ const MIGRATIONS: [(i64, &str, &str); 16] = [
         "searches and clients",
         include_str!("../migrations/0016_searches_and_clients.sql"),
     ),
+    (17, "teams' keys", TEAMS_KEYS),
 ];
+
+/// Gives organisations what was their teams' before there were these teams. Older backups want it, too.
+pub(crate) const TEAMS_KEYS: &str = include_str!("../migrations/0017_teams_keys.sql");
 
 /// Looks at most, and the pause between them.
 const TRIES_MAX: u32 = 5;

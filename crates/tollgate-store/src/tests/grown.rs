@@ -14,7 +14,12 @@ const RECORDS: &str = "INSERT INTO usage_records (id, at_ms, request_id, revisio
 
 /// Before the books named apps.
 const KEYS: &str = "INSERT INTO caller_keys (id, name, team, app, hash, blocked, created_ms) VALUES
-    ('k1', 'one', 'red', 'bot', 'h', 0, 1), ('k2', 'two', 'red', NULL, 'h', 0, 1)";
+    ('k1', 'one', 'red', 'bot', 'h', 0, 1), ('k2', 'two', 'red', NULL, 'h', 0, 1), ('k3', 'three', 'blue', NULL, 'h', 0, 1)";
+
+/// Before keys followed their team to its organisation.
+const TEAM: &str = "INSERT INTO objects (id, kind, organisation, team, name, body, version, created_ms, changed_ms, removed_ms) VALUES
+    ('red', 'team', 'old', 'red', 'red', '{}', 1, 1, 1, 2), ('red', 'team', 'acme', 'red', 'red', '{}', 1, 3, 3, 4),
+    ('budget', 'budget', '', 'red', 'budget', '{}', 1, 2, 2, NULL), ('all', 'budget', '', '', 'all', '{}', 1, 2, 2, NULL)";
 
 #[tokio::test]
 async fn what_older_versions_wrote_down_is_summed_up() {
@@ -25,7 +30,7 @@ async fn what_older_versions_wrote_down_is_summed_up() {
             None => database.url.clone(),
         };
         let pool = AnyPoolOptions::new().connect(&url).await.unwrap();
-        for (version, then) in [(2, RECORDS), (14, KEYS)] {
+        for (version, then) in [(2, RECORDS), (14, KEYS), (16, TEAM)] {
             migrate_to(&pool, version).await.unwrap();
             sqlx::query(then).execute(&pool).await.unwrap();
         }
@@ -56,6 +61,14 @@ async fn what_older_versions_wrote_down_is_summed_up() {
         );
         assert_eq!(told(Dimension::App).await, [whole("bot", 2), nothing("")]);
         assert_eq!(told(Dimension::Minute).await.len(), 2);
+
+        // Keys and budgets of a team are of the organisation that had it last.
+        let acme = Tenant::Organisation("acme".to_owned());
+        let keys = store.keys_of(&acme, None, 9).await.unwrap();
+        let keys: Vec<_> = keys.iter().map(|key| key.name.as_str()).collect();
+        assert_eq!(keys, ["one", "two"]);
+        let budgets = store.objects(&acme, Kind::Budget, None, 9).await.unwrap();
+        assert_eq!((budgets.len(), budgets[0].name.as_str()), (1, "budget"));
 
         // The records say the same.
         let mut before = Vec::new();

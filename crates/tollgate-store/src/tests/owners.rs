@@ -103,3 +103,53 @@ async fn usage_and_calls_are_told_apart_by_owners() {
         store.close().await;
     }
 }
+
+#[tokio::test]
+async fn what_is_older_than_its_team_is_its_organisations_once_that_is_there() {
+    for database in Database::all("handed") {
+        let (store, ann) = (Store::open(&database.url).await.unwrap(), change("ann"));
+        for (name, team) in [
+            ("early", Some("red")),
+            ("others", Some("blue")),
+            ("nobodys", None),
+        ] {
+            let key = StoredKey {
+                organisation: String::new(),
+                team: team.map(str::to_owned),
+                ..key(name)
+            };
+            store.add_key(&key, &ann).await.unwrap();
+        }
+        let budget = object(Kind::Budget, "", "red", "budget");
+        store.add_object(budget, &ann).await.unwrap();
+        let before = store.change_of_keys().await.unwrap();
+        let red = object(Kind::Team, "acme", "red", "red");
+        store.add_object(red, &ann).await.unwrap();
+        assert!(store.change_of_keys().await.unwrap() > before);
+        let team = Tenant::Team {
+            organisation: "acme".to_owned(),
+            team: "red".to_owned(),
+        };
+        for tenant in [Tenant::Organisation("acme".to_owned()), team] {
+            let keys = store.keys_of(&tenant, None, 9).await.unwrap();
+            assert_eq!((keys.len(), keys[0].name.as_str()), (1, "early"));
+            let budgets = store.objects(&tenant, Kind::Budget, None, 9).await.unwrap();
+            assert_eq!(budgets.len(), 1);
+        }
+        // Older backups do not say it.
+        let mut backup = Vec::new();
+        store.back_up(&mut backup).await.unwrap();
+        let backup = String::from_utf8(backup).unwrap();
+        let older = backup.replace(r#"null,"acme",null"#, r#"null,"",null"#);
+        assert_ne!(older, backup);
+        let copy = format!("sqlite:{}", database.folder.join("copy.db").display());
+        let copy = Store::open(&copy).await.unwrap();
+        copy.restore(&mut older.as_bytes()).await.unwrap();
+        assert_eq!(
+            copy.keys().await.unwrap().keys,
+            store.keys().await.unwrap().keys
+        );
+        copy.close().await;
+        store.close().await;
+    }
+}

@@ -155,6 +155,15 @@ async fn nobody_takes_over_the_name_of_a_team() {
     assert!(told.contains("an owner"), "{told}");
     let ghost = json!({"name": "ghost", "organisation": "acme"});
     stage.done("POST", "/teams", ghost, 201).await;
+    // From now on the key is seen where the team is, and the team stays as long as it is there.
+    let keys = stage.send(acme, "GET", "/keys", Value::Null, &[]).await;
+    assert!(
+        names(&keys.json()["items"]).contains(&"early"),
+        "{}",
+        keys.text()
+    );
+    let needed = stage.done("DELETE", "/teams/ghost", Value::Null, 409).await;
+    assert!(needed.to_string().contains("early"), "{needed}");
     // It was another organisation's.
     assert_eq!(make(acme, "lab").await.0, 201);
     remove("lab").await;
