@@ -276,6 +276,11 @@ impl Dialect {
         matches!(self, Self::ReplicatePredictions)
     }
 
+    /// Whether its answers leave a prompt out of what was used that was read for another call before, and is not read again.
+    pub const fn leaves_out_known_prompts(self) -> bool {
+        matches!(self, Self::OllamaChat | Self::OllamaGenerate)
+    }
+
     /// Whether a client may speak it to the gateway.
     pub const fn is_spoken_by_clients(self) -> bool {
         !matches!(

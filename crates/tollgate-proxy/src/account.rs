@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tollgate_dialects::StopReason;
-use tollgate_domain::{Cost, Picodollars, Price, Task, Unmetered, Usage};
+use tollgate_domain::{Cost, Dialect, Picodollars, Price, Task, Unmetered, Usage};
 use tollgate_telemetry::{
     BegunCall, CallContent, CallRecord, InFlight, Lost, Outcome, Witness, events::UsageNotBelieved,
 };
@@ -30,6 +30,8 @@ pub(crate) struct Account {
     price: Option<Arc<Price>>,
     /// Its provider's answers say what they cost.
     says_cost: bool,
+    /// Its provider leaves out of what was used what it had read before.
+    leaves_out: bool,
     /// What allowances gave the call.
     permit: Option<Permit>,
     /// Whether that was settled with a try that failed, so that it is to be asked for again before the next.
@@ -65,6 +67,7 @@ impl Account {
             record: Box::new(record),
             price: None,
             says_cost: false,
+            leaves_out: false,
             permit: None,
             asks_again: false,
             lost: None,
@@ -116,10 +119,11 @@ impl Account {
         self.record.came_at + self.record.time_to_first_token.unwrap_or_default()
     }
 
-    /// Notes what the model costs that is about to be asked.
-    pub(crate) fn priced(&mut self, price: Option<&Arc<Price>>, says_cost: bool) {
+    /// Notes what the model costs that is about to be asked, and how its provider tells what was used.
+    pub(crate) fn priced(&mut self, price: Option<&Arc<Price>>, says_cost: bool, dialect: Dialect) {
         self.price = price.cloned();
         self.says_cost = says_cost;
+        self.leaves_out = dialect.leaves_out_known_prompts();
     }
 
     /// Notes how much the call asks for, and what can be counted of it.
@@ -154,12 +158,15 @@ impl Account {
         let usage = &mut record.usage;
         let (input, output) = (usage.input_total(), usage.output_total());
         let is_cut = !is_whole && record.streamed;
-        // What a provider says of a whole answer stands: Ollama leaves out a prompt that it had read before.
-        let is_told = match is_whole {
-            true => input.is_some() || output.is_some(),
-            false => input.is_some() && output.is_some() && !is_cut,
+        let is_told = match (input, output) {
+            (Some(_), Some(_)) => !is_cut,
+            // A prompt that was read before costs nothing.
+            (None, Some(_)) => is_whole && self.leaves_out,
+            // Gemini says nothing of an answer that says nothing.
+            (Some(_), None) => is_embedding || is_whole && self.said.is_empty(),
+            (None, None) => false,
         };
-        if is_told || is_embedding && input.is_some() {
+        if is_told {
             return;
         }
         if input.is_none() {
@@ -286,16 +293,14 @@ impl Account {
         }
     }
 
-    /// Notes what was used, as far as it can be believed; says whether it was.
-    pub(crate) fn used(&mut self, usage: &Usage) -> bool {
-        if !self.believes(usage) {
-            return false;
+    /// Notes what was used, as far as it can be believed.
+    pub(crate) fn used(&mut self, usage: &Usage) {
+        if self.believes(usage) {
+            self.record.usage.update(&Usage {
+                billed: usage.billed.filter(|_| self.says_cost),
+                ..*usage
+            });
         }
-        self.record.usage.update(&Usage {
-            billed: usage.billed.filter(|_| self.says_cost),
-            ..*usage
-        });
-        true
     }
 
     /// Notes what was used besides what is noted already.

@@ -292,7 +292,9 @@ impl Run<'_> {
         }
         let came_at = self.account.record.came_at;
         let says_cost = lane.provider().quirks.says_cost;
-        self.account.priced(lane.price(came_at), says_cost);
+        let price = lane.price(came_at);
+        self.account
+            .priced(price, says_cost, outgoing.endpoint.dialect);
         let begun = now - self.account.started();
         let record = &mut self.account.record;
         record.target = Some(lane.name().clone());

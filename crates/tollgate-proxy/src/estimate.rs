@@ -19,7 +19,7 @@ const AROUND_MESSAGE: u64 = 3;
 const BEFORE_ANSWER: u64 = 3;
 
 /// Members whose texts are not told to the model.
-const UNTOLD: [&str; 12] = [
+const UNTOLD: [&str; 13] = [
     "model",
     "type",
     "id",
@@ -32,6 +32,7 @@ const UNTOLD: [&str; 12] = [
     "mime_type",
     "mimeType",
     "user",
+    "user_id",
 ];
 
 /// As much of a call as is needed to count its tokens later.

@@ -146,12 +146,13 @@ impl Run<'_> {
             if let Some(error) = seen.error {
                 return Err(Miss::Said(error));
             }
-            let usage = seen.usage.as_ref();
-            let is_told = usage.is_some_and(|usage| self.account.used(usage));
+            if let Some(usage) = &seen.usage {
+                self.account.used(usage);
+            }
             // Vectors say nothing, and are long.
             let says = matches!(task, Task::Chat | Task::Completions);
-            if !is_told
-                && says
+            if says
+                && !self.tells_output()
                 && let Ok(answer) = read_answer(dialect, task, &bytes)
             {
                 self.note_said(answer);
@@ -193,10 +194,15 @@ impl Run<'_> {
         }
         let written = write_answer(&answer, &form);
         // A stream takes down itself what it says.
-        if self.account.record.usage.output_total().is_none() {
+        if !self.tells_output() {
             self.note_said(answer);
         }
         Ok(Reply::Whole(written))
+    }
+
+    /// Whether the provider has said how long its answer is.
+    fn tells_output(&self) -> bool {
+        self.account.record.usage.output_total().is_some()
     }
 
     /// Takes down what an answer says whose provider does not say what was used.

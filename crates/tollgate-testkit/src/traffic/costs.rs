@@ -137,8 +137,8 @@ fn of_tokens(part: &Part, told: &[Value]) -> Option<u64> {
         Dialect::OpenaiChat | Dialect::OpenaiCompletions => last(told, openai_usage).map(chat),
         Dialect::OpenaiResponses => last(told, responses_usage).map(responses),
         Dialect::AnthropicMessages => anthropic(told),
-        Dialect::GeminiGenerate => last(told, |event| found(&event["usageMetadata"])).map(gemini),
-        Dialect::BedrockConverse => last(told, bedrock_usage).map(bedrock),
+        Dialect::GeminiGenerate => gemini(last(told, |event| found(&event["usageMetadata"]))?),
+        Dialect::BedrockConverse => bedrock(last(told, bedrock_usage)?),
         Dialect::CohereChat => last(told, cohere_usage).map(cohere),
         Dialect::OllamaChat | Dialect::OllamaGenerate => {
             let counted = |event: &'_ Value| event.get("eval_count").is_some();
@@ -249,17 +249,17 @@ fn anthropic(told: &[Value]) -> Option<u64> {
 }
 
 /// Gemini's thoughts stand beside the answer, what is cached within the prompt, and what its tools read beside it. Where the prompt is
-/// left out, it is what the sum has beyond the rest.
-fn gemini(usage: &Value) -> u64 {
+/// left out, it is what the sum has beyond the rest; without either nobody knows it.
+fn gemini(usage: &Value) -> Option<u64> {
     let output = count(usage, "candidatesTokenCount") + count(usage, "thoughtsTokenCount");
     let tools = count(usage, "toolUsePromptTokenCount");
-    let prompt = usage["promptTokenCount"].as_u64();
-    let prompt = prompt.unwrap_or_else(|| {
-        let rest = count(usage, "totalTokenCount").saturating_sub(output);
-        rest.saturating_sub(tools)
-    });
+    let by_total = || {
+        let rest = usage["totalTokenCount"].as_u64()?.saturating_sub(output);
+        Some(rest.saturating_sub(tools))
+    };
+    let prompt = usage["promptTokenCount"].as_u64().or_else(by_total)?;
     let cached = count(usage, "cachedContentTokenCount").min(prompt);
-    (prompt - cached + tools) * INPUT + cached * CACHED + output * OUTPUT
+    Some((prompt - cached + tools) * INPUT + cached * CACHED + output * OUTPUT)
 }
 
 fn bedrock_usage(event: &Value) -> Option<&Value> {
@@ -267,11 +267,13 @@ fn bedrock_usage(event: &Value) -> Option<&Value> {
 }
 
 /// Bedrock's parts stand side by side.
-fn bedrock(usage: &Value) -> u64 {
-    count(usage, "inputTokens") * INPUT
-        + count(usage, "cacheReadInputTokens") * CACHED
-        + count(usage, "cacheWriteInputTokens") * WRITTEN
-        + count(usage, "outputTokens") * OUTPUT
+fn bedrock(usage: &Value) -> Option<u64> {
+    Some(
+        usage["inputTokens"].as_u64()? * INPUT
+            + count(usage, "cacheReadInputTokens") * CACHED
+            + count(usage, "cacheWriteInputTokens") * WRITTEN
+            + count(usage, "outputTokens") * OUTPUT,
+    )
 }
 
 fn cohere_usage(event: &Value) -> Option<&Value> {

@@ -502,24 +502,76 @@ async fn a_clean_end_leaves_an_empty_journal() {
     assert_eq!(calls(&rows), 1);
 }
 
-/// A part that a provider leaves out of what it says of a whole answer is nothing that it counts: Ollama does so with a prompt that it had read
-/// before.
+/// Ollama leaves out a prompt that it had read before, and nobody takes anything for that.
 #[tokio::test]
-async fn what_a_provider_says_in_part_stands() {
-    let provider = ScriptedProvider::start(|_| {
-        let mut answer = openai_answer("Hello");
-        answer["usage"] = json!({"completion_tokens": 7});
-        Reply::json(200, &answer)
-    })
-    .await;
-    let gateway = gateway(CONFIGURATION, &[("OPENAI", &provider)]).await;
-    for path in ["/v1/chat/completions", "/v1/messages"] {
-        let mut call = chat("chat");
-        call["max_tokens"] = json!(100);
+async fn a_prompt_that_ollama_had_read_before_is_not_counted() {
+    let line = json!({"model": "m", "message": {"role": "assistant", "content": "Hello"}, "done": true, "done_reason": "stop", "eval_count": 7});
+    let provider = ScriptedProvider::always(Reply::json(200, &line)).await;
+    let configuration = r#"
+providers: [{name: local, type: ollama, base_url: "OLLAMA"}]
+routes: [{name: chat, model: {provider: local, name: m}}]
+"#;
+    let gateway = gateway(configuration, &[("OLLAMA", &provider)]).await;
+    let mut call = chat("chat");
+    call["stream"] = json!(false);
+    call["max_tokens"] = json!(100);
+    for path in ["/api/chat", "/v1/messages"] {
         assert_eq!(gateway.post(path, &call).await.status, 200);
     }
     for call in gateway.wait_for_calls(2).await {
         assert_eq!(call["usage"], json!({"output": 7}), "{call:#}");
+    }
+}
+
+/// Of anybody else a half that is missing is not free.
+#[tokio::test]
+async fn the_half_that_a_provider_does_not_say_is_counted() {
+    let provider = ScriptedProvider::start(|request| {
+        let user = request.json()["user"].as_str().map(str::to_owned);
+        let usage: Value = serde_json::from_str(&user.expect("a user")).expect("JSON");
+        if request.json()["stream"] == true {
+            let usage = format!("\"usage\":{usage},\"_\":{{");
+            let events = openai_events(&["Hello", " wide", " world"]);
+            let told = |event: String| event.replace("\"usage\":{", &usage);
+            return Reply::stream(events.into_iter().map(told));
+        }
+        let mut answer = openai_answer("Hello wide world");
+        answer["usage"] = usage;
+        Reply::json(200, &answer)
+    })
+    .await;
+    let gateway = gateway(CONFIGURATION, &[("OPENAI", &provider)]).await;
+    let mut made = 0;
+    for (usage, input, output) in [
+        (json!({"completion_tokens": 7}), 8, 7),
+        (json!({"prompt_tokens": null, "completion_tokens": 7}), 8, 7),
+        (json!({"prompt_tokens": -9, "completion_tokens": 7}), 8, 7),
+        (json!({"prompt_tokens": 9}), 9, 3),
+        (json!({"prompt_tokens": 9, "completion_tokens": 7.5}), 9, 3),
+        (json!({"prompt_tokens": 9, "completion_tokens": "7"}), 9, 3),
+    ] {
+        let mut calls = [chat("chat"), chat_stream("chat"), chat("chat")];
+        calls[2]["max_tokens"] = json!(100);
+        let paths = [
+            "/v1/chat/completions",
+            "/v1/chat/completions",
+            "/v1/messages",
+        ];
+        for (path, mut call) in paths.into_iter().zip(calls) {
+            match path {
+                "/v1/messages" => call["metadata"] = json!({"user_id": usage.to_string()}),
+                _ => call["user"] = json!(usage.to_string()),
+            }
+            assert_eq!(gateway.post(path, &call).await.status, 200);
+            made += 1;
+            let line = gateway.wait_for_calls(made).await.pop().expect("a call");
+            let expected = json!({"input": input, "output": output, "is_estimated": true});
+            assert_eq!(line["usage"], expected, "{path} {usage} {line:#}");
+            let cost = f64::from(input) * 2.5e-6 + f64::from(output) * 1e-5;
+            let told = line["cost_dollars"].as_str().expect("a cost");
+            let told: f64 = told.parse().expect("a number");
+            assert!((told - cost).abs() < 1e-9, "{line:#}");
+        }
     }
 }
 
