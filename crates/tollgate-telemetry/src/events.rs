@@ -165,6 +165,40 @@ impl BooksOpen {
     }
 }
 
+/// Calls are answered that cannot be written down any more, and are in no books.
+#[derive(Clone, Copy, Debug)]
+pub struct BooksLosing {
+    /// Bytes that wait in the journal.
+    pub waiting_bytes: u64,
+}
+
+impl BooksLosing {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::error!(
+            waiting_bytes = self.waiting_bytes,
+            "calls are lost to the books: the journal is full twice over or cannot be written to"
+        );
+    }
+}
+
+/// That is over, or the process ends.
+#[derive(Clone, Copy, Debug)]
+pub struct BooksLost {
+    /// So many calls since it began.
+    pub calls: u64,
+}
+
+impl BooksLost {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::error!(
+            calls = self.calls,
+            "calls were lost to the books while nothing could be written down"
+        );
+    }
+}
+
 /// The store cannot be looked at for now; keys, limits and prices stay as they are known.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreAway<'a> {

@@ -178,6 +178,8 @@ impl Books {
             estates,
             troubles: Troubles::default(),
             is_closed: false,
+            is_losing: false,
+            lost_told: 0,
             stop: stop.clone(),
         };
         Ok(Self {

@@ -374,12 +374,14 @@ keys: [{{name: caller, hash: \"sha256:9160eaea8bc1cf2e234ad2da6a90ae86c1ae1f68d6
 {}",
             CONFIGURATION.replace("OPENAI", &provider.url())
         );
-        let gateway = TestGateway::start(program(), &configuration).await;
+        let mut gateway = TestGateway::start(program(), &configuration).await;
         let (call, key) = (chat("chat"), [("authorization", "Bearer tg_talks")]);
-        let ask = || gateway.post_with("/v1/chat/completions", &call, &key);
-        assert_eq!(ask().await.status, 200);
-        assert_eq!(ask().await.status, 200);
-        let answer = ask().await;
+        let post = async |gateway: &TestGateway| {
+            gateway.post_with("/v1/chat/completions", &call, &key).await
+        };
+        assert_eq!(post(&gateway).await.status, 200);
+        assert_eq!(post(&gateway).await.status, 200);
+        let answer = post(&gateway).await;
         assert_eq!(answer.status, status, "{}", answer.text());
         if status == 503 {
             assert_eq!(answer.json()["error"]["code"], "books_closed");
@@ -387,17 +389,31 @@ keys: [{{name: caller, hash: \"sha256:9160eaea8bc1cf2e234ad2da6a90ae86c1ae1f68d6
         // A balancer sends calls elsewhere, and the log says why.
         let ready = client::get(gateway.address(), "/readyz").await.unwrap();
         assert_eq!(ready.status, status, "{}", ready.text());
-        if status == 503 {
+        let begins = if status == 503 {
             assert_eq!(ready.json()["status"], "books_closed");
-            for _ in 0..100 {
-                if gateway.output().contains("calls are refused") {
-                    break;
-                }
-                sleep(Duration::from_millis(100)).await;
+            "calls are refused"
+        } else {
+            // There is room for twice as much, and no more.
+            for _ in 0..9 {
+                assert_eq!(post(&gateway).await.status, 200);
             }
-            let told = gateway.output().matches("calls are refused").count();
-            assert_eq!(told, 1, "{}", gateway.output());
+            "calls are lost to the books"
+        };
+        for _ in 0..100 {
+            if gateway.output().contains(begins) {
+                break;
+            }
+            sleep(Duration::from_millis(100)).await;
         }
+        let told = gateway.output().matches(begins).count();
+        assert_eq!(told, 1, "{}", gateway.output());
+        gateway.signal("TERM");
+        assert!(gateway.wait_for_end().await.success());
+        let lost = gateway
+            .output()
+            .matches("calls were lost to the books")
+            .count();
+        assert_eq!(lost, usize::from(status == 200), "{}", gateway.output());
     }
 }
 

@@ -11,7 +11,8 @@ use tollgate_domain::Allowance;
 use tollgate_store::{Keeper, Skipped, Store, StoreError};
 use tollgate_telemetry::{
     events::{
-        BooksBehind, BooksClosed, BooksInOrder, BooksOpen, JournalOutdated, JournalUnreadable,
+        BooksBehind, BooksClosed, BooksInOrder, BooksLosing, BooksLost, BooksOpen, JournalOutdated,
+        JournalUnreadable,
     },
     journal::Journal,
     stand_back,
@@ -37,6 +38,10 @@ pub(super) struct Entering {
     pub(super) troubles: Troubles,
     /// Whether it was told that calls are refused, and not yet that they are taken again.
     pub(super) is_closed: bool,
+    /// Whether it was told that calls are lost, and not yet how many.
+    pub(super) is_losing: bool,
+    /// Calls that were lost and told of.
+    pub(super) lost_told: u64,
     pub(super) stop: CancellationToken,
 }
 
@@ -79,6 +84,7 @@ impl Entering {
             }
             self.tell(&round);
             self.tell_of_refusals();
+            self.tell_of_losses();
             if !matches!(round, Ok(true)) {
                 self.rest(self.troubles.pause()).await;
             }
@@ -101,14 +107,40 @@ impl Entering {
     /// else where room comes and goes.
     fn tell_of_refusals(&mut self) {
         let state = self.journal.state();
-        let (waiting_bytes, takes) = (state.waiting(), state.takes_records());
-        if !self.is_closed && !takes && self.settings.refuses_when_full {
+        if !self.is_closed && !state.takes_records() && self.settings.refuses_when_full {
             self.is_closed = true;
+            let waiting_bytes = state.waiting();
             BooksClosed { waiting_bytes }.emit();
-        } else if self.is_closed && takes && waiting_bytes <= state.bytes_max() / 2 {
+        } else if self.is_closed && self.has_room() {
             self.is_closed = false;
             BooksOpen.emit();
         }
+    }
+
+    /// Tells when calls begin to be lost, and how many they were once there is room again.
+    fn tell_of_losses(&mut self) {
+        let state = self.journal.state();
+        if !self.is_losing && state.lost() > self.lost_told {
+            self.is_losing = true;
+            let waiting_bytes = state.waiting();
+            BooksLosing { waiting_bytes }.emit();
+        } else if self.is_losing && self.has_room() {
+            self.is_losing = false;
+            self.tell_lost();
+        }
+    }
+
+    fn tell_lost(&mut self) {
+        let lost = self.journal.state().lost();
+        let calls = lost - self.lost_told;
+        self.lost_told = lost;
+        BooksLost { calls }.emit();
+    }
+
+    /// Whether half of the journal is free, and it can be written to.
+    fn has_room(&self) -> bool {
+        let state = self.journal.state();
+        state.takes_records() && state.waiting() <= state.bytes_max() / 2
     }
 
     async fn rest(&self, pause: Duration) {
@@ -158,6 +190,9 @@ impl Entering {
         };
         let last = within(CLOSING_TIMEOUT, last).await;
         self.tell(&last);
+        if self.is_losing || self.journal.state().lost() > self.lost_told {
+            self.tell_lost();
+        }
         if let Some(keeper) = self.keeper {
             let _ended = timeout(CLOSING_TIMEOUT, keeper.finish()).await;
         }
