@@ -271,10 +271,11 @@ impl Account {
             .get_or_insert_with(|| refusal.detail());
         // What a try has used counts, whoever has the last word: of refusals the books say that nobody was asked.
         let was_asked = self.lost.is_some() || self.asks_again;
-        self.record.outcome = if refusal.is_providers() || was_asked {
-            Outcome::ProviderError
-        } else {
-            Outcome::Refused
+        self.record.outcome = match refusal {
+            // Whoever was asked may have answered in the end, and charges for it.
+            Refusal::Stopping => Outcome::Cut,
+            _ if refusal.is_providers() || was_asked => Outcome::ProviderError,
+            _ => Outcome::Refused,
         };
     }
 

@@ -1,6 +1,6 @@
 //! The life of a request, from top to bottom. The order of steps lives here and nowhere else.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
@@ -93,12 +93,25 @@ async fn serve_llm(
     body: ClientBody,
 ) -> Response<ReplyBody> {
     let mut account = visit.account(worker, asked.pattern);
-    match call_story(worker, visit, asked.shape, address, body, &mut account).await {
+    let story = call_story(worker, visit, asked.shape, address, body, &mut account);
+    match in_time(worker, story).await {
         Ok((question, success)) => {
             let headers = answer_headers(visit, &question, &success, &account);
             reply(worker, success, question.framing, account, headers)
         }
         Err(refusal) => refuse(&refusal, asked, account, visit),
+    }
+}
+
+/// Follows a story as long as the gateway is there.
+async fn in_time<T>(
+    worker: &Worker,
+    story: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    tokio::select! {
+        biased;
+        told = story => told,
+        () = worker.stopping.cancelled() => Err(Refusal::Stopping),
     }
 }
 
@@ -140,7 +153,7 @@ async fn serve_realtime(
     asked: paths::Asked<'_>,
 ) -> Response<ReplyBody> {
     let mut account = visit.account(worker, asked.pattern);
-    match realtime_story(worker, visit, &mut account).await {
+    match in_time(worker, realtime_story(worker, visit, &mut account)).await {
         Ok((handshake, question, success)) => {
             let headers = answer_headers(visit, &question, &success, &account);
             let limits = &visit.picture.snapshot.limits;

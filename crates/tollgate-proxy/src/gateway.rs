@@ -8,6 +8,7 @@ use std::sync::{
 
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tollgate_telemetry::{Telemetry, Witness};
 use tollgate_upstream::Upstream;
 
@@ -67,6 +68,8 @@ pub struct Worker {
     pub pulse: Arc<Pulse>,
     /// Where the worker's calls wait for each other.
     pub turn_end: Arc<TurnEnd>,
+    /// The worker is about to stop: who waits for an answer gets none.
+    pub stopping: CancellationToken,
 }
 
 impl Worker {

@@ -99,6 +99,8 @@ pub(crate) enum Refusal {
     CountersAway,
     /// Calls cannot be written into the books.
     BooksClosed,
+    /// The gateway stops before anybody has answered.
+    Stopping,
     /// The model's address is not known yet.
     Unresolved { text: String },
     /// The provider has no endpoint for this task.
@@ -227,6 +229,8 @@ impl Refusal {
                 format!("the budget `{budget}` cannot be kept: nobody has said what this model costs; whoever runs the gateway has to give it a price").into()) },
             Self::BooksClosed => told(503, Kind::Overloaded, "books_closed",
                 "the gateway cannot write down what calls cost, and refuses to make any; whoever runs it has to look at this".into()),
+            Self::Stopping => told(503, Kind::Overloaded, "gateway_stopped",
+                "the gateway stops, and nobody has answered yet; try again".into()),
             Self::CountersAway => told(503, Kind::Overloaded, "counters_away",
                 "the gateway cannot see how much of its limits is used, and refuses to go beyond them; try again".into()),
             Self::Unresolved { text } => told(503, Kind::Overloaded, "model_unresolved", text.clone().into()),
@@ -301,7 +305,9 @@ impl Refusal {
             Self::AllowanceReached(short) => (!short.is_too_large).then_some(short.wait),
             // Until then nobody asks it again.
             Self::IssuerAway => Some(FETCH_AGAIN_AFTER),
-            Self::Behind | Self::CountersAway | Self::ResponsesAway => Some(Duration::from_secs(1)),
+            Self::Behind | Self::Stopping | Self::CountersAway | Self::ResponsesAway => {
+                Some(Duration::from_secs(1))
+            }
             _ => None,
         }
     }

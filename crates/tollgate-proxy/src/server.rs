@@ -84,6 +84,9 @@ pub trait Handler: Clone + Send + Sync + 'static {
         request: Request<ClientBody>,
         client: SocketAddr,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// The time for draining is as good as up: whoever has no answer yet is told so now.
+    fn hurry(&self) {}
 }
 
 /// A client's socket.
@@ -214,10 +217,15 @@ pub async fn serve_worker<H: Handler>(
     }
     drop(listener);
     connections.close();
-    if timeout(desk.limits.drain_timeout, connections.wait())
-        .await
-        .is_err()
-    {
+    let whole = desk.limits.drain_timeout;
+    let last = LAST_WORD_TIMEOUT.min(whole / 10);
+    let drained = async {
+        if timeout(whole - last, connections.wait()).await.is_err() {
+            desk.handler.hurry();
+            connections.wait().await;
+        }
+    };
+    if timeout(whole, drained).await.is_err() {
         tracing::warn!(
             connections = connections.len(),
             "calls were still in flight when the time for draining was up"

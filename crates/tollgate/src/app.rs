@@ -421,6 +421,7 @@ impl Crew {
                 responses,
                 pulse,
                 turn_end: Arc::new(TurnEnd::default()),
+                stopping: CancellationToken::new(),
             }));
             server::serve_worker(listener, handler, limits, connections, shutdown).await?;
             witness.end();
@@ -451,6 +452,10 @@ impl server::Handler for Handler {
     ) -> impl Future<Output = Response<ReplyBody>> + Send {
         let (head, body) = request.into_parts();
         async move { flow::serve(&self.0, &head, body, client, since_1970()).await }
+    }
+
+    fn hurry(&self) {
+        self.0.stopping.cancel();
     }
 }
 

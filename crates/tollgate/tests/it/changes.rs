@@ -248,6 +248,34 @@ async fn a_call_that_the_gateway_ends_was_not_left_by_its_client() {
 }
 
 #[tokio::test]
+async fn who_waits_for_an_answer_when_the_gateway_ends_is_told_so() {
+    let openai = ScriptedProvider::always(Reply::hang()).await;
+    let configuration = format!("server: {{limits: {{drain_timeout: 1s}}}}\n{TWO_PROVIDERS}");
+    let nobody = nobody().await;
+    let providers = [("OPENAI", &openai), ("ANTHROPIC", &nobody)];
+    let mut gateway = gateway(&configuration, &providers).await;
+    let address = gateway.address();
+    let call = TaskTracker::new().spawn(async move {
+        let body = chat("gpt").to_string().into_bytes();
+        client::post(address, "/v1/chat/completions", &[], body).await
+    });
+    sleep(Duration::from_millis(300)).await;
+    gateway.signal("TERM");
+    let answer = call.await.unwrap().unwrap();
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_eq!(answer.json()["error"]["code"], "gateway_stopped");
+    assert!(gateway.wait_for_end().await.success());
+    // Its provider may have gone on, and charge for it.
+    let call = gateway.wait_for_calls(1).await.pop().expect("a call");
+    assert_eq!(
+        (&call["outcome"], &call["status"], &call["error_code"]),
+        (&"cut".into(), &503.into(), &"gateway_stopped".into()),
+        "{call:#}"
+    );
+    assert_eq!(call["cost_unknown"], "unmetered", "{call:#}");
+}
+
+#[tokio::test]
 async fn newer_prices_are_taken_while_calls_go_on() {
     let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
     let prices = Arc::new(Mutex::new("no prices".to_owned()));

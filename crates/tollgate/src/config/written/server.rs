@@ -82,7 +82,7 @@ pub(crate) struct Limits {
     pub(crate) body_timeout: Option<Wait>,
     /// Time a client may leave an answer unread before the connection is closed. Default: `120s`.
     pub(crate) write_timeout: Option<Wait>,
-    /// Time for calls in flight to finish when the gateway is told to stop. Default: `30s`.
+    /// Time for calls in flight to finish when the gateway is told to stop; who still waits for an answer then is told so (503). Default: `30s`.
     pub(crate) drain_timeout: Option<Wait>,
     /// A worker that is this late with what it has to do refuses some calls with 503 until it keeps up again; `0s`: it never does. Default: `1s`.
     pub(crate) late: Option<Wait>,
