@@ -126,13 +126,16 @@ impl CallsQuery {
         ];
         let of = self.of.iter().map(|(dimension, value)| {
             let condition = match dimension {
+                Dimension::Tag if value.is_empty() => {
+                    dimension.condition(Source::Records, value, "?")
+                }
                 Dimension::Tag if is_file => {
                     "? IN (SELECT tag.value FROM json_each(usage_records.tags) AS tag)".to_owned()
                 }
                 Dimension::Tag => {
                     "? IN (SELECT json_array_elements_text(usage_records.tags::json))".to_owned()
                 }
-                dimension => format!("{} = ?", dimension.plain_value(Source::Records)),
+                dimension => dimension.condition(Source::Records, value, "?"),
             };
             (condition, Some(text(value)))
         });
@@ -164,10 +167,11 @@ impl CallsQuery {
 
     /// The sums by the hour that tell most of what is asked for apart.
     fn hours(&self) -> Source {
+        // Of calls without any there are no sums.
         let asks_tag = self
             .of
             .iter()
-            .any(|(dimension, _)| *dimension == Dimension::Tag);
+            .any(|(dimension, value)| *dimension == Dimension::Tag && !value.is_empty());
         if asks_tag {
             Source::TagHours
         } else {
@@ -294,8 +298,9 @@ impl Store {
             .iter()
             .filter(|(dimension, _)| is_summed(*dimension, source));
         let summed: Vec<_> = summed.collect();
-        for (place, (dimension, _)) in (1..).zip(&summed) {
-            sql += &format!(" AND {} = ${place}", dimension.plain_value(source));
+        for (place, (dimension, value)) in (1..).zip(&summed) {
+            let condition = dimension.condition(source, value, &format!("${place}"));
+            sql += &format!(" AND {condition}");
         }
         let mut places = summed.len();
         for (column, names) in query.names() {

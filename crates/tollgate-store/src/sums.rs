@@ -317,6 +317,10 @@ pub(crate) const fn tagged_records(is_file: bool) -> &'static str {
     }
 }
 
+/// The records, each with a tag that is none.
+pub(crate) const UNTAGGED_RECORDS: &str =
+    "usage_records CROSS JOIN (SELECT CAST(NULL AS TEXT) AS value) AS tag";
+
 /// The statement that makes the sums of a table from a time on.
 fn summing(source: Source, from_ms: i64, is_file: bool) -> String {
     let of = source.columns();

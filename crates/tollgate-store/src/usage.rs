@@ -8,9 +8,13 @@ use tollgate_domain::{Picodollars, Unmetered};
 use crate::{
     Store, StoreError,
     sums::{
-        DAY_MS, HOUR_MS, MEASURES, MILLION, Source, split, split_whole, sum_of, tagged_records,
+        DAY_MS, HOUR_MS, MEASURES, MILLION, Source, UNTAGGED_RECORDS, split, split_whole, sum_of,
+        tagged_records,
     },
 };
+
+/// So many characters of the end user whom a call names are kept.
+const USER_MAX: usize = 100;
 
 /// By what usage is told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -155,6 +159,23 @@ impl Dimension {
         }
     }
 
+    /// The condition that it has a value in a row of a source, for which a place stands. An empty one is that of calls which did not say.
+    pub(crate) fn condition(self, source: Source, value: &str, place: &str) -> String {
+        match (self, source) {
+            (Self::Tag, Source::Records) if value.is_empty() => {
+                format!("COALESCE(usage_records.tags, '') = {place}")
+            }
+            (dimension, Source::Records) if value.is_empty() => {
+                format!("COALESCE({}, '') = {place}", dimension.plain_value(source))
+            }
+            (Self::User, _) if value.chars().count() > USER_MAX => {
+                let cut = format!("substr(CAST({place} AS TEXT), 1, {USER_MAX})");
+                format!("end_user IN ({place}, {cut})")
+            }
+            (dimension, source) => format!("{} = {place}", dimension.plain_value(source)),
+        }
+    }
+
     /// Its value in a row of a source, as text; null where the call did not say.
     fn value(self, source: Source) -> String {
         match (self.span_ms(), source) {
@@ -185,10 +206,15 @@ impl UsageQuery {
         self.by.iter().chain(of).any(|asked| *asked == dimension)
     }
 
+    /// Whether calls without any tag are asked for, which no sums tell apart.
+    fn is_of_untagged(&self) -> bool {
+        self.of.contains(&(Dimension::Tag, String::new()))
+    }
+
     /// The sources that tell apart what is asked for, the coarsest first.
     fn levels(&self) -> &'static [Source] {
         let (user, tag) = (self.tells(Dimension::User), self.tells(Dimension::Tag));
-        if self.tells(Dimension::Minute) || user && tag {
+        if self.tells(Dimension::Minute) || user && tag || self.is_of_untagged() {
             &[]
         } else if user {
             &[Source::UserHours]
@@ -244,6 +270,7 @@ impl UsageQuery {
             "span"
         };
         let table = match source {
+            Source::Records if self.is_of_untagged() => UNTAGGED_RECORDS,
             Source::Records if self.tells(Dimension::Tag) => tagged_records(is_file),
             source => source.table(),
         };
@@ -257,9 +284,9 @@ impl UsageQuery {
         if self.made {
             sql += " AND outcome <> 'refused'";
         }
-        for (place, (dimension, _)) in self.of.iter().enumerate() {
-            let value = dimension.plain_value(source);
-            sql += &format!(" AND {value} = ${}", place + 1);
+        for (place, (dimension, value)) in (1..).zip(&self.of) {
+            let condition = dimension.condition(source, value, &format!("${place}"));
+            sql += &format!(" AND {condition}");
         }
         let mut places = self.of.len();
         for (column, names) in [("key_name", &self.keys), ("team", &self.teams)] {

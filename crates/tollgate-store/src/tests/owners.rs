@@ -104,6 +104,68 @@ async fn usage_and_calls_are_told_apart_by_owners() {
     }
 }
 
+/// Usage and calls mean the same by it.
+#[tokio::test]
+async fn an_empty_value_is_that_of_calls_which_did_not_say() {
+    for database in Database::all("unsaid") {
+        let store = Store::open(&database.url).await.unwrap();
+        let (long, kept) = ("u".repeat(150), "u".repeat(100));
+        let said = |number: u64, user: Option<&str>, tag: Option<&str>| UsageRecord {
+            user: user.map(Into::into),
+            tags: tag.map(Into::into).into_iter().collect(),
+            ..call(number, Some("one"), Some("red"), tag)
+        };
+        let calls = [
+            said(1, None, None),
+            said(2, Some(""), Some("t")),
+            said(3, Some("ann"), Some("t")),
+            // As much of a long name as is kept, and a longer one that somebody vouches for.
+            said(4, Some(&*kept), None),
+            said(5, Some(&long), Some("t")),
+        ];
+        store.enter(&calls).await.unwrap();
+        for (dimension, value, expected) in [
+            (Dimension::User, "", vec![2, 1]),
+            (Dimension::User, "ann", vec![3]),
+            (Dimension::User, &kept, vec![4]),
+            (Dimension::User, &long, vec![5, 4]),
+            (App, "", vec![4, 1]),
+            (Dimension::Tag, "", vec![4, 1]),
+            (Dimension::Tag, "t", vec![5, 3, 2]),
+            (Key, "", vec![]),
+        ] {
+            let of = vec![(dimension, value.to_owned())];
+            for by in [vec![], vec![Dimension::Minute], vec![Dimension::Tag]] {
+                let query = UsageQuery {
+                    by: by.clone(),
+                    of: of.clone(),
+                    ..UsageQuery::default()
+                };
+                let rows = store.usage(&query).await.unwrap();
+                let calls: u64 = rows.iter().map(|row| row.calls).sum();
+                // Calls without any tag are in the sum of none, unless they are asked for.
+                if by != [Dimension::Tag] || dimension == Dimension::Tag {
+                    let expected = u64::try_from(expected.len()).unwrap();
+                    assert_eq!(calls, expected, "{dimension:?} {value} {by:?}");
+                }
+            }
+            let query = CallsQuery {
+                of,
+                most: 10,
+                ..CallsQuery::default()
+            };
+            let found = store.calls(&query).await.unwrap();
+            let found: Vec<_> = found.iter().map(|call| call.id.clone()).collect();
+            let expected: Vec<_> = expected
+                .into_iter()
+                .map(|number| record(number).id)
+                .collect();
+            assert_eq!(found, expected, "{dimension:?} {value}");
+        }
+        store.close().await;
+    }
+}
+
 #[tokio::test]
 async fn what_is_older_than_its_team_is_its_organisations_once_that_is_there() {
     for database in Database::all("handed") {

@@ -64,6 +64,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if let (Some(since), Some(until)) = (arguments.since, arguments.until)
+        && since > until
+    {
+        bail!("--since is later than --until: nothing can be between them");
+    }
     let Some(file) = arguments.config.clone().or_else(serve::usual_file) else {
         bail!("there is no tollgate.yaml here; --config FILE says where the configuration is");
     };

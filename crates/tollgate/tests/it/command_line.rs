@@ -47,6 +47,28 @@ fn check_tells_all_mistakes_at_once_and_fails() {
 }
 
 #[test]
+fn usage_of_no_time_is_a_mistake() {
+    let configuration = file("usage.yaml", GOOD);
+    let ask = |since: &str, until: &str| {
+        let output = tollgate(&[
+            "usage",
+            "--config",
+            &configuration,
+            "--since",
+            since,
+            "--until",
+            until,
+        ]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let told = ask("2026-12-01", "2026-11-01");
+    assert!(told.contains("--since is later than --until"), "{told}");
+    let told = ask("2026-11-01", "2026-11-01");
+    assert!(told.contains("no books"), "{told}");
+}
+
+#[test]
 fn explain_shows_the_upstream_request_and_no_secret() {
     let configuration = file("explain.yaml", GOOD);
     let request = file(
