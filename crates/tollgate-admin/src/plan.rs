@@ -505,7 +505,17 @@ fn is_seen(character: char) -> bool {
 }
 
 pub(crate) fn read<T: DeserializeOwned>(body: Value) -> Result<T, Problem> {
-    serde_json::from_value(body).map_err(|error| Problem::Invalid(error.to_string()))
+    serde_path_to_error::deserialize(body).map_err(|error| {
+        let path = error.path().to_string();
+        let told = error.into_inner().to_string();
+        // What is named in the text already, or is the body as a whole, needs no path.
+        let is_told = path == "." || told.contains(&format!("`{path}`"));
+        Problem::Invalid(if is_told {
+            told
+        } else {
+            format!("`{path}`: {told}")
+        })
+    })
 }
 
 pub(crate) fn value<T: Serialize>(body: &T) -> Value {

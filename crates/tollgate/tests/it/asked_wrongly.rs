@@ -45,6 +45,26 @@ async fn what_is_wrong_is_said() {
         assert!(detail.contains("JSON object"), "{detail}");
         assert!(!detail.contains("struct"), "{detail}");
     }
+    // Where it is wrong is said, too.
+    let key = json!({"name": "k", "team": "t", "routes": ["a", 1]});
+    let user = json!({"name": "u", "role": "member", "teams": ["t"]});
+    let member = json!({"name": "u", "role": "member", "teams": {"t": "boss"}});
+    let limit = json!({"name": "l", "of": {"team": ["t"]}, "requests": 1, "per": "hour"});
+    for (path, body, field) in [
+        ("/keys", key, "`routes[1]`"),
+        ("/users", user, "`teams`"),
+        ("/users", member, "`teams.t`"),
+        ("/teams", json!({"name": 1}), "`name`"),
+        ("/apps", json!({"name": "a", "taem": "t"}), "`taem`"),
+        ("/organisations", json!({}), "`name`"),
+        ("/limits", limit, "team"),
+        (tokens.as_str(), json!({"name": true}), "`name`"),
+    ] {
+        let refused = stage.done("POST", path, body, 422).await;
+        let detail = refused["detail"].as_str().expect("a text");
+        assert!(detail.contains(field), "{path}: {detail}");
+        assert_eq!(detail.matches(field).count(), 1, "{path}: {detail}");
+    }
     // What is no mistake is not told with one.
     let team = json!({"name": "research", "organisation": "acme"});
     stage.done("POST", "/teams", team, 201).await;
