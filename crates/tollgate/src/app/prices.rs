@@ -1,6 +1,7 @@
 //! The thread that looks for newer prices than those that come with the program.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::Path,
     sync::Arc,
@@ -14,7 +15,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 use tollgate_domain::Catalogue;
-use tollgate_upstream::{Upstream, UpstreamSettings, fetch_at_most};
+use tollgate_upstream::{Upstream, UpstreamSettings, fetch_at_most, providers::KINDS};
 
 use super::composer::Composer;
 use crate::config::{CatalogueSettings, CatalogueSource};
@@ -24,6 +25,10 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The pause after a failure.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// So many unknown types are named at most, and so many characters of each.
+const NAMES_MAX: usize = 10;
+const NAME_MAX: usize = 100;
 
 /// Bytes of a catalogue at most; LiteLLM's map has some 3.5 MB (2026-11).
 const BYTES_MAX: usize = 32 << 20;
@@ -123,6 +128,13 @@ impl Looking {
             Ok(None) => Ok(()),
             Ok(Some((text, catalogue))) => {
                 tracing::info!(models = catalogue.iter().count(), "newer prices are taken");
+                let unknown = unknown_kinds(&catalogue);
+                if !unknown.is_empty() {
+                    tracing::warn!(
+                        types = unknown.join(", "),
+                        "some of the newer prices are of no provider: a line begins with a provider's type, not its name"
+                    );
+                }
                 self.last = text;
                 self.composer.catalogue_changed(Arc::new(catalogue));
                 Ok(())
@@ -133,6 +145,16 @@ impl Looking {
             }
         }
     }
+}
+
+/// What prices are of that is no provider's type: such prices hold for nobody.
+fn unknown_kinds(catalogue: &Catalogue) -> Vec<String> {
+    let kinds: BTreeSet<&str> = catalogue.iter().map(|(kind, ..)| kind).collect();
+    let is_unknown = |kind: &&str| !KINDS.iter().any(|known| known.name == *kind);
+    let unknown = kinds.into_iter().filter(is_unknown).take(NAMES_MAX);
+    unknown
+        .map(|kind| kind.chars().take(NAME_MAX).collect())
+        .collect()
 }
 
 fn read_file(file: &Path) -> Result<String, String> {

@@ -312,7 +312,10 @@ async fn newer_prices_are_taken_while_calls_go_on() {
     );
     for (text, expected) in [
         (&*map, "0.000019"),
-        ("openai brand-new input=2 output=2", "0.000038"),
+        (
+            "openai brand-new input=2 output=2\ndated m input=5 output=5",
+            "0.000038",
+        ),
         ("what is this", "0.000038"),
         ("Not Found", "0.000038"),
         (
@@ -335,6 +338,9 @@ async fn newer_prices_are_taken_while_calls_go_on() {
     }
     let output = gateway.output();
     assert!(output.contains("newer prices cannot be read"), "{output}");
+    // Lines name the types of providers.
+    assert_eq!(output.matches("are of no provider").count(), 1, "{output}");
+    assert!(output.contains(r#""types":"dated""#), "{output}");
     let told = "line 2 is no price: it says no price, such as `input=2.5`";
     assert!(output.contains(told), "{output}");
 }
