@@ -450,7 +450,7 @@ impl Account {
         }
     }
 
-    /// Takes out what is not to be kept: of the payload, and of an error that may tell what was asked.
+    /// Takes out what is not to be kept: of the payload, of what the log tells, and of an error that may tell what was asked.
     fn redact(&mut self) {
         let Some(payloads) = &self.payloads else {
             return;
@@ -458,6 +458,8 @@ impl Account {
         let record = &mut self.record;
         let payload = record.payload.take();
         record.payload = payload.map(|payload| payloads.redacted(payload));
+        let content = record.content.take();
+        record.content = content.map(|content| payloads.redacted(content));
         let detail = record.error_detail.take();
         record.error_detail = detail.map(|detail| payloads.redacted_text(detail));
     }

@@ -1,5 +1,5 @@
-//! What was asked and answered, where the operator wants it kept: chosen, cut to a bound, and without what is not to be kept. Where it is
-//! kept is not known here.
+//! What was asked and answered, where the operator wants it kept or in the log: chosen, cut to a bound, and without what is not to be kept.
+//! Where it is kept is not known here.
 
 use std::borrow::Cow;
 
@@ -25,13 +25,13 @@ pub(crate) struct Payloads {
 }
 
 impl Payloads {
-    /// Of a snapshot; `None` where nothing is kept. An expression that is none was refused with the configuration.
+    /// Of a snapshot; `None` where nothing is kept or taken out. An expression that is none was refused with the configuration.
     pub(crate) fn of(snapshot: &Snapshot) -> Option<Self> {
         let policy = snapshot.payloads.clone()?;
         let expressions = policy.redact.iter();
         let redact = expressions.filter_map(|expression| Regex::new(expression).ok());
         let redact = redact.collect();
-        policy.keeps_some().then_some(Self { policy, redact })
+        Some(Self { policy, redact })
     }
 
     /// Whether this call's payload is kept.

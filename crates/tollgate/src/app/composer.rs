@@ -177,6 +177,7 @@ impl Composer {
     pub(super) fn payloads_kept_for(&self) -> Option<Duration> {
         let picture = self.gateway.picture();
         let policy = picture.snapshot.payloads.as_ref();
+        let policy = policy.filter(|policy| policy.keeps_some());
         policy.map(|policy| policy.kept_for)
     }
 

@@ -16,6 +16,32 @@ routes:
   - {name: gpt, retries: {per_target: 0, attempts_max: 1}, model: {provider: mine, name: m}}
 "#;
 
+/// What is not to be kept is not in the log either, whether payloads are kept or not.
+#[tokio::test]
+async fn what_is_not_to_be_kept_is_not_logged() {
+    let answer = openai_answer("your card is 4111111111111111");
+    let provider = ScriptedProvider::always(Reply::json(200, &answer)).await;
+    for keep in ["none", "all"] {
+        let configuration = format!(
+            "log: {{content: true}}\npayloads: {{keep: {keep}, redact: ['[0-9]{{13,16}}']}}\n{ONE_PROVIDER}"
+        );
+        let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
+        let mut call = chat("gpt");
+        call["messages"][0]["content"] = json!("my card is 4111111111111111");
+        let told = gateway.post("/v1/chat/completions", &call).await;
+        assert!(told.text().contains("4111111111111111"), "{}", told.text());
+        let line = gateway.wait_for_calls(1).await.remove(0);
+        for (part, words) in [
+            ("request", "my card is [redacted]"),
+            ("response", "your card is [redacted]"),
+        ] {
+            let content = line[part].as_str().expect("content");
+            assert!(content.contains(words), "{keep}: {line:#}");
+            assert!(!content.contains("4111"), "{keep}: {line:#}");
+        }
+    }
+}
+
 /// All that a client must not hear.
 fn confession(request: &Received) -> String {
     let sent = |name: &str| request.header(name).unwrap_or_default().to_owned();

@@ -17,7 +17,7 @@ const BYTES: usize = 16 << 10;
 const BYTES_MAX: usize = 64 << 10;
 const KEPT_FOR: Duration = Duration::from_secs(30 * 86_400);
 
-/// Resolves the policy; `None` where nothing is kept.
+/// Resolves the policy; `None` where nothing is kept, and nothing to be taken out of the log.
 pub(crate) fn resolve(
     written: &written::Payloads,
     at: At<'_>,
@@ -96,7 +96,7 @@ pub(crate) fn resolve(
                 "`payloads.kept_for` may be no more than `store.calls_kept`; left out, it is `30d`",
             );
     }
-    policy.keeps_some().then_some(policy)
+    (policy.keeps_some() || !policy.redact.is_empty()).then_some(policy)
 }
 
 fn keep(written: Option<written::Keep>, at: At<'_>, problems: &mut Problems) -> Keep {

@@ -17,7 +17,7 @@ pub(crate) struct Payloads {
     pub(crate) routes: BTreeMap<String, Keep>,
     /// Size of each direction; what is beyond is cut off. At most, and by default, `64KiB` and `16KiB`.
     pub(crate) size: Option<Size>,
-    /// Regular expressions; what they find is not kept.
+    /// Regular expressions; what they find is not kept, nor is it in the log.
     pub(crate) redact: Vec<String>,
     /// How long. Default: `30d`.
     pub(crate) kept_for: Option<Wait>,
