@@ -39,6 +39,8 @@ pub struct Seen {
     pub stop: Option<StopReason>,
     /// The provider failed.
     pub error: Option<ProviderError>,
+    /// The model that answers: of the first event that tells it.
+    pub model: Option<String>,
 }
 
 impl Seen {
@@ -50,6 +52,7 @@ impl Seen {
         usage_only: false,
         stop: None,
         error: None,
+        model: None,
     };
 }
 
@@ -62,6 +65,8 @@ pub struct Watch {
     events: Vec<StreamEvent>,
     stream_end: StreamEnd,
     ended: bool,
+    /// The model that answers has been told.
+    names_model: bool,
     /// Choices that have begun, and whether they have ended.
     choices: BTreeMap<u32, bool>,
     /// What Anthropic's events have told of usage: later ones tell less. Boxed, since it is large and told late.
@@ -93,6 +98,7 @@ impl Watch {
             events: Vec::new(),
             stream_end,
             ended: false,
+            names_model: false,
             choices: BTreeMap::new(),
             usage: None,
             followed: Followed::default(),
@@ -142,10 +148,13 @@ impl Watch {
             seen.content |= event.is_content();
             event.say(said);
             match event {
-                StreamEvent::Usage(usage)
-                | StreamEvent::Start {
-                    usage: Some(usage), ..
-                } => seen.usage.get_or_insert_default().update(&usage),
+                StreamEvent::Start { model, usage, .. } => {
+                    seen.model = Some(model).filter(|model| !model.is_empty());
+                    if let Some(usage) = usage {
+                        seen.usage.get_or_insert_default().update(&usage);
+                    }
+                }
+                StreamEvent::Usage(usage) => seen.usage.get_or_insert_default().update(&usage),
                 StreamEvent::Stop { stop, .. } => seen.stop = seen.stop.or(Some(stop.reason)),
                 StreamEvent::Error(error) => seen.error = Some(error),
                 StreamEvent::End => seen.end = true,
@@ -180,6 +189,7 @@ impl Watch {
         let choices = &*chunk.choices;
         let mut seen = Seen {
             usage: chunk.usage(),
+            model: self.model_of(|| chunk.model()),
             ..Seen::default()
         };
         seen.usage_only = choices.is_empty() && seen.usage.is_some();
@@ -205,6 +215,16 @@ impl Watch {
         Some(seen)
     }
 
+    /// A model's name, where none was told before.
+    fn model_of<'a>(&mut self, told: impl FnOnce() -> Option<Text<'a>>) -> Option<String> {
+        if self.names_model {
+            return None;
+        }
+        let told = told()?;
+        self.names_model = true;
+        Some(told.0.into_owned())
+    }
+
     fn see_anthropic(
         &mut self,
         event: &SseEvent,
@@ -216,7 +236,9 @@ impl Watch {
         match &*told.kind.0 {
             "message_start" => {
                 self.note_choice(0, false);
-                seen.usage = self.anthropic_usage(told.message?.usage);
+                let message = told.message?;
+                seen.model = self.model_of(|| message.model);
+                seen.usage = self.anthropic_usage(message.usage);
             }
             "content_block_start" => {
                 let block = told.content_block?;
@@ -255,6 +277,7 @@ impl Watch {
         let mut seen = Seen {
             content: glimpse.content,
             usage: glimpse.usage,
+            model: glimpse.model,
             ..Seen::default()
         };
         if glimpse.is_error {
@@ -446,6 +469,8 @@ struct AnthropicEvent<'a> {
 
 #[derive(Deserialize)]
 struct MessageGlimpse<'a> {
+    #[serde(borrow, default)]
+    model: Option<Text<'a>>,
     #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
 }

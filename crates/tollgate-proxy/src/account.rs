@@ -13,6 +13,7 @@ use crate::{
     admission::{self, Asked, Permit, Spent, UsedAtMost},
     estimate::{self, Sample},
     payloads::Payloads,
+    picture::shorten,
     refusal::Refusal,
     turn::{TurnEnd, WrittenDown},
 };
@@ -214,6 +215,7 @@ impl Account {
         }
         self.record.usage = Usage::default();
         self.record.finish_reason = None;
+        self.record.answering_model = None;
         self.said.clear();
         self.is_disbelieved = false;
         if let Some(permit) = self.permit.take() {
@@ -326,6 +328,16 @@ impl Account {
     /// Notes why the answer ended.
     pub(crate) fn stopped(&mut self, reason: &StopReason) {
         self.record.finish_reason = Some(finish_reason(reason));
+    }
+
+    /// Notes the model that says it has answered; an empty name says nothing.
+    pub(crate) fn answered_by(&mut self, model: &str) {
+        let record = &mut self.record;
+        let asked = record.model.as_ref().filter(|asked| &***asked == model);
+        record.answering_model = match asked {
+            Some(asked) => Some(Arc::clone(asked)),
+            None => Some(shorten(model).into()).filter(|model: &Arc<str>| !model.is_empty()),
+        };
     }
 
     /// A provider is waited for since then, until the attempt has ended or the client has left.

@@ -245,6 +245,9 @@ impl StreamReply {
         if let Some(stop) = &facts.stop {
             self.account.stopped(stop);
         }
+        if let Some(model) = &facts.model {
+            self.account.answered_by(model);
+        }
     }
 
     /// The end mark is among the bytes that go out next: the client will have the whole answer.

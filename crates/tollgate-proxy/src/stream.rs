@@ -96,6 +96,8 @@ pub(crate) struct Facts {
     pub(crate) usage: Option<Box<Usage>>,
     /// Why the answer ended.
     pub(crate) stop: Option<StopReason>,
+    /// The model that answers.
+    pub(crate) model: Option<String>,
 }
 
 /// What one step of the relay came to.
@@ -321,6 +323,9 @@ impl Relay {
                 if seen.stop.is_some() {
                     self.facts.stop = seen.stop;
                 }
+                if seen.model.is_some() {
+                    self.facts.model = seen.model;
+                }
                 if let Some(error) = seen.error {
                     return self.broken(Break::Said {
                         error,
@@ -426,10 +431,15 @@ impl Relay {
                     self.facts.content |= event.is_content();
                     event.say(&mut self.said);
                 }
-                StreamEvent::Usage(usage)
-                | StreamEvent::Start {
-                    usage: Some(usage), ..
-                } => self.facts.usage.get_or_insert_default().update(usage),
+                StreamEvent::Start { model, usage, .. } => {
+                    self.facts.model = Some(model.clone()).filter(|model| !model.is_empty());
+                    if let Some(usage) = usage {
+                        self.facts.usage.get_or_insert_default().update(usage);
+                    }
+                }
+                StreamEvent::Usage(usage) => {
+                    self.facts.usage.get_or_insert_default().update(usage);
+                }
                 StreamEvent::Stop { stop, .. } => self.facts.stop = Some(stop.reason.clone()),
                 StreamEvent::Error(error) => {
                     self.phase = Phase::Over;

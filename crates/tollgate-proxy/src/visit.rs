@@ -180,6 +180,7 @@ impl<'a> Visit<'a> {
             unmetered: Unmetered::default(),
             cost: None,
             hold: None,
+            answering_model: None,
             finish_reason: None,
             params: Params::default(),
             tags: Vec::new(),

@@ -75,6 +75,8 @@ pub struct CallRecord {
     pub cost: Option<Cost>,
     /// The name under which counts that several gateways share hold what was reserved.
     pub hold: Option<Arc<str>>,
+    /// The model that says it has answered, up to 200 bytes.
+    pub answering_model: Option<Arc<str>>,
     /// Why the answer ended, in OpenAI's word.
     pub finish_reason: Option<Arc<str>>,
     /// What the caller asked for.

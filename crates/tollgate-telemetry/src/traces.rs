@@ -273,6 +273,8 @@ fn one_try(
             used.into_iter()
                 .filter_map(|(name, value)| Some(number(name, value?))),
         );
+        let model = call.answering_model.as_deref();
+        attributes.extend(model.map(|model| text("gen_ai.response.model", model)));
         attributes.extend(call.finish_reason.as_deref().map(|reason| {
             json!({"key": "gen_ai.response.finish_reasons", "value": {"arrayValue": {"values": [{"stringValue": reason}]}}})
         }));
@@ -412,6 +414,11 @@ mod tests {
             Some(json!({"stringValue": "overloaded"}))
         );
         assert_eq!(attribute(&spans[1], "gen_ai.usage.input_tokens"), None);
+        assert_eq!(attribute(&spans[1], "gen_ai.response.model"), None);
+        assert_eq!(
+            attribute(&spans[2], "gen_ai.response.model"),
+            Some(json!({"stringValue": "claude-20260901"}))
+        );
         assert_eq!(
             attribute(&spans[2], "gen_ai.usage.input_tokens"),
             Some(json!({"intValue": "100"}))

@@ -27,11 +27,15 @@ pub(crate) struct Glimpse {
     pub(crate) candidates: Vec<(u32, Option<StopReason>)>,
     /// The provider failed.
     pub(crate) is_error: bool,
+    /// The model that answers, where no chunk before has told it.
+    pub(crate) model: Option<String>,
 }
 
 /// What is remembered of the chunks of an answer.
 #[derive(Debug, Default)]
 pub(crate) struct Followed {
+    /// The model has been told.
+    names_model: bool,
     /// A function was called, which tells what an end means: there is no word of its own for that.
     called: bool,
     searches: Searches,
@@ -111,6 +115,11 @@ impl Glimpse {
             if let Some(grounding) = candidate.grounding_metadata {
                 followed.searches.note(grounding, chunk.model_version);
             }
+        }
+        if !followed.names_model {
+            let model = chunk.model_version.and_then(parse::<Text<'_>>);
+            glimpse.model = model.map(|model| model.0.into_owned());
+            followed.names_model = glimpse.model.is_some();
         }
         let usage = chunk.usage_metadata.and_then(parse::<WireUsage>);
         let usage = usage.and_then(WireUsage::into_usage);

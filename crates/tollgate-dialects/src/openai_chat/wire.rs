@@ -47,6 +47,7 @@ pub(crate) struct Chunk<'a, C> {
     service_tier: Option<&'a str>,
     /// Groq's place for usage.
     x_groq: Option<&'a str>,
+    model: Option<&'a str>,
     error: Option<&'a str>,
     /// `error` where the whole chunk is one (vLLM).
     object: Option<&'a str>,
@@ -267,6 +268,7 @@ impl<'a, C> Chunk<'a, C> {
             usage: None,
             service_tier: None,
             x_groq: None,
+            model: None,
             error: None,
             object: None,
             search_results: None,
@@ -287,6 +289,7 @@ impl<'a, C> Chunk<'a, C> {
                 "usage" => &mut chunk.usage,
                 "service_tier" => &mut chunk.service_tier,
                 "x_groq" => &mut chunk.x_groq,
+                "model" => &mut chunk.model,
                 "error" => &mut chunk.error,
                 "object" => &mut chunk.object,
                 "search_results" => &mut chunk.search_results,
@@ -322,6 +325,11 @@ impl<C> Chunk<'_, C> {
         let usage = lenient::<WireUsage>(self.usage.or_else(groq)?)?.into_usage()?;
         let tier = self.service_tier.and_then(lenient::<Text<'_>>);
         Some(usage.in_tier(tier.as_ref().map(|tier| &*tier.0)))
+    }
+
+    /// The model that answers, if the chunk says.
+    pub(crate) fn model(&self) -> Option<Text<'_>> {
+        self.model.and_then(lenient)
     }
 
     /// What a search found, if the chunk says.

@@ -160,6 +160,9 @@ impl Run<'_> {
             if let Some(stop) = &seen.stop {
                 self.account.stopped(stop);
             }
+            if let Some(model) = &seen.model {
+                self.account.answered_by(model);
+            }
             return Ok(Reply::Whole(bytes));
         }
         let mut answer = read_answer(dialect, task, &bytes).map_err(|error| {
@@ -213,7 +216,7 @@ impl Run<'_> {
     }
 
     fn note_answer(&mut self, answer: &Answer) {
-        let usage = match answer {
+        let (model, usage) = match answer {
             Answer::Chat(answer) => {
                 if let Some(stop) = answer
                     .choices
@@ -222,12 +225,13 @@ impl Run<'_> {
                 {
                     self.account.stopped(&stop.reason);
                 }
-                answer.usage
+                (answer.model.as_str(), answer.usage)
             }
-            Answer::Embedding(answer) => answer.usage,
-            Answer::Rerank(answer) => answer.usage,
-            Answer::Predict(_) => None,
+            Answer::Embedding(answer) => (answer.model.as_str(), answer.usage),
+            Answer::Rerank(answer) => (answer.model.as_str(), answer.usage),
+            Answer::Predict(_) => ("", None),
         };
+        self.account.answered_by(model);
         if let Some(usage) = usage {
             self.account.used(&usage);
         }
@@ -339,6 +343,9 @@ fn note(account: &mut Account, relay: &mut Relay) -> bool {
     }
     if let Some(stop) = &facts.stop {
         account.stopped(stop);
+    }
+    if let Some(model) = &facts.model {
+        account.answered_by(model);
     }
     facts.content
 }

@@ -77,6 +77,7 @@ pub(crate) fn record() -> CallRecord {
         unmetered: Unmetered::default(),
         cost: Some(Cost::Known(Picodollars::new(123_000_000))),
         hold: None,
+        answering_model: Some("claude-20260901".into()),
         finish_reason: Some("stop".into()),
         params: Params {
             temperature: Some(0.5),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::time::{Duration, sleep};
 use tollgate_testkit::{Reply, ScriptedProvider, TestGateway};
 
-use crate::stage::{chat, openai_answer, program};
+use crate::stage::{chat, chat_stream, openai_answer, openai_events, program};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
@@ -105,6 +105,38 @@ async fn a_collector_is_told_of_calls_and_of_every_try() {
     gateway.wait_for_end().await;
     self::spans(&collector, 6).await;
     assert!(!gateway.output().contains("s3cret"), "{}", gateway.output());
+}
+
+/// Whether its answer is passed through or translated, whole or streamed.
+#[tokio::test]
+async fn a_collector_is_told_which_model_has_answered() {
+    let collector = ScriptedProvider::always(Reply::json(200, &json!({}))).await;
+    let provider = ScriptedProvider::start(|request| {
+        if request.json()["stream"] == true {
+            return Reply::stream(openai_events(&["Hello"]));
+        }
+        Reply::json(200, &openai_answer("Hello"))
+    })
+    .await;
+    let gateway = gateway(&collector, &provider).await;
+    for (count, (path, mut call)) in [
+        ("/v1/chat/completions", chat("chat")),
+        ("/v1/chat/completions", chat_stream("chat")),
+        ("/v1/messages", chat("chat")),
+        ("/v1/messages", chat_stream("chat")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        call["max_tokens"] = json!(9);
+        assert_eq!(gateway.post(path, &call).await.status, 200);
+        let spans = spans(&collector, 2 * (count + 1)).await;
+        let told =
+            json!({"key": "gen_ai.response.model", "value": {"stringValue": "gpt-4o-mini-2024"}});
+        let attempt = spans.last().expect("a try");
+        let attributes = attempt["attributes"].as_array().expect("a list");
+        assert!(attributes.contains(&told), "{path} {attempt:#}");
+    }
 }
 
 #[tokio::test]
