@@ -1,6 +1,11 @@
 //! The life of a request, from top to bottom. The order of steps lives here and nowhere else.
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
@@ -93,8 +98,18 @@ async fn serve_llm(
     body: ClientBody,
 ) -> Response<ReplyBody> {
     let mut account = visit.account(worker, asked.pattern);
-    let story = call_story(worker, visit, asked.shape, address, body, &mut account);
-    match in_time(worker, story).await {
+    let told = {
+        let story = pin!(call_story(
+            worker,
+            visit,
+            asked.shape,
+            address,
+            body,
+            &mut account
+        ));
+        in_time(worker, story).await
+    };
+    match told {
         Ok((question, success)) => {
             let headers = answer_headers(visit, &question, &success, &account);
             reply(worker, success, question.framing, account, headers)
@@ -103,16 +118,13 @@ async fn serve_llm(
     }
 }
 
-/// Follows a story as long as the gateway is there.
+/// Follows a story as long as the gateway is there. It stays where it is: a story is large.
 async fn in_time<T>(
     worker: &Worker,
-    story: impl Future<Output = Result<T, Refusal>>,
+    story: Pin<&mut impl Future<Output = Result<T, Refusal>>>,
 ) -> Result<T, Refusal> {
-    tokio::select! {
-        biased;
-        told = story => told,
-        () = worker.stopping.cancelled() => Err(Refusal::Stopping),
-    }
+    let told = worker.stopping.run_until_cancelled(story).await;
+    told.unwrap_or(Err(Refusal::Stopping))
 }
 
 /// Tells a refusal in the client's dialect.
@@ -153,7 +165,11 @@ async fn serve_realtime(
     asked: paths::Asked<'_>,
 ) -> Response<ReplyBody> {
     let mut account = visit.account(worker, asked.pattern);
-    match in_time(worker, realtime_story(worker, visit, &mut account)).await {
+    let told = {
+        let story = pin!(realtime_story(worker, visit, &mut account));
+        in_time(worker, story).await
+    };
+    match told {
         Ok((handshake, question, success)) => {
             let headers = answer_headers(visit, &question, &success, &account);
             let limits = &visit.picture.snapshot.limits;
