@@ -111,6 +111,7 @@ mod tests {
     use std::{cell::RefCell, rc::Rc};
 
     use tokio::task::{LocalSet, yield_now};
+    use tollgate_telemetry::{CallLog, Telemetry, TelemetrySettings};
 
     use super::*;
 
@@ -166,6 +167,27 @@ mod tests {
         drop(follows);
         leads.await;
         assert_eq!(*ends.borrow(), 2);
+    }
+
+    #[tokio::test]
+    async fn last_bytes_wait_until_the_turn_has_ended() {
+        let settings = TelemetrySettings {
+            log: CallLog::Off,
+            queue_max: 1,
+            workers: 1,
+        };
+        let (telemetry, _log) = Telemetry::start(settings, Box::new(std::io::sink()));
+        let turn = Arc::new(TurnEnd::default());
+        let mut answers = [(); 2].map(|()| turn.written_down(telemetry.witness(0)));
+        let look = |answers: &mut [WrittenDown; 2]| {
+            let mut context = Context::from_waker(Waker::noop());
+            answers
+                .each_mut()
+                .map(|answer| answer.poll(&mut context).is_ready())
+        };
+        assert_eq!(look(&mut answers), [false, false]);
+        // Who leads is there again: the turn has ended, for the other as well.
+        assert_eq!(look(&mut answers), [true, true]);
     }
 
     /// Looks at a future once.
