@@ -128,10 +128,7 @@ impl ReplyBody {
             over: false,
             last: Last::new(turn_end),
         };
-        // A short answer may have come with its first content, end and all.
-        if stream.relay.is_complete() {
-            stream.complete();
-        }
+        stream.take_what_came();
         Self(Kind::Stream(Box::new(stream)))
     }
 }
@@ -214,27 +211,59 @@ impl StreamReply {
                 break;
             };
             self.account.waited(self.patience.came());
-            self.note_facts();
-            match step {
-                // What has come together goes out together; what comes next is looked for first.
-                Step::Went => {}
-                Step::Complete => self.complete(),
-                Step::Over => self.over = true,
-                Step::Failed(how) => self.broken(how),
-            }
+            self.go(step);
         }
         // Whoever goes on from the answer finds it.
         ready!(self.relay.poll_kept(context));
+        if let Some(outcome) = self.ending.take() {
+            let bytes = self.last_bytes();
+            let written_down = self.account.close_at(&self.last.turn_end, outcome);
+            return self.last.wait(bytes, written_down, context);
+        }
         let bytes = self.relay.take_bytes();
         if let Some(bytes) = &bytes {
             self.account.sent(bytes);
         }
-        if let Some(outcome) = self.ending.take() {
-            self.account.said().push_str(&self.relay.take_said());
-            let written_down = self.account.close_at(&self.last.turn_end, outcome);
-            return self.last.wait(bytes, written_down, context);
-        }
         Poll::Ready(bytes)
+    }
+
+    /// A short answer may have come with its first content, end and all: then its record is written down at the end of this turn, before the
+    /// answer goes out.
+    fn take_what_came(&mut self) {
+        if self.relay.is_complete() {
+            self.complete();
+        }
+        while let Some(step) = self.relay.take_more() {
+            self.go(step);
+        }
+        if !self.relay.is_being_kept()
+            && let Some(outcome) = self.ending.take()
+        {
+            self.last.bytes = self.last_bytes();
+            self.account.close_with_others(outcome);
+        }
+    }
+
+    /// What follows from a step.
+    fn go(&mut self, step: Step) {
+        self.note_facts();
+        match step {
+            // What has come together goes out together; what comes next is looked for first.
+            Step::Went => {}
+            Step::Complete => self.complete(),
+            Step::Over => self.over = true,
+            Step::Failed(how) => self.broken(how),
+        }
+    }
+
+    /// Bytes to send, of an answer that has come to its end.
+    fn last_bytes(&mut self) -> Option<Bytes> {
+        let bytes = self.relay.take_bytes();
+        if let Some(bytes) = &bytes {
+            self.account.sent(bytes);
+        }
+        self.account.said().push_str(&self.relay.take_said());
+        bytes
     }
 
     fn note_facts(&mut self) {
@@ -301,9 +330,9 @@ impl Last {
         }
     }
 
-    /// Whether a record is being written down.
+    /// Whether bytes are held, or a record is being written down.
     fn is_waiting(&self) -> bool {
-        self.written_down.is_some()
+        self.written_down.is_some() || self.bytes.is_some()
     }
 
     /// Has these bytes wait.

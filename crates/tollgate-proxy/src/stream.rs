@@ -235,6 +235,16 @@ impl Relay {
         self.phase == Phase::Trailing
     }
 
+    /// Goes on with what came together with the first content, where anything did.
+    pub(crate) fn take_more(&mut self) -> Option<Step> {
+        (self.has_more && self.phase == Phase::Flowing).then(|| self.take_events())
+    }
+
+    /// Whether the answer is to be kept, and is not yet.
+    pub(crate) fn is_being_kept(&self) -> bool {
+        self.kept.0.is_some()
+    }
+
     /// How many bytes wait to be sent.
     pub(crate) fn waiting(&self) -> usize {
         self.out.len()

@@ -212,8 +212,8 @@ impl<H: Handler> Connection<H> {
             .head(&parts, framing, connection, &self.desk.date);
         drop(parts);
         let mut body = pin!(body);
-        let mut ended = None;
-        poll_fn(|context| self.poll_answer(body.as_mut(), &mut ended, context)).await?;
+        let mut progress = Progress::default();
+        poll_fn(|context| self.poll_answer(body.as_mut(), &mut progress, context)).await?;
         Ok(after)
     }
 
@@ -221,25 +221,34 @@ impl<H: Handler> Connection<H> {
     fn poll_answer(
         &mut self,
         mut body: Pin<&mut H::Body>,
-        ended: &mut Option<io::Result<()>>,
+        progress: &mut Progress,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            while ended.is_none() && !self.writer.is_full() {
-                match body.as_mut().poll_frame(context) {
+            while progress.ended.is_none() && !self.writer.is_full() {
+                let polled = body.as_mut().poll_frame(context);
+                let has_begun = std::mem::replace(&mut progress.has_begun, true);
+                match polled {
                     Poll::Ready(Some(Ok(frame))) => {
                         if let Ok(data) = frame.into_data() {
                             self.writer.piece(data)?;
                         }
                     }
-                    Poll::Ready(Some(Err(error))) => *ended = Some(Err(io::Error::other(error))),
-                    Poll::Ready(None) => *ended = Some(self.writer.end()),
-                    Poll::Pending => break,
+                    Poll::Ready(Some(Err(error))) => {
+                        progress.ended = Some(Err(io::Error::other(error)));
+                    }
+                    Poll::Ready(None) => progress.ended = Some(self.writer.end()),
+                    Poll::Pending if has_begun => break,
+                    // The head waits until the others have had their turn: what comes until then goes with it.
+                    Poll::Pending => {
+                        context.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                 }
             }
             if self.writer.has_more() {
                 ready!(self.writer.poll_write(context))?;
-            } else if let Some(ended) = ended.take() {
+            } else if let Some(ended) = progress.ended.take() {
                 return Poll::Ready(ended);
             } else {
                 ready!(self.reader.lock().poll_left(context));
@@ -271,6 +280,15 @@ impl<H: Handler> Connection<H> {
             go_on(StallGuard::new(stream, patience), sent).await;
         }
     }
+}
+
+/// How far an answer's body has been taken.
+#[derive(Debug, Default)]
+struct Progress {
+    /// It was asked for.
+    has_begun: bool,
+    /// How it ended.
+    ended: Option<io::Result<()>>,
 }
 
 /// What comes after an answer.
