@@ -76,10 +76,6 @@ const WAITING_BYTES_MAX: usize = 32 << 20;
 /// Memory for lines that is kept for the next ones, in bytes: what a busy worker fills between two looks.
 const WAITING_BYTES_KEPT: usize = 4 << 20;
 
-/// Bytes that are written at once. Many kernels do not interrupt whoever is in a system call: all lines of 20 milliseconds in one would keep a worker
-/// of the same core waiting for a millisecond.
-const WRITTEN_AT_ONCE: usize = 32 << 10;
-
 /// Starts the thread. Of each worker's lines, `lines_max` may wait to be written.
 pub(crate) fn start(
     log: CallLog,
@@ -201,11 +197,8 @@ fn write(queue: &Queue, stopped: &Receiver<()>, mut out: Box<dyn Write + Send>) 
         let workers = queue.workers().clone();
         for worker in workers {
             worker.take(&mut lines);
-            for piece in lines.chunks(WRITTEN_AT_ONCE) {
-                // A log that cannot be written to is nobody's reason to stop.
-                let _written = out.write_all(piece);
-                thread::yield_now();
-            }
+            // A log that cannot be written to is nobody's reason to stop.
+            let _written = out.write_all(&lines);
             lines.clear();
             lines.shrink_to(WAITING_BYTES_KEPT);
         }
