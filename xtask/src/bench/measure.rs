@@ -24,6 +24,8 @@ pub(super) struct Figure {
     pub(super) core_us: Vec<f64>,
     /// Megabytes.
     pub(super) memory: Vec<f64>,
+    /// Kilobytes of each stream that has been open for a while.
+    pub(super) each_later: Vec<f64>,
     pub(super) failures: u64,
 }
 

@@ -60,7 +60,7 @@ pub(super) fn tell(
         if is_memory {
             writeln!(
                 page,
-                "| | KB each | MB in all | not begun |\n|---|--:|--:|--:|"
+                "| | KB each, when all have begun | MB in all | KB each, five seconds later | not begun |\n|---|--:|--:|--:|--:|"
             )?;
         } else {
             writeln!(
@@ -75,10 +75,11 @@ pub(super) fn tell(
             if is_memory {
                 writeln!(
                     page,
-                    "| {} | {:.1} | {:.0} | {} |",
+                    "| {} | {:.1} | {:.0} | {:.1} | {} |",
                     kind.as_str(),
                     median(&figure.a_second),
                     median(&figure.memory),
+                    median(&figure.each_later),
                     figure.failures
                 )?;
             } else {

@@ -4,6 +4,8 @@ use std::{
     collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
+    thread::sleep,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -26,6 +28,9 @@ const BUSY_MAX: f64 = 0.15;
 
 /// Streams that are open at once, for their memory, where the system allows so many files.
 const OPEN_STREAMS: u64 = 10_000;
+
+/// How long they are open until they are looked at again: what their beginning took may have been given back by then.
+const OPEN_FOR: Duration = Duration::from_secs(5);
 
 /// A load.
 #[derive(Clone, Copy)]
@@ -327,6 +332,8 @@ fn open_streams(folder: &Path, figures: &mut Figures, program: &Path) -> Result<
         std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut told)?;
         let told: Value = serde_json::from_str(&told).unwrap_or_default();
         let (full, _) = running.used()?;
+        sleep(OPEN_FOR);
+        let (later, _) = running.used()?;
         holding.kill()?;
         holding.wait()?;
         let figure = figures.entry(name.clone()).or_default();
@@ -335,6 +342,8 @@ fn open_streams(folder: &Path, figures: &mut Figures, program: &Path) -> Result<
         figure
             .a_second
             .push(quotient(full.saturating_sub(idle), begun));
+        let each_later = quotient(later.saturating_sub(idle), begun);
+        figure.each_later.push(each_later);
         figure.memory.push(super::megabytes(full));
         figure.failures = streams.saturating_sub(begun.unwrap_or_default());
     }
