@@ -197,12 +197,13 @@ impl Run<'_> {
                 sleep(pause).await;
                 now = Instant::now();
             }
-            if self.account.asks_again()
-                && let Err(refusal) = Box::pin(self.enter_again(lane)).await
-            {
-                lane.health().abandoned();
-                self.refusal = Some(refusal);
-                return Ok(None);
+            if self.account.asks_again() {
+                if let Err(refusal) = Box::pin(self.enter_again(lane)).await {
+                    lane.health().abandoned();
+                    self.refusal = Some(refusal);
+                    return Ok(None);
+                }
+                now = Instant::now(); // whom counts made wait was not kept by the provider
             }
             let miss = match self.attempt(lane, &key, &outgoing, (now, pause)).await {
                 Ok(success) => {
@@ -278,7 +279,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Makes one attempt, now and after this pause, and writes it down.
+    /// Makes one attempt, which begins now and came after a pause, and writes it down.
     async fn attempt(
         &mut self,
         lane: &Arc<Lane>,

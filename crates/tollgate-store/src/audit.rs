@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::{Any, Row, Transaction, any::AnyRow};
 
-use crate::{NewAnswer, Store, StoreError, Tenant, turns};
+use crate::{NewAnswer, Store, StoreError, Tenant, changing};
 
 /// Rows that are read at a time.
 const PAGE: i64 = 1_000;
@@ -97,7 +97,7 @@ pub(crate) async fn append(
     change: &Change,
     deed: Deed<'_>,
 ) -> Result<(), sqlx::Error> {
-    let number = turns::number(transaction).await?;
+    let number = changing::number(transaction).await?;
     let last: Option<String> = sqlx::query_scalar("SELECT hash FROM audit WHERE number = $1")
         .bind(number - 1)
         .fetch_optional(&mut **transaction)

@@ -8,6 +8,7 @@ mod backup;
 mod batches;
 mod calls;
 mod changes;
+mod changing;
 mod file;
 mod keeper;
 mod keys;
@@ -19,7 +20,6 @@ mod responses;
 mod retention;
 mod schema;
 mod sums;
-mod turns;
 mod usage;
 mod values;
 
@@ -72,7 +72,7 @@ pub struct Store {
     is_file: bool,
     entering: Arc<Entering>,
     /// Held by whoever plans a change here and makes it.
-    turn: Arc<Mutex<()>>,
+    changing: Arc<Mutex<()>>,
 }
 
 /// Why the database could not do something.
@@ -209,7 +209,7 @@ impl Store {
             pool,
             is_file,
             entering: Arc::new(entering),
-            turn: Arc::default(),
+            changing: Arc::default(),
         })
     }
 

@@ -3,12 +3,12 @@
 mod administered;
 mod answered;
 mod changes;
+mod changing;
 mod failures;
 mod grown;
 mod keeper;
 mod owners;
 mod retention;
-mod turns;
 
 use std::{fs, path::PathBuf};
 

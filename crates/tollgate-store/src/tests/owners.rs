@@ -1,5 +1,7 @@
 //! Usage and calls of those whose keys and teams the books name.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::Dimension::{App, Key, Organisation};
 
@@ -87,21 +89,29 @@ async fn usage_and_calls_are_told_apart_by_owners() {
             (Organisation, "other", vec![4, 3]),
             (App, "nobody", vec![]),
         ] {
-            let query = CallsQuery {
-                of: vec![(dimension, name.to_owned())],
-                most: 10,
-                ..CallsQuery::default()
-            };
-            let found = store.calls(&query).await.unwrap();
-            let found: Vec<_> = found.iter().map(|call| call.id.clone()).collect();
-            let expected: Vec<_> = expected
-                .into_iter()
-                .map(|number| record(number).id)
-                .collect();
-            assert_eq!(found, expected, "{name}");
+            let found = calls_of(&store, vec![(dimension, name.to_owned())]).await;
+            assert_eq!(found, ids(expected), "{name}");
         }
         store.close().await;
     }
+}
+
+/// The ids of calls that are found by these.
+async fn calls_of(store: &Store, of: Vec<(Dimension, String)>) -> Vec<Arc<str>> {
+    let query = CallsQuery {
+        of,
+        most: 10,
+        ..CallsQuery::default()
+    };
+    let found = store.calls(&query).await.unwrap();
+    found.into_iter().map(|call| call.id).collect()
+}
+
+fn ids(numbers: Vec<u64>) -> Vec<Arc<str>> {
+    numbers
+        .into_iter()
+        .map(|number| record(number).id)
+        .collect()
 }
 
 /// Usage and calls mean the same by it.
@@ -149,18 +159,11 @@ async fn an_empty_value_is_that_of_calls_which_did_not_say() {
                     assert_eq!(calls, expected, "{dimension:?} {value} {by:?}");
                 }
             }
-            let query = CallsQuery {
-                of,
-                most: 10,
-                ..CallsQuery::default()
-            };
-            let found = store.calls(&query).await.unwrap();
-            let found: Vec<_> = found.iter().map(|call| call.id.clone()).collect();
-            let expected: Vec<_> = expected
-                .into_iter()
-                .map(|number| record(number).id)
-                .collect();
-            assert_eq!(found, expected, "{dimension:?} {value}");
+            assert_eq!(
+                calls_of(&store, of).await,
+                ids(expected),
+                "{dimension:?} {value}"
+            );
         }
         store.close().await;
     }

@@ -23,7 +23,7 @@ impl Store {
         E: From<StoreError>,
         F: Future<Output = Result<T, E>>,
     {
-        let _turn = self.turn.lock().await;
+        let _alone = self.changing.lock().await;
         let mut plans = 1;
         loop {
             let seen = self.changes_made().await?;

@@ -23,7 +23,7 @@ async fn add_alone(store: &Store, made: &Object, other: Kind) -> Result<bool, St
 
 #[tokio::test]
 async fn what_was_planned_by_what_is_no_more_is_planned_again() {
-    for database in Database::all("turns") {
+    for database in Database::all("changing") {
         let [one, other] = two_programs(&database).await;
         for round in 0..20 {
             let name = format!("of round {round}");
