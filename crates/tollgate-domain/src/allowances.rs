@@ -247,24 +247,26 @@ impl Scope {
     /// Whom of an allowance's scope a call belongs to; `None` where it is not for that call.
     pub fn subject(&self, facts: &Facts<'_>) -> Option<String> {
         let mut subject = String::new();
-        let facts = [
-            facts.key,
-            facts.team,
-            facts.route,
-            facts.user,
-            facts.app,
-            facts.organisation,
-            facts.provider,
-            facts.model,
-        ];
-        // An empty name names nobody.
-        let facts = facts.map(|fact| fact.filter(|name| !name.is_empty()));
-        for ((_, whose), fact) in self.parts().into_iter().zip(facts) {
+        for (whose, fact) in [
+            (&self.key, facts.key),
+            (&self.team, facts.team),
+            (&self.route, facts.route),
+            (&self.user, facts.user),
+            (&self.app, facts.app),
+            (&self.organisation, facts.organisation),
+            (&self.provider, facts.provider),
+            (&self.model, facts.model),
+        ] {
+            let Some(whose) = whose else {
+                continue;
+            };
+            // An empty name names nobody.
+            let fact = fact.filter(|name| !name.is_empty());
             match whose {
-                None => {}
-                Some(Whose::Named(name)) if fact == Some(name) => {}
-                Some(Whose::Named(_)) => return None,
-                Some(Whose::Each) => {
+                Whose::Named(name) if fact == Some(name) => {}
+                Whose::Named(_) => return None,
+                Whose::Each => {
+                    subject.reserve(fact.map_or(0, str::len) + 2);
                     if !subject.is_empty() {
                         // No name has it, so that two pairs of names are never one.
                         subject.push('\n');

@@ -19,7 +19,7 @@ use tollgate_upstream::Lane;
 
 pub use counters::Counters;
 pub(crate) use counters::Shortage;
-use counters::{Ask, Hold, Left, Room};
+use counters::{Ask, Hold, Identity, Left, Room};
 use fields::{add_item, add_number, in_token, quota_unit};
 pub(crate) use index::AllowanceIndex;
 use shared::Share;
@@ -249,7 +249,7 @@ impl Entry<'_> {
 
 fn ask<'a>(
     allowance: &'a Arc<Allowance>,
-    identity: &'a Arc<str>,
+    identity: &'a Identity,
     subject: String,
     most: &Most,
     targets: Vec<TargetName>,
@@ -439,23 +439,23 @@ impl LimitHeaders {
             return;
         }
         if self.policies.is_empty() {
-            self.policies.reserve(96);
-            self.left.reserve(96);
+            self.policies.reserve(128);
+            self.left.reserve(128);
         }
         let seconds = |time: Duration| time.as_secs() + u64::from(time.subsec_nanos() > 0);
         let (policies, told) = (&mut self.policies, &mut self.left);
         add_item(policies, &allowance.name);
-        add_number(policies, "q", allowance.most_at(now));
+        add_number(policies, ";q=", allowance.most_at(now));
         if let Some(unit) = quota_unit(allowance.quantity) {
             policies.push_str(";qu=\"");
             policies.push_str(unit);
             policies.push('"');
         }
         add_item(told, &allowance.name);
-        add_number(told, "r", left.amount);
+        add_number(told, ";r=", left.amount);
         if let Some((length, rest)) = left.window {
-            add_number(policies, "w", seconds(length));
-            add_number(told, "t", seconds(rest));
+            add_number(policies, ";w=", seconds(length));
+            add_number(told, ";t=", seconds(rest));
         }
     }
 

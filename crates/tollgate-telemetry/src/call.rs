@@ -4,12 +4,9 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::Uri;
 use tollgate_domain::{
-    Cost, Dialect, KeyName, Payload, Revision, RouteName, TargetName, Task, Unmetered, Usage,
-    UsageRecord,
+    Cost, Dialect, KeyName, Revision, RouteName, TargetName, Task, Unmetered, Usage,
 };
 use uuid::Uuid;
-
-use crate::call_log::{Common, detail, outcome};
 
 /// The code of a refusal while the books take nothing.
 const BOOKS_CLOSED: &str = "books_closed";
@@ -18,7 +15,7 @@ const BOOKS_CLOSED: &str = "books_closed";
 #[derive(Clone, Debug)]
 pub struct CallRecord {
     /// Its own in the books, once they know of it.
-    pub id: Option<Arc<str>>,
+    pub id: Option<Uuid>,
     /// As sent to the client in `x-request-id`.
     pub request_id: Arc<str>,
     /// When it came, since 1970-01-01 UTC.
@@ -121,73 +118,11 @@ impl CallRecord {
         self.cost = Some(cost.map_or(lost.cost, |cost| lost.cost.plus(cost)));
     }
 
-    /// Keeps what the books keep of it. Nothing of requests that were refused before it was known what they are for: whoever has no key
-    /// could fill the books with them.
-    pub(crate) fn keep_in_the_books(&self, common: &Common, keep: impl FnOnce(&UsageRecord<&str>)) {
-        let new;
-        let id = match &self.id {
-            Some(id) => id,
-            None => {
-                new = new_id();
-                &new
-            }
-        };
-        let Some(facts) = self.facts(id) else {
-            return;
-        };
-        let detail = detail(self, common);
-        let record = UsageRecord {
-            payload: self.payload.as_ref().map(|content| Payload {
-                request: &*content.request,
-                response: &*content.response,
-            }),
-            detail: Some(&*detail),
-            ..facts
-        };
-        keep(&record.costing(self.cost));
+    /// Whether the books keep it. Not requests that were refused before it was known what they are for: whoever has no key could fill the books with
+    /// them. And not those that are refused because nothing can be written down.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.route.is_some() && self.error_code.as_deref() != Some(BOOKS_CLOSED)
     }
-
-    /// What the books keep without what was asked and answered, and what it cost. Nothing of calls that are refused because nothing can be written down.
-    pub(crate) fn facts<'a>(&'a self, id: &'a str) -> Option<UsageRecord<&'a str>> {
-        let route = self.route.as_ref()?;
-        if self.error_code.as_deref() == Some(BOOKS_CLOSED) {
-            return None;
-        }
-        let provider = self.target.as_ref();
-        let provider = provider.and_then(|target| target.as_str().split('/').next());
-        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        Some(UsageRecord {
-            id,
-            at_ms: i64::try_from(self.came_at.as_millis()).unwrap_or(i64::MAX),
-            request_id: &self.request_id,
-            revision: self.revision.as_str(),
-            key: self.key.as_ref().map(|key| key.as_str()),
-            team: self.team.as_deref(),
-            app: self.app.as_deref(),
-            user: self.user.as_deref(),
-            route: Some(route.as_str()),
-            task: self.task.map(|task| task.as_str()),
-            provider,
-            model: self.model.as_deref(),
-            outcome: outcome(self.outcome),
-            status: self.status,
-            error_code: self.error_code.as_deref(),
-            usage: self.usage,
-            unmetered: self.unmetered,
-            attempts: u32::try_from(self.attempts.len()).unwrap_or(u32::MAX),
-            streamed: self.streamed,
-            duration_ms: milliseconds(self.duration),
-            tags: self.tags.iter().map(|tag| &**tag).collect(),
-            hold: self.hold.as_deref(),
-            ..UsageRecord::default()
-        })
-    }
-}
-
-/// Another than all before, and greater.
-pub(crate) fn new_id() -> Arc<str> {
-    let mut text = Uuid::encode_buffer();
-    (&*Uuid::now_v7().simple().encode_lower(&mut text)).into()
 }
 
 /// How a call ended.
@@ -203,6 +138,19 @@ pub enum Outcome {
     Cut,
     /// The client left.
     ClientGone,
+}
+
+impl Outcome {
+    /// Its stable name, one of [`tollgate_domain::OUTCOMES`].
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::ProviderError => "provider_error",
+            Self::Cut => "cut",
+            Self::ClientGone => "client_gone",
+        }
+    }
 }
 
 /// One try at one target.
@@ -279,6 +227,18 @@ pub enum AttemptOutcome {
     Abandoned,
 }
 
+impl AttemptOutcome {
+    /// Its stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::FailedForGood => "failed_for_good",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
 /// What the caller asked for, as far as logs show it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Params {
@@ -299,4 +259,24 @@ pub struct CallContent {
     pub request: String,
     /// The answer's body as the client got it.
     pub response: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_called_as_the_books_call_them() {
+        let all = [
+            Outcome::Answered,
+            Outcome::Refused,
+            Outcome::ProviderError,
+            Outcome::Cut,
+            Outcome::ClientGone,
+        ];
+        assert_eq!(
+            [all.map(Outcome::as_str).as_slice(), &[crate::CRASHED]].concat(),
+            tollgate_domain::OUTCOMES
+        );
+    }
 }

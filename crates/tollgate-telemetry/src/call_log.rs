@@ -3,10 +3,8 @@
 //! A record that goes to another thread to be formatted there has to be copied for it, and what it holds given back to its worker's memory: that
 //! is more work than the line.
 
-mod json;
 mod pretty;
 
-pub(crate) use json::{Common, attempt_outcome, detail, outcome};
 pub use pretty::printable;
 
 use std::{
@@ -20,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{CallRecord, give_way};
+use crate::{CallRecord, give_way, told::Common};
 
 /// How call lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,13 +66,13 @@ pub struct LogWriter {
 }
 
 /// How often the writer looks for lines and whether it is to stop. It sleeps in between, so that no call has to wake it.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Bytes of a worker's lines that may wait: those that tell what was said are long.
 const WAITING_BYTES_MAX: usize = 32 << 20;
 
 /// Memory for lines that is kept for the next ones, in bytes: what a busy worker fills between two looks.
-const WAITING_BYTES_KEPT: usize = 4 << 20;
+const WAITING_BYTES_KEPT: usize = 1 << 20;
 
 /// Starts the thread. Of each worker's lines, `lines_max` may wait to be written.
 pub(crate) fn start(
@@ -149,7 +147,7 @@ impl Lines {
             return;
         }
         match queue.log {
-            CallLog::Json => json::format(record, common, &mut waiting.bytes),
+            CallLog::Json => common.write_line(record, &mut waiting.bytes),
             CallLog::Pretty => pretty::format(record, &mut waiting.bytes),
             CallLog::Off => {}
         }
@@ -211,7 +209,7 @@ fn write(queue: &Queue, stopped: &Receiver<()>, mut out: Box<dyn Write + Send>) 
 }
 
 /// A moment as RFC 3339 with milliseconds.
-fn moment(since_1970: Duration) -> String {
+pub(crate) fn moment(since_1970: Duration) -> String {
     let milliseconds = i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX);
     jiff::Timestamp::from_millisecond(milliseconds)
         .map_or_else(|_| String::new(), |moment| format!("{moment:.3}"))

@@ -2,9 +2,10 @@
 //!
 //! A plain append survives the death of the process, and waits for nobody. Each process has a folder of its own, locked while it
 //! lives, and each worker a file of its own in it. Whoever keeps the books reads the files and removes those that are done with;
-//! that is not this room's affair. How records stand in them is told in [`frames`], what is known of calls that have not ended in [`begun`].
+//! that is not this room's affair. How records stand in them is told in [`frames`] and [`entries`], what is known of calls that have not ended in [`begun`].
 
 pub mod begun;
+pub(crate) mod entries;
 pub mod frames;
 
 use std::{
@@ -18,10 +19,8 @@ use std::{
     },
 };
 
-use serde::Serialize;
-use tollgate_domain::UsageRecord;
-
 use begun::{Begun, BegunCall};
+pub use entries::Entry;
 
 /// A file that has grown to this is left for a new one, in bytes.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -220,9 +219,9 @@ impl JournalState {
 
 impl Pen {
     /// Takes what is known of a call whose provider is about to be asked; it is written down by [`Self::flush`]. `None`: nothing can be noted.
-    pub fn begin<T: Serialize>(&self, record: &UsageRecord<T>) -> Option<BegunCall> {
+    pub fn begin(&self, entry: &impl Entry) -> Option<BegunCall> {
         let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
-        page.begun.begin(record)
+        page.begun.begin(entry)
     }
 
     /// The call has ended: its record, if there is one, was taken.
@@ -232,18 +231,18 @@ impl Pen {
     }
 
     /// Writes a record down. When that fails it is kept, and written with a later one.
-    pub fn write<T: Serialize>(&self, record: &UsageRecord<T>) {
-        self.add(record);
+    pub fn write(&self, entry: &impl Entry) {
+        self.add(entry);
         self.flush();
     }
 
     /// Takes a record that is written down with the next, or by [`Self::flush`].
-    pub fn add<T: Serialize>(&self, record: &UsageRecord<T>) {
+    pub fn add(&self, entry: &impl Entry) {
         let page = &mut *self.page.lock().unwrap_or_else(PoisonError::into_inner);
         // Calls under way may go beyond the bound; when nobody minds it, that has an end as well.
         let is_bounded = self.state.waiting() < self.state.bytes_max.saturating_mul(2);
         let has_room = page.count < KEPT_MAX && is_bounded;
-        if has_room && frames::enclose(record, &mut page.waiting).is_ok() {
+        if has_room && frames::enclose(entry, &mut page.waiting) {
             page.count += 1;
         } else {
             self.state.lost.fetch_add(1, Ordering::Relaxed);
@@ -308,6 +307,8 @@ impl Sheet {
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use tollgate_domain::UsageRecord;
 
     use super::*;
 

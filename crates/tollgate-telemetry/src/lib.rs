@@ -11,6 +11,7 @@ mod counts;
 pub mod events;
 pub mod journal;
 mod metrics;
+mod told;
 pub mod traces;
 
 use std::{
@@ -21,16 +22,20 @@ use std::{
     },
 };
 
-use tollgate_domain::{Cost, TargetName, Unmetered, UsageRecord};
+use tollgate_domain::{Cost, TargetName, Unmetered};
+use uuid::Uuid;
 
 pub use background::{give_way, stand_back};
 pub use call::{AttemptOutcome, AttemptRecord, CallContent, CallRecord, Lost, Outcome, Params};
-use call_log::Common;
 pub use call_log::{CallLog, LogWriter, printable};
 pub use counts::CountsState;
 pub use journal::begun::BegunCall;
-use journal::{Journal, JournalState, Pen};
+use journal::{
+    Journal, JournalState, Pen,
+    entries::{Beginning, Ended},
+};
 use metrics::{Metrics, Shard};
+use told::Common;
 use traces::TraceQueue;
 
 /// The content type of [`Telemetry::encode`].
@@ -151,14 +156,13 @@ impl Witness {
         unmetered: Unmetered,
         cost: Cost,
     ) -> Option<BegunCall> {
-        let pen = self.pen.as_ref()?;
-        let id = Arc::clone(record.id.get_or_insert_with(call::new_id));
-        let begun = UsageRecord {
-            outcome: CRASHED,
+        let pen = self.pen.as_ref().filter(|_| record.is_kept())?;
+        pen.begin(&Beginning {
+            id: *record.id.get_or_insert_with(Uuid::now_v7),
+            record,
             unmetered,
-            ..record.facts(&id)?
-        };
-        pen.begin(&begun.costing(Some(cost)))
+            cost,
+        })
     }
 
     /// The call has ended; its record was made.
@@ -172,8 +176,12 @@ impl Witness {
     pub fn record(&self, record: &CallRecord) {
         let is_told = self.pen.is_some() || self.log.are_written();
         let common = is_told.then(|| Common::of(record));
-        if let (Some(pen), Some(common)) = (&self.pen, &common) {
-            record.keep_in_the_books(common, |record| pen.add(record));
+        if let (Some(pen), Some(common), true) = (&self.pen, &common, record.is_kept()) {
+            pen.add(&Ended {
+                id: record.id.unwrap_or_else(Uuid::now_v7),
+                record,
+                common,
+            });
         }
         self.shard.count(record);
         if let Some(traces) = &self.traces {

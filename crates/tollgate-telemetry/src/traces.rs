@@ -158,7 +158,7 @@ fn whole(call: &CallRecord, trace: &str, id: &str, parent: Option<&str>) -> Valu
         number("http.response.status_code", call.status.into()),
         text("client.address", &call.client_address.to_string()),
         text("tollgate.request_id", &call.request_id),
-        text("tollgate.outcome", crate::call_log::outcome(call.outcome)),
+        text("tollgate.outcome", call.outcome.as_str()),
     ];
     // Where the pattern has no names in it, it is the path.
     let path = (!call.path.contains('{')).then_some(call.path);

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashSet, VecDeque},
     fmt,
-    hash::RandomState,
+    hash::{DefaultHasher, Hash, Hasher, RandomState},
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -43,17 +43,42 @@ struct State {
     heard_at: Option<Duration>,
 }
 
+/// What an allowance is counted as. It is long, and hashed when it is made: each call looks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    hash: u64,
+    text: Arc<str>,
+}
+
+impl Identity {
+    pub(crate) fn of(allowance: &Allowance) -> Self {
+        let text = allowance.identity();
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        Self {
+            hash: hasher.finish(),
+            text: text.into(),
+        }
+    }
+}
+
+impl Hash for Identity {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
 /// What is counted: the allowance's identity, and its subject.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Name(Arc<str>, Arc<str>);
+struct Name(Identity, Arc<str>);
 
 /// The same, to look it up.
 #[derive(Hash)]
-struct Sought<'a>(&'a str, &'a str);
+struct Sought<'a>(&'a Identity, &'a str);
 
 impl Equivalent<Name> for Sought<'_> {
     fn equivalent(&self, name: &Name) -> bool {
-        *self.0 == *name.0 && *self.1 == *name.1
+        *self.0 == name.0 && *self.1 == *name.1
     }
 }
 
@@ -112,7 +137,7 @@ fn share_of(amount: u128, share: f64) -> u128 {
 pub(super) struct Ask<'a> {
     pub(super) allowance: &'a Arc<Allowance>,
     /// What it is counted as.
-    pub(super) identity: &'a Arc<str>,
+    pub(super) identity: &'a Identity,
     pub(super) subject: String,
     pub(super) amount: u64,
     /// Of one that depends on who is asked, those who would be; else nobody.
@@ -354,7 +379,7 @@ impl Counters {
         now: Duration,
     ) {
         let mut state = self.state();
-        let (place, _) = state.place(&allowance.identity().into(), subject, now);
+        let (place, _) = state.place(&Identity::of(allowance), subject, now);
         if let Some(count) = state.counts.get_mut(place) {
             count.add_counted(allowance, used, at, now);
         }
@@ -377,7 +402,7 @@ impl Counters {
 
 impl State {
     /// Where a subject is counted, and as whom: by itself, while there is room.
-    fn place(&mut self, allowance: &Arc<str>, subject: &str, now: Duration) -> (usize, Arc<str>) {
+    fn place(&mut self, allowance: &Identity, subject: &str, now: Duration) -> (usize, Arc<str>) {
         if let Some(found) = self.find(allowance, subject) {
             return found;
         }
@@ -396,12 +421,12 @@ impl State {
         }
         let place = self.counts.insert(Count::default());
         let subject: Arc<str> = subject.into();
-        let name = Name(Arc::clone(allowance), Arc::clone(&subject));
+        let name = Name(allowance.clone(), Arc::clone(&subject));
         self.places.insert(name, place);
         (place, subject)
     }
 
-    fn find(&self, allowance: &str, subject: &str) -> Option<(usize, Arc<str>)> {
+    fn find(&self, allowance: &Identity, subject: &str) -> Option<(usize, Arc<str>)> {
         let (name, place) = self.places.get_key_value(&Sought(allowance, subject))?;
         Some((*place, Arc::clone(&name.1)))
     }
@@ -423,7 +448,7 @@ impl State {
     fn forget(&mut self, identities: &HashSet<String>) {
         let counts = &mut self.counts;
         self.places.retain(|Name(identity, _), place| {
-            let goes = identities.contains(&**identity);
+            let goes = identities.contains(&*identity.text);
             if goes && let Some(count) = counts.get_mut(*place) {
                 count.is_forgotten = true;
                 if count.holds == 0 {

@@ -14,6 +14,16 @@ pub(super) fn add_item(list: &mut String, name: &str) {
         list.push_str(", ");
     }
     list.push('"');
+    let is_plain = |byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+    if name.bytes().all(is_plain) {
+        list.push_str(name);
+    } else {
+        add_escaped(list, name);
+    }
+    list.push('"');
+}
+
+fn add_escaped(list: &mut String, name: &str) {
     for byte in name.bytes() {
         match byte {
             b'"' | b'\\' => {
@@ -24,15 +34,13 @@ pub(super) fn add_item(list: &mut String, name: &str) {
             _ => add_encoded(list, byte),
         }
     }
-    list.push('"');
 }
 
-/// Adds a parameter to the last item.
-pub(super) fn add_number(list: &mut String, parameter: &str, number: u64) {
+/// Adds a parameter to the last item. `parameter` has what stands before and behind its name, as in `;w=`.
+#[inline]
+pub(super) fn add_number(list: &mut String, parameter: &'static str, number: u64) {
     let mut digits = itoa::Buffer::new();
-    list.push(';');
     list.push_str(parameter);
-    list.push('=');
     list.push_str(digits.format(number.min(NUMBER_MAX)));
 }
 
@@ -75,7 +83,7 @@ mod tests {
     fn a_name_cannot_end_its_string() {
         let mut list = String::new();
         add_item(&mut list, "q\"; w=1, \"z\\");
-        add_number(&mut list, "q", u64::MAX);
+        add_number(&mut list, ";q=", u64::MAX);
         add_item(&mut list, "bü\r\nro");
         assert_eq!(
             list,

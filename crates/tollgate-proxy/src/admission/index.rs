@@ -5,6 +5,8 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use tollgate_domain::{Allowance, Facts, Scope, Whose};
 
+use super::counters::Identity;
+
 /// Parts of a scope that can name somebody who is known before it is known who is asked.
 const PARTS: usize = 6;
 
@@ -16,14 +18,14 @@ pub(crate) struct AllowanceIndex {
     /// Those that name somebody, by the first part that does, the name, and their place.
     named: [HashMap<Arc<str>, Vec<usize>>; PARTS],
     /// What each is counted as, by its place.
-    identities: Vec<Arc<str>>,
+    identities: Vec<Identity>,
 }
 
 impl AllowanceIndex {
     pub(crate) fn of(allowances: &[Arc<Allowance>]) -> Self {
         let mut index = Self::default();
         for (place, allowance) in allowances.iter().enumerate() {
-            index.identities.push(allowance.identity().into());
+            index.identities.push(Identity::of(allowance));
             let mut named = parts(&allowance.scope).into_iter().enumerate();
             let named = named.find_map(|(part, whose)| match whose {
                 Some(Whose::Named(name)) => Some((part, name)),
@@ -38,7 +40,7 @@ impl AllowanceIndex {
     }
 
     /// What the one at a place is counted as.
-    pub(crate) fn identity(&self, place: usize) -> Option<&Arc<str>> {
+    pub(crate) fn identity(&self, place: usize) -> Option<&Identity> {
         self.identities.get(place)
     }
 

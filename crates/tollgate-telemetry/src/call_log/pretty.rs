@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt::Write, time::Duration};
 
 use tollgate_domain::Cost;
 
-use super::{json::outcome, moment};
+use super::moment;
 use crate::{AttemptOutcome, CallRecord, Outcome, Params};
 
 pub(super) fn format(record: &CallRecord, line: &mut Vec<u8>) {
@@ -57,7 +57,7 @@ fn write_line(record: &CallRecord, text: &mut String) -> std::fmt::Result {
         write!(text, "  key {key}")?;
     }
     if record.outcome != Outcome::Answered {
-        write!(text, "  {}", outcome(record.outcome))?;
+        write!(text, "  {}", record.outcome.as_str())?;
     }
     if let Some(code) = &record.error_code {
         write!(text, " {code}")?;

@@ -101,7 +101,7 @@ pub(crate) fn record() -> CallRecord {
 #[test]
 fn a_line_for_machines() {
     let mut line = Vec::new();
-    json::format(&record(), &Common::of(&record()), &mut line);
+    Common::of(&record()).write_line(&record(), &mut line);
     let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
     insta::assert_json_snapshot!(value);
 }
@@ -124,7 +124,7 @@ fn content_is_told_only_where_it_was_kept() {
         content: Some(content),
         ..record()
     };
-    json::format(&record, &Common::of(&record), &mut line);
+    Common::of(&record).write_line(&record, &mut line);
     let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
     assert_eq!(
         (&value["request"], &value["response"]),

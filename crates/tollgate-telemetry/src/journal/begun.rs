@@ -14,11 +14,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Serialize;
 use slab::Slab;
-use tollgate_domain::UsageRecord;
 
-use super::frames;
+use super::{entries::Entry, frames};
 
 /// The ending of the files' names.
 pub const BEGUN_ENDING: &str = "begun";
@@ -26,8 +24,8 @@ pub const BEGUN_ENDING: &str = "begun";
 /// The ending of the other one: that which is being written anew, until they change places, and the old one behind that.
 pub const ANEW_ENDING: &str = "anew";
 
-/// Bytes of a file from which on it is written anew, when most of it is over.
-const FILE_BYTES: u64 = 4 << 20;
+/// Bytes of a file from which on it is written anew, when most of it is over. A short one stays in the cache of its worker's core.
+const FILE_BYTES: u64 = 512 << 10;
 
 /// Bytes that wait while the file cannot be written to; of further calls nothing is noted.
 const WAITING_BYTES_MAX: usize = 4 << 20;
@@ -80,9 +78,9 @@ impl Begun {
     }
 
     /// Takes a call that has begun; it is written with [`Self::write`].
-    pub(super) fn begin<T: Serialize>(&mut self, record: &UsageRecord<T>) -> Option<BegunCall> {
+    pub(super) fn begin(&mut self, entry: &impl Entry) -> Option<BegunCall> {
         let from = self.waiting.len();
-        if from > WAITING_BYTES_MAX || frames::enclose(record, &mut self.waiting).is_err() {
+        if from > WAITING_BYTES_MAX || !frames::enclose(entry, &mut self.waiting) {
             return None;
         }
         let place = Place {
@@ -193,6 +191,8 @@ fn new_file(path: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use tollgate_domain::UsageRecord;
+
     use super::*;
 
     fn record(id: &str) -> UsageRecord {
@@ -218,7 +218,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("tollgate-begun-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let mut begun = Begun::new(&folder.join("000"));
-        begun.anew_from = 2000;
+        begun.anew_from = 8000;
         let calls: Vec<_> = (0..8)
             .map(|call| begun.begin(&record(&format!("call {call}"))).unwrap())
             .collect();
@@ -228,7 +228,7 @@ mod tests {
         for call in [0, 1, 2, 4, 5, 6] {
             begun.end(calls[call]);
         }
-        begun.begin(&record(&"x".repeat(2000))).unwrap();
+        begun.begin(&record(&"x".repeat(8000))).unwrap();
         begun.write().unwrap();
         let mut kept = ids(&path);
         kept.sort();

@@ -1,41 +1,38 @@
 //! The form of a journal's files: record behind record, each in a frame that tells its length and has a checksum.
 
-use rmp_serde::{decode, encode};
-use serde::Serialize;
+use std::fmt;
+
 use tollgate_domain::UsageRecord;
+
+use super::entries::{self, Entry};
 
 /// Bytes before a record: its length and the checksum of it, four each, the least significant first.
 const HEAD: usize = 8;
 
-/// Adds a record in its frame.
-///
-/// # Errors
-/// When the record cannot be written at all; then nothing is added.
-pub(super) fn enclose<T: Serialize>(
-    record: &UsageRecord<T>,
-    frames: &mut Vec<u8>,
-) -> Result<(), encode::Error> {
+/// Adds a record in its frame; says whether it could be. If not, nothing is added.
+pub(super) fn enclose(entry: &impl Entry, frames: &mut Vec<u8>) -> bool {
     let begin = frames.len();
     frames.extend([0; HEAD]);
-    // With the names of its fields: another version of this program may read it.
-    let written = encode::write_named(frames, record);
-    let frame = frames.get_mut(begin..).unwrap_or_default();
-    let sealed = written.and_then(|()| seal(frame));
-    if sealed.is_err() {
+    entry.write(frames);
+    let is_sealed = seal(frames.get_mut(begin..).unwrap_or_default());
+    if !is_sealed {
         frames.truncate(begin);
     }
-    sealed
+    is_sealed
 }
 
-fn seal(frame: &mut [u8]) -> Result<(), encode::Error> {
-    if let Some((head, record)) = frame.split_first_chunk_mut::<HEAD>() {
-        let length = u32::try_from(record.len());
-        let length = length.map_err(|error| encode::Error::Syntax(error.to_string()))?;
-        let length = length.to_le_bytes();
-        head[..4].copy_from_slice(&length);
-        head[4..].copy_from_slice(&checksum(length, record));
-    }
-    Ok(())
+/// Says whether the frame is so short that its length can be told.
+fn seal(frame: &mut [u8]) -> bool {
+    let Some((head, record)) = frame.split_first_chunk_mut::<HEAD>() else {
+        return false;
+    };
+    let Ok(length) = u32::try_from(record.len()) else {
+        return false;
+    };
+    let length = length.to_le_bytes();
+    head[..4].copy_from_slice(&length);
+    head[4..].copy_from_slice(&checksum(length, record));
+    true
 }
 
 fn checksum(length: [u8; 4], record: &[u8]) -> [u8; 4] {
@@ -69,8 +66,36 @@ pub fn told_length(bytes: &[u8]) -> Option<u64> {
 ///
 /// # Errors
 /// When it is none.
-pub fn read(record: &[u8]) -> Result<UsageRecord, decode::Error> {
-    rmp_serde::from_slice(record)
+pub fn read(record: &[u8]) -> Result<UsageRecord, ReadError> {
+    match record.first() {
+        Some(b'{') => Ok(entries::read(record)?),
+        // As versions before this one wrote it.
+        _ => Ok(rmp_serde::from_slice(record)?),
+    }
+}
+
+/// What stands in a frame is no record.
+#[derive(Debug)]
+pub struct ReadError(String);
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "what stands in a frame is no record: {}", self.0)
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+impl From<serde_json::Error> for ReadError {
+    fn from(error: serde_json::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<rmp_serde::decode::Error> for ReadError {
+    fn from(error: rmp_serde::decode::Error) -> Self {
+        Self(error.to_string())
+    }
 }
 
 #[cfg(test)]
@@ -101,7 +126,7 @@ mod tests {
 
     fn framed(id: &str) -> Vec<u8> {
         let mut frame = Vec::new();
-        enclose(&record(id), &mut frame).unwrap();
+        assert!(enclose(&record(id), &mut frame));
         frame
     }
 
@@ -110,7 +135,7 @@ mod tests {
         let mut frames = Vec::new();
         let all = ["a", "b", "c"];
         for id in all {
-            enclose(&record(id), &mut frames).unwrap();
+            assert!(enclose(&record(id), &mut frames));
         }
         let mut rest = &frames[..];
         for id in all {
@@ -139,12 +164,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn records_of_versions_before_are_read() {
+        let old = serde_json::json!({
+            "id": "a", "at_ms": -1, "request_id": "", "revision": "", "team": "größe", "outcome": "", "status": 0, "usage": {"input": 3},
+            "cost": u64::MAX, "attempts": 0, "streamed": false, "duration_ms": 0, "tags": ["a", "b"],
+            "payload": {"request": "{\"q\":\"\\u0000\"}", "response": ""},
+        });
+        let old = rmp_serde::to_vec_named(&old).unwrap();
+        assert_eq!(read(&old).unwrap(), record("a"));
+    }
+
     proptest! {
         #[test]
         fn nothing_that_stands_there_makes_it_fall(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(first(&bytes).is_none());
             let _told = told_length(&bytes);
             let _record = read(&bytes);
+            let _record = read(&[b"{", &bytes[..]].concat());
         }
     }
 }

@@ -93,7 +93,7 @@ impl Calls {
             route,
             task: record.task.map_or("none", |task| task.as_str()),
             status: status.format(record.status),
-            outcome: crate::call_log::outcome(record.outcome),
+            outcome: record.outcome.as_str(),
             target: "",
             provider: "",
             model: "",
@@ -141,7 +141,7 @@ impl Calls {
             let target = attempt.target.as_str();
             *self.attempts.entry([
                 target,
-                crate::call_log::attempt_outcome(attempt.outcome),
+                attempt.outcome.as_str(),
                 attempt.failure.unwrap_or("none"),
             ]) += 1;
             if index > 0 {

@@ -21,7 +21,7 @@ fn allowance(name: &str, most: u64, window: Option<u64>) -> Arc<Allowance> {
 fn ask(allowance: &Arc<Allowance>, amount: u64) -> Ask<'_> {
     Ask {
         allowance,
-        identity: Box::leak(Box::new(allowance.identity().into())),
+        identity: Box::leak(Box::new(Identity::of(allowance))),
         subject: String::new(),
         amount,
         targets: Vec::new(),

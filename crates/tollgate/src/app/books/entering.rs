@@ -25,8 +25,8 @@ use crate::{
 };
 
 /// The part of what may wait in a journal that makes haste, and the one that is calm again.
-const HASTE_FROM: u64 = 16;
-const CALM_FROM: u64 = 64;
+const HASTE_FROM: u64 = 4;
+const CALM_FROM: u64 = 16;
 
 /// What the thread works with.
 pub(super) struct Entering {

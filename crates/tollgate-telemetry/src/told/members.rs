@@ -9,54 +9,50 @@ use std::{
 use serde::Serialize;
 use tollgate_domain::Picodollars;
 
-/// An object that is being written.
-pub(super) struct Members<'a> {
+/// The name of an object's first member, with what stands before and behind it.
+macro_rules! first {
+    ($name:literal) => {
+        concat!("{\"", $name, "\":")
+    };
+}
+
+/// The name of one of the next members, with what stands before and behind it.
+macro_rules! next {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+
+pub(crate) use {first, next};
+
+/// An object that is being written. Names are those of [`first`] and [`next`].
+pub(crate) struct Members<'a> {
     out: &'a mut Vec<u8>,
 }
 
 impl<'a> Members<'a> {
-    /// Opens the object.
-    pub(super) fn begin(out: &'a mut Vec<u8>) -> Self {
-        out.push(b'{');
+    /// Goes on behind what stands there.
+    pub(crate) fn go_on(out: &'a mut Vec<u8>) -> Self {
         Self { out }
     }
 
-    /// Members of an object that others open and close: a comma stands before each of them.
-    pub(super) fn go_on(out: &'a mut Vec<u8>) -> Self {
-        Self { out }
-    }
-
-    /// Closes it.
-    pub(super) fn end(self) {
+    /// Closes the object.
+    pub(crate) fn end(self) {
         self.out.push(b'}');
     }
 
-    /// Members that were written with [`Self::go_on`].
-    pub(super) fn written(&mut self, members: &[u8]) {
-        let members = match members {
-            [b',', rest @ ..] if self.is_first() => rest,
-            members => members,
-        };
+    /// Members that were written elsewhere.
+    pub(crate) fn written(&mut self, members: &[u8]) {
         self.out.extend_from_slice(members);
     }
 
-    fn is_first(&self) -> bool {
-        self.out.last() == Some(&b'{')
-    }
-
-    /// A name that needs no escapes, with what separates it, and room for so many bytes of its value.
-    fn name(&mut self, name: &str, room: usize) {
-        self.out.reserve(name.len() + room + 6);
-        if !self.is_first() {
-            self.out.push(b',');
-        }
-        self.out.push(b'"');
+    #[inline]
+    fn name(&mut self, name: &'static str) {
         self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
     }
 
     /// A text.
-    pub(super) fn text(&mut self, name: &str, value: &str) {
+    pub(crate) fn text(&mut self, name: &'static str, value: &str) {
         if is_plain(value) {
             self.word(name, value);
         } else {
@@ -65,58 +61,59 @@ impl<'a> Members<'a> {
     }
 
     /// A text that needs no escapes.
-    pub(super) fn word(&mut self, name: &str, value: &str) {
-        self.name(name, value.len());
+    pub(crate) fn word(&mut self, name: &'static str, value: &str) {
+        self.out.reserve(name.len() + value.len() + 2);
+        self.name(name);
         self.out.push(b'"');
         self.out.extend_from_slice(value.as_bytes());
         self.out.push(b'"');
     }
 
     /// A text that needs no escapes, where there is one.
-    pub(super) fn word_if(&mut self, name: &str, value: Option<&str>) {
+    pub(crate) fn word_if(&mut self, name: &'static str, value: Option<&str>) {
         if let Some(value) = value {
             self.word(name, value);
         }
     }
 
     /// A text, where there is one.
-    pub(super) fn text_if(&mut self, name: &str, value: Option<&str>) {
+    pub(crate) fn text_if(&mut self, name: &'static str, value: Option<&str>) {
         if let Some(value) = value {
             self.text(name, value);
         }
     }
 
     /// A whole number.
-    pub(super) fn number(&mut self, name: &str, value: u64) {
-        self.name(name, 0);
+    pub(crate) fn number(&mut self, name: &'static str, value: u64) {
+        self.name(name);
         self.digits(value);
     }
 
     /// Dollars, as a text: a number would be read as a float.
-    pub(super) fn dollars(&mut self, name: &str, value: Picodollars) {
-        self.name(name, 0);
+    pub(crate) fn dollars(&mut self, name: &'static str, value: Picodollars) {
+        self.name(name);
         self.out.push(b'"');
         self.fraction::<12>(value.as_u64(), 0);
         self.out.push(b'"');
     }
 
     /// A whole number, where there is one.
-    pub(super) fn number_if(&mut self, name: &str, value: Option<u64>) {
+    pub(crate) fn number_if(&mut self, name: &'static str, value: Option<u64>) {
         if let Some(value) = value {
             self.number(name, value);
         }
     }
 
     /// True or false.
-    pub(super) fn flag(&mut self, name: &str, value: bool) {
-        self.name(name, 5);
+    pub(crate) fn flag(&mut self, name: &'static str, value: bool) {
+        self.name(name);
         let word: &[u8] = if value { b"true" } else { b"false" };
         self.out.extend_from_slice(word);
     }
 
     /// A time in milliseconds, with three decimals at most and one at least.
-    pub(super) fn milliseconds(&mut self, name: &str, value: Duration) {
-        self.name(name, 0);
+    pub(crate) fn milliseconds(&mut self, name: &'static str, value: Duration) {
+        self.name(name);
         let rounded = value.saturating_add(Duration::from_nanos(500));
         let microseconds = rounded
             .as_secs()
@@ -154,8 +151,8 @@ impl<'a> Members<'a> {
     }
 
     /// A moment, as RFC 3339 with milliseconds; nothing of one that is beyond all calendars.
-    pub(super) fn moment(&mut self, name: &str, since_1970: Duration) {
-        self.name(name, 26);
+    pub(crate) fn moment(&mut self, name: &'static str, since_1970: Duration) {
+        self.name(name);
         self.out.push(b'"');
         let milliseconds = i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX);
         if let Ok(moment) = jiff::Timestamp::from_millisecond(milliseconds) {
@@ -179,8 +176,8 @@ impl<'a> Members<'a> {
     }
 
     /// An address.
-    pub(super) fn address(&mut self, name: &str, value: IpAddr) {
-        self.name(name, 0);
+    pub(crate) fn address(&mut self, name: &'static str, value: IpAddr) {
+        self.name(name);
         self.out.push(b'"');
         match value {
             IpAddr::V4(address) => self.quad(address),
@@ -201,14 +198,19 @@ impl<'a> Members<'a> {
     }
 
     /// Objects, each written by `write`.
-    pub(super) fn list<T>(&mut self, name: &str, values: &[T], write: fn(&T, &mut Members<'_>)) {
-        self.name(name, 0);
+    pub(crate) fn list<T>(
+        &mut self,
+        name: &'static str,
+        values: &[T],
+        write: fn(&T, &mut Members<'_>),
+    ) {
+        self.name(name);
         self.out.push(b'[');
         for (place, value) in values.iter().enumerate() {
             if place > 0 {
                 self.out.push(b',');
             }
-            let mut members = Members::begin(self.out);
+            let mut members = Members::go_on(self.out);
             write(value, &mut members);
             members.end();
         }
@@ -216,8 +218,8 @@ impl<'a> Members<'a> {
     }
 
     /// Anything else. What cannot be written, as no text, number or list of them, is told as null.
-    pub(super) fn other<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
-        self.name(name, 0);
+    pub(crate) fn other<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) {
+        self.name(name);
         let begin = self.out.len();
         if serde_json::to_writer(&mut *self.out, value).is_err() {
             self.out.truncate(begin);
@@ -263,7 +265,8 @@ mod tests {
 
     fn written(write: impl FnOnce(&mut Members<'_>)) -> Value {
         let mut out = Vec::new();
-        let mut members = Members::begin(&mut out);
+        let mut members = Members::go_on(&mut out);
+        members.number(first!("first"), 1);
         write(&mut members);
         members.end();
         serde_json::from_slice(&out).unwrap()
@@ -272,20 +275,22 @@ mod tests {
     #[test]
     fn members_are_what_they_were() {
         let seen = written(|members| {
-            members.text("a", "");
-            members.text_if("none", None);
-            members.number("b", u64::MAX);
-            members.flag("c", true);
-            members.word("w", "x");
-            members.word_if("none", None);
-            members.address("d", [10, 0, 200, 9].into());
-            members.address("e", "2001:db8::1".parse().unwrap());
-            members.list("f", &[1, 2], |number, members| members.number("n", *number));
-            members.list::<u64>("g", &[], |_, _| {});
-            members.other("h", &[0.5]);
+            members.text(next!("a"), "");
+            members.text_if(next!("none"), None);
+            members.number(next!("b"), u64::MAX);
+            members.flag(next!("c"), true);
+            members.word(next!("w"), "x");
+            members.word_if(next!("none"), None);
+            members.address(next!("d"), [10, 0, 200, 9].into());
+            members.address(next!("e"), "2001:db8::1".parse().unwrap());
+            members.list(next!("f"), &[1, 2], |number, members| {
+                members.number(first!("n"), *number)
+            });
+            members.list::<u64>(next!("g"), &[], |_, _| {});
+            members.other(next!("h"), &[0.5]);
         });
         let told = json!({
-            "a": "", "b": u64::MAX, "c": true, "w": "x", "d": "10.0.200.9", "e": "2001:db8::1", "f": [{"n": 1}, {"n": 2}], "g": [], "h": [0.5]
+            "first": 1, "a": "", "b": u64::MAX, "c": true, "w": "x", "d": "10.0.200.9", "e": "2001:db8::1", "f": [{"n": 1}, {"n": 2}], "g": [], "h": [0.5]
         });
         assert_eq!(seen, told);
     }
@@ -293,28 +298,28 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_comes_back(text in any::<String>()) {
-            let seen = written(|members| members.text("text", &text));
+            let seen = written(|members| members.text(next!("text"), &text));
             prop_assert_eq!(&seen["text"], &Value::from(text));
         }
 
         #[test]
         fn dollars_are_told_as_everywhere(value: u64, zeros in 0_u32..19) {
             let value = Picodollars::new(value / 10_u64.pow(zeros) * 10_u64.pow(zeros));
-            let seen = written(|members| members.dollars("cost", value));
+            let seen = written(|members| members.dollars(next!("cost"), value));
             prop_assert_eq!(&seen["cost"], &serde_json::to_value(value).unwrap());
         }
 
         #[test]
         fn moments_are_told_as_everywhere(milliseconds in 0_u64..300_000_000_000_000) {
             let since_1970 = Duration::from_millis(milliseconds);
-            let seen = written(|members| members.moment("at", since_1970));
+            let seen = written(|members| members.moment(next!("at"), since_1970));
             let told = crate::call_log::moment(since_1970);
             prop_assert_eq!(&seen["at"], &Value::from(told));
         }
 
         #[test]
         fn times_are_rounded_to_microseconds(nanoseconds in 0_u64..10_000_000_000) {
-            let seen = written(|members| members.milliseconds("time", Duration::from_nanos(nanoseconds)));
+            let seen = written(|members| members.milliseconds(next!("time"), Duration::from_nanos(nanoseconds)));
             let microseconds = (nanoseconds + 500) / 1000;
             let told: Value = serde_json::from_str(&format!("{}.{:03}", microseconds / 1000, microseconds % 1000)).unwrap();
             prop_assert_eq!(&seen["time"], &told);
