@@ -154,14 +154,31 @@ impl BooksClosed {
     }
 }
 
-/// Calls are taken again.
+/// Calls go on although the journal has no room for them, or cannot be written to.
+#[derive(Clone, Copy, Debug)]
+pub struct BooksOverfull {
+    /// Bytes that wait in the journal and in memory.
+    pub waiting_bytes: u64,
+}
+
+impl BooksOverfull {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::error!(
+            waiting_bytes = self.waiting_bytes,
+            "calls go on while the journal is full or cannot be written to: soon they will be lost to the books, and what waits in memory is if the process dies"
+        );
+    }
+}
+
+/// The journal has room again.
 #[derive(Clone, Copy, Debug)]
 pub struct BooksOpen;
 
 impl BooksOpen {
     /// Writes the log.
     pub fn emit(&self) {
-        tracing::info!("calls are taken again: the journal has room");
+        tracing::info!("calls are written down again: the journal has room");
     }
 }
 

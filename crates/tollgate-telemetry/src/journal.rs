@@ -25,7 +25,7 @@ pub use entries::Entry;
 /// A file that has grown to this is left for a new one, in bytes.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
-/// Records that a worker keeps in memory while its file cannot be written to; a new one beyond them is lost, and counted.
+/// Records that a worker keeps in memory while its file cannot be written to; a new one beyond them is lost, and counted. `docs/books.md` tells it.
 const KEPT_MAX: usize = 10_000;
 
 /// The name of the lock in a process's folder.
@@ -56,6 +56,8 @@ pub struct JournalState {
     written: AtomicU64,
     /// Bytes that have been entered.
     entered: AtomicU64,
+    /// Bytes that stand in memory alone, since files could not be written to.
+    kept: AtomicU64,
     /// Records that have been entered.
     records_entered: AtomicU64,
     /// Times that they could not be.
@@ -83,6 +85,8 @@ struct Page {
     /// Records that are not written yet, each in its frame, and how many they are.
     waiting: Vec<u8>,
     count: usize,
+    /// Bytes of them that the journal's state knows of: they could not be written.
+    kept: u64,
     /// Calls that have not ended.
     begun: Begun,
 }
@@ -119,6 +123,7 @@ impl Journal {
             bytes_max,
             written: AtomicU64::new(0),
             entered: AtomicU64::new(0),
+            kept: AtomicU64::new(0),
             records_entered: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             lost: AtomicU64::new(0),
@@ -153,6 +158,7 @@ impl Journal {
                 number: 0,
                 waiting: Vec::new(),
                 count: 0,
+                kept: 0,
                 begun: Begun::new(&self.folder.join(format!("{worker:03}"))),
             }),
         });
@@ -166,6 +172,12 @@ impl Journal {
         let pens = self.pens.lock().unwrap_or_else(PoisonError::into_inner);
         // Each of them, whatever became of the one before.
         pens.iter().filter(|pen| !pen.flush()).count() == 0
+    }
+
+    /// Counts what could not be written as lost: the process ends.
+    pub fn give_up(&self) {
+        let pens = self.pens.lock().unwrap_or_else(PoisonError::into_inner);
+        pens.iter().for_each(|pen| pen.give_up());
     }
 }
 
@@ -182,10 +194,11 @@ impl JournalState {
         self.bytes_max
     }
 
-    /// Bytes that wait to be entered into the books.
+    /// Bytes that wait to be entered into the books, in files and in memory.
     pub fn waiting(&self) -> u64 {
         let entered = self.entered.load(Ordering::Relaxed);
-        self.written.load(Ordering::Relaxed).saturating_sub(entered)
+        let written = self.written.load(Ordering::Relaxed);
+        written.saturating_sub(entered) + self.kept.load(Ordering::Relaxed)
     }
 
     /// Records that could not be written, not even later.
@@ -246,6 +259,8 @@ impl Pen {
             page.count += 1;
         } else {
             self.state.lost.fetch_add(1, Ordering::Relaxed);
+            // It is told of as lost, and is not to come back as one that has not ended.
+            page.begun.lost_one();
         }
     }
 
@@ -257,8 +272,31 @@ impl Pen {
         }
         let begun = page.begun.write();
         let written = self.write_waiting(page).and(begun).is_ok();
+        if written {
+            page.begun.tidy();
+        }
         self.state.broken.store(!written, Ordering::Relaxed);
+        self.keep(page);
         written
+    }
+
+    /// Tells how much stands in memory alone.
+    fn keep(&self, page: &mut Page) {
+        let kept = page.waiting.len() as u64;
+        if kept != page.kept {
+            self.state.kept.fetch_add(kept, Ordering::Relaxed);
+            self.state.kept.fetch_sub(page.kept, Ordering::Relaxed);
+            page.kept = kept;
+        }
+    }
+
+    fn give_up(&self) {
+        let page = &mut *self.page.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = page.count as u64;
+        self.state.lost.fetch_add(lost, Ordering::Relaxed);
+        page.waiting.clear();
+        page.count = 0;
+        self.keep(page);
     }
 
     /// Writes behind the last record. What a failure leaves there is no record, and the next one takes its place.
@@ -373,6 +411,7 @@ mod tests {
         fs::rename(&folder, &aside).unwrap();
         pen.write(&record("a"));
         assert!(!journal.state().takes_records());
+        assert!(journal.state().waiting() > 0);
         journal.pen(1).flush();
         assert!(
             !journal.state().takes_records(),
@@ -383,6 +422,18 @@ mod tests {
         assert!(journal.retry() && journal.state().takes_records());
         assert_eq!(ids(&folder), ["a", "b"]);
         assert_eq!(journal.state().lost(), 0);
+        // What cannot be written until the end is lost.
+        fs::rename(&folder, &aside).unwrap();
+        let other = journal.pen(2);
+        for id in ["c", "d"] {
+            other.write(&record(id));
+        }
+        assert!(!journal.retry());
+        journal.give_up();
+        assert_eq!(journal.state().lost(), 2);
+        fs::rename(&aside, &folder).unwrap();
+        assert!(journal.retry());
+        assert_eq!(ids(&folder), ["a", "b"]);
         fs::remove_dir_all(root).unwrap();
     }
 
@@ -401,6 +452,26 @@ mod tests {
         assert!(length("000-00000001.journal") > 4 << 20);
         assert!(length("000-00000002.journal") < 2 << 20);
         assert_eq!(ids(journal.folder()), ["a", "b", "c", "d", "e"]);
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_call_that_is_lost_has_not_begun() {
+        let root = folder("lost");
+        let journal = Journal::open(&root, "one", 10).unwrap();
+        let pen = journal.pen(0);
+        let calls = ["a", "b", "c"].map(|id| pen.begin(&record(id)).unwrap());
+        pen.write(&record("a"));
+        pen.end(calls[0]);
+        // The journal is full twice over.
+        pen.add(&record("b"));
+        pen.end(calls[1]);
+        pen.flush();
+        assert_eq!(journal.state().lost(), 1);
+        let begun = fs::read(journal.folder().join("000.begun")).unwrap();
+        let first = frames::first(&begun).unwrap();
+        assert_eq!(&*frames::read(first).unwrap().id, "c");
+        assert!(frames::first(&begun[frames::frame_length(first)..]).is_none());
         fs::remove_dir_all(root).unwrap();
     }
 

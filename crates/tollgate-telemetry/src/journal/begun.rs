@@ -27,6 +27,9 @@ pub const ANEW_ENDING: &str = "anew";
 /// Bytes of a file from which on it is written anew, when most of it is over. A short one stays in the cache of its worker's core.
 const FILE_BYTES: u64 = 512 << 10;
 
+/// Bytes of a file that does not become shorter, since records cannot be written; of further calls nothing is noted.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
 /// Bytes that wait while the file cannot be written to; of further calls nothing is noted.
 const WAITING_BYTES_MAX: usize = 4 << 20;
 
@@ -53,6 +56,8 @@ pub(super) struct Begun {
     open_bytes: u64,
     /// The file is written anew from this length on.
     anew_from: u64,
+    /// A call stands in it that has ended, and left no record.
+    has_lost: bool,
 }
 
 /// Where a call's frame stands, or will stand.
@@ -74,13 +79,15 @@ impl Begun {
             open: Slab::new(),
             open_bytes: 0,
             anew_from: FILE_BYTES,
+            has_lost: false,
         }
     }
 
     /// Takes a call that has begun; it is written with [`Self::write`].
     pub(super) fn begin(&mut self, entry: &impl Entry) -> Option<BegunCall> {
         let from = self.waiting.len();
-        if from > WAITING_BYTES_MAX || !frames::enclose(entry, &mut self.waiting) {
+        let is_full = from > WAITING_BYTES_MAX || self.length > FILE_BYTES_MAX;
+        if is_full || !frames::enclose(entry, &mut self.waiting) {
             return None;
         }
         let place = Place {
@@ -98,9 +105,14 @@ impl Begun {
         }
     }
 
+    /// A call has ended, or ends now, whose record is lost.
+    pub(super) fn lost_one(&mut self) {
+        self.has_lost = true;
+    }
+
     /// Whether all is written.
     pub(super) fn is_written(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.is_empty() && !self.has_lost
     }
 
     /// Writes what is not written yet.
@@ -123,12 +135,17 @@ impl Begun {
         self.length += waiting as u64;
         self.waiting.clear();
         self.waiting.shrink_to(super::WAITING_BYTES_KEPT);
-        if self.length >= self.anew_from {
+        Ok(())
+    }
+
+    /// Writes the file anew where it is long, or tells what is not so. Not before the records of those that have ended are written: until then it is
+    /// all that a process leaves of them which dies.
+    pub(super) fn tidy(&mut self) {
+        if self.length >= self.anew_from || self.has_lost {
             // A file that stays long does no harm.
-            let _written = self.write_anew();
+            self.has_lost = self.write_anew().is_err() && self.has_lost;
             self.anew_from = FILE_BYTES.max(2 * self.length);
         }
-        Ok(())
     }
 
     /// Writes the file anew, with the calls alone that have not ended.
@@ -230,6 +247,7 @@ mod tests {
         }
         begun.begin(&record(&"x".repeat(8000))).unwrap();
         begun.write().unwrap();
+        begun.tidy();
         let mut kept = ids(&path);
         kept.sort();
         assert_eq!(kept[..2], ["call 3", "call 7"]);

@@ -60,7 +60,7 @@ fn books(journal: &JournalState, encoder: &mut DescriptorEncoder<'_>) -> std::fm
     gauge(
         encoder,
         "tollgate_books_waiting_bytes",
-        "Bytes in the journal that wait to be entered into the books.",
+        "Bytes that wait to be entered into the books, in the journal and in memory.",
         i64::try_from(journal.waiting()).unwrap_or(i64::MAX),
     )
 }

@@ -2,6 +2,7 @@
 
 mod entering;
 mod looking;
+mod tidings;
 
 use std::{
     io,
@@ -29,8 +30,9 @@ use super::{
     spent::{Holders, Spent},
 };
 use crate::config::StoreSettings;
-use entering::{Entering, report_skipped};
+use entering::{Entering, Rounds, report_skipped};
 use looking::Looking;
+use tidings::Tidings;
 
 /// The pause between rounds.
 const ROUND_EVERY: Duration = Duration::from_millis(200);
@@ -172,14 +174,13 @@ impl Books {
         }
         let stop = CancellationToken::new();
         let entering = Entering {
-            settings: settings.clone(),
-            journal: Arc::clone(&journal),
-            keeper,
-            estates,
-            troubles: Troubles::default(),
-            is_closed: false,
-            is_losing: false,
-            lost_told: 0,
+            rounds: Rounds {
+                settings: settings.clone(),
+                journal: Arc::clone(&journal),
+                keeper,
+                estates,
+            },
+            tidings: Tidings::new(Arc::clone(&journal), settings.refuses_when_full),
             stop: stop.clone(),
         };
         Ok(Self {
@@ -199,7 +200,7 @@ impl Books {
             return Ok(());
         };
         // A server's connections belong to the thread that made them.
-        let keeper = entering.keeper.as_ref();
+        let keeper = entering.rounds.keeper.as_ref();
         let store = keeper.filter(|_| self.settings.is_file());
         let looking = Looking {
             settings: self.settings.clone(),

@@ -405,8 +405,10 @@ keys: [{{name: caller, hash: \"sha256:9160eaea8bc1cf2e234ad2da6a90ae86c1ae1f68d6
             }
             sleep(Duration::from_millis(100)).await;
         }
-        let told = gateway.output().matches(begins).count();
-        assert_eq!(told, 1, "{}", gateway.output());
+        let told = |text: &str| gateway.output().matches(text).count();
+        assert_eq!(told(begins), 1, "{}", gateway.output());
+        let goes_on = told("calls go on while the journal is full");
+        assert_eq!(goes_on, usize::from(status == 200), "{}", gateway.output());
         gateway.signal("TERM");
         assert!(gateway.wait_for_end().await.success());
         let lost = gateway

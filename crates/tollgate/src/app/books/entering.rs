@@ -10,15 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tollgate_domain::Allowance;
 use tollgate_store::{Keeper, Skipped, Store, StoreError};
 use tollgate_telemetry::{
-    events::{
-        BooksBehind, BooksClosed, BooksInOrder, BooksLosing, BooksLost, BooksOpen, JournalOutdated,
-        JournalUnreadable,
-    },
+    events::{JournalOutdated, JournalUnreadable},
     journal::Journal,
     stand_back,
 };
 
-use super::{CLOSING_TIMEOUT, News, ROUND_TIMEOUT, Troubles, keeper_of, told, within};
+use super::{CLOSING_TIMEOUT, ROUND_TIMEOUT, keeper_of, tidings::Tidings, within};
 use crate::{
     app::{composer::Composer, estates::Estates},
     config::StoreSettings,
@@ -30,19 +27,18 @@ const CALM_FROM: u64 = 16;
 
 /// What the thread works with.
 pub(super) struct Entering {
+    pub(super) rounds: Rounds,
+    pub(super) tidings: Tidings,
+    pub(super) stop: CancellationToken,
+}
+
+/// How what is new gets into the books.
+pub(super) struct Rounds {
     pub(super) settings: StoreSettings,
     pub(super) journal: Arc<Journal>,
     /// Until the database was reached there is none.
     pub(super) keeper: Option<Keeper>,
     pub(super) estates: Estates,
-    pub(super) troubles: Troubles,
-    /// Whether it was told that calls are refused, and not yet that they are taken again.
-    pub(super) is_closed: bool,
-    /// Whether it was told that calls are lost, and not yet how many.
-    pub(super) is_losing: bool,
-    /// Calls that were lost and told of.
-    pub(super) lost_told: u64,
-    pub(super) stop: CancellationToken,
 }
 
 /// How the thread works.
@@ -77,70 +73,17 @@ impl Entering {
     /// Goes round until it is stopped, or another pace would be right.
     async fn run(&mut self, pace: Pace, composer: &Composer) {
         while !self.stop.is_cancelled() && self.pace(pace) == pace {
-            self.journal.retry();
-            let round = within(ROUND_TIMEOUT, self.round(&composer.allowances())).await;
+            let allowances = composer.allowances();
+            let round = within(ROUND_TIMEOUT, self.rounds.round(&allowances));
+            let round = self.tidings.told_during(round).await;
             if round.is_err() {
-                self.journal.state().failed();
+                self.rounds.journal.state().failed();
             }
-            self.tell(&round);
-            self.tell_of_refusals();
-            self.tell_of_losses();
+            self.tidings.tell_round(&round);
             if !matches!(round, Ok(true)) {
-                self.rest(self.troubles.pause()).await;
+                self.rest(self.tidings.pause()).await;
             }
         }
-    }
-
-    /// Tells of what is new in how rounds go.
-    fn tell<T>(&mut self, round: &Result<T, StoreError>) {
-        match (self.troubles.note(round), round) {
-            (Some(News::Begun), Err(error)) => {
-                let problem = &told(error);
-                BooksBehind { problem }.emit();
-            }
-            (Some(News::Over), _) => BooksInOrder.emit(),
-            _ => {}
-        }
-    }
-
-    /// Tells when calls begin to be refused, and when they are taken again: not before half of the journal is free, or it would tell of nothing
-    /// else where room comes and goes.
-    fn tell_of_refusals(&mut self) {
-        let state = self.journal.state();
-        if !self.is_closed && !state.takes_records() && self.settings.refuses_when_full {
-            self.is_closed = true;
-            let waiting_bytes = state.waiting();
-            BooksClosed { waiting_bytes }.emit();
-        } else if self.is_closed && self.has_room() {
-            self.is_closed = false;
-            BooksOpen.emit();
-        }
-    }
-
-    /// Tells when calls begin to be lost, and how many they were once there is room again.
-    fn tell_of_losses(&mut self) {
-        let state = self.journal.state();
-        if !self.is_losing && state.lost() > self.lost_told {
-            self.is_losing = true;
-            let waiting_bytes = state.waiting();
-            BooksLosing { waiting_bytes }.emit();
-        } else if self.is_losing && self.has_room() {
-            self.is_losing = false;
-            self.tell_lost();
-        }
-    }
-
-    fn tell_lost(&mut self) {
-        let lost = self.journal.state().lost();
-        let calls = lost - self.lost_told;
-        self.lost_told = lost;
-        BooksLost { calls }.emit();
-    }
-
-    /// Whether half of the journal is free, and it can be written to.
-    fn has_room(&self) -> bool {
-        let state = self.journal.state();
-        state.takes_records() && state.waiting() <= state.bytes_max() / 2
     }
 
     async fn rest(&self, pause: Duration) {
@@ -153,7 +96,7 @@ impl Entering {
 
     /// The pace that is right while this one is kept.
     fn pace(&self, now: Pace) -> Pace {
-        let state = self.journal.state();
+        let state = self.rounds.journal.state();
         let part = match now {
             Pace::Calm => HASTE_FROM,
             Pace::Haste => CALM_FROM,
@@ -165,6 +108,27 @@ impl Entering {
         }
     }
 
+    /// The last rounds.
+    async fn finish(mut self, composer: &Composer) {
+        let journal = Arc::clone(&self.rounds.journal);
+        journal.retry();
+        let last = async {
+            while self.rounds.round(&composer.allowances()).await? {}
+            Ok(())
+        };
+        let last = within(CLOSING_TIMEOUT, last).await;
+        self.tidings.tell_round(&last);
+        if !journal.retry() {
+            journal.give_up();
+        }
+        self.tidings.tell_last_losses();
+        if let Some(keeper) = self.rounds.keeper {
+            let _ended = timeout(CLOSING_TIMEOUT, keeper.finish()).await;
+        }
+    }
+}
+
+impl Rounds {
     /// Enters some of what there is; says whether there is more.
     async fn round(&mut self, allowances: &[Arc<Allowance>]) -> Result<bool, StoreError> {
         let keeper = match &mut self.keeper {
@@ -180,22 +144,6 @@ impl Entering {
         let skipped = self.estates.enter(keeper, allowances).await?;
         report_skipped(skipped);
         Ok(own.has_more)
-    }
-
-    /// The last rounds.
-    async fn finish(mut self, composer: &Composer) {
-        let last = async {
-            while self.round(&composer.allowances()).await? {}
-            Ok(())
-        };
-        let last = within(CLOSING_TIMEOUT, last).await;
-        self.tell(&last);
-        if self.is_losing || self.journal.state().lost() > self.lost_told {
-            self.tell_lost();
-        }
-        if let Some(keeper) = self.keeper {
-            let _ended = timeout(CLOSING_TIMEOUT, keeper.finish()).await;
-        }
     }
 }
 
