@@ -304,32 +304,29 @@ impl Price {
     pub fn most(&self, input: u64, output: u64, web_searches: u64) -> Option<Picodollars> {
         let is_prioritized = |component: &PriceComponent| component.tier == ServiceTier::Priority;
         let has_priority = self.components.iter().any(is_prioritized);
-        let dearest = |units: &[Unit]| {
+        let (mut inputs, mut outputs, mut call, mut web_search) = (None, None, None, None);
+        for component in &self.components {
             // What a unit falls back on is among those that it is counted with.
-            let counts = |component: &&PriceComponent| units.contains(&component.unit);
-            let prices = self.components.iter().filter(counts).flat_map(|component| {
-                let price = |tier| self.of(component.unit, input, tier);
-                let in_haste = has_priority.then(|| price(ServiceTier::Priority));
-                [price(ServiceTier::Standard), in_haste.flatten()]
-            });
-            prices.flatten().max()
-        };
-        let inputs = dearest(&[
-            Unit::Input,
-            Unit::InputCached,
-            Unit::CacheWrite,
-            Unit::CacheWrite1h,
-            Unit::InputAudio,
-            Unit::InputImage,
-        ]);
-        let outputs = dearest(&[
-            Unit::Output,
-            Unit::OutputReasoning,
-            Unit::OutputAudio,
-            Unit::OutputImage,
-        ]);
-        let call = dearest(&[Unit::Call, Unit::Search]);
-        let web_search = dearest(&[Unit::WebSearch, Unit::WebSearchPreview]);
+            let dearest = match component.unit {
+                Unit::Input
+                | Unit::InputCached
+                | Unit::CacheWrite
+                | Unit::CacheWrite1h
+                | Unit::InputAudio
+                | Unit::InputImage => &mut inputs,
+                Unit::Output | Unit::OutputReasoning | Unit::OutputAudio | Unit::OutputImage => {
+                    &mut outputs
+                }
+                Unit::Call | Unit::Search => &mut call,
+                Unit::WebSearch | Unit::WebSearchPreview => &mut web_search,
+                Unit::Second => continue,
+            };
+            let price = |tier| self.of(component.unit, input, tier);
+            let in_haste = has_priority.then(|| price(ServiceTier::Priority));
+            *dearest = (*dearest)
+                .max(price(ServiceTier::Standard))
+                .max(in_haste.flatten());
+        }
         if inputs.is_none() && outputs.is_none() && call.is_none() {
             return None;
         }
@@ -376,6 +373,9 @@ impl Price {
     fn own(&self, unit: Unit, input: u64, tier: ServiceTier) -> Option<Picodollars> {
         let usually = ServiceTier::Standard;
         let said = self.listed(unit, input, tier)?;
+        if tier == usually {
+            return Some(said.price);
+        }
         let usual = self.listed(unit, input, usually);
         let short = self.listed(unit, said.above.saturating_add(1), usually);
         Some(match (usual, short) {
