@@ -155,7 +155,11 @@ fn hash(row: &AuditRow, last: &str) -> String {
         row.before,
         row.after
     ]);
-    let digest = Sha256::digest(words.to_string().as_bytes());
+    hex(&Sha256::digest(words.to_string().as_bytes()))
+}
+
+/// A hash as it is written down.
+pub(crate) fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

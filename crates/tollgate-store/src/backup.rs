@@ -1,18 +1,23 @@
 //! Everything that the database holds, as lines of JSON: out of either database and into either, so that one can be changed for the other.
 //!
-//! The first line says what it is, each table begins with a line of its own, rows are lists, and the last line says how many there were: a
-//! text that was cut off is not taken for a whole one. Sums are made anew out of the records, and are in it only where those are gone.
+//! The first line says what it is, each table begins with a line of its own, rows are lists, and the last line says how many there were and
+//! has the hash of all before it: a text that was cut off or changed is not taken for a whole one, and nothing may stand behind it. Sums are
+//! made anew out of the records, and are in it only where those are gone.
 
 use std::io::{self, BufRead, Write};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use sqlx::{Any, AssertSqlSafe, Row, Transaction, any::AnyRow};
 use thiserror::Error;
 
-use crate::{Store, batches::insertion, changes, schema::TEAMS_KEYS, sums};
+use crate::{Store, audit::hex, batches::insertion, changes, schema::TEAMS_KEYS, sums};
 
 /// What the first line says.
-const FORM: u64 = 1;
+const FORM: u64 = 2;
+
+/// What it said when the last line had no hash yet.
+const FORM_WITHOUT_HASH: u64 = 1;
 
 /// Rows that are read at a time, and entered by one statement.
 const PAGE: usize = 1_000;
@@ -263,6 +268,15 @@ const TABLES: [Table; 12] = [
     },
 ];
 
+/// What was read in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// So many rows.
+    pub rows: u64,
+    /// Whether a hash proves them to be those that were written. Backups of earlier versions have none.
+    pub is_proven: bool,
+}
+
 /// Why something could not be written out or read in.
 #[derive(Debug, Error)]
 pub enum BackupError {
@@ -355,7 +369,12 @@ impl Store {
                 .execute(&mut *transaction)
                 .await?;
         }
-        let mut line = |value: Value| writeln!(out, "{value}");
+        let mut hash = Sha256::new();
+        let mut line = |value: Value| {
+            let text = format!("{value}\n");
+            hash.update(&text);
+            out.write_all(text.as_bytes())
+        };
         line(json!({"tollgate_backup": FORM}))?;
         let mut rows = 0;
         for table in &TABLES {
@@ -374,16 +393,17 @@ impl Store {
             }
             rows += offset;
         }
-        line(json!({"rows": rows}))?;
+        let hash = hex(&hash.finalize());
+        writeln!(out, "{}", json!({"rows": rows, "sha256": hash}))?;
         out.flush()?;
         Ok(rows)
     }
 
-    /// Reads everything in, into a database that is empty, whole or not at all. Gives the number of rows.
+    /// Reads everything in, into a database that is empty, whole or not at all.
     ///
     /// # Errors
-    /// When the text is no whole backup, the database is not empty, or it fails.
-    pub async fn restore(&self, from: &mut (dyn BufRead + Send)) -> Result<u64, BackupError> {
+    /// When the text is no whole backup or was changed, the database is not empty, or it fails.
+    pub async fn restore(&self, from: &mut (dyn BufRead + Send)) -> Result<Restored, BackupError> {
         let mut transaction = self.begin_writing().await?;
         let emptied = |table: &&Table| !NEVER_EMPTY.contains(&table.name);
         for table in TABLES.iter().filter(emptied) {
@@ -401,10 +421,10 @@ impl Store {
                 .await?;
         }
         let mut reader = Reader::new(from);
-        reader.begin()?;
+        let form = reader.begin()?;
         let mut table: Option<(&Table, Vec<&str>)> = None;
         let mut waiting: Vec<Vec<Value>> = Vec::new();
-        let rows = loop {
+        let restored = loop {
             match reader.next()? {
                 Value::Array(row) => {
                     let Some((of, columns)) = &table else {
@@ -425,11 +445,8 @@ impl Store {
                     if let Some((of, columns)) = &table {
                         enter(&mut transaction, of, columns, &mut waiting, self.is_file).await?;
                     }
-                    if let Some(rows) = head.get("rows") {
-                        if rows.as_u64() != Some(reader.rows) {
-                            return Err(reader.problem("there were more or fewer rows than this"));
-                        }
-                        break reader.rows;
+                    if head.contains_key("rows") {
+                        break reader.end(form, &head)?;
                     }
                     let told = Value::Object(head);
                     table = Some(known_table(&told).ok_or_else(|| {
@@ -454,13 +471,17 @@ impl Store {
         changes::tell(&mut transaction, self.is_file).await?;
         sums::make_anew(&mut transaction, self.is_file).await?;
         transaction.commit().await?;
-        Ok(rows)
+        Ok(restored)
     }
 }
 
 /// Lines of a backup, counted.
 struct Reader<'a> {
     from: &'a mut (dyn BufRead + Send),
+    /// The line that was read last.
+    text: Vec<u8>,
+    /// Over all lines before it.
+    hash: Sha256,
     line: u64,
     rows: u64,
 }
@@ -469,25 +490,59 @@ impl<'a> Reader<'a> {
     fn new(from: &'a mut (dyn BufRead + Send)) -> Self {
         Self {
             from,
+            text: Vec::new(),
+            hash: Sha256::new(),
             line: 0,
             rows: 0,
         }
     }
 
-    fn begin(&mut self) -> Result<(), BackupError> {
+    /// Reads the first line, which says in which form the rest is.
+    fn begin(&mut self) -> Result<u64, BackupError> {
         match self.next()?["tollgate_backup"].as_u64() {
-            Some(FORM) => Ok(()),
+            Some(form @ (FORM | FORM_WITHOUT_HASH)) => Ok(form),
             _ => Err(self.problem("this is no backup that this version knows")),
         }
     }
 
     fn next(&mut self) -> Result<Value, BackupError> {
-        let mut text = String::new();
+        self.hash.update(&self.text);
+        self.text.clear();
         self.line += 1;
-        if self.from.read_line(&mut text)? == 0 {
+        if self.from.read_until(b'\n', &mut self.text)? == 0 {
             return Err(self.problem("it ends before its last line"));
         }
-        serde_json::from_str(&text).map_err(|error| self.problem(&error.to_string()))
+        serde_json::from_slice(&self.text).map_err(|error| match self.line {
+            1 => self.problem("this is no backup; if it is compressed, it has to be unpacked"),
+            _ => self.problem(&error.to_string()),
+        })
+    }
+
+    /// Looks whether what was read is what the last line says, and whether that is the last one.
+    fn end(&mut self, form: u64, last: &Map<String, Value>) -> Result<Restored, BackupError> {
+        if last.get("rows").and_then(Value::as_u64) != Some(self.rows) {
+            return Err(self.problem("there were more or fewer rows than this"));
+        }
+        let is_proven = match last.get("sha256") {
+            None if form == FORM_WITHOUT_HASH => false,
+            told => {
+                let hash = hex(&self.hash.finalize_reset());
+                if told.and_then(Value::as_str) != Some(&hash) {
+                    return Err(
+                        self.problem("what stands before it was changed: it has another hash")
+                    );
+                }
+                true
+            }
+        };
+        self.line += 1;
+        if !self.from.fill_buf()?.is_empty() {
+            return Err(self.problem("something stands behind the last line"));
+        }
+        Ok(Restored {
+            rows: self.rows,
+            is_proven,
+        })
     }
 
     fn problem(&self, problem: &str) -> BackupError {

@@ -42,7 +42,7 @@ use tokio::sync::Mutex;
 
 pub use answered::{Answered, NewAnswer};
 pub use audit::{AuditRow, Change, Verdict};
-pub use backup::BackupError;
+pub use backup::{BackupError, Restored};
 pub use calls::{Before, CallsQuery};
 pub use changes::ChangeFeed;
 pub use keeper::{Dead, Keeper, Round, Skipped};

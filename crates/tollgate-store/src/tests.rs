@@ -505,7 +505,8 @@ async fn a_backup_goes_from_either_database_into_the_other() {
         // Cut off anywhere, nothing of it is taken.
         let half = &text[..text.len() / 2];
         assert!(store.restore(&mut &half[..]).await.is_err());
-        assert_eq!(store.restore(&mut text.as_slice()).await.unwrap(), 1_242);
+        let restored = store.restore(&mut text.as_slice()).await.unwrap();
+        assert_eq!((restored.rows, restored.is_proven), (1_242, true));
         assert_eq!(store.usage(&UsageQuery::default()).await.unwrap(), sums[0]);
         assert_eq!(store.find("req-7").await.unwrap(), [found(7)]);
         assert_eq!(store.keys().await.unwrap().keys, [key("a")]);
@@ -514,6 +515,46 @@ async fn a_backup_goes_from_either_database_into_the_other() {
             Verdict::Whole { rows: 2, .. }
         ));
         store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_backup_that_is_not_as_it_was_written_is_refused() {
+    for database in Database::all("damaged") {
+        let store = Store::open(&database.url).await.unwrap();
+        store.enter(&[record(1)]).await.unwrap();
+        let mut text = Vec::new();
+        store.back_up(&mut text).await.unwrap();
+        store.close().await;
+        let text = String::from_utf8(text).unwrap();
+        let (rest, _) = text.split_once(",\"sha256\"").unwrap();
+        let without_hash = format!("{rest}}}\n");
+        let earlier = without_hash.replace("{\"tollgate_backup\":2}", "{\"tollgate_backup\":1}");
+        let copy = format!("sqlite:{}", database.folder.join("copy.db").display());
+        let copy = Store::open(&copy).await.unwrap();
+        for (damaged, problem) in [
+            (text.replace("1234567", "1234568"), "another hash"),
+            (
+                text.replace("\"sha256\":\"", "\"sha256\":\"0"),
+                "another hash",
+            ),
+            (without_hash, "another hash"),
+            (format!("{text}garbage"), "something stands behind"),
+            (text.repeat(2), "something stands behind"),
+            (format!("{earlier}\n"), "something stands behind"),
+        ] {
+            assert_ne!(damaged, text);
+            let refused = copy.restore(&mut damaged.as_bytes()).await.unwrap_err();
+            assert!(refused.to_string().contains(problem), "{refused}");
+        }
+        let compressed = [0x1f, 0x8b, 0x08, 0x00, b'\n', 0xff];
+        let refused = copy.restore(&mut &compressed[..]).await.unwrap_err();
+        assert!(refused.to_string().contains("no backup"), "{refused}");
+        // Nothing of all these is there; of a time before there were hashes it is taken.
+        let restored = copy.restore(&mut earlier.as_bytes()).await.unwrap();
+        assert!(!restored.is_proven);
+        assert_eq!(copy.find("req-1").await.unwrap(), [found(1)]);
+        copy.close().await;
     }
 }
 

@@ -203,6 +203,7 @@ async fn an_older_backup_is_restored_with_all_its_calls() {
     store.back_up(&mut text).await.unwrap();
     store.close().await;
     let text = String::from_utf8(text).unwrap();
+    let text = text.replace("{\"tollgate_backup\":2}", "{\"tollgate_backup\":1}");
     let (older, _) = text.split_once("{\"table\":\"calls_kept\"").unwrap();
     // Beside the calls, the numbers of changes.
     let older = format!("{older}{{\"rows\":1003}}\n");

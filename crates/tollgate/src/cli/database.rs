@@ -82,7 +82,7 @@ pub(super) fn back_up(arguments: &FileArguments) -> Result<ExitCode> {
 
 pub(super) fn restore(arguments: &FileArguments) -> Result<ExitCode> {
     let resolved = arguments.place.resolved()?;
-    let rows = with_store(&resolved, async |store| {
+    let restored = with_store(&resolved, async |store| {
         if is_standard(&arguments.file) {
             let mut from = BufReader::new(io::stdin());
             return Ok(store.restore(&mut from).await?);
@@ -91,7 +91,12 @@ pub(super) fn restore(arguments: &FileArguments) -> Result<ExitCode> {
             .with_context(|| format!("cannot open {}", arguments.file.display()))?;
         Ok(store.restore(&mut BufReader::new(file)).await?)
     })?;
-    output::remark(&format!("{rows} rows are restored."))?;
+    output::remark(&format!("{} rows are restored.", restored.rows))?;
+    if !restored.is_proven {
+        output::remark(
+            "warning: an earlier version made this backup, without a hash: nothing proves that it is as it was written.",
+        )?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
