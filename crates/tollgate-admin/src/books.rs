@@ -318,7 +318,7 @@ fn shown_usage(row: &UsageRow, by: &[Dimension]) -> Value {
     told.insert("calls".to_owned(), json!(row.calls));
     told.insert("input_tokens".to_owned(), json!(row.input));
     told.insert("output_tokens".to_owned(), json!(row.output));
-    told.insert("cost_dollars".to_owned(), json!(row.cost));
+    told.insert("cost_dollars".to_owned(), json!(row.known_cost()));
     told.insert("calls_of_unknown_cost".to_owned(), json!(row.unknown));
     told.insert(
         "unknown_cost_at_most_dollars".to_owned(),
@@ -537,4 +537,33 @@ pub(crate) async fn configuration(State(admin): Shared, actor: Actor) -> Result<
         teams: teams.into_iter().collect(),
     });
     Ok(Json((admin.around.configuration)(own.as_ref())).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_domain::Unmetered;
+
+    use super::*;
+
+    #[test]
+    fn a_cost_that_is_known_of_no_call_is_not_zero() {
+        let told = |cost, unknown| {
+            let row = UsageRow {
+                of: vec![Some("a".to_owned())],
+                calls: 2,
+                input: 8,
+                output: 7,
+                cost: Picodollars::new(cost),
+                at_most: Picodollars::ZERO,
+                unknown,
+                unmetered: Unmetered::default(),
+            };
+            shown_usage(&row, &[Dimension::Key])["cost_dollars"].clone()
+        };
+        assert_eq!(told(0, 2), Value::Null);
+        assert_eq!(told(0, 1), "0");
+        assert_eq!(told(0, 0), "0");
+        // Of tries that were lost the cost may be known where that of the call is not.
+        assert_eq!(told(1_000_000_000_000, 2), "1");
+    }
 }

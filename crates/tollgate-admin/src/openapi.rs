@@ -64,6 +64,7 @@ pub(crate) fn describe(shapes: fn(Kind) -> Option<Value>) -> Value {
             "next": {"type": ["string", "null"], "description": "Where the next page begins: its `after`."},
         },
     }));
+    schemas.insert("Usage".to_owned(), usage());
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -229,7 +230,7 @@ fn operations(
             "Sums what was used and what it cost",
         )
         .asking::<UsageAsked>(generator)
-        .giving("200", "List"),
+        .giving("200", "Usage"),
         operation(
             "get",
             "/api/v1/targets",
@@ -396,6 +397,35 @@ impl Operation {
         }
         told
     }
+}
+
+fn usage() -> Value {
+    json!({
+        "type": "object",
+        "required": ["items"],
+        "properties": {"items": {"type": "array", "items": {
+            "type": "object",
+            "description": "A sum, with a member for each word of `by`.",
+            "required": [
+                "calls", "input_tokens", "output_tokens", "cost_dollars", "calls_of_unknown_cost", "unknown_cost_at_most_dollars",
+            ],
+            "properties": {
+                "calls": {"type": "integer"},
+                "input_tokens": {"type": "integer"},
+                "output_tokens": {"type": "integer"},
+                "cost_dollars": {
+                    "type": ["string", "null"],
+                    "description": "What the calls cost, as far as that is known; null where it is known of none of them.",
+                },
+                "calls_of_unknown_cost": {"type": "integer"},
+                "unknown_cost_at_most_dollars": {
+                    "type": "string",
+                    "description": "What those calls cost at most, as far as even that is known.",
+                },
+            },
+            "additionalProperties": {"type": ["string", "null"]},
+        }}},
+    })
 }
 
 fn problem() -> Value {

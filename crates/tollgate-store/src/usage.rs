@@ -187,6 +187,12 @@ impl Dimension {
 }
 
 impl UsageRow {
+    /// What the calls cost, as far as that is known; `None` where it is known of none of them, which is not zero.
+    pub fn known_cost(&self) -> Option<Picodollars> {
+        let is_unknown = self.unknown > 0 && self.unknown == self.calls;
+        (!is_unknown || self.cost > Picodollars::ZERO).then_some(self.cost)
+    }
+
     /// Adds another sum of the same.
     pub(crate) fn add(&mut self, other: &Self) {
         self.calls = self.calls.saturating_add(other.calls);

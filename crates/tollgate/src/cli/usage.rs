@@ -10,7 +10,6 @@ use clap::{
 use jiff::{Timestamp, civil::Date};
 use serde_json::{Map, Value, json};
 use tokio::runtime::Builder;
-use tollgate_domain::Picodollars;
 use tollgate_store::{Dimension, Store, UsageQuery, UsageRow};
 use tollgate_telemetry::printable;
 
@@ -155,11 +154,6 @@ fn time_of(row: &UsageRow, place: usize) -> Option<i64> {
     row.of.get(place)?.as_ref()?.parse().ok()
 }
 
-/// Whether nothing is known of what the calls cost.
-fn is_unknown(row: &UsageRow) -> bool {
-    row.calls > 0 && row.unknown == row.calls && row.cost == Picodollars::ZERO
-}
-
 fn as_json(row: &UsageRow, by: &[Dimension]) -> Value {
     let mut told = Map::new();
     for (value, by) in row.of.iter().zip(by) {
@@ -168,7 +162,7 @@ fn as_json(row: &UsageRow, by: &[Dimension]) -> Value {
     told.insert("calls".to_owned(), json!(row.calls));
     told.insert("input_tokens".to_owned(), json!(row.input));
     told.insert("output_tokens".to_owned(), json!(row.output));
-    told.insert("cost_dollars".to_owned(), json!(row.cost));
+    told.insert("cost_dollars".to_owned(), json!(row.known_cost()));
     told.insert("calls_of_unknown_cost".to_owned(), json!(row.unknown));
     told.insert(
         "unknown_cost_at_most_dollars".to_owned(),
@@ -191,11 +185,8 @@ fn table(rows: &[UsageRow], by: &[Dimension]) -> Vec<String> {
             })
             .collect();
         line.extend([row.calls, row.input, row.output].map(|number| number.to_string()));
-        line.push(if is_unknown(row) {
-            "unknown".to_owned()
-        } else {
-            row.cost.to_string()
-        });
+        let cost = row.known_cost().map(|cost| cost.to_string());
+        line.push(cost.unwrap_or_else(|| "unknown".to_owned()));
         line.push(row.unknown.to_string());
         lines.push(line);
     }

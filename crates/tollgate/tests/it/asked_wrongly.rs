@@ -256,6 +256,9 @@ async fn the_description_says_what_is_taken() {
     assert_eq!(summary("/api/v1/organisations"), "Makes an organisation");
     assert_eq!(summary("/api/v1/apps"), "Makes an app");
     assert_eq!(summary("/api/v1/teams"), "Makes a team");
+    let summed = &told["components"]["schemas"]["Usage"]["properties"]["items"]["items"];
+    let cost = &summed["properties"]["cost_dollars"]["type"];
+    assert_eq!(cost, &json!(["string", "null"]), "{summed}");
     let asked = told["paths"]["/api/v1/usage"]["get"]["parameters"].as_array();
     let mut asked = asked.expect("a list").iter();
     let by = asked
