@@ -523,6 +523,14 @@ mod tests {
         assert_eq!(of(&long, Unit::Input, 200_001, ServiceTier::Flex), "2");
         let cached = of(&long, Unit::InputCached, 9, ServiceTier::Flex);
         assert_eq!(cached, "0.1");
+        // A price of one's own that says nothing of long calls holds for all.
+        let cached = |tier| of(&long, Unit::InputCached, 200_001, tier);
+        assert_eq!(cached(ServiceTier::Standard), "0.2");
+        assert_eq!(cached(ServiceTier::Flex), "0.1");
+        assert_eq!(
+            of(&long, Unit::CacheWrite, 200_001, ServiceTier::Standard),
+            "4"
+        );
     }
 
     #[test]
