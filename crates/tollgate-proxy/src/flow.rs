@@ -10,7 +10,9 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
 use tollgate_dialects::Head;
-use tollgate_domain::{Dialect, ErrorShape, Facts, Framing, Limits, LogContent, Route, Task};
+use tollgate_domain::{
+    Dialect, ErrorShape, Facts, Framing, Limits, LogContent, Route, RouteName, Task,
+};
 use tollgate_telemetry::{Outcome, Params};
 use tollgate_upstream::Lane;
 
@@ -24,7 +26,7 @@ use crate::{
     keys::{self, Caller},
     listings,
     paths::{self, What},
-    picture::{Picture, header_value, shorten},
+    picture::{CompiledRoute, Picture, header_value, shorten},
     plain::{PlainHead, PlainRequest},
     question::{self, Question},
     realtime::{self, Handshake, Session},
@@ -200,7 +202,7 @@ async fn realtime_story(
     let question = read_talk(picture, &caller, visit, account)?; // with whom they want to talk
     check_books(worker)?; // what is spent is written down
     let mut plan = plan(visit, &caller, &question)?; // whom we may ask, in order
-    let user = note_asked(&caller, &question, account);
+    let user = note_asked(&question, account);
     let entry = entry(visit, &caller, &question, user.as_deref(), account);
     enter(worker, &entry, &mut plan, account).await?; // what they may use, reserved
     let mut forwarded = visit.forwarded(&question);
@@ -226,14 +228,14 @@ fn read_talk(
         .into_iter()
         .find_map(|name| visit.parameter(name));
     account.record.model_asked = model.as_deref().map(shorten);
+    account.record.streamed = true;
     let route = match &model {
         Some(model) => picture.route_or_direct(model, Task::Realtime, caller)?,
         None => picture
             .only_route(Task::Realtime, caller)
             .ok_or(Refusal::ModelMissing)?,
     };
-    note_question(account, &route.route, &Head::default());
-    account.record.streamed = true;
+    note_route(account, &route.route);
     let nothing = Upload::of(Bytes::from_static(b"{}"));
     Ok(Question::media("realtime", Head::default(), nothing, route))
 }
@@ -279,15 +281,14 @@ async fn call_story(
             _ => upload::whole(body, visit.headers, limits).await?, // what they send
         };
         note_upload(picture, &upload, account);
-        read(visit, &caller, address, upload, account)? // what they ask, and of which route
+        read(visit, &caller, address, upload, account)? // what they ask, of which route, and what is kept of that
     };
-    keep_payload(picture, &question, account); // what is kept of that
     check_books(worker)?; // what is spent is written down
     question.framing = visit.framing(question.dialect);
     responses::recall(worker.responses.as_ref(), &caller, &mut question, limits).await?; // what was said before
     expand::expand(&mut question, limits)?; // the route's prompt, filled in
     let mut plan = plan(visit, &caller, &question)?; // whom we may ask, in order
-    let user = note_asked(&caller, &question, account);
+    let user = note_asked(&question, account);
     let entry = entry(visit, &caller, &question, user.as_deref(), account);
     enter(worker, &entry, &mut plan, account).await?; // what they may use, reserved
     let success = attempts::first_success(
@@ -312,12 +313,31 @@ fn note_upload(picture: &Picture, upload: &Upload, account: &mut Account) {
     }
 }
 
-/// Keeps what is asked, where the operator wants that of this call.
-fn keep_payload(picture: &Picture, question: &Question, account: &mut Account) {
+/// Takes the route that was found. What is asked of it is kept by its policy, whether it is open to that or not.
+fn take_route(
+    picture: &Picture,
+    found: Result<Arc<CompiledRoute>, Refusal>,
+    body: &[u8],
+    account: &mut Account,
+) -> Result<Arc<CompiledRoute>, Refusal> {
+    let asked = match &found {
+        Ok(route) => Some(&route.route.name),
+        Err(refusal) => refusal.route(),
+    };
+    if let Some(route) = asked {
+        keep_payload(picture, route, body, account);
+    }
+    let route = found?;
+    note_route(account, &route.route);
+    Ok(route)
+}
+
+/// Keeps what is asked of a route, where the operator wants that of this call.
+fn keep_payload(picture: &Picture, route: &RouteName, body: &[u8], account: &mut Account) {
     if let Some(payloads) = &picture.payloads
-        && payloads.chooses(question.route().route.name.as_str())
+        && payloads.chooses(route.as_str())
     {
-        account.keep_payload(payloads, question.body());
+        account.keep_payload(payloads, body);
     }
 }
 
@@ -333,14 +353,10 @@ fn plan(
     Ok(plan)
 }
 
-/// Notes for whom a call is, and how much it asks for. Gives the former.
-fn note_asked(caller: &Caller, question: &Question, account: &mut Account) -> Option<Arc<str>> {
-    // Whoever vouches for the caller knows the user better than the call does.
-    let vouched = caller.key().and_then(|key| key.user.clone());
-    let user = vouched.or_else(|| question.head.user.as_deref().map(shorten).map(Arc::from));
-    account.record.user.clone_from(&user);
+/// Notes how much a call asks for. Gives for whom it is.
+fn note_asked(question: &Question, account: &mut Account) -> Option<Arc<str>> {
     account.asked(Asked::of(question), question.sample());
-    user
+    account.record.user.clone()
 }
 
 /// What the allowances are asked that are for a call.
@@ -422,7 +438,7 @@ fn read(
     let bytes = upload.bytes;
     let mut asked_for = Errand::Answer;
     let mut aside = None;
-    let (dialect, head, route) = match address {
+    let (dialect, head, found) = match address {
         Address::Media { .. } | Address::Plain { .. } => return Err(Refusal::ModelMissing),
         Address::Named {
             dialect,
@@ -436,8 +452,8 @@ fn read(
             let mut head = question::scan(dialect, &bytes, &picture.snapshot.limits)?;
             head.stream = stream.unwrap_or(head.stream);
             asked_for = errand;
-            let route = picture.route_or_direct(&name, dialect.task(), caller)?;
-            (dialect, head, route)
+            let found = picture.route_or_direct(&name, dialect.task(), caller);
+            (dialect, head, found)
         }
         Address::Body(dialect) | Address::Side { dialect, .. } => {
             let mut head = question::scan(dialect, &bytes, &picture.snapshot.limits)?;
@@ -446,24 +462,24 @@ fn read(
                 head.stream = false;
             }
             account.record.client_dialect = Some(dialect);
-            let model = head.model.as_deref().ok_or(Refusal::ModelMissing)?;
-            account.record.model_asked = Some(shorten(model));
-            let route = picture.route_of_call(model, dialect, caller)?;
-            (dialect, head, route)
+            account.record.model_asked = head.model.as_deref().map(shorten);
+            let found = match &head.model {
+                Some(model) => picture.route_of_call(model, dialect, caller),
+                None => Err(Refusal::ModelMissing),
+            };
+            (dialect, head, found)
         }
         Address::Path(name) => {
             account.record.model_asked = Some(shorten(name));
-            let route = picture.route(name, caller)?;
-            let dialect = address::dialect_of(route.route.task);
+            let named = picture.named(name, caller)?;
+            let dialect = address::dialect_of(named.route.task);
             account.record.client_dialect = Some(dialect);
-            (
-                dialect,
-                question::scan(dialect, &bytes, &picture.snapshot.limits)?,
-                route,
-            )
+            let head = question::scan(dialect, &bytes, &picture.snapshot.limits)?;
+            (dialect, head, named.open_to(caller, name))
         }
     };
-    note_question(account, &route.route, &head);
+    note_head(account, &head);
+    let route = take_route(picture, found, &bytes, account)?;
     Ok(Question::new(dialect, head, bytes, route, asked_for).asking(aside))
 }
 
@@ -475,8 +491,9 @@ fn read_plain(
     upload: Upload,
     account: &mut Account,
 ) -> Result<Question, Refusal> {
-    let route = visit.picture.route(route, caller)?;
-    note_question(account, &route.route, &Head::default());
+    let picture = visit.picture;
+    let found = picture.route(route, caller);
+    let route = take_route(picture, found, &upload.bytes, account)?;
     let request = PlainRequest::new(visit.method, rest, visit.query, &route.route)?;
     Ok(Question::plain_http(request, upload.bytes, route))
 }
@@ -501,13 +518,14 @@ fn read_media(
         }
     };
     account.record.model_asked = model.as_deref().map(shorten);
-    let route = match &model {
-        Some(model) => picture.route_or_direct(model, task, caller)?,
+    let found = match &model {
+        Some(model) => picture.route_or_direct(model, task, caller),
         None => picture
             .only_route(task, caller)
-            .ok_or(Refusal::ModelMissing)?,
+            .ok_or(Refusal::ModelMissing),
     };
-    note_question(account, &route.route, &head);
+    note_head(account, &head);
+    let route = take_route(picture, found, &upload.bytes, account)?;
     Ok(Question::media(operation, head, upload, route))
 }
 
@@ -519,10 +537,18 @@ fn note_caller(account: &mut Account, caller: &Caller) {
     account.record.user = key.and_then(|key| key.user.clone());
 }
 
-fn note_question(account: &mut Account, route: &Route, head: &Head) {
+fn note_route(account: &mut Account, route: &Route) {
+    account.record.route = Some(route.name.clone());
+    account.record.task = Some(route.task);
+}
+
+/// Notes how a client asks, and for whom.
+fn note_head(account: &mut Account, head: &Head) {
     let record = &mut account.record;
-    record.route = Some(route.name.clone());
-    record.task = Some(route.task);
+    // Whoever vouches for the caller knows the user better than the call does.
+    if record.user.is_none() {
+        record.user = head.user.as_deref().map(shorten).map(Arc::from);
+    }
     record.streamed = head.stream;
     record.params = Params {
         temperature: head.temperature,

@@ -107,18 +107,16 @@ impl Picture {
         model: &str,
         caller: &Caller,
     ) -> Result<Arc<CompiledRoute>, Refusal> {
-        if let Some(compiled) = self.routes.get(model) {
-            return if caller.may_use(compiled.route.name.as_str()) {
-                Ok(Arc::clone(compiled))
-            } else {
-                Err(Refusal::RouteForbidden {
-                    shown: caller.shown(),
-                    asked: shorten(model),
-                    route: compiled.route.name.clone(),
-                })
-            };
-        }
-        Err(Refusal::RouteUnknown {
+        self.named(model, caller)?.open_to(caller, model)
+    }
+
+    /// The route of a name or an alias, whether it is open to the caller or not.
+    pub(crate) fn named(
+        &self,
+        model: &str,
+        caller: &Caller,
+    ) -> Result<&Arc<CompiledRoute>, Refusal> {
+        self.routes.get(model).ok_or_else(|| Refusal::RouteUnknown {
             model: shorten(model),
             nearest: self.nearest(model, caller),
         })
@@ -268,6 +266,23 @@ impl CompiledRoute {
 }
 
 impl CompiledRoute {
+    /// The route, if a caller may use it who named it so.
+    pub(crate) fn open_to(
+        self: &Arc<Self>,
+        caller: &Caller,
+        model: &str,
+    ) -> Result<Arc<Self>, Refusal> {
+        if caller.may_use(self.route.name.as_str()) {
+            Ok(Arc::clone(self))
+        } else {
+            Err(Refusal::RouteForbidden {
+                shown: caller.shown(),
+                asked: shorten(model),
+                route: self.route.name.clone(),
+            })
+        }
+    }
+
     /// The words that the configuration has for a target in this route.
     pub(crate) fn tags(&self, target: &TargetName) -> &[Arc<str>] {
         let mut tagged = self.tagged.iter();

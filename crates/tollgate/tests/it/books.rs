@@ -419,28 +419,32 @@ keys: [{{name: caller, hash: \"sha256:9160eaea8bc1cf2e234ad2da6a90ae86c1ae1f68d6
     }
 }
 
-/// An auditor sees that a key tried what it may not.
+/// An auditor sees that a key tried what it may not, for whom, and what was said where that is kept.
 #[tokio::test]
 async fn who_asks_for_a_route_that_is_not_his_is_in_the_books() {
     let keys = "keys: [{name: beta, hash: \"sha256:f44e64e75f3948e9f73f8dfa94721c4ce8cbb4f265c4790c702b2d41cfbf2753\", routes: [unknown]}]\n";
     let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
-    let configuration = format!("{CONFIGURATION}{keys}");
+    let payloads = "payloads: {keep: all, routes: {unknown: none}}\n";
+    let configuration = format!("{CONFIGURATION}{keys}{payloads}");
     let gateway = gateway(&configuration, &[("OPENAI", &provider)]).await;
     for (key, path, model, status) in [
         ("beta", "/v1/chat/completions", "chat", 403),
+        ("beta", "/gateway/chat/invocations", "chat", 403),
         ("beta", "/v1/embeddings", "unknown", 400),
         // Without a key nobody fills the books.
         ("other", "/v1/chat/completions", "chat", 401),
         ("beta", "/v1/chat/completions", "nothing", 404),
     ] {
-        let (call, headers) = (chat(model), [("x-api-key", key)]);
+        let (mut call, headers) = (chat_stream(model), [("x-api-key", key)]);
+        call["user"] = json!("alice");
+        call["max_tokens"] = json!(5);
         let answer = gateway.post_with(path, &call, &headers).await;
         assert_eq!(answer.status, status, "{}", answer.text());
     }
-    let by = ["--by", "key,route,outcome"];
-    let rows = books(&gateway, &by, |rows| calls(rows) >= 2).await;
-    let expected = [("chat", 1), ("unknown", 1)].map(
-        |(route, calls)| json!({"key": "beta", "route": route, "outcome": "refused", "calls": calls}),
+    let by = ["--by", "key,user,route,outcome"];
+    let rows = books(&gateway, &by, |rows| calls(rows) >= 3).await;
+    let expected = [("chat", 2), ("unknown", 1)].map(
+        |(route, calls)| json!({"key": "beta", "user": "alice", "route": route, "outcome": "refused", "calls": calls}),
     );
     for expected in &expected {
         let members = expected.as_object().expect("members");
@@ -448,7 +452,24 @@ async fn who_asks_for_a_route_that_is_not_his_is_in_the_books() {
         let mut rows = rows.as_array().into_iter().flatten();
         assert!(rows.any(is_there), "{expected}: {rows:?}");
     }
-    assert_eq!(calls(&rows), 2, "{rows:#}");
+    assert_eq!(calls(&rows), 3, "{rows:#}");
+    let store = gateway.folder().join("books.db");
+    let store = Store::open(&format!("sqlite:{}", store.display()))
+        .await
+        .unwrap();
+    let all = CallsQuery {
+        most: 10,
+        ..CallsQuery::default()
+    };
+    for call in store.calls(&all).await.unwrap() {
+        let detail: Value = serde_json::from_str(call.detail.as_deref().unwrap()).unwrap();
+        assert_eq!((call.streamed, &detail["max_tokens"]), (true, &json!(5)));
+        let kept = store.payload(&call).await.unwrap();
+        let said = kept.map(|kept| (kept.request.contains("Hi"), kept.response.contains("chat")));
+        let expected = (call.route.as_deref() == Some("chat")).then_some((true, true));
+        assert_eq!(said, expected, "{call:?}");
+    }
+    store.close().await;
 }
 
 #[tokio::test]
