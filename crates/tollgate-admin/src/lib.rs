@@ -2,7 +2,7 @@
 //!
 //! Who may do what is decided in `actor`; what there is to be administered is a table in `resources`, of which the routes and the description
 //! (`openapi`) are made. Everything is kept in the store, each change with its row in the audit. Nothing here touches calls on their way: a
-//! running gateway learns of changes from the store.
+//! running gateway learns of changes from the store, and the one that is asked for a change does so before it answers.
 
 mod actor;
 mod books;
@@ -58,6 +58,9 @@ pub struct Own {
 /// What was used, once the books have said it.
 pub type SpendingFuture = Pin<Box<dyn Future<Output = Result<Vec<Spent>, StoreError>> + Send>>;
 
+/// Has calls decided by what stands in the store now.
+pub type TakeOver = dyn Fn(Store) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
+
 /// What was used of a limit or a budget by one of those that it is for.
 #[derive(Clone, Debug)]
 pub struct Spent {
@@ -88,6 +91,8 @@ pub struct Surroundings {
     pub is_issuers: Box<dyn Fn(&str) -> bool + Send + Sync>,
     /// What was used of every limit and budget in its window: those whose `of` is empty are for everybody's calls.
     pub spending: Box<Spending>,
+    /// Has calls that come from now on decided by what stands in the store; it is waited for, and ends in its time whatever fails.
+    pub take_over: Box<TakeOver>,
     /// The models that may be asked, and what they cost.
     pub targets: Box<dyn Fn() -> Vec<Value> + Send + Sync>,
     /// The configuration as it is, without secrets.

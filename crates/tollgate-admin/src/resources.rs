@@ -199,12 +199,26 @@ pub(crate) fn routes(admin: Arc<Admin>) -> Router {
         .route("/openapi.json", get(openapi::serve))
         .fallback(async || Problem::NotFound)
         .method_not_allowed_fallback(async || Problem::WrongMethod)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&admin),
+            taken_over,
+        ))
         .layer(middleware::from_fn(within_time))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(admin);
     Router::new()
         .nest("/api/v1", api)
         .fallback(async || Problem::NotFound)
+}
+
+/// Whoever is told that a change is made finds that it holds here, whatever becomes of the database after that.
+async fn taken_over(State(admin): Shared, request: Request, next: Next) -> Response {
+    let changes = !request.method().is_safe();
+    let answered = next.run(request).await;
+    if changes && answered.status().is_success() {
+        (admin.around.take_over)(admin.store.clone()).await;
+    }
+    answered
 }
 
 /// Nobody holds a request open for ever, by a slow body or by a slow question.

@@ -44,6 +44,9 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 /// How long a request waits for the database that is being opened.
 const OPENING_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long the answer to a change waits until the change holds here. Where the database has gone away behind it, it is made all the same.
+const TAKING_OVER_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How long requests under way may take at most when the gateway goes down.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -204,6 +207,7 @@ fn surroundings(gateway: Arc<Gateway>, composer: Arc<Composer>) -> Surroundings 
     let (checking, routing) = (Arc::clone(&gateway), Arc::clone(&gateway));
     let (spending, pricing) = (Arc::clone(&gateway), Arc::clone(&gateway));
     let (issuing, showing) = (Arc::clone(&gateway), gateway);
+    let looking = Arc::clone(&composer);
     Surroundings {
         now: since_1970,
         new_secret: cli::new_secret,
@@ -234,6 +238,13 @@ fn surroundings(gateway: Arc<Gateway>, composer: Arc<Composer>) -> Surroundings 
                 let holders = Holders::of(snapshot);
                 let spent = Spent::read(&store, &snapshot.allowances, &holders, now).await?;
                 Ok(spent.told(&snapshot.allowances, now))
+            })
+        }),
+        take_over: Box::new(move |store| {
+            let composer = Arc::clone(&looking);
+            Box::pin(async move {
+                // What fails is done, and told, by the thread that looks at the store.
+                let _looked = timeout(TAKING_OVER_PATIENCE, composer.look_at(&store)).await;
             })
         }),
         targets: Box::new(move || {

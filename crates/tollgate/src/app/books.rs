@@ -204,10 +204,6 @@ impl Books {
         let store = keeper.filter(|_| self.settings.is_file());
         let looking = Looking {
             settings: self.settings.clone(),
-            known: match &self.stored {
-                Stored::Known(known) => Some(Arc::clone(known)),
-                Stored::None | Stored::Unknown => None,
-            },
             store: store.map(|keeper| keeper.store().clone()),
             troubles: Troubles::default(),
             stop: self.stop.clone(),

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::Mutex as LookingLock;
 use tollgate_domain::{
     Allowance, Catalogue, Key, KeyHash, KeyName, KeyState, ModelAccess, Places, RouteAccess,
     RouteName, Snapshot, WhoMayCall,
@@ -30,6 +31,8 @@ pub(super) struct Composer {
     gateway: Arc<Gateway>,
     parts: Mutex<Parts>,
     beginnings: Beginnings,
+    /// Held by whoever looks at the store, so that what was seen last is what holds.
+    looking: LookingLock<()>,
 }
 
 /// What pictures are composed of.
@@ -165,6 +168,7 @@ impl Composer {
             gateway,
             parts: Mutex::new(parts),
             beginnings: Beginnings::new(source),
+            looking: LookingLock::default(),
         }
     }
 
@@ -264,8 +268,33 @@ impl Composer {
         allowances.any(|allowance| &*allowance.name == name)
     }
 
+    /// Looks at the store, and takes over what has changed in it: when this is done, what stood there before it was called holds for calls. A limit or
+    /// budget that is new begins with what the books say was used.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn look_at(&self, store: &Store) -> Result<(), StoreError> {
+        let _alone = self.looking.lock().await;
+        let changed = match self.stored() {
+            Stored::None => None,
+            Stored::Known(known) => known.read_changed(store).await?,
+            Stored::Unknown => Some(Known::read(store).await?),
+        };
+        let Some(changed) = changed.map(Arc::new) else {
+            return Ok(());
+        };
+        let spent = self.wanted(&changed).read(store, since_1970()).await?;
+        self.store_changed(changed, spent);
+        Ok(())
+    }
+
+    fn stored(&self) -> Stored {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.stored.clone()
+    }
+
     /// What is to be asked of the books before this is known to stand in the store.
-    pub(super) fn wanted(&self, known: &Arc<Known>) -> Wanted {
+    fn wanted(&self, known: &Arc<Known>) -> Wanted {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let next = Parts::new(parts.file.clone(), Stored::Known(Arc::clone(known))).snapshot();
         let before = self.gateway.picture();
@@ -283,7 +312,7 @@ impl Composer {
     }
 
     /// What stands in the store has changed. `spent`: what was used of limits and budgets that it brings.
-    pub(super) fn store_changed(&self, known: Arc<Known>, spent: Spent) {
+    fn store_changed(&self, known: Arc<Known>, spent: Spent) {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         parts.stored = Stored::Known(known);
         let before = self.gateway.picture();

@@ -1,4 +1,4 @@
-//! What is changed through one gateway of a `PostgreSQL` holds at another at once, and soon where nothing is told of it.
+//! What is changed through one gateway of a `PostgreSQL` holds there when that is told, at another at once, and soon where nothing is told of it.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -6,7 +6,10 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tollgate_testkit::{TestGateway, client, postgres::Postgres};
 
-use crate::stage::{chat, program};
+use crate::{
+    administration::Stage,
+    stage::{chat, program},
+};
 
 /// Two gateways of one database; the first has the administrative API.
 struct Pair {
@@ -96,6 +99,15 @@ impl Pair {
         unreachable!("{status} does not come: {}", self.two.output());
     }
 
+    /// What the first gateway answers a key right now.
+    async fn now(&self, key: &str) -> u16 {
+        let authorization = format!("Bearer {key}");
+        let headers = [("authorization", authorization.as_str())];
+        let call = chat("chat");
+        let answer = self.one.post_with("/v1/chat/completions", &call, &headers);
+        answer.await.status
+    }
+
     /// How long it takes until a key that is made through the first gateway opens the second, and until one that is removed there does not,
     /// the worse of both.
     async fn makes_and_removes(&self, name: &str) -> Duration {
@@ -150,4 +162,64 @@ async fn a_key_that_is_removed_through_one_gateway_opens_nothing_at_another_at_o
     }
     let usual = pair.usual("again").await;
     assert!(usual < Duration::from_millis(300), "{usual:?}");
+}
+
+#[tokio::test]
+async fn a_change_that_is_told_to_be_made_holds_at_its_gateway_though_the_database_goes() {
+    let pair = Pair::new().await;
+    let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+    let make = async |name: &str| {
+        let made = json!({"name": name, "team": "team"});
+        let made = pair.change("POST", "/keys", made).await;
+        let (path, key) = (format!("/keys/{}", text(&made["id"])), text(&made["key"]));
+        assert_eq!(pair.now(&key).await, 200, "{name}");
+        (path, key)
+    };
+    for round in 0..5 {
+        let (path, key) = make(&format!("rotated-{round}")).await;
+        let rotate = format!("{path}/rotate");
+        let rotated = pair.change("POST", &rotate, json!({"overlap_seconds": 0}));
+        let rotated = text(&rotated.await["key"]);
+        assert_eq!((pair.now(&key).await, pair.now(&rotated).await), (401, 200));
+        pair.change("PUT", &path, json!({"paths": ["/v1/embeddings"]}))
+            .await;
+        assert_eq!(pair.now(&rotated).await, 403);
+        pair.change("DELETE", &path, json!(null)).await;
+        assert_eq!(pair.now(&rotated).await, 401);
+    }
+    let (_, limited) = make("limited").await;
+    let limit = json!({"name": "none", "of": {"key": "limited"}, "tokens": 1, "per": "day"});
+    pair.change("POST", "/limits", limit).await;
+    assert_eq!(pair.now(&limited).await, 413);
+    let (path, blocked) = make("blocked").await;
+    pair.change("POST", &format!("{path}/block"), json!(null))
+        .await;
+    pair.postgres.stop();
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(pair.now(&blocked).await, 401);
+}
+
+/// A file is looked at five times a second.
+#[tokio::test]
+async fn a_change_of_a_file_holds_when_it_is_told_to_be_made() {
+    let stage = Stage::new().await;
+    stage.organisation("acme").await;
+    for round in 0..5 {
+        let key = json!({"name": format!("key-{round}"), "team": "acme-team"});
+        let key = stage.done("POST", "/keys", key, 201).await;
+        let (id, key) = (&key["id"], key["key"].as_str().expect("a text"));
+        let authorization = format!("Bearer {key}");
+        let headers = [("authorization", authorization.as_str())];
+        let call = async || {
+            let call = chat("chat");
+            let answer = stage
+                .gateway
+                .post_with("/v1/chat/completions", &call, &headers);
+            answer.await.status
+        };
+        assert_eq!(call().await, 200);
+        let block = format!("/keys/{}/block", id.as_str().expect("a text"));
+        stage.done("POST", &block, json!(null), 200).await;
+        assert_eq!(call().await, 401);
+    }
 }

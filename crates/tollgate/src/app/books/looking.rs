@@ -1,7 +1,7 @@
 //! The thread that looks at the store: for keys, limits and prices that have changed, for what was used of limits that are new, and for what is too old to
 //! be kept.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -10,11 +10,7 @@ use tollgate_telemetry::events::{StoreAway, StoreBack};
 
 use super::{News, ROUND_TIMEOUT, Troubles, told, within};
 use crate::{
-    app::{
-        composer::{Composer, Known},
-        retention::Retention,
-        since_1970,
-    },
+    app::{composer::Composer, retention::Retention, since_1970},
     config::StoreSettings,
 };
 
@@ -28,8 +24,6 @@ const LOOKS_APART: Duration = Duration::from_millis(50);
 /// What the thread works with.
 pub(super) struct Looking {
     pub(super) settings: StoreSettings,
-    /// What stood in the store when it was looked at last.
-    pub(super) known: Option<Arc<Known>>,
     /// Until the database was reached there is none.
     pub(super) store: Option<Store>,
     pub(super) troubles: Troubles,
@@ -120,27 +114,8 @@ impl Looking {
         retention.round(store, payloads_kept, since_1970()).await?;
         composer.look_again(store).await?;
         if looks {
-            look_at_store(store, composer, &mut self.known).await?;
+            composer.look_at(store).await?;
         }
         Ok(())
     }
-}
-
-/// Tells of what stands in the store where it has changed. A limit or budget that is new begins with what the books say was used.
-async fn look_at_store(
-    store: &Store,
-    composer: &Composer,
-    known: &mut Option<Arc<Known>>,
-) -> Result<(), StoreError> {
-    let changed = match known {
-        Some(known) => known.read_changed(store).await?,
-        None => Some(Known::read(store).await?),
-    };
-    let Some(changed) = changed.map(Arc::new) else {
-        return Ok(());
-    };
-    let spent = composer.wanted(&changed).read(store, since_1970()).await?;
-    *known = Some(Arc::clone(&changed));
-    composer.store_changed(changed, spent);
-    Ok(())
 }
