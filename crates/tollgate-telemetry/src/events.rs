@@ -289,12 +289,35 @@ impl CollectorAway<'_> {
 
 /// It takes them again.
 #[derive(Clone, Copy, Debug)]
-pub struct CollectorBack;
+pub struct CollectorBack {
+    /// So many calls were dropped that the log has not told of.
+    pub calls_dropped: u64,
+}
 
 impl CollectorBack {
     /// Writes the log.
     pub fn emit(&self) {
-        tracing::info!("the collector takes traces again");
+        tracing::info!(
+            calls_dropped = self.calls_dropped,
+            "the collector takes traces again"
+        );
+    }
+}
+
+/// The process ends, and calls were dropped that the log has not told of.
+#[derive(Clone, Copy, Debug)]
+pub struct TracesDropped {
+    /// So many.
+    pub calls_dropped: u64,
+}
+
+impl TracesDropped {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::warn!(
+            calls_dropped = self.calls_dropped,
+            "calls were not told as traces"
+        );
     }
 }
 

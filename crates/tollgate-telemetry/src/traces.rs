@@ -91,13 +91,18 @@ impl TraceQueue {
         }
     }
 
-    /// Calls that were not told because the queue was full, or nobody took them.
+    /// Calls that were not told: the queue was full, or nobody took them.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 }
 
 impl Traces {
+    /// Calls that were not told: the queue was full, or nobody took them.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
     /// Calls that are queued: waits for the first a while, and takes what is there then, at most so many. `None` when no more will come.
     pub fn take(&self, patience: Duration, most: usize) -> Option<Vec<CallRecord>> {
         use std::sync::mpsc::RecvTimeoutError;
@@ -118,6 +123,11 @@ impl Traces {
     /// Notes that so many calls could not be told.
     pub fn lost(&self, calls: usize) {
         self.dropped.fetch_add(calls as u64, Ordering::Relaxed);
+    }
+
+    /// Notes that those which are still queued could not be told.
+    pub fn lose_rest(&self) {
+        self.lost(self.receiver.try_iter().count());
     }
 }
 
@@ -511,8 +521,11 @@ mod tests {
             queue.send(&call);
         }
         assert_eq!(queue.dropped(), 2);
-        drop(queue);
         assert_eq!(traces.take(Duration::ZERO, 10).unwrap().len(), 1);
+        queue.send(&call);
+        traces.lose_rest();
+        assert_eq!(queue.dropped(), 3);
+        drop(queue);
         assert!(traces.take(Duration::ZERO, 10).is_none());
     }
 }

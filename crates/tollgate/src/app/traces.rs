@@ -13,7 +13,7 @@ use std::{
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tollgate_telemetry::{
-    events::{CollectorAway, CollectorBack},
+    events::{CollectorAway, CollectorBack, TracesDropped},
     traces::{Traces, request},
 };
 use tollgate_upstream::{Upstream, UpstreamSettings, post_json};
@@ -53,7 +53,7 @@ impl TraceSender {
         Ok(Self { stop, thread })
     }
 
-    /// Sends what is queued, once, and ends the thread.
+    /// Sends what is queued, once, and ends the thread. What cannot be sent is told in the log.
     pub(super) fn close(self) {
         self.stop.store(true, Ordering::Relaxed);
         let _ended = self.thread.join();
@@ -66,6 +66,8 @@ async fn run(settings: &TracesSettings, traces: &Traces, stopped: &AtomicBool) {
         TaskTracker::new(),
     ));
     let mut is_away = false;
+    // Of calls that were dropped, so many are in the log.
+    let mut told = 0;
     // The thread is the traces' alone: nothing else waits while it does.
     while let Some(calls) = traces.take(GATHER_FOR, AT_ONCE) {
         let is_last = stopped.load(Ordering::Relaxed);
@@ -91,13 +93,23 @@ async fn run(settings: &TracesSettings, traces: &Traces, stopped: &AtomicBool) {
                     CollectorAway { problem }.emit();
                 }
             }
-            None if is_away => CollectorBack.emit(),
+            None if is_away => {
+                let dropped = traces.dropped();
+                let calls_dropped = dropped - told;
+                CollectorBack { calls_dropped }.emit();
+                told = dropped;
+            }
             None => {}
         }
         is_away = problem.is_some();
         if is_away && is_last {
             break;
         }
+    }
+    traces.lose_rest();
+    let calls_dropped = traces.dropped() - told;
+    if calls_dropped > 0 {
+        TracesDropped { calls_dropped }.emit();
     }
 }
 

@@ -1,5 +1,10 @@
 //! Calls as traces: what a collector is sent, and that nobody waits for one.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use serde_json::{Value, json};
 use tokio::time::{Duration, sleep};
 use tollgate_testkit::{Reply, ScriptedProvider, TestGateway};
@@ -141,9 +146,15 @@ async fn a_collector_is_told_which_model_has_answered() {
 
 #[tokio::test]
 async fn nobody_waits_for_a_collector() {
-    let collector = ScriptedProvider::always(Reply::json(503, &json!({"message": "full"}))).await;
+    let takes_traces = Arc::<AtomicBool>::default();
+    let takes = Arc::clone(&takes_traces);
+    let collector = ScriptedProvider::start(move |_| match takes.load(Ordering::Relaxed) {
+        true => Reply::json(200, &json!({})),
+        false => Reply::json(503, &json!({"message": "full"})),
+    })
+    .await;
     let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
-    let gateway = gateway(&collector, &provider).await;
+    let mut gateway = gateway(&collector, &provider).await;
     for _ in 0..3 {
         assert_eq!(
             gateway
@@ -167,4 +178,31 @@ async fn nobody_waits_for_a_collector() {
         "{}",
         gateway.output()
     );
+    // How many it was not told of is in the log once it is back, and of those after at the end.
+    takes_traces.store(true, Ordering::Relaxed);
+    gateway.post("/v1/chat/completions", &chat("chat")).await;
+    dropped(&gateway, "the collector takes traces again", 3).await;
+    takes_traces.store(false, Ordering::Relaxed);
+    for _ in 0..2 {
+        gateway.post("/v1/chat/completions", &chat("chat")).await;
+    }
+    gateway.signal("TERM");
+    gateway.wait_for_end().await;
+    dropped(&gateway, "calls were not told as traces", 2).await;
+}
+
+/// Waits for a line of the log that says how many calls were dropped.
+async fn dropped(gateway: &TestGateway, message: &str, calls: u64) {
+    for _ in 0..100 {
+        let output = gateway.output();
+        let mut lines = output
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        if let Some(line) = lines.find(|line| line["message"] == message) {
+            assert_eq!(line["calls_dropped"], calls, "{output}");
+            return;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    unreachable!("{}", gateway.output())
 }
