@@ -2,16 +2,13 @@
 
 use std::{
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use tokio::time::{sleep, timeout};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_telemetry::{
     events::{CollectorAway, CollectorBack, TracesDropped},
     traces::{Traces, request},
@@ -33,20 +30,23 @@ const TRIES_MAX: u32 = 3;
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the last request may take.
+/// How long a request may take when the process is told to end.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a collector does that is not waited for any longer.
+const LATE: &str = "it does not answer in time";
 
 /// The thread that sends.
 pub(super) struct TraceSender {
-    stop: Arc<AtomicBool>,
+    stop: CancellationToken,
     thread: JoinHandle<()>,
 }
 
 impl TraceSender {
     pub(super) fn start(settings: TracesSettings, traces: Traces) -> io::Result<Self> {
         let runtime = current_thread()?;
-        let stop = Arc::<AtomicBool>::default();
-        let stopped = Arc::clone(&stop);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
         let thread = thread::Builder::new()
             .name("traces".to_owned())
             .spawn(move || runtime.block_on(run(&settings, &traces, &stopped)))?;
@@ -55,12 +55,12 @@ impl TraceSender {
 
     /// Sends what is queued, once, and ends the thread. What cannot be sent is told in the log.
     pub(super) fn close(self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop.cancel();
         let _ended = self.thread.join();
     }
 }
 
-async fn run(settings: &TracesSettings, traces: &Traces, stopped: &AtomicBool) {
+async fn run(settings: &TracesSettings, traces: &Traces, stopped: &CancellationToken) {
     let upstream = Arc::new(Upstream::new(
         UpstreamSettings::default(),
         TaskTracker::new(),
@@ -70,7 +70,7 @@ async fn run(settings: &TracesSettings, traces: &Traces, stopped: &AtomicBool) {
     let mut told = 0;
     // The thread is the traces' alone: nothing else waits while it does.
     while let Some(calls) = traces.take(GATHER_FOR, AT_ONCE) {
-        let is_last = stopped.load(Ordering::Relaxed);
+        let is_last = stopped.is_cancelled();
         if calls.is_empty() && is_last {
             break;
         }
@@ -78,14 +78,12 @@ async fn run(settings: &TracesSettings, traces: &Traces, stopped: &AtomicBool) {
             continue;
         }
         let body = request(&calls).to_string();
-        let problem = if is_last {
-            // Nobody waits long for the end.
-            let sent = timeout(CLOSING_TIMEOUT, send(settings, &body, 1, &upstream)).await;
-            sent.unwrap_or(Err("it does not answer in time".to_owned()))
-        } else {
-            send(settings, &body, TRIES_MAX, &upstream).await
+        let sent = tokio::select! {
+            biased;
+            sent = send(settings, &body, &upstream) => sent,
+            () = end(stopped) => Err(LATE.to_owned()),
         };
-        let problem = problem.err();
+        let problem = sent.err();
         match &problem {
             Some(problem) => {
                 traces.lost(calls.len());
@@ -102,7 +100,7 @@ async fn run(settings: &TracesSettings, traces: &Traces, stopped: &AtomicBool) {
             None => {}
         }
         is_away = problem.is_some();
-        if is_away && is_last {
+        if is_away && stopped.is_cancelled() {
             break;
         }
     }
@@ -113,10 +111,15 @@ async fn run(settings: &TracesSettings, traces: &Traces, stopped: &AtomicBool) {
     }
 }
 
+/// Nobody waits long for the end.
+async fn end(stopped: &CancellationToken) {
+    stopped.cancelled().await;
+    sleep(CLOSING_TIMEOUT).await;
+}
+
 async fn send(
     settings: &TracesSettings,
     body: &str,
-    tries_max: u32,
     upstream: &Arc<Upstream>,
 ) -> Result<(), String> {
     let mut tries = 1;
@@ -125,9 +128,9 @@ async fn send(
         let problem = match timeout(SEND_TIMEOUT, sent).await {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(failure)) => failure.to_string().replace("issuer", "collector"),
-            Err(_) => "it does not answer in time".to_owned(),
+            Err(_) => LATE.to_owned(),
         };
-        if tries >= tries_max {
+        if tries >= TRIES_MAX {
             return Err(problem);
         }
         tries += 1;

@@ -191,6 +191,21 @@ async fn nobody_waits_for_a_collector() {
     dropped(&gateway, "calls were not told as traces", 2).await;
 }
 
+/// A gateway that is told to end does not try again and again.
+#[tokio::test]
+async fn a_silent_collector_keeps_nobody_from_ending() {
+    let collector = ScriptedProvider::always(Reply::hang()).await;
+    let provider = ScriptedProvider::always(Reply::json(200, &openai_answer("Hello"))).await;
+    let mut gateway = gateway(&collector, &provider).await;
+    gateway.post("/v1/chat/completions", &chat("chat")).await;
+    while collector.received().is_empty() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    gateway.signal("TERM");
+    assert!(gateway.wait_for_end().await.success());
+    dropped(&gateway, "calls were not told as traces", 1).await;
+}
+
 /// Waits for a line of the log that says how many calls were dropped.
 async fn dropped(gateway: &TestGateway, message: &str, calls: u64) {
     for _ in 0..100 {
