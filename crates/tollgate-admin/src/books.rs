@@ -343,8 +343,12 @@ pub(crate) async fn calls(
     })?;
     let (since_ms, until_ms) = span(asked.since.as_deref(), asked.until.as_deref())?;
     check_outcome(asked.outcome.as_deref())?;
+    let text = asked.text.filter(|text| !text.is_empty());
     let query = CallsQuery {
-        since_ms,
+        since_ms: match text {
+            Some(_) => since_ms.max(Some(payloads_shown_from(&admin))),
+            None => since_ms,
+        },
         until_ms,
         of: conditions([
             (Dimension::Key, &asked.key),
@@ -366,7 +370,7 @@ pub(crate) async fn calls(
         error_code: asked.error_code,
         cost_from: cost.map(Picodollars::as_u64),
         duration_from_ms: asked.duration_from_ms.map(u64::from),
-        text: asked.text.filter(|text| !text.is_empty()),
+        text,
         before,
         most: u32::try_from(most + 1).unwrap_or(u32::MAX),
     };
@@ -404,11 +408,21 @@ pub(crate) async fn call(
     let teams = teams(&admin, &actor).await?;
     let call = admin.store.call(teams.as_deref(), &id).await?;
     let call = call.ok_or(Problem::NotFound)?;
-    let payload = admin.store.payload(&call).await?;
+    let payload = match call.at_ms >= payloads_shown_from(&admin) {
+        true => admin.store.payload(&call).await?,
+        false => None,
+    };
     let mut told = shown_call(&call);
     told["request"] = json!(payload.as_ref().map(|payload| &*payload.request));
     told["response"] = json!(payload.as_ref().map(|payload| &*payload.response));
     Ok(Json(told).into_response())
+}
+
+/// When the oldest calls came whose payloads are shown, in milliseconds since 1970-01-01 UTC: what is older stands in the store until its day goes.
+fn payloads_shown_from(admin: &Admin) -> i64 {
+    let kept_for = (admin.around.payloads_kept_for)();
+    let from = (admin.around.now)().saturating_sub(kept_for);
+    i64::try_from(from.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Where the page that ends with a call goes on.

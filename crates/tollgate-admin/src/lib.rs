@@ -93,6 +93,8 @@ pub struct Surroundings {
     pub spending: Box<Spending>,
     /// Has calls that come from now on decided by what stands in the store; it is waited for, and ends in its time whatever fails.
     pub take_over: Box<TakeOver>,
+    /// How long payloads are kept, and shown.
+    pub payloads_kept_for: Box<dyn Fn() -> Duration + Send + Sync>,
     /// The models that may be asked, and what they cost.
     pub targets: Box<dyn Fn() -> Vec<Value> + Send + Sync>,
     /// The configuration as it is, without secrets.

@@ -15,8 +15,21 @@ pub struct PayloadPolicy {
     pub bytes_max: usize,
     /// Regular expressions; what they find is not kept.
     pub redact: Vec<String>,
-    /// So long.
+    /// So long, those of a policy before this one, too.
     pub kept_for: Duration,
+}
+
+/// Where nothing is said of it: nothing is kept, and what there is goes after thirty days.
+impl Default for PayloadPolicy {
+    fn default() -> Self {
+        Self {
+            keep: Keep::None,
+            routes: HashMap::new(),
+            bytes_max: 16 << 10,
+            redact: Vec::new(),
+            kept_for: Duration::from_secs(30 * 86_400),
+        }
+    }
 }
 
 /// Which calls' payloads are kept.

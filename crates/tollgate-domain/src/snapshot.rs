@@ -38,8 +38,8 @@ pub struct Snapshot {
     pub limits: Limits,
     /// Whether calls' content goes into the log.
     pub log_content: LogContent,
-    /// Which calls' payloads are kept in the store, and what is taken out of them and of the log, where there is either.
-    pub payloads: Option<PayloadPolicy>,
+    /// Which calls' payloads are kept in the store, and what is taken out of them and of the log.
+    pub payloads: PayloadPolicy,
 }
 
 impl Snapshot {

@@ -27,7 +27,10 @@ pub(crate) struct Payloads {
 impl Payloads {
     /// Of a snapshot; `None` where nothing is kept or taken out. An expression that is none was refused with the configuration.
     pub(crate) fn of(snapshot: &Snapshot) -> Option<Self> {
-        let policy = snapshot.payloads.clone()?;
+        let policy = snapshot.payloads.clone();
+        if !policy.keeps_some() && policy.redact.is_empty() {
+            return None;
+        }
         let expressions = policy.redact.iter();
         let redact = expressions.filter_map(|expression| Regex::new(expression).ok());
         let redact = redact.collect();

@@ -207,7 +207,7 @@ fn surroundings(gateway: Arc<Gateway>, composer: Arc<Composer>) -> Surroundings 
     let (checking, routing) = (Arc::clone(&gateway), Arc::clone(&gateway));
     let (spending, pricing) = (Arc::clone(&gateway), Arc::clone(&gateway));
     let (issuing, showing) = (Arc::clone(&gateway), gateway);
-    let looking = Arc::clone(&composer);
+    let (looking, keeping) = (Arc::clone(&composer), Arc::clone(&composer));
     Surroundings {
         now: since_1970,
         new_secret: cli::new_secret,
@@ -247,6 +247,7 @@ fn surroundings(gateway: Arc<Gateway>, composer: Arc<Composer>) -> Surroundings 
                 let _looked = timeout(TAKING_OVER_PATIENCE, composer.look_at(&store)).await;
             })
         }),
+        payloads_kept_for: Box::new(move || keeping.payloads_kept_for()),
         targets: Box::new(move || {
             let picture = pricing.picture();
             let mut targets: Vec<Value> = picture

@@ -177,12 +177,9 @@ impl Composer {
         self.gateway.picture().snapshot.allowances.clone()
     }
 
-    /// How long payloads are kept, where they are.
-    pub(super) fn payloads_kept_for(&self) -> Option<Duration> {
-        let picture = self.gateway.picture();
-        let policy = picture.snapshot.payloads.as_ref();
-        let policy = policy.filter(|policy| policy.keeps_some());
-        policy.map(|policy| policy.kept_for)
+    /// How long payloads are kept.
+    pub(super) fn payloads_kept_for(&self) -> Duration {
+        self.gateway.picture().snapshot.payloads.kept_for
     }
 
     /// Who may call if the configuration file says this.

@@ -41,17 +41,18 @@ impl Retention {
     pub(super) async fn round(
         &mut self,
         store: &Store,
-        payloads_kept: Option<Duration>,
+        payloads_kept: Duration,
         now: Duration,
     ) -> Result<(), StoreError> {
         if self.look_in > 0 {
             self.look_in -= 1;
         } else {
             self.look_in = LOOK_EVERY_ROUNDS;
-            // Without a policy nothing is dropped: whoever turns it off may still want what there is.
-            if let Some(kept) = payloads_kept {
-                store.drop_payloads_before(now.saturating_sub(kept)).await?;
-            }
+            // Whether any are kept now, or not any more; none is for longer than its call.
+            let kept = self
+                .calls_kept
+                .map_or(payloads_kept, |kept| kept.min(payloads_kept));
+            store.drop_payloads_before(now.saturating_sub(kept)).await?;
             if let Some(kept) = self.calls_kept {
                 self.look(store, kept, now).await?;
             }
@@ -130,7 +131,7 @@ mod tests {
         let look = async |retention: &mut Retention| {
             retention.look_in = 0;
             for _ in 0..20 {
-                retention.round(&store, None, now).await.unwrap();
+                retention.round(&store, DAY * 30, now).await.unwrap();
             }
         };
         look(&mut retention).await;

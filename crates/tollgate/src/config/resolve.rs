@@ -64,7 +64,7 @@ pub(crate) struct Sections {
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) traces: Option<TracesSettings>,
     pub(crate) catalogue: Option<CatalogueSettings>,
-    pub(crate) payloads: Option<PayloadPolicy>,
+    pub(crate) payloads: PayloadPolicy,
     pub(crate) providers: HashMap<ProviderName, Arc<Provider>>,
     pub(crate) routes: Vec<Arc<Route>>,
     pub(crate) routes_by_name: HashMap<RouteName, Arc<Route>>,

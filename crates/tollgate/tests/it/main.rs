@@ -28,6 +28,7 @@ mod lost_tries;
 mod media;
 mod mlflow;
 mod ollama;
+mod payloads;
 mod plain_http;
 mod prices;
 mod prompts;

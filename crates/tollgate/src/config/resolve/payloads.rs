@@ -13,18 +13,20 @@ use crate::config::{
     written::{self, KeepWord},
 };
 
-const BYTES: usize = 16 << 10;
 const BYTES_MAX: usize = 64 << 10;
-const KEPT_FOR: Duration = Duration::from_secs(30 * 86_400);
 
-/// Resolves the policy; `None` where nothing is kept, and nothing to be taken out of the log.
+/// Payloads are kept for so long at least: they go by the day.
+const KEPT_FOR_MIN: Duration = Duration::from_secs(86_400);
+
+/// Resolves the policy.
 pub(crate) fn resolve(
     written: &written::Payloads,
     at: At<'_>,
     routes: &Routes,
     store: Option<&StoreSettings>,
     problems: &mut Problems,
-) -> Option<PayloadPolicy> {
+) -> PayloadPolicy {
+    let usual = PayloadPolicy::default();
     let mut by_route = HashMap::new();
     for (name, keep) in &written.routes {
         let at = at.key("routes").key(name);
@@ -57,26 +59,27 @@ pub(crate) fn resolve(
             );
         }
     }
-    let bytes_max = written.size.map_or(BYTES, |size| size.0);
+    let bytes_max = written.size.map_or(usual.bytes_max, |size| size.0);
     if bytes_max > BYTES_MAX {
         problems
             .error(at.key("size").span(), "payloads are not kept that large")
             .help("write `64KiB` at most");
     }
-    if written.kept_for.is_some_and(|kept| kept.0.is_zero()) {
+    let kept_for = written.kept_for.map_or(usual.kept_for, |kept| kept.0);
+    if kept_for < KEPT_FOR_MIN {
         problems
             .error(
                 at.key("kept_for").span(),
-                "payloads would be kept for no time",
+                "payloads are kept for a day at least",
             )
-            .help("write a time such as `30d`, or `keep: none` where none are to be kept");
+            .help("write `1d` or more, or `keep: none` where none are to be kept");
     }
     let policy = PayloadPolicy {
         keep: keep(written.keep, at.key("keep"), problems),
         routes: by_route,
         bytes_max: bytes_max.min(BYTES_MAX),
         redact: written.redact.clone(),
-        kept_for: written.kept_for.map_or(KEPT_FOR, |kept| kept.0),
+        kept_for,
     };
     if policy.keeps_some() && store.is_none() {
         problems
@@ -96,7 +99,7 @@ pub(crate) fn resolve(
                 "`payloads.kept_for` may be no more than `store.calls_kept`; left out, it is `30d`",
             );
     }
-    (policy.keeps_some() || !policy.redact.is_empty()).then_some(policy)
+    policy
 }
 
 fn keep(written: Option<written::Keep>, at: At<'_>, problems: &mut Problems) -> Keep {

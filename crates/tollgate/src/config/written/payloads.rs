@@ -19,7 +19,7 @@ pub(crate) struct Payloads {
     pub(crate) size: Option<Size>,
     /// Regular expressions; what they find is not kept, nor is it in the log.
     pub(crate) redact: Vec<String>,
-    /// How long. Default: `30d`.
+    /// How long, those that were kept before it was said so, too. At least, and by default, `1d` and `30d`.
     pub(crate) kept_for: Option<Wait>,
 }
 
