@@ -1,10 +1,19 @@
 //! One measurement of whoever runs: the load as a process of its own, and what it and the kernel tell of it.
 
-use std::{env, fs, net::SocketAddr, path::Path, process::Command, thread::sleep, time::Duration};
+use std::{
+    env, fs,
+    net::SocketAddr,
+    num::NonZero,
+    path::Path,
+    process::Command,
+    thread::{available_parallelism, scope, sleep},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::servers::{LOADS_CORE, Running};
 
@@ -130,6 +139,14 @@ impl Load<'_> {
     }
 }
 
+/// How quiet the machine is before anything is measured.
+pub(super) struct Quiet {
+    /// The share of all cores that is busy.
+    pub(super) busy: f64,
+    /// How long its cores stand still of a second of work.
+    pub(super) standstill: Duration,
+}
+
 /// The share of all cores that is busy now.
 pub(super) fn busy() -> Result<f64> {
     let read = || -> Result<(u64, u64)> {
@@ -149,6 +166,33 @@ pub(super) fn busy() -> Result<f64> {
     sleep(Duration::from_secs(2));
     let (all_later, idle_later) = read()?;
     Ok(1.0 - quotient(idle_later - idle, Some(all_later - all)))
+}
+
+/// How long every core stands still of a second of work, on the average: a host that has others to serve takes it from who works, and no p99 can be shorter
+/// than what it takes.
+pub(super) fn standstill() -> Duration {
+    const LOOK: Duration = Duration::from_secs(2);
+    let look = || {
+        let (begin, mut last) = (Instant::now(), Duration::ZERO);
+        let mut still = Duration::ZERO;
+        while last < LOOK {
+            let now = begin.elapsed();
+            let gap = now - last;
+            if gap > Duration::from_micros(200) {
+                still += gap;
+            }
+            last = now;
+        }
+        still
+    };
+    let cores = available_parallelism().map_or(1, NonZero::get);
+    let still: Duration = scope(|scope| {
+        let cores: Vec<_> = (0..cores).map(|_| scope.spawn(look)).collect();
+        let stills = cores.into_iter().filter_map(|core| core.join().ok());
+        stills.sum()
+    });
+    let seconds = u32::try_from(cores).unwrap_or(1).saturating_mul(2);
+    still / seconds
 }
 
 /// How many files a process may open: what we ask for, or what the system allows. Programs that we start may as many.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::{
-    measure::Figure,
+    measure::{Figure, Quiet},
     servers::Kind,
     side_by_side::{Figures, last_run},
 };
@@ -37,7 +37,7 @@ Instructions for each call, which repeat where times do not, are counted by `car
 pub(super) fn tell(
     figures: &Figures,
     sections: &[String],
-    busy: f64,
+    quiet: &Quiet,
     is_whole: bool,
 ) -> Result<()> {
     let last: Value = fs::read(last_run())
@@ -47,9 +47,10 @@ pub(super) fn tell(
     let mut page = HEAD.to_owned();
     writeln!(
         page,
-        "\n{}; {:.0} % of it were busy before the run.\n",
+        "\n{}; {:.0} % of it were busy before the run, and its cores stood still for {:.1} ms of each second of work, in pieces of 0.2 ms and more, which no p99 is without.\n",
         machine(),
-        busy * 100.0
+        quiet.busy * 100.0,
+        quiet.standstill.as_secs_f64() * 1000.0
     )?;
     for (case, by) in figures {
         writeln!(page, "## {case}\n")?;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     Arguments, growth,
-    measure::{Figure, Load, busy, files_allowed, quotient},
+    measure::{Figure, Load, Quiet, busy, files_allowed, quotient, standstill},
     others, overload, report,
     servers::{self, Kind, Running, Setup},
 };
@@ -170,13 +170,15 @@ pub(super) fn run(arguments: &Arguments, program: &Path) -> Result<()> {
         "other work takes {:.0} % of this machine: nothing that is measured now would hold (--force measures all the same)",
         busy * 100.0
     );
+    let standstill = standstill();
     let folder = env::temp_dir().join(format!("tollgate-bench-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
     let measured = measure(&folder, arguments, program);
     // What is left behind is in the way of nobody.
     let _removed = fs::remove_dir_all(&folder);
     let (figures, sections) = measured?;
-    report::tell(&figures, &sections, busy, arguments.only.is_none())
+    let quiet = Quiet { busy, standstill };
+    report::tell(&figures, &sections, &quiet, arguments.only.is_none())
 }
 
 fn measure(folder: &Path, arguments: &Arguments, program: &Path) -> Result<(Figures, Vec<String>)> {
