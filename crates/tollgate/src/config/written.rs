@@ -110,19 +110,34 @@ pub(crate) fn stored_shape(kind: Kind) -> Option<Value> {
         Kind::Price => Price::json_schema(&mut generator).to_value(),
         _ => return None,
     };
-    // What is required may not be null either.
-    let required = shape["required"].as_array().cloned().unwrap_or_default();
-    for name in required.iter().filter_map(Value::as_str) {
-        let property = &mut shape["properties"][name];
-        let kind = &mut property["type"];
-        if let Some(first) = kind.as_array().and_then(|kinds| kinds.first()).cloned() {
-            *kind = first;
-        }
-        if let Some(property) = property.as_object_mut() {
-            property.remove("default");
-        }
-    }
+    without_required_null(&mut shape);
     Some(shape)
+}
+
+/// Takes `null` out of what a schema, or one in it, requires: what must be there may not be null either.
+fn without_required_null(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            object.values_mut().for_each(without_required_null);
+            let required = object.get("required").and_then(Value::as_array).cloned();
+            let properties = object.get_mut("properties").and_then(Value::as_object_mut);
+            let Some((required, properties)) = required.zip(properties) else {
+                return;
+            };
+            for name in required.iter().filter_map(Value::as_str) {
+                let Some(property) = properties.get_mut(name).and_then(Value::as_object_mut) else {
+                    continue;
+                };
+                let kinds = property.get("type").and_then(Value::as_array);
+                if let Some(first) = kinds.and_then(|kinds| kinds.first()).cloned() {
+                    property.insert("type".to_owned(), first);
+                }
+                property.remove("default");
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_required_null),
+        _ => {}
+    }
 }
 
 /// The JSON Schema of the configuration.

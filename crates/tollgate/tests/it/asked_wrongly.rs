@@ -239,6 +239,13 @@ async fn the_description_says_what_is_taken() {
         assert!(name["pattern"].is_string() && name["description"].is_string());
         assert_eq!(name.get("default"), None);
     }
+    let (_, budget) = body("/api/v1/budgets");
+    let raise = &budget["raise"];
+    for (field, kind) in [("dollars", "number"), ("until", "string")] {
+        let field = &raise["properties"][field];
+        assert_eq!(field["type"], kind, "{raise}");
+        assert_eq!(field.get("default"), None);
+    }
     let (_, price) = body("/api/v1/prices");
     for field in ["provider", "model"] {
         assert_eq!(price[field]["minLength"], 1);
