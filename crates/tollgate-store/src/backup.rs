@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{Any, AssertSqlSafe, Row, Transaction, any::AnyRow};
 use thiserror::Error;
 
-use crate::{Store, audit::hex, batches::insertion, changes, schema::TEAMS_KEYS, sums};
+use crate::{Failure, Store, audit::hex, batches::insertion, changes, schema::TEAMS_KEYS, sums};
 
 /// What the first line says.
 const FORM: u64 = 2;
@@ -296,7 +296,13 @@ pub enum BackupError {
     NotEmpty(&'static str),
     /// The database did not do what it was asked.
     #[error("the database failed")]
-    Failed(#[from] sqlx::Error),
+    Failed(#[source] Failure),
+}
+
+impl From<sqlx::Error> for BackupError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 impl Table {

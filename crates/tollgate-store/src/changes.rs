@@ -12,7 +12,7 @@ use tokio::{
 };
 use tollgate_telemetry::events::{ChangesHeard, ChangesUnheard};
 
-use crate::{CONNECTION_TIMEOUT, Store, StoreError, is_file};
+use crate::{CONNECTION_TIMEOUT, Failure, Store, StoreError, is_file};
 
 /// Where the word is sent, and how.
 const CHANNEL: &str = "tollgate_changes";
@@ -113,7 +113,7 @@ async fn listen(url: String, told: watch::Sender<bool>) {
                 told.send_replace(false);
                 problem
             }
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => Failure::from(error).to_string(),
             Err(_) => no_answer(),
         };
         if failures == 0 {
@@ -141,12 +141,12 @@ async fn pass_on(mut listener: PgListener, told: &watch::Sender<bool>) -> String
                 told.send_replace(true);
             }
             Ok(Ok(None)) => return "the connection was closed".to_owned(),
-            Ok(Err(error)) => return error.to_string(),
+            Ok(Err(error)) => return Failure::from(error).to_string(),
             Err(_) => {
                 let asked = timeout(CONNECTION_TIMEOUT, listener.execute("SELECT 1"));
                 match asked.await {
                     Ok(Ok(_)) => {}
-                    Ok(Err(error)) => return error.to_string(),
+                    Ok(Err(error)) => return Failure::from(error).to_string(),
                     Err(_) => return no_answer(),
                 }
             }

@@ -9,6 +9,7 @@ mod batches;
 mod calls;
 mod changes;
 mod changing;
+mod failure;
 mod file;
 mod keeper;
 mod keys;
@@ -45,6 +46,7 @@ pub use audit::{AuditRow, Change, Verdict};
 pub use backup::{BackupError, Restored};
 pub use calls::{Before, CallsQuery};
 pub use changes::ChangeFeed;
+pub use failure::Failure;
 pub use keeper::{Dead, Keeper, Round, Skipped};
 pub use keys::{Named, Opening, Overlap, StoredKey, StoredKeys};
 pub use objects::{Changed, Kind, Object, Tenant};
@@ -85,7 +87,7 @@ pub enum StoreError {
     Url(String),
     /// It could not be opened.
     #[error("cannot open the database")]
-    Open(#[source] sqlx::Error),
+    Open(#[source] Failure),
     /// Its tables could not be made, or are not as this program knows them.
     #[error("the database's tables are not as this version wants them")]
     Schema(#[source] MigrateError),
@@ -132,13 +134,13 @@ pub enum StoreError {
     Busy,
     /// It cannot be reached.
     #[error("the database cannot be reached")]
-    Away(#[source] sqlx::Error),
+    Away(#[source] Failure),
     /// A text has a sign that it does not keep, NUL.
     #[error("the database keeps no text with a NUL in it")]
-    Nul(#[source] sqlx::Error),
+    Nul(#[source] Failure),
     /// It did not do what it was asked.
     #[error("the database failed")]
-    Failed(#[source] sqlx::Error),
+    Failed(#[source] Failure),
     /// The file did not take what was to be entered.
     #[error("the database failed")]
     File(#[from] rusqlite::Error),
@@ -152,13 +154,13 @@ impl From<sqlx::Error> for StoreError {
         let code = error.as_database_error().and_then(|error| error.code());
         let code = code.map(Cow::into_owned).unwrap_or_default();
         match error {
-            error if code == NUL => Self::Nul(error),
-            error if AWAY.iter().any(|away| code.starts_with(away)) => Self::Away(error),
+            error if code == NUL => Self::Nul(error.into()),
+            error if AWAY.iter().any(|away| code.starts_with(away)) => Self::Away(error.into()),
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed => Self::Away(error),
-            error => Self::Failed(error),
+            | sqlx::Error::PoolClosed => Self::Away(error.into()),
+            error => Self::Failed(error.into()),
         }
     }
 }
@@ -180,7 +182,8 @@ impl Store {
             _ => url.to_owned(),
         };
         if is_file {
-            begin_file(&url).await.map_err(StoreError::Open)?;
+            let begun = begin_file(&url).await;
+            begun.map_err(|error| StoreError::Open(error.into()))?;
         }
         let pool = AnyPoolOptions::new()
             .max_connections(if is_file { 1 } else { CONNECTIONS_MAX })
@@ -194,10 +197,15 @@ impl Store {
                 })
             })
             .connect(&url)
-            .await
-            .map_err(StoreError::Open)?;
+            .await;
+        let pool = match pool {
+            Ok(pool) => pool,
+            Err(error) => return Err(StoreError::Open(Failure::of_opening(&url, error).await)),
+        };
         let entering = if is_file {
-            Entering::File(Box::new(FileWriter::new(&url).map_err(StoreError::Open)?))
+            let writer = FileWriter::new(&url);
+            let writer = writer.map_err(|error| StoreError::Open(error.into()))?;
+            Entering::File(Box::new(writer))
         } else {
             Entering::Server(Box::new(Statements::new()))
         };

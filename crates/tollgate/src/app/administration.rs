@@ -27,6 +27,7 @@ use tollgate_store::{Kind, Store};
 use tollgate_telemetry::events::{AdminListening, AdminWaiting};
 
 use super::{
+    books::told,
     composer::Composer,
     current_thread, since_1970,
     spent::{Holders, Spent},
@@ -193,7 +194,7 @@ async fn open(settings: &StoreSettings, stopped: &CancellationToken) -> Option<S
             Err(error) => error,
         };
         AdminWaiting {
-            problem: &error.to_string(),
+            problem: &told(&error),
         }
         .emit();
         tokio::select! {

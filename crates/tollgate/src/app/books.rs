@@ -288,7 +288,7 @@ fn is_budget(allowance: &Allowance) -> bool {
 }
 
 /// An error with its causes. The addresses of databases hold passwords, which their errors do not repeat.
-fn told(error: &StoreError) -> String {
+pub(super) fn told(error: &StoreError) -> String {
     let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
