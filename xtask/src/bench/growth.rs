@@ -3,8 +3,8 @@
 
 use std::{
     fmt::Write as _,
-    fs::{self, File},
-    io::{BufWriter, Write as _},
+    fs,
+    io::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tollgate_domain::KeyHash;
 
 use super::{
@@ -229,13 +230,16 @@ fn fill(much: Much, size: u32, file: &Path, folder: &Path, program: &Path) -> Re
     let _told = output(&mut ask("migrate", &empty))?;
     let backup = output(ask("backup", &empty).arg("-"))?;
     let full = folder.join("full.backup");
-    let mut out = BufWriter::new(File::create(&full)?);
+    let mut text = Vec::new();
     for line in backup.lines() {
         let mut told: Value = serde_json::from_str(line)?;
         if let Some(rows) = told["rows"].as_u64() {
             told["rows"] = json!(rows + u64::from(size));
+            // The last line vouches for all that stands before it.
+            let hash = Sha256::digest(&text);
+            told["sha256"] = json!(format!("{hash:x}"));
         }
-        writeln!(out, "{told}")?;
+        writeln!(text, "{told}")?;
         let table = match much {
             Much::Keys => "caller_keys",
             Much::Limits | Much::Routes => "objects",
@@ -250,11 +254,11 @@ fn fill(much: Much, size: u32, file: &Path, folder: &Path, program: &Path) -> Re
                     .iter()
                     .map(|column| &row[column.as_str().unwrap_or_default()])
                     .collect();
-                writeln!(out, "{}", json!(row))?;
+                writeln!(text, "{}", json!(row))?;
             }
         }
     }
-    out.into_inner()?.sync_all()?;
+    fs::write(&full, text)?;
     let _told = output(ask("restore", file).arg(&full))?;
     Ok(())
 }
