@@ -137,6 +137,23 @@ impl BooksBehind<'_> {
     }
 }
 
+/// What was left behind is being entered into the books, before calls are served.
+#[derive(Clone, Copy, Debug)]
+pub struct BooksCatchingUp {
+    /// So many calls so far.
+    pub calls: u64,
+}
+
+impl BooksCatchingUp {
+    /// Writes the log.
+    pub fn emit(&self) {
+        tracing::info!(
+            calls = self.calls,
+            "calls that were left behind are being entered into the books"
+        );
+    }
+}
+
 /// Calls are refused, since no more can be written down.
 #[derive(Clone, Copy, Debug)]
 pub struct BooksClosed {

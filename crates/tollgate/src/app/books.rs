@@ -12,15 +12,18 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use tokio::{runtime::Runtime, time::timeout};
+use tokio::{
+    runtime::Runtime,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tollgate_counters::SharedCounts;
 use tollgate_domain::{Allowance, Quantity, Snapshot, Then};
 use tollgate_store::{Keeper, Store, StoreError};
 use tollgate_telemetry::{
-    events::{BooksBehind, BooksOff},
+    events::{BooksBehind, BooksCatchingUp, BooksOff},
     give_way,
-    journal::Journal,
+    journal::{Journal, JournalState},
 };
 
 use super::{
@@ -40,6 +43,9 @@ const ROUND_EVERY: Duration = Duration::from_millis(200);
 /// How long a round may take, and how long the database may take at the start. What is not done is done in another round.
 const ROUND_TIMEOUT: Duration = Duration::from_secs(60);
 const OPENING_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often it is told at the start how far the entering of what was left behind is.
+const CATCHING_UP_TOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// How long the last round may take, when the process is told to end.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
@@ -153,7 +159,7 @@ impl Books {
                     Ok::<_, StoreError>((spent, known))
                 };
                 let (read_spent, known) = runtime
-                    .block_on(within(OPENING_TIMEOUT, read))
+                    .block_on(while_it_goes_on(journal.state(), read))
                     .context("cannot read the books")?;
                 spent = Some(read_spent);
                 stored = Stored::Known(known);
@@ -264,6 +270,32 @@ impl Troubles {
     }
 }
 
+/// Waits for a database at the start for as long as it goes on entering what was left behind, which may be much, and tells how far it is.
+async fn while_it_goes_on<T>(
+    state: &JournalState,
+    asked: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let mut asked = std::pin::pin!(asked);
+    let (mut entered, mut still_for) = (0, Duration::ZERO);
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut asked => return answer,
+            () = sleep(CATCHING_UP_TOLD_EVERY) => {}
+        }
+        let (calls, _) = state.totals();
+        if calls > entered {
+            (entered, still_for) = (calls, Duration::ZERO);
+            BooksCatchingUp { calls }.emit();
+            continue;
+        }
+        still_for += CATCHING_UP_TOLD_EVERY;
+        if still_for >= OPENING_TIMEOUT {
+            return Err(StoreError::Slow(OPENING_TIMEOUT));
+        }
+    }
+}
+
 /// Waits for a database no longer than this.
 async fn within<T>(
     patience: Duration,
@@ -291,4 +323,28 @@ fn is_budget(allowance: &Allowance) -> bool {
 pub(super) fn told(error: &StoreError) -> String {
     let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_left_behind_may_take_long_as_long_as_it_goes_on() {
+        let root = std::env::temp_dir().join(format!("tollgate-left-{}", std::process::id()));
+        let journal = Journal::open(&root, "own", 1).unwrap();
+        let state = journal.state();
+        let enters = async {
+            for _ in 0..10 {
+                sleep(OPENING_TIMEOUT - CATCHING_UP_TOLD_EVERY).await;
+                state.records_entered(1);
+            }
+            Ok(())
+        };
+        assert!(while_it_goes_on(state, enters).await.is_ok());
+        let hangs = std::future::pending::<Result<(), StoreError>>();
+        let hangs = while_it_goes_on(state, hangs).await;
+        assert!(matches!(hangs, Err(StoreError::Slow(OPENING_TIMEOUT))));
+        std::fs::remove_dir_all(root).unwrap();
+    }
 }
