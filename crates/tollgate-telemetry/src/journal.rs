@@ -2,7 +2,7 @@
 //!
 //! A plain append survives the death of the process, and waits for nobody. Each process has a folder of its own, locked while it
 //! lives, and each worker a file of its own in it. Whoever keeps the books reads the files and removes those that are done with;
-//! that is not this room's affair. How records stand in them is told in [`frames`] and [`entries`], what is known of calls that have not ended in [`begun`].
+//! that is not this room's affair. How records stand in them is told in [`frames`] and `entries`, what is known of calls that have not ended in [`begun`].
 
 pub mod begun;
 pub(crate) mod entries;
