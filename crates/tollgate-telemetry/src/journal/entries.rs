@@ -39,7 +39,7 @@ pub(crate) struct Beginning<'a> {
     pub(crate) cost: Cost,
 }
 
-/// The first object. Members without a name of their own stand in the call's line as well.
+/// The first object. Its members down to `payload` are the journal's own, those behind it stand in the call's line as well.
 #[derive(Serialize, Deserialize)]
 struct FoundBy {
     id: Text,
