@@ -44,7 +44,7 @@ pub use keys::{
 };
 pub use ledger::{OUTCOMES, Payload, UsageRecord};
 pub use limits::Limits;
-pub use money::{AmountError, Picodollars};
+pub use money::{AMOUNT_BYTES_MAX, AmountError, Picodollars};
 pub use payloads::{Keep, PayloadPolicy};
 pub use prices::{
     Catalogue, CatalogueError, Cost, Price, PriceComponent, Prices, ServiceTier, Tariff, Unit,

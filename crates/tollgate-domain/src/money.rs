@@ -11,6 +11,9 @@ const PER_DOLLAR: u64 = 1_000_000_000_000;
 /// Digits behind the point that a dollar can have.
 const DIGITS: usize = 12;
 
+/// Bytes of the longest text of an amount: some 18 million dollars, to the last digit.
+pub const AMOUNT_BYTES_MAX: usize = 8 + 1 + DIGITS;
+
 /// An amount of money in millionths of a millionth of a US dollar.
 ///
 /// A token at a dollar for a million of them costs a million of these. Sums stop at the greatest amount, some 18 million dollars,
@@ -107,6 +110,41 @@ impl Picodollars {
     pub const fn per_million(self) -> Self {
         self.times(1_000_000)
     }
+
+    /// Dollars, exactly, written into the end of some room: `0.00125`.
+    pub fn text(self, room: &mut [u8; AMOUNT_BYTES_MAX]) -> &str {
+        let digit = |of: u64| b'0' + u8::try_from(of % 10).unwrap_or_default();
+        let (mut dollars, mut parts) = (self.0 / PER_DOLLAR, self.0 % PER_DOLLAR);
+        let mut begin = room.len();
+        if parts > 0 {
+            let mut digits = DIGITS;
+            // Most prices are whole millionths.
+            if parts.is_multiple_of(1_000_000) {
+                parts /= 1_000_000;
+                digits -= 6;
+            }
+            while parts.is_multiple_of(10) {
+                parts /= 10;
+                digits -= 1;
+            }
+            for _ in 0..digits {
+                begin -= 1;
+                room[begin] = digit(parts);
+                parts /= 10;
+            }
+            begin -= 1;
+            room[begin] = b'.';
+        }
+        loop {
+            begin -= 1;
+            room[begin] = digit(dollars);
+            dollars /= 10;
+            if dollars == 0 {
+                break;
+            }
+        }
+        str::from_utf8(&room[begin..]).unwrap_or_default()
+    }
 }
 
 impl FromStr for Picodollars {
@@ -138,16 +176,7 @@ impl FromStr for Picodollars {
 /// Dollars, exactly: `0.00125`.
 impl fmt::Display for Picodollars {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (dollars, parts) = (self.0 / PER_DOLLAR, self.0 % PER_DOLLAR);
-        if parts == 0 {
-            return write!(f, "{dollars}");
-        }
-        let (mut parts, mut digits) = (parts, DIGITS);
-        while parts % 10 == 0 {
-            parts /= 10;
-            digits -= 1;
-        }
-        write!(f, "{dollars}.{parts:0digits$}")
+        f.write_str(self.text(&mut [0; AMOUNT_BYTES_MAX]))
     }
 }
 

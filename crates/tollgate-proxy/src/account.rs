@@ -453,7 +453,7 @@ impl Account {
             cost = cost.plus(lost.cost);
             unmetered = unmetered.plus(lost.at_most());
         }
-        self.begun = self.witness.begin(&mut self.record, unmetered, cost);
+        self.begun = self.witness.begin(&self.record, unmetered, cost);
     }
 
     fn end_begun(&mut self) {

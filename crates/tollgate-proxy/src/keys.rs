@@ -11,6 +11,7 @@ use crate::{
     gateway::Worker,
     picture::{Picture, shorten},
     refusal::Refusal,
+    visit::has_any,
 };
 
 mod key_sets;
@@ -153,7 +154,11 @@ pub(crate) static KEY_HEADERS: [HeaderName; 3] = [
 /// The key as sent: `x-api-key`, `api-key`, `x-goog-api-key`, a bearer token, or the password of basic credentials (which MLflow's clients
 /// send where a user name is set).
 fn sent_key(headers: &HeaderMap) -> Option<Cow<'_, str>> {
-    for name in &KEY_HEADERS {
+    let names = match has_any(headers, &KEY_HEADERS) {
+        true => &KEY_HEADERS[..],
+        false => &[], // as most calls do without
+    };
+    for name in names {
         if let Some(key) = headers.get(name).and_then(|value| value.to_str().ok()) {
             return Some(Cow::Borrowed(key.trim()));
         }

@@ -37,6 +37,18 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 pub(crate) const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 const OPENAI_BETA: HeaderName = HeaderName::from_static("openai-beta");
+const TIMING: HeaderName = HeaderName::from_static("x-tollgate-timing");
+
+/// Headers that mean something here, and that few calls have: most calls are asked once for all of them.
+static RARE: [HeaderName; 7] = [
+    REQUEST_ID,
+    TAGS,
+    TRACEPARENT,
+    TRACESTATE,
+    ANTHROPIC_BETA,
+    OPENAI_BETA,
+    TIMING,
+];
 
 /// What is known of a request before its body is read.
 pub(crate) struct Visit<'a> {
@@ -47,9 +59,13 @@ pub(crate) struct Visit<'a> {
     pub(crate) query: Option<&'a str>,
     pub(crate) uri_bytes: usize,
     pub(crate) headers: &'a HeaderMap,
+    /// The same, where there are any of [`RARE`] among them.
+    rare: Option<&'a HeaderMap>,
     /// Its address, or what a proxy says that is trusted.
     pub(crate) client: IpAddr,
     pub(crate) request_id: Arc<str>,
+    /// The client gave it, who may give it to others, too.
+    is_own: bool,
     /// Since 1970-01-01 UTC.
     pub(crate) now: Duration,
     pub(crate) started: Instant,
@@ -63,6 +79,9 @@ impl<'a> Visit<'a> {
         now: Duration,
     ) -> Self {
         let uri = &head.uri;
+        let rare = Some(&head.headers).filter(|headers| has_any(headers, &RARE));
+        let sent = rare.and_then(|headers| headers.get(REQUEST_ID));
+        let (request_id, is_own) = request_id(sent, now);
         Self {
             picture,
             method: &head.method,
@@ -70,8 +89,10 @@ impl<'a> Visit<'a> {
             query: uri.query(),
             uri_bytes: uri.path().len() + uri.query().map_or(0, str::len),
             headers: &head.headers,
+            rare,
             client: client_address(client.ip(), &head.headers, &picture.snapshot.limits),
-            request_id: request_id(&head.headers, now),
+            request_id,
+            is_own,
             now,
             started: Instant::now(),
         }
@@ -98,7 +119,10 @@ impl<'a> Visit<'a> {
     /// When there are too many, or one is too long or no plain text.
     pub(crate) fn tags(&self) -> Result<Vec<Arc<str>>, Refusal> {
         let mut tags: Vec<Arc<str>> = Vec::new();
-        for line in self.headers.get_all(TAGS) {
+        let Some(headers) = self.rare else {
+            return Ok(tags);
+        };
+        for line in headers.get_all(TAGS) {
             let line = line.to_str().map_err(|_| Refusal::TagsInvalid)?;
             for tag in line.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
                 if tag.len() > TAG_BYTES_MAX || tags.len() >= TAGS_MAX {
@@ -152,7 +176,7 @@ impl<'a> Visit<'a> {
     /// Opens the request's record.
     pub(crate) fn account(&self, worker: &Worker, path: &'static str) -> Account {
         let record = CallRecord {
-            id: None,
+            id: self.is_own.then(|| new_id(self.now)),
             request_id: Arc::clone(&self.request_id),
             came_at: self.now,
             revision: self.picture.snapshot.revision.clone(),
@@ -191,8 +215,8 @@ impl<'a> Visit<'a> {
             request_bytes: 0,
             response_bytes: 0,
             traceparent: self
-                .headers
-                .get(TRACEPARENT)
+                .rare
+                .and_then(|headers| headers.get(TRACEPARENT))
                 .and_then(|value| value.to_str().ok())
                 .map(Arc::from),
             content: None,
@@ -219,16 +243,25 @@ impl<'a> Visit<'a> {
                 forwarded.insert(OPENAI_BETA, beta.clone());
             }
         }
+        let Some(headers) = self.rare else {
+            return forwarded;
+        };
         for name in [TRACEPARENT, TRACESTATE] {
-            if let Some(value) = self.headers.get(&name) {
+            if let Some(value) = headers.get(&name) {
                 forwarded.insert(name, value.clone());
             }
         }
         // There may be several lines of them.
-        for features in self.headers.get_all(ANTHROPIC_BETA) {
+        for features in headers.get_all(ANTHROPIC_BETA) {
             forwarded.append(ANTHROPIC_BETA, features.clone());
         }
         forwarded
+    }
+
+    /// Whether the client wants to know how long what took.
+    pub(crate) fn wants_timing(&self) -> bool {
+        self.rare
+            .is_some_and(|headers| headers.contains_key(TIMING))
     }
 
     /// What keeps this caller with the same choice, where the route asks for that.
@@ -276,22 +309,32 @@ fn address(text: &str) -> Option<IpAddr> {
         .or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))
 }
 
-/// The client's own id where it is well-formed, else a new one.
-fn request_id(headers: &HeaderMap, now: Duration) -> Arc<str> {
-    let sent = headers
-        .get(REQUEST_ID)
-        .and_then(|value| value.to_str().ok());
+/// The client's own id where it is well-formed, else a new one. Says whether it is the client's.
+fn request_id(sent: Option<&HeaderValue>, now: Duration) -> (Arc<str>, bool) {
+    let sent = sent.and_then(|value| value.to_str().ok());
     let well_formed = |id: &&str| {
         (1..=128).contains(&id.len())
             && id
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
     };
-    match sent.filter(well_formed) {
-        Some(id) => id.into(),
-        None => {
-            let now = Timestamp::from_unix(NoContext, now.as_secs(), now.subsec_nanos());
-            Uuid::new_v7(now).simple().to_string().into()
-        }
+    if let Some(id) = sent.filter(well_formed) {
+        return (id.into(), true);
     }
+    let mut digits = Uuid::encode_buffer();
+    let id: &str = new_id(now).simple().encode_lower(&mut digits);
+    (id.into(), false)
+}
+
+fn new_id(now: Duration) -> Uuid {
+    Uuid::new_v7(Timestamp::from_unix(
+        NoContext,
+        now.as_secs(),
+        now.subsec_nanos(),
+    ))
+}
+
+/// Whether any of these headers is there.
+pub(crate) fn has_any(headers: &HeaderMap, names: &[HeaderName]) -> bool {
+    headers.keys().any(|name| names.contains(name))
 }

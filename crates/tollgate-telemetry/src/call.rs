@@ -14,7 +14,7 @@ const BOOKS_CLOSED: &str = "books_closed";
 /// The facts of one call. Exactly one is made for each request that reached the gateway, however it ended.
 #[derive(Clone, Debug)]
 pub struct CallRecord {
-    /// Its own in the books, once they know of it.
+    /// Its own in the books, where its request's is the client's; else it is that.
     pub id: Option<Uuid>,
     /// As sent to the client in `x-request-id`.
     pub request_id: Arc<str>,

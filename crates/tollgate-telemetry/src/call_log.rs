@@ -136,7 +136,7 @@ impl Lines {
     }
 
     /// Takes a call's line, or drops and counts it.
-    pub(crate) fn add(&self, record: &CallRecord, common: &Common) {
+    pub(crate) fn add(&self, record: &CallRecord, common: &Common<'_>) {
         let queue = &self.queue.0;
         if !self.are_written() {
             return;

@@ -17,13 +17,12 @@ pub mod traces;
 use std::{
     io::Write,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
 };
 
 use tollgate_domain::{Cost, TargetName, Unmetered};
-use uuid::Uuid;
 
 pub use background::{give_way, stand_back};
 pub use call::{AttemptOutcome, AttemptRecord, CallContent, CallRecord, Lost, Outcome, Params};
@@ -35,7 +34,7 @@ use journal::{
     entries::{Beginning, Ended},
 };
 use metrics::{Metrics, Shard};
-use told::Common;
+use told::Teller;
 use traces::TraceQueue;
 
 /// The content type of [`Telemetry::encode`].
@@ -69,6 +68,7 @@ pub struct Telemetry {
 #[derive(Clone, Debug)]
 pub struct Witness {
     shard: Arc<Shard>,
+    teller: Arc<Mutex<Teller>>,
     log: Arc<call_log::Lines>,
     pen: Option<Arc<Pen>>,
     traces: Option<TraceQueue>,
@@ -120,6 +120,7 @@ impl Telemetry {
     pub fn witness(&self, worker: usize) -> Witness {
         Witness {
             shard: self.metrics.shard(worker),
+            teller: Arc::default(),
             log: self.log.lines(),
             pen: self.journal.as_ref().map(|journal| journal.pen(worker)),
             traces: self.traces.clone(),
@@ -152,14 +153,14 @@ impl Witness {
     /// dies. Written down with [`Self::write_down`].
     pub fn begin(
         &self,
-        record: &mut CallRecord,
+        record: &CallRecord,
         unmetered: Unmetered,
         cost: Cost,
     ) -> Option<BegunCall> {
         let pen = self.pen.as_ref().filter(|_| record.is_kept())?;
         pen.begin(&Beginning {
-            id: *record.id.get_or_insert_with(Uuid::now_v7),
             record,
+            known: self.teller().known(record),
             unmetered,
             cost,
         })
@@ -174,22 +175,26 @@ impl Witness {
 
     /// Counts a finished call, and puts its line on its way. The journal has it after [`Self::write_down`]: before the client has its last byte.
     pub fn record(&self, record: &CallRecord) {
-        let is_told = self.pen.is_some() || self.log.are_written();
-        let common = is_told.then(|| Common::of(record));
-        if let (Some(pen), Some(common), true) = (&self.pen, &common, record.is_kept()) {
-            pen.add(&Ended {
-                id: record.id.unwrap_or_else(Uuid::now_v7),
-                record,
-                common,
-            });
-        }
         self.shard.count(record);
         if let Some(traces) = &self.traces {
             traces.send(record);
         }
-        if let Some(common) = &common {
-            self.log.add(record, common);
+        if self.pen.is_none() && !self.log.are_written() {
+            return;
         }
+        let mut teller = self.teller();
+        let common = teller.tell(record);
+        if let (Some(pen), true) = (&self.pen, record.is_kept()) {
+            pen.add(&Ended {
+                record,
+                common: &common,
+            });
+        }
+        self.log.add(record, &common);
+    }
+
+    fn teller(&self) -> MutexGuard<'_, Teller> {
+        self.teller.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes into the journal what is not there yet.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tollgate_domain::{Cost, Dialect, Picodollars, Task, Unmetered, Usage};
 
 use super::*;
-use crate::{AttemptOutcome, AttemptRecord, CallContent, Lost, Outcome, Params};
+use crate::{AttemptOutcome, AttemptRecord, CallContent, Lost, Outcome, Params, told::Teller};
 
 /// A call that failed over from one target to another.
 pub(crate) fn record() -> CallRecord {
@@ -101,7 +101,9 @@ pub(crate) fn record() -> CallRecord {
 #[test]
 fn a_line_for_machines() {
     let mut line = Vec::new();
-    Common::of(&record()).write_line(&record(), &mut line);
+    Teller::default()
+        .tell(&record())
+        .write_line(&record(), &mut line);
     let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
     insta::assert_json_snapshot!(value);
 }
@@ -124,7 +126,9 @@ fn content_is_told_only_where_it_was_kept() {
         content: Some(content),
         ..record()
     };
-    Common::of(&record).write_line(&record, &mut line);
+    Teller::default()
+        .tell(&record)
+        .write_line(&record, &mut line);
     let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
     assert_eq!(
         (&value["request"], &value["response"]),
@@ -201,7 +205,7 @@ fn long_lines_fill_the_room_before_there_are_many() {
     };
     let room = WAITING_BYTES_MAX as u64 / (3 << 18) + 1;
     for _ in 0..200 {
-        lines.add(&record, &Common::of(&record));
+        lines.add(&record, &Teller::default().tell(&record));
     }
     // As much as there is room for may have been taken by the thread, which is held up then.
     assert!(queue.dropped() >= 200 - 2 * room);
@@ -217,7 +221,7 @@ fn a_full_queue_drops_lines_and_counts_them() {
     for _ in 0..5_000 {
         workers
             .iter()
-            .for_each(|lines| lines.add(&record(), &Common::of(&record())));
+            .for_each(|lines| lines.add(&record(), &Teller::default().tell(&record())));
     }
     let dropped = queue.dropped();
     assert!(dropped > 0);

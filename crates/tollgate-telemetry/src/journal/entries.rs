@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     CRASHED, CallRecord,
-    told::{self, Common, Members, first, next},
+    told::{self, Common, Known, Members, first, next},
 };
 
 /// What can stand in the journal.
@@ -26,15 +26,14 @@ pub trait Entry {
 
 /// A call that has ended.
 pub(crate) struct Ended<'a> {
-    pub(crate) id: Uuid,
     pub(crate) record: &'a CallRecord,
-    pub(crate) common: &'a Common,
+    pub(crate) common: &'a Common<'a>,
 }
 
 /// A call whose provider is about to be asked, and what it can use and cost.
 pub(crate) struct Beginning<'a> {
-    pub(crate) id: Uuid,
     pub(crate) record: &'a CallRecord,
+    pub(crate) known: &'a Known,
     pub(crate) unmetered: Unmetered,
     pub(crate) cost: Cost,
 }
@@ -42,8 +41,10 @@ pub(crate) struct Beginning<'a> {
 /// The first object. Its members down to `payload` are the journal's own, those behind it stand in the call's line as well.
 #[derive(Serialize, Deserialize)]
 struct FoundBy {
-    id: Text,
     at_ms: i64,
+    /// Of calls whose request's id was made here, it is that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<Text>,
     #[serde(default)]
     provider: Option<Text>,
     tries: u32,
@@ -146,7 +147,7 @@ impl FoundBy {
     fn with(self, detail: Option<Arc<str>>, payload: Option<Payload>) -> UsageRecord {
         let text = |Text(text)| text;
         UsageRecord {
-            id: self.id.0,
+            id: self.id.map_or_else(|| self.request_id.0.clone(), text),
             at_ms: self.at_ms,
             request_id: self.request_id.0,
             revision: self.revision.0,
@@ -184,12 +185,12 @@ impl Entry for Ended<'_> {
     fn write(&self, entry: &mut Vec<u8>) {
         let record = self.record;
         let mut told = Members::go_on(entry);
-        own(self.id, record, record.unmetered, &mut told);
+        own(record, self.common.known, record.unmetered, &mut told);
         if let Some(content) = &record.payload {
             let lengths = [content.request.len(), content.response.len()];
             told.other(next!("payload"), &lengths);
         }
-        told.written(self.common.found_by());
+        self.common.find_by(&mut told);
         told.end();
         self.common.write_detail(record, entry);
         if let Some(content) = &record.payload {
@@ -203,8 +204,9 @@ impl Entry for Beginning<'_> {
     fn write(&self, entry: &mut Vec<u8>) {
         let record = self.record;
         let mut told = Members::go_on(entry);
-        own(self.id, record, self.unmetered, &mut told);
-        told::asked(record, &mut told);
+        own(record, self.known, self.unmetered, &mut told);
+        told::named(record, &mut told);
+        told.written(&self.known.found_by);
         told.word(next!("outcome"), CRASHED);
         told.number(next!("status"), record.status.into());
         told::cost(self.cost, &mut told);
@@ -214,14 +216,17 @@ impl Entry for Beginning<'_> {
 }
 
 /// What the books alone keep, or otherwise than it is told in the line.
-fn own(id: Uuid, record: &CallRecord, unmetered: Unmetered, told: &mut Members<'_>) {
-    let mut digits = Uuid::encode_buffer();
-    told.word(first!("id"), id.simple().encode_lower(&mut digits));
-    let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    told.number(next!("at_ms"), milliseconds(record.came_at));
-    let provider = record.target.as_ref();
-    let provider = provider.and_then(|target| target.as_str().split('/').next());
-    told.text_if(next!("provider"), provider);
+fn own(record: &CallRecord, known: &Known, unmetered: Unmetered, told: &mut Members<'_>) {
+    let milliseconds = |time: Duration| {
+        let seconds = time.as_secs().saturating_mul(1000);
+        seconds.saturating_add(time.subsec_millis().into())
+    };
+    told.number(first!("at_ms"), milliseconds(record.came_at));
+    if let Some(id) = record.id {
+        let mut digits = Uuid::encode_buffer();
+        told.word(next!("id"), id.simple().encode_lower(&mut digits));
+    }
+    told.written(&known.own);
     told.number(next!("tries"), record.attempts.len() as u64);
     told.number(next!("took_ms"), milliseconds(record.duration));
     if !unmetered.is_nothing() {
@@ -236,8 +241,8 @@ impl Entry for UsageRecord {
     fn write(&self, entry: &mut Vec<u8>) {
         let payload = self.payload.as_ref();
         let found_by = FoundBy {
-            id: Text(self.id.clone()),
             at_ms: self.at_ms,
+            id: Some(Text(self.id.clone())),
             provider: self.provider.clone().map(Text),
             tries: self.attempts,
             took_ms: self.duration_ms,
@@ -279,7 +284,7 @@ mod tests {
     use tollgate_domain::{Picodollars, Usage};
 
     use super::*;
-    use crate::{CallContent, call_log::tests::record};
+    use crate::{CallContent, call_log::tests::record, told::Teller};
 
     fn written(entry: &impl Entry) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -288,18 +293,16 @@ mod tests {
     }
 
     fn ended(record: &CallRecord) -> Vec<u8> {
-        let common = Common::of(record);
-        let id = Uuid::from_u128(7);
         written(&Ended {
-            id,
             record,
-            common: &common,
+            common: &Teller::default().tell(record),
         })
     }
 
     #[test]
     fn a_call_that_has_ended_is_read_as_it_was() {
         let call = CallRecord {
+            id: Some(Uuid::from_u128(7)),
             app: Some("a \"new\" app".into()),
             hold: Some("hold".into()),
             unmetered: Unmetered {
@@ -316,6 +319,8 @@ mod tests {
         let detail: serde_json::Value =
             serde_json::from_str(read.detail.as_deref().unwrap()).unwrap();
         assert_eq!(detail["client_address"], "127.0.0.1");
+        let begun = read.detail.as_deref().unwrap();
+        assert!(begun.starts_with("{\"client_address\":\"127.0.0.1\""));
         assert_eq!(detail["temperature"], 0.5);
         assert_eq!(detail["max_tokens"], 100);
         assert_eq!(detail["attempts"].as_array().unwrap().len(), 2);
@@ -373,9 +378,10 @@ mod tests {
             output: 200,
         };
         let begun = |cost| {
+            let mut teller = Teller::default();
             let entry = Beginning {
-                id: Uuid::from_u128(7),
                 record: &call,
+                known: teller.known(&call),
                 unmetered: most,
                 cost,
             };
@@ -383,6 +389,7 @@ mod tests {
         };
         let read = begun(Cost::AtMost(Picodollars::new(u64::MAX)));
         assert_eq!((&*read.outcome, read.unmetered), (CRASHED, most));
+        assert_eq!((&*read.id, &*read.request_id), ("req-1", "req-1"));
         assert_eq!(read.cost_at_most, Some(u64::MAX));
         assert_eq!(read.cost_unknown.as_deref(), Some("unmetered"));
         assert_eq!((read.detail, read.payload), (None, None));

@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::Serialize;
-use tollgate_domain::Picodollars;
+use tollgate_domain::{AMOUNT_BYTES_MAX, Picodollars};
 
 /// The name of an object's first member, with what stands before and behind it.
 macro_rules! first {
@@ -25,7 +25,8 @@ macro_rules! next {
 
 pub(crate) use {first, next};
 
-/// An object that is being written. Names are those of [`first`] and [`next`].
+/// An object that is being written. Names are those of [`first`] and [`next`]: each is known where it is written, and costs no call for its few bytes
+/// where that is part of whoever writes it; values are written elsewhere.
 pub(crate) struct Members<'a> {
     out: &'a mut Vec<u8>,
 }
@@ -46,30 +47,28 @@ impl<'a> Members<'a> {
         self.out.extend_from_slice(members);
     }
 
+    /// The name of a member whose value follows.
     #[inline]
-    fn name(&mut self, name: &'static str) {
+    pub(crate) fn name(&mut self, name: &'static str) {
         self.out.extend_from_slice(name.as_bytes());
     }
 
     /// A text.
+    #[inline]
     pub(crate) fn text(&mut self, name: &'static str, value: &str) {
-        if is_plain(value) {
-            self.word(name, value);
-        } else {
-            self.other(name, value);
-        }
+        self.name(name);
+        self.put_text(value);
     }
 
     /// A text that needs no escapes.
+    #[inline]
     pub(crate) fn word(&mut self, name: &'static str, value: &str) {
-        self.out.reserve(name.len() + value.len() + 2);
         self.name(name);
-        self.out.push(b'"');
-        self.out.extend_from_slice(value.as_bytes());
-        self.out.push(b'"');
+        self.put_word(value);
     }
 
     /// A text that needs no escapes, where there is one.
+    #[inline]
     pub(crate) fn word_if(&mut self, name: &'static str, value: Option<&str>) {
         if let Some(value) = value {
             self.word(name, value);
@@ -77,6 +76,7 @@ impl<'a> Members<'a> {
     }
 
     /// A text, where there is one.
+    #[inline]
     pub(crate) fn text_if(&mut self, name: &'static str, value: Option<&str>) {
         if let Some(value) = value {
             self.text(name, value);
@@ -84,20 +84,21 @@ impl<'a> Members<'a> {
     }
 
     /// A whole number.
+    #[inline]
     pub(crate) fn number(&mut self, name: &'static str, value: u64) {
         self.name(name);
         self.digits(value);
     }
 
     /// Dollars, as a text: a number would be read as a float.
+    #[inline]
     pub(crate) fn dollars(&mut self, name: &'static str, value: Picodollars) {
         self.name(name);
-        self.out.push(b'"');
-        self.fraction::<12>(value.as_u64(), 0);
-        self.out.push(b'"');
+        self.put_word(value.text(&mut [0; AMOUNT_BYTES_MAX]));
     }
 
     /// A whole number, where there is one.
+    #[inline]
     pub(crate) fn number_if(&mut self, name: &'static str, value: Option<u64>) {
         if let Some(value) = value {
             self.number(name, value);
@@ -105,6 +106,7 @@ impl<'a> Members<'a> {
     }
 
     /// True or false.
+    #[inline]
     pub(crate) fn flag(&mut self, name: &'static str, value: bool) {
         self.name(name);
         let word: &[u8] = if value { b"true" } else { b"false" };
@@ -112,31 +114,40 @@ impl<'a> Members<'a> {
     }
 
     /// A time in milliseconds, with three decimals at most and one at least.
+    #[inline]
     pub(crate) fn milliseconds(&mut self, name: &'static str, value: Duration) {
         self.name(name);
-        let rounded = value.saturating_add(Duration::from_nanos(500));
-        let microseconds = rounded
-            .as_secs()
-            .saturating_mul(1_000_000)
-            .saturating_add(u64::from(rounded.subsec_micros()));
-        self.fraction::<3>(microseconds, 1);
+        self.put_milliseconds(value);
     }
 
-    /// A number with so many decimals, of which the last ones are left out where they are zero, down to a number of them.
-    fn fraction<const DECIMALS: u32>(&mut self, value: u64, decimals_min: u32) {
-        let parts = const { 10_u64.pow(DECIMALS) };
-        let mut decimals = DECIMALS;
-        let (whole, mut rest) = (value / parts, value % parts);
-        self.digits(whole);
-        while decimals > decimals_min && rest % 10 == 0 {
-            rest /= 10;
-            decimals -= 1;
+    fn put_text(&mut self, value: &str) {
+        if is_plain(value) {
+            self.put_word(value);
+        } else {
+            self.put_other(value);
         }
-        if decimals == 0 {
-            return;
-        }
-        self.out.push(b'.');
-        self.padded(rest, decimals as usize);
+    }
+
+    fn put_word(&mut self, value: &str) {
+        self.out.reserve(value.len() + 2);
+        self.out.push(b'"');
+        self.out.extend_from_slice(value.as_bytes());
+        self.out.push(b'"');
+    }
+
+    fn put_milliseconds(&mut self, value: Duration) {
+        let seconds = value.as_secs().saturating_mul(1_000_000);
+        let rounded = u64::from((value.subsec_nanos() + 500) / 1_000);
+        let microseconds = seconds.saturating_add(rounded);
+        self.digits(microseconds / 1_000);
+        let [hundreds, tens, ones] = digits_of_three(microseconds % 1_000);
+        let decimals = [b'.', hundreds, tens, ones];
+        let count = match (tens, ones) {
+            (b'0', b'0') => 2,
+            (_, b'0') => 3,
+            _ => 4,
+        };
+        self.out.extend_from_slice(&decimals[..count]);
     }
 
     /// A number with zeros before it, so that it has so many digits.
@@ -150,27 +161,34 @@ impl<'a> Members<'a> {
         self.out.extend_from_slice(digits);
     }
 
-    /// A moment, as RFC 3339 with milliseconds; nothing of one that is beyond all calendars.
-    pub(crate) fn moment(&mut self, name: &'static str, since_1970: Duration) {
+    /// The second of a moment, as RFC 3339 has it up to there; [`Self::thousandths`] are to follow. Nothing of one that is beyond all calendars.
+    pub(crate) fn second(&mut self, name: &'static str, since_1970: Duration) {
         self.name(name);
         self.out.push(b'"');
-        let milliseconds = i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX);
-        if let Ok(moment) = jiff::Timestamp::from_millisecond(milliseconds) {
-            let moment = jiff::tz::Offset::UTC.to_datetime(moment);
-            self.padded(moment.year().unsigned_abs().into(), 4);
-            for (before, part) in [
-                (b'-', moment.month()),
-                (b'-', moment.day()),
-                (b'T', moment.hour()),
-                (b':', moment.minute()),
-                (b':', moment.second()),
-            ] {
-                self.out.push(before);
-                self.padded(part.unsigned_abs().into(), 2);
-            }
-            self.out.push(b'.');
-            self.padded(moment.millisecond().unsigned_abs().into(), 3);
-            self.out.push(b'Z');
+        let seconds = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX);
+        let Ok(moment) = jiff::Timestamp::from_second(seconds) else {
+            return;
+        };
+        let moment = jiff::tz::Offset::UTC.to_datetime(moment);
+        self.padded(moment.year().unsigned_abs().into(), 4);
+        for (before, part) in [
+            (b'-', moment.month()),
+            (b'-', moment.day()),
+            (b'T', moment.hour()),
+            (b':', moment.minute()),
+            (b':', moment.second()),
+        ] {
+            self.out.push(before);
+            self.padded(part.unsigned_abs().into(), 2);
+        }
+    }
+
+    /// The thousandths of a moment whose second stands there, if anything does.
+    pub(crate) fn thousandths(&mut self, since_1970: Duration) {
+        if self.out.last() != Some(&b'"') {
+            let [hundreds, tens, ones] = digits_of_three(since_1970.subsec_millis().into());
+            self.out
+                .extend_from_slice(&[b'.', hundreds, tens, ones, b'Z']);
         }
         self.out.push(b'"');
     }
@@ -197,6 +215,17 @@ impl<'a> Members<'a> {
         }
     }
 
+    /// An object, of members that each have a comma before them.
+    pub(crate) fn object(&mut self, write: impl FnOnce(&mut Members<'_>)) {
+        let begin = self.out.len();
+        write(&mut Members::go_on(self.out));
+        match self.out.get_mut(begin) {
+            Some(comma) => *comma = b'{',
+            None => self.out.push(b'{'),
+        }
+        self.out.push(b'}');
+    }
+
     /// Objects, each written by `write`.
     pub(crate) fn list<T>(
         &mut self,
@@ -220,6 +249,10 @@ impl<'a> Members<'a> {
     /// Anything else. What cannot be written, as no text, number or list of them, is told as null.
     pub(crate) fn other<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) {
         self.name(name);
+        self.put_other(value);
+    }
+
+    fn put_other<T: Serialize + ?Sized>(&mut self, value: &T) {
         let begin = self.out.len();
         if serde_json::to_writer(&mut *self.out, value).is_err() {
             self.out.truncate(begin);
@@ -231,6 +264,12 @@ impl<'a> Members<'a> {
         let mut digits = itoa::Buffer::new();
         self.out.extend_from_slice(digits.format(value).as_bytes());
     }
+}
+
+/// The digits of a number below a thousand.
+fn digits_of_three(number: u64) -> [u8; 3] {
+    let digit = |of: u64| b'0' + u8::try_from(of % 10).unwrap_or_default();
+    [digit(number / 100), digit(number / 10), digit(number)]
 }
 
 /// Whether a text can stand in JSON as it is (RFC 8259, section 7). Eight bytes are looked at together, as most texts are short.
@@ -312,7 +351,10 @@ mod tests {
         #[test]
         fn moments_are_told_as_everywhere(milliseconds in 0_u64..300_000_000_000_000) {
             let since_1970 = Duration::from_millis(milliseconds);
-            let seen = written(|members| members.moment(next!("at"), since_1970));
+            let seen = written(|members| {
+                members.second(next!("at"), since_1970);
+                members.thousandths(since_1970);
+            });
             let told = crate::call_log::moment(since_1970);
             prop_assert_eq!(&seen["at"], &Value::from(told));
         }
