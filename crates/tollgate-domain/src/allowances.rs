@@ -1,6 +1,6 @@
 //! Limits and budgets: who may use how much of what, in which time. Both are allowances; the data plane keeps count of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use jiff::{Span, Timestamp, ToSpan as _, Unit as TimeUnit, ZonedRound, tz::TimeZone};
 
@@ -245,41 +245,58 @@ impl Scope {
     }
 
     /// Whom of an allowance's scope a call belongs to; `None` where it is not for that call.
-    pub fn subject(&self, facts: &Facts<'_>) -> Option<String> {
-        let mut subject = String::new();
-        for (whose, fact) in [
-            (&self.key, facts.key),
-            (&self.team, facts.team),
-            (&self.route, facts.route),
-            (&self.user, facts.user),
-            (&self.app, facts.app),
-            (&self.organisation, facts.organisation),
-            (&self.provider, facts.provider),
-            (&self.model, facts.model),
-        ] {
-            let Some(whose) = whose else {
-                continue;
-            };
-            // An empty name names nobody.
-            let fact = fact.filter(|name| !name.is_empty());
-            match whose {
-                Whose::Named(name) if fact == Some(name) => {}
-                Whose::Named(_) => return None,
-                Whose::Each => {
-                    subject.reserve(fact.map_or(0, str::len) + 2);
-                    if !subject.is_empty() {
-                        // No name has it, so that two pairs of names are never one.
-                        subject.push('\n');
-                    }
-                    if fact.is_none_or(is_like_nobody) {
-                        subject.push_str(NOBODY);
-                    }
-                    subject.push_str(fact.unwrap_or_default());
+    pub fn subject<'a>(&self, facts: &Facts<'a>) -> Option<Cow<'a, str>> {
+        let mut subject = Cow::Borrowed("");
+        macro_rules! fits {
+            ($part:ident) => {
+                match &self.$part {
+                    None => true,
+                    Some(whose) => whose.fits(facts.$part, &mut subject),
                 }
+            };
+        }
+        let is_its = fits!(key)
+            && fits!(team)
+            && fits!(route)
+            && fits!(user)
+            && fits!(app)
+            && fits!(organisation)
+            && fits!(provider)
+            && fits!(model);
+        is_its.then_some(subject)
+    }
+}
+
+impl Whose {
+    /// Whether it fits what is known of a call; whom it tells apart goes to the subject.
+    fn fits<'a>(&self, fact: Option<&'a str>, subject: &mut Cow<'a, str>) -> bool {
+        // An empty name names nobody.
+        let fact = fact.filter(|name| !name.is_empty());
+        match self {
+            Self::Named(name) => fact == Some(name),
+            Self::Each => {
+                add_to_subject(subject, fact);
+                true
             }
         }
-        Some(subject)
     }
+}
+
+fn add_to_subject<'a>(subject: &mut Cow<'a, str>, name: Option<&'a str>) {
+    let name = match name {
+        None => Cow::Borrowed(NOBODY),
+        Some(name) if is_like_nobody(name) => Cow::Owned(format!("{NOBODY}{name}")),
+        Some(name) => Cow::Borrowed(name),
+    };
+    if subject.is_empty() {
+        *subject = name;
+        return;
+    }
+    let subject = subject.to_mut();
+    subject.reserve(1 + name.len());
+    // No name has it, so that two pairs of names are never one.
+    subject.push('\n');
+    subject.push_str(&name);
 }
 
 impl Quantity {

@@ -7,20 +7,20 @@ mod index;
 mod shared;
 mod weight;
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName};
 use tollgate_domain::{
-    Allowance, COUNT_MAX, Cost, Facts, Picodollars, Price, Quantity, TargetName, Then, Unmetered,
-    Usage,
+    AMOUNT_BYTES_MAX, Allowance, COUNT_MAX, Cost, Facts, Picodollars, Price, Quantity, TargetName,
+    Then, Unmetered, Usage,
 };
 use tollgate_telemetry::{CallRecord, Outcome, events::AllowanceReached};
 use tollgate_upstream::Lane;
 
 pub use counters::Counters;
 pub(crate) use counters::Shortage;
-use counters::{Ask, Hold, Identity, Left, Room};
-use fields::{add_item, add_number, in_token, quota_unit};
+use counters::{Ask, Counted, Hold, Left, Room};
+use fields::{add_item, add_number, whole_seconds};
 pub(crate) use index::AllowanceIndex;
 use shared::Share;
 pub use shared::{Settler, Sharing, SharingLine, WhenAway};
@@ -117,9 +117,8 @@ impl Denial {
 /// What is asked for a call, and of whom.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry<'a> {
-    /// All that there are, and which of them to look at.
-    pub(crate) allowances: &'a [Arc<Allowance>],
-    pub(crate) index: &'a AllowanceIndex,
+    /// All that there are.
+    pub(crate) allowances: &'a AllowanceIndex,
     pub(crate) facts: Facts<'a>,
     pub(crate) asked: Asked,
     /// Whether it was let in before, and asks for what a further try may use: of its caller's it is one request all the same.
@@ -173,15 +172,13 @@ pub(crate) async fn enter(
 
 impl Entry<'_> {
     /// What is asked of each allowance that is for the call: once, or once for each of those who may be asked and are counted apart.
-    fn asks(&self, plan: &[Arc<Lane>]) -> Result<Vec<Ask<'_>>, Refusal> {
-        let mut asks: Vec<Ask<'_>> = Vec::new();
+    fn asks<'a>(&'a self, plan: &'a [Arc<Lane>]) -> Result<Vec<Ask<'a>>, Refusal> {
+        let places = self.allowances.places(&self.facts);
+        let mut asks: Vec<Ask<'_>> = Vec::with_capacity(places.len());
         let mut most_of_all = None;
-        let places = self.index.places(&self.facts).into_iter();
-        let counted = places.filter_map(|place| {
-            let allowance = self.allowances.get(place)?;
-            Some((allowance, self.index.identity(place)?))
-        });
-        for (allowance, identity) in counted {
+        let counted = places.iter();
+        for counted in counted.filter_map(|place| self.allowances.counted(*place)) {
+            let allowance = &counted.allowance;
             if allowance.quantity == Quantity::Size {
                 self.check_size(allowance)?;
                 continue;
@@ -191,7 +188,7 @@ impl Entry<'_> {
                     continue;
                 };
                 let most = most_of_all.get_or_insert_with(|| Most::of(self.asked, plan, self.now));
-                let mut ask = ask(allowance, identity, subject, most, Vec::new())?;
+                let mut ask = ask(counted, subject, most, Vec::new())?;
                 if self.is_again && allowance.quantity == Quantity::Requests {
                     // What is left of them is told all the same.
                     ask.amount = 0;
@@ -199,7 +196,7 @@ impl Entry<'_> {
                 asks.push(ask);
                 continue;
             }
-            let mut apart: Vec<(String, Vec<Arc<Lane>>)> = Vec::new();
+            let mut apart: Vec<(Cow<'_, str>, Vec<Arc<Lane>>)> = Vec::new();
             for lane in plan {
                 let facts = Facts {
                     provider: Some(lane.provider().name.as_str()),
@@ -217,8 +214,7 @@ impl Entry<'_> {
             for (subject, lanes) in apart {
                 let targets = lanes.iter().map(|lane| lane.name().clone()).collect();
                 asks.push(ask(
-                    allowance,
-                    identity,
+                    counted,
                     subject,
                     &Most::of(self.asked, &lanes, self.now),
                     targets,
@@ -248,12 +244,12 @@ impl Entry<'_> {
 }
 
 fn ask<'a>(
-    allowance: &'a Arc<Allowance>,
-    identity: &'a Identity,
-    subject: String,
+    counted: &'a Arc<Counted>,
+    subject: Cow<'a, str>,
     most: &Most,
     targets: Vec<TargetName>,
 ) -> Result<Ask<'a>, Refusal> {
+    let allowance = &counted.allowance;
     let amount = most.amount(allowance.quantity);
     if amount.is_none() && allowance.then == Then::Refuse {
         return Err(Refusal::Unpriced {
@@ -261,8 +257,7 @@ fn ask<'a>(
         });
     }
     Ok(Ask {
-        allowance,
-        identity,
+        counted,
         subject,
         amount: amount.unwrap_or_default(),
         targets,
@@ -362,27 +357,20 @@ impl Permit {
     /// Takes what was really used, and gives the rest back. It counts as used when the call began, as it does in the books. Both times are since
     /// 1970-01-01 UTC.
     pub(crate) fn settle(mut self, spent: &Spent<'_>, began: Duration, now: Duration) {
-        let holds = std::mem::take(&mut self.holds).into_iter();
-        let holds: Vec<(Hold, u64)> = holds
-            .map(|hold| {
-                let used = spent.of(&hold);
-                (hold, used)
-            })
-            .collect();
+        let holds = std::mem::take(&mut self.holds);
         let share = self.share.take();
         if let Some(share) = &share {
-            let used = holds.iter().map(|(hold, used)| (hold, *used));
+            let used = holds.iter().map(|hold| (hold, spent.of(hold)));
             share.settle(used, began, now);
         }
-        for (hold, reached) in self.counters.settle(&holds, began, now) {
+        let used = |hold: &Hold| spent.of(hold);
+        for (hold, reached) in self.counters.settle(&holds, used, began, now) {
             // Where several gateways count, whoever settles with them tells it.
             if share.is_none() {
-                let Hold {
-                    allowance, subject, ..
-                } = hold;
+                let allowance = &hold.counted.allowance;
                 AllowanceReached {
                     name: &allowance.name,
-                    subject,
+                    subject: &hold.subject,
                     quantity: allowance.quantity.as_str(),
                     used: &amount_text(allowance, reached),
                     most: &amount_text(allowance, allowance.most_at(now).into()),
@@ -394,7 +382,7 @@ impl Permit {
 
     /// Whether it has requests of who is asked, each of which is one try.
     pub(crate) fn counts_tries(&self, target: &TargetName) -> bool {
-        let counts = |hold: &Hold| hold.allowance.quantity == Quantity::Requests;
+        let counts = |hold: &Hold| hold.counted.allowance.quantity == Quantity::Requests;
         let mut counted = self.holds.iter().filter(|hold| counts(hold));
         counted.any(|hold| hold.targets.contains(target))
     }
@@ -407,16 +395,15 @@ impl Permit {
     /// Headers that tell what is left.
     pub(crate) fn tell(&self, headers: &mut HeaderMap, now: Duration) {
         let mut told = LimitHeaders::default();
-        for (place, hold) in self.holds.iter().enumerate() {
-            let allowance = &hold.allowance;
-            if !allowance.is_told {
+        let left = self.counters.left(&self.holds, self.room, now);
+        for (place, (hold, mut left)) in self.holds.iter().zip(left).enumerate() {
+            if !hold.counted.allowance.is_told {
                 continue;
             }
-            let mut left = self.counters.left(hold, self.room, now);
             let shared = self.share.as_ref();
             let shared = shared.and_then(|share| share.remaining(place, hold, now));
             left.amount = shared.unwrap_or(left.amount);
-            told.add(allowance, left, now, headers);
+            told.add(&hold.counted, left, now, headers);
         }
         told.write(headers);
     }
@@ -431,10 +418,12 @@ struct LimitHeaders {
 
 impl LimitHeaders {
     /// Adds an allowance; a budget has a header of its own.
-    fn add(&mut self, allowance: &Allowance, left: Left, now: Duration, headers: &mut HeaderMap) {
+    fn add(&mut self, counted: &Counted, left: Left, now: Duration, headers: &mut HeaderMap) {
+        let (allowance, text) = (&counted.allowance, &counted.header);
         if allowance.quantity == Quantity::Picodollars {
-            let dollars = Picodollars::new(left.amount);
-            let told = format!("{}={dollars}", in_token(&allowance.name));
+            let mut room = [0; AMOUNT_BYTES_MAX];
+            let dollars = Picodollars::new(left.amount).text(&mut room);
+            let told = [&text.name, "=", dollars].concat();
             headers.append(BUDGET, header_value(&told));
             return;
         }
@@ -442,20 +431,13 @@ impl LimitHeaders {
             self.policies.reserve(128);
             self.left.reserve(128);
         }
-        let seconds = |time: Duration| time.as_secs() + u64::from(time.subsec_nanos() > 0);
-        let (policies, told) = (&mut self.policies, &mut self.left);
-        add_item(policies, &allowance.name);
-        add_number(policies, ";q=", allowance.most_at(now));
-        if let Some(unit) = quota_unit(allowance.quantity) {
-            policies.push_str(";qu=\"");
-            policies.push_str(unit);
-            policies.push('"');
-        }
-        add_item(told, &allowance.name);
-        add_number(told, ";r=", left.amount);
-        if let Some((length, rest)) = left.window {
-            add_number(policies, ";w=", seconds(length));
-            add_number(told, ";t=", seconds(rest));
+        let length = left.window.map(|(length, _)| length);
+        let most = allowance.most_at(now);
+        text.add_policy(&mut self.policies, allowance.quantity, most, length);
+        add_item(&mut self.left, &text.name);
+        add_number(&mut self.left, ";r=", left.amount);
+        if let Some((_, rest)) = left.window {
+            add_number(&mut self.left, ";t=", whole_seconds(rest));
         }
     }
 
@@ -468,11 +450,11 @@ impl LimitHeaders {
 }
 
 /// The headers that tell what is left of one allowance.
-fn limit_headers(allowance: &Allowance, left: Left, now: Duration) -> HeaderMap {
+fn limit_headers(counted: &Counted, left: Left, now: Duration) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    if allowance.is_told {
+    if counted.allowance.is_told {
         let mut told = LimitHeaders::default();
-        told.add(allowance, left, now, &mut headers);
+        told.add(counted, left, now, &mut headers);
         told.write(&mut headers);
     }
     headers
@@ -567,7 +549,7 @@ impl<'a> Spent<'a> {
         };
         let input = tokens(self.usage.input_total(), self.unmetered.input);
         let output = tokens(self.usage.output_total(), self.unmetered.output);
-        match hold.allowance.quantity {
+        match hold.counted.allowance.quantity {
             // A further try has none of its caller's.
             Quantity::Requests => u64::from(self.is_request).min(hold.amount),
             Quantity::Concurrent | Quantity::Size => 0,

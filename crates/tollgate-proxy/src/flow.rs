@@ -44,7 +44,6 @@ const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
 const REVISION: HeaderName = HeaderName::from_static("x-tollgate-revision");
 const DROPPED: HeaderName = HeaderName::from_static("x-tollgate-dropped");
 const UPSTREAM_STATUS: HeaderName = HeaderName::from_static("x-tollgate-upstream-status");
-const TIMING: HeaderName = HeaderName::from_static("x-tollgate-timing");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// As many headers as nearly all answers have.
@@ -369,8 +368,7 @@ fn entry<'a>(
 ) -> Entry<'a> {
     let key = caller.key();
     Entry {
-        allowances: &visit.picture.snapshot.allowances,
-        index: &visit.picture.allowances,
+        allowances: &visit.picture.allowances,
         facts: Facts {
             key: key.map(|key| key.name.as_str()),
             team: key.and_then(|key| key.team.as_deref()),
@@ -575,7 +573,7 @@ fn answer_headers(
     if let Some(permit) = account.permit() {
         permit.tell(&mut headers, account.heard_at());
     }
-    if visit.headers.contains_key(TIMING) {
+    if visit.wants_timing() {
         let provider = account.record.provider_time;
         let gateway = account.started().elapsed().saturating_sub(provider);
         let milliseconds = |duration: Duration| duration.as_secs_f64() * 1000.0;

@@ -1,18 +1,22 @@
 //! Counts of allowances: what was used in the window that is now, and what is reserved by calls under way.
 
 use std::{
+    borrow::Cow,
     collections::{HashSet, VecDeque},
     fmt,
-    hash::{DefaultHasher, Hash, Hasher, RandomState},
+    hash::{DefaultHasher, Hash, Hasher},
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use ahash::RandomState;
 use hashbrown::{Equivalent, HashMap};
 use http::HeaderMap;
 use slab::Slab;
 use tollgate_domain::{Allowance, TargetName, Then, Window};
+
+use super::fields::HeaderText;
 
 /// Counts that are kept; what comes beyond is counted together.
 const COUNTS_MAX: usize = 100_000;
@@ -51,13 +55,32 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(crate) fn of(allowance: &Allowance) -> Self {
+    fn of(allowance: &Allowance) -> Self {
         let text = allowance.identity();
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
         Self {
             hash: hasher.finish(),
             text: text.into(),
+        }
+    }
+}
+
+/// An allowance made ready to be counted.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(super) allowance: Arc<Allowance>,
+    /// What it is counted as.
+    identity: Identity,
+    pub(super) header: HeaderText,
+}
+
+impl Counted {
+    pub(crate) fn of(allowance: &Arc<Allowance>) -> Self {
+        Self {
+            allowance: Arc::clone(allowance),
+            identity: Identity::of(allowance),
+            header: HeaderText::of(allowance),
         }
     }
 }
@@ -135,10 +158,8 @@ fn share_of(amount: u128, share: f64) -> u128 {
 /// What a call wants of an allowance.
 #[derive(Debug)]
 pub(super) struct Ask<'a> {
-    pub(super) allowance: &'a Arc<Allowance>,
-    /// What it is counted as.
-    pub(super) identity: &'a Identity,
-    pub(super) subject: String,
+    pub(super) counted: &'a Arc<Counted>,
+    pub(super) subject: Cow<'a, str>,
     pub(super) amount: u64,
     /// Of one that depends on who is asked, those who would be; else nobody.
     pub(super) targets: Vec<TargetName>,
@@ -147,7 +168,7 @@ pub(super) struct Ask<'a> {
 /// What a call has of an allowance.
 #[derive(Debug)]
 pub(super) struct Hold {
-    pub(super) allowance: Arc<Allowance>,
+    pub(super) counted: Arc<Counted>,
     pub(super) subject: Arc<str>,
     /// What is reserved.
     pub(super) amount: u64,
@@ -276,14 +297,14 @@ impl Counters {
         let heard_at = *state.heard_at.get_or_insert(now);
         let mut holds: Vec<Hold> = Vec::with_capacity(asks.len());
         for (nth, ask) in asks.iter().enumerate() {
-            let (place, subject) = state.place(ask.identity, &ask.subject, now);
+            let (place, subject) = state.place(&ask.counted.identity, &ask.subject, now);
             let Some(count) = state.counts.get_mut(place) else {
                 continue; // It was given just now.
             };
-            count.roll(ask.allowance, now);
-            let most = count.room(room, ask.allowance.most_at(now).into(), heard_at);
+            count.roll(&ask.counted.allowance, now);
+            let most = count.room(room, ask.counted.allowance.most_at(now).into(), heard_at);
             let wanted = count.used + count.reserved + u128::from(ask.amount);
-            if wanted > most && ask.allowance.then == Then::Refuse {
+            if wanted > most && ask.counted.allowance.then == Then::Refuse {
                 let shortage = count.shortage(ask, &subject, most, now);
                 let shortage = match room {
                     Room::Share(_) => shortage.of_share(),
@@ -298,7 +319,7 @@ impl Counters {
             count.reserved += u128::from(ask.amount);
             count.holds += 1;
             holds.push(Hold {
-                allowance: Arc::clone(ask.allowance),
+                counted: Arc::clone(ask.counted),
                 subject,
                 amount: ask.amount,
                 targets: ask.targets.clone(),
@@ -308,19 +329,20 @@ impl Counters {
         Ok(holds)
     }
 
-    /// Takes what was used of what is held, by a call that began at a time. Gives all that was used of those of which that is now beyond what is
+    /// Takes what was used of each that is held, by a call that began at a time. Gives all that was used of those of which that is now beyond what is
     /// allowed, once a window.
     pub(super) fn settle<'a>(
         &self,
-        holds: &'a [(Hold, u64)],
+        holds: &'a [Hold],
+        used: impl Fn(&Hold) -> u64,
         began: Duration,
         now: Duration,
     ) -> Vec<(&'a Hold, u128)> {
         let mut state = self.state();
         let mut reached = Vec::new();
-        for (hold, used) in holds {
+        for hold in holds {
             if let Some(count) = state.give_back(hold)
-                && count.settle(&hold.allowance, (*used).into(), began, now)
+                && count.settle(&hold.counted.allowance, used(hold).into(), began, now)
             {
                 reached.push((hold, count.used));
             }
@@ -338,17 +360,20 @@ impl Counters {
         }
     }
 
-    /// What is left of an allowance that a call holds of, where there was so much room for it.
-    pub(super) fn left(&self, hold: &Hold, room: Room, now: Duration) -> Left {
+    /// What is left of each allowance that a call holds of, where there was so much room for it.
+    pub(super) fn left(&self, holds: &[Hold], room: Room, now: Duration) -> Vec<Left> {
         let mut state = self.state();
         let heard_at = state.heard_at.unwrap_or(now);
-        let Some(count) = state.counts.get_mut(hold.place) else {
-            return Left::NOTHING;
-        };
-        count.roll(&hold.allowance, now);
-        let whole = hold.allowance.most_at(now).into();
-        let most = count.room(room, whole, heard_at).min(whole);
-        count.left(&hold.allowance, most, now)
+        let left = holds.iter().map(|hold| {
+            let Some(count) = state.counts.get_mut(hold.place) else {
+                return Left::NOTHING;
+            };
+            count.roll(&hold.counted.allowance, now);
+            let whole = hold.counted.allowance.most_at(now).into();
+            let most = count.room(room, whole, heard_at).min(whole);
+            count.left(&hold.counted.allowance, most, now)
+        });
+        left.collect()
     }
 
     /// Notes what shared counts say was taken of what a call asks for, before it.
@@ -360,9 +385,9 @@ impl Counters {
         let mut state = self.state();
         state.heard_at = Some(now);
         for (ask, all) in told {
-            let (place, _) = state.place(ask.identity, &ask.subject, now);
+            let (place, _) = state.place(&ask.counted.identity, &ask.subject, now);
             if let Some(count) = state.counts.get_mut(place) {
-                count.roll(ask.allowance, now);
+                count.roll(&ask.counted.allowance, now);
                 let own = count.used + count.reserved;
                 count.heard = Some(Heard { all, own });
             }
@@ -533,9 +558,8 @@ impl Count {
         allowance.then == Then::Warn && !mem::replace(&mut self.is_told, true)
     }
 
-    /// What is left of `most`.
-    fn left(&mut self, allowance: &Allowance, most: u128, now: Duration) -> Left {
-        self.roll(allowance, now);
+    /// What is left of `most`, in the window that is now.
+    fn left(&self, allowance: &Allowance, most: u128, now: Duration) -> Left {
         let left = most.saturating_sub(self.used + self.reserved);
         Left {
             amount: u64::try_from(left).unwrap_or(u64::MAX),
@@ -572,11 +596,12 @@ impl Count {
 
     /// Adds what was used at a time. Of a rolling time it finds its part, in order.
     fn add(&mut self, allowance: &Allowance, used: u128, at: Duration) {
-        self.roll(allowance, at.max(self.newest()));
-        self.used += used;
         let Some(window @ Window::Rolling(_)) = &allowance.window else {
+            self.used += used;
             return;
         };
+        self.roll(allowance, at.max(self.newest()));
+        self.used += used;
         self.end = self.end.max(window.counts_until(at));
         let begin = window.slots(at).last();
         let place = self.parts.partition_point(|(other, _)| *other < begin);
@@ -643,8 +668,9 @@ impl Count {
         most: u128,
         now: Duration,
     ) -> Shortage {
-        let allowance = ask.allowance;
+        let allowance = &*ask.counted.allowance;
         let text = |amount: u128| super::amount_text(allowance, amount);
+        self.roll(allowance, now);
         let alone = self.used + u128::from(ask.amount);
         let mut left = self.left(allowance, most, now);
         let whole = u128::from(allowance.most_at(now));
@@ -676,7 +702,7 @@ impl Count {
             allows_nothing,
             wait,
             is_budget: allowance.quantity == tollgate_domain::Quantity::Picodollars,
-            told: super::limit_headers(allowance, left, now),
+            told: super::limit_headers(ask.counted, left, now),
         }
     }
 }

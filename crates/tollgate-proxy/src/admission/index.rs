@@ -1,11 +1,11 @@
 //! Which allowances can be for a call, found without a look at all the others: those that name somebody else are never seen.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use hashbrown::HashMap;
 use tollgate_domain::{Allowance, Facts, Scope, Whose};
 
-use super::counters::Identity;
+use super::counters::Counted;
 
 /// Parts of a scope that can name somebody who is known before it is known who is asked.
 const PARTS: usize = 6;
@@ -17,15 +17,15 @@ pub(crate) struct AllowanceIndex {
     unnamed: Vec<usize>,
     /// Those that name somebody, by the first part that does, the name, and their place.
     named: [HashMap<Arc<str>, Vec<usize>>; PARTS],
-    /// What each is counted as, by its place.
-    identities: Vec<Identity>,
+    /// Each, by its place.
+    counted: Vec<Arc<Counted>>,
 }
 
 impl AllowanceIndex {
     pub(crate) fn of(allowances: &[Arc<Allowance>]) -> Self {
         let mut index = Self::default();
         for (place, allowance) in allowances.iter().enumerate() {
-            index.identities.push(Identity::of(allowance));
+            index.counted.push(Arc::new(Counted::of(allowance)));
             let mut named = parts(&allowance.scope).into_iter().enumerate();
             let named = named.find_map(|(part, whose)| match whose {
                 Some(Whose::Named(name)) => Some((part, name)),
@@ -39,20 +39,20 @@ impl AllowanceIndex {
         index
     }
 
-    /// What the one at a place is counted as.
-    pub(crate) fn identity(&self, place: usize) -> Option<&Identity> {
-        self.identities.get(place)
+    /// The one at a place.
+    pub(crate) fn counted(&self, place: usize) -> Option<&Arc<Counted>> {
+        self.counted.get(place)
     }
 
     /// The places of those that can be for a call, in their order.
-    pub(crate) fn places(&self, facts: &Facts<'_>) -> Vec<usize> {
-        let mut places = self.unnamed.clone();
+    pub(crate) fn places(&self, facts: &Facts<'_>) -> Cow<'_, [usize]> {
+        let mut places = Cow::Borrowed(&*self.unnamed);
         for (names, fact) in self.named.iter().zip(told(facts)) {
             if let Some(found) = fact.and_then(|fact| names.get(fact)) {
-                places.extend(found);
+                places.to_mut().extend(found);
             }
         }
-        if places.len() > self.unnamed.len() {
+        if let Cow::Owned(places) = &mut places {
             places.sort_unstable();
         }
         places
@@ -136,7 +136,8 @@ mod tests {
         ) {
             let (key, team, route, user, app, organisation) = facts;
             let facts = Facts { key, team, route, user, app, organisation, ..Facts::default() };
-            let places = AllowanceIndex::of(&allowances).places(&facts);
+            let index = AllowanceIndex::of(&allowances);
+            let places = index.places(&facts);
             prop_assert!(places.is_sorted_by(|one, next| one < next));
             for (place, allowance) in allowances.iter().enumerate() {
                 // Who is asked is not known yet: any model may be.
@@ -170,6 +171,6 @@ mod tests {
             key: Some("7"),
             ..Facts::default()
         };
-        assert_eq!(AllowanceIndex::of(&allowances).places(&facts), [7]);
+        assert_eq!(*AllowanceIndex::of(&allowances).places(&facts), [7]);
     }
 }

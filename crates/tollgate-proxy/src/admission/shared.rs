@@ -222,10 +222,10 @@ impl SharingLine {
         let shared: Vec<counters::Ask<'_>> = asks
             .iter()
             .map(|ask| counters::Ask {
-                allowance: ask.allowance,
+                allowance: &ask.counted.allowance,
                 subject: &ask.subject,
                 amount: ask.amount,
-                refuses: ask.allowance.then == Then::Refuse,
+                refuses: ask.counted.allowance.then == Then::Refuse,
             })
             .collect();
         let mut looks = 0;
@@ -360,8 +360,13 @@ fn short(
     let Some(ask) = asks.get(place) else {
         return Denial::whole(Refusal::CountersAway);
     };
-    let mut count = Count::shared(ask.allowance, (count.used, count.reserved), parts, now);
-    let most = ask.allowance.most_at(now).into();
+    let mut count = Count::shared(
+        &ask.counted.allowance,
+        (count.used, count.reserved),
+        parts,
+        now,
+    );
+    let most = ask.counted.allowance.most_at(now).into();
     let shortage = count.shortage(ask, &ask.subject, most, now);
     Denial::at(place, Box::new(shortage))
 }
@@ -379,7 +384,8 @@ impl Share {
         let count = self.counts.get(place)?;
         let taken = count.used.saturating_add(count.reserved);
         Some(
-            hold.allowance
+            hold.counted
+                .allowance
                 .most_at(now)
                 .saturating_sub(taken.saturating_add(hold.amount)),
         )
@@ -393,8 +399,9 @@ impl Share {
         ended: Duration,
     ) {
         let used = used.filter_map(|(hold, amount)| {
-            let used = Used::new(&hold.allowance, &hold.subject, amount, began, ended)?;
-            Some((Arc::clone(&hold.allowance), Arc::clone(&hold.subject), used))
+            let used = Used::new(&hold.counted.allowance, &hold.subject, amount, began, ended)?;
+            let allowance = Arc::clone(&hold.counted.allowance);
+            Some((allowance, Arc::clone(&hold.subject), used))
         });
         let settlement = Settlement {
             hold: self.hold.clone(),

@@ -135,7 +135,7 @@ fn is_anothers(allowance: &Allowance, subject: &str, record: &UsageRecord) -> bo
         ..Facts::default()
     };
     let asked = asked.subject(&facts);
-    asked.is_none_or(|asked| !subject.ends_with(&asked))
+    asked.is_none_or(|asked| !subject.ends_with(&*asked))
 }
 
 /// When a call had begun and ended, since 1970-01-01 UTC.

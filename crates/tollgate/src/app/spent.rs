@@ -1,6 +1,7 @@
 //! What has been used of allowances already, out of the books: counts begin where they ended when the process stopped.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
@@ -337,7 +338,7 @@ fn subject(scope: &Scope, query: &UsageQuery, row: &UsageRow, holders: &Holders)
     let key = told(Dimension::Key);
     let holder = key.and_then(|key| holders.keys.get(key));
     let team = told(Dimension::Team);
-    scope.subject(&Facts {
+    let subject = scope.subject(&Facts {
         key,
         team,
         route: told(Dimension::Route),
@@ -346,7 +347,8 @@ fn subject(scope: &Scope, query: &UsageQuery, row: &UsageRow, holders: &Holders)
         organisation: holders.organisation(holder, team),
         provider: told(Dimension::Provider),
         model: told(Dimension::Model),
-    })
+    });
+    subject.map(Cow::into_owned)
 }
 
 fn used(quantity: Quantity, row: &UsageRow) -> u128 {

@@ -20,16 +20,15 @@ fn allowance(name: &str, most: u64, window: Option<u64>) -> Arc<Allowance> {
 
 fn ask(allowance: &Arc<Allowance>, amount: u64) -> Ask<'_> {
     Ask {
-        allowance,
-        identity: Box::leak(Box::new(Identity::of(allowance))),
-        subject: String::new(),
+        counted: Box::leak(Box::new(Arc::new(Counted::of(allowance)))),
+        subject: "".into(),
         amount,
         targets: Vec::new(),
     }
 }
 
-fn used(holds: Vec<Hold>, each: u64) -> Vec<(Hold, u64)> {
-    holds.into_iter().map(|hold| (hold, each)).collect()
+fn left(counters: &Counters, hold: &Hold, room: Room, now: Duration) -> Left {
+    counters.left(std::slice::from_ref(hold), room, now)[0]
 }
 
 const NOW: Duration = Duration::from_secs(1_000_000);
@@ -63,12 +62,12 @@ fn all_give_or_none_does() {
     );
     assert_eq!(
         (
-            counters.left(&holds[0], Room::Whole, NOW).amount,
-            counters.left(&holds[1], Room::Whole, NOW).amount
+            left(&counters, &holds[0], Room::Whole, NOW).amount,
+            left(&counters, &holds[1], Room::Whole, NOW).amount
         ),
         (95, 5)
     );
-    counters.settle(&used(holds, 10), NOW, NOW);
+    counters.settle(&holds, |_| 10, NOW, NOW);
     let (_, shortage) = counters
         .take(&[ask(&narrow, 1)], Room::Whole, NOW)
         .unwrap_err();
@@ -92,11 +91,10 @@ fn what_is_reserved_is_still_reserved_in_the_next_window() {
             .take(&[ask(&narrow, 3)], Room::Whole, later)
             .is_err()
     );
-    let held = used(held, 2);
-    counters.settle(&held, later, later);
+    counters.settle(&held, |_| 2, later, later);
     let window = Some((Duration::from_secs(60), Duration::from_secs(20)));
     assert_eq!(
-        counters.left(&held[0].0, Room::Whole, later),
+        left(&counters, &held[0], Room::Whole, later),
         Left { amount: 8, window }
     );
 }
@@ -114,9 +112,9 @@ fn what_a_call_used_belongs_to_the_time_when_it_began() {
         let later = NOW + Duration::from_secs(61);
         let take = |amount| counters.take(&[ask(&each, amount)], Room::Whole, later);
         assert!(take(3).is_err(), "it may still use it");
-        counters.settle(&used(early, 8), NOW, later);
+        counters.settle(&early, |_| 8, NOW, later);
         let late = take(10).expect("nothing of it was used now");
-        counters.settle(&used(late, 1), later, later);
+        counters.settle(&late, |_| 1, later, later);
         assert!(take(10).is_err() && take(9).is_ok());
     }
 }
@@ -139,11 +137,11 @@ fn a_share_is_of_what_was_left_and_of_windows_that_nobody_counted_together() {
     // What is told is what this gateway may still give, and nobody waits for the window's end.
     let share = Room::Share(0.5);
     let held = counters.take(&[ask(&narrow, 3)], share, later).unwrap();
-    assert_eq!(counters.left(&held[0], share, later).amount, 2);
+    assert_eq!(left(&counters, &held[0], share, later).amount, 2);
     let refused = counters.take(&[ask(&narrow, 3)], share, later);
     let (_, shortage) = refused.unwrap_err();
     assert_eq!(shortage.told["ratelimit"], "\"narrow\";r=2;t=20");
-    counters.settle(&used(held, 5), later, later);
+    counters.settle(&held, |_| 5, later, later);
     let refused = counters.take(&[ask(&narrow, 1)], share, later);
     assert_eq!(refused.unwrap_err().1.wait, Duration::from_secs(1));
 }
@@ -159,7 +157,7 @@ fn a_warning_is_told_once_a_window() {
     for now in [NOW, NOW, NOW, NOW + Duration::from_secs(60)] {
         let holds = counters.take(&[ask(&soft, 6)], Room::Whole, now).unwrap();
         let reached = counters
-            .settle(&used(holds, 6), now, now)
+            .settle(&holds, |_| 6, now, now)
             .pop()
             .map(|(_, used)| used);
         told.push(reached);
@@ -197,7 +195,7 @@ fn a_rolling_time_forgets_what_is_older() {
         (shortage.used.as_str(), shortage.wait),
         ("5", Duration::from_secs(21))
     );
-    counters.settle(&used(take(5, after(10)).unwrap(), 5), after(20), after(20));
+    counters.settle(&take(5, after(10)).unwrap(), |_| 5, after(20), after(20));
     assert!(take(1, after(30)).is_err());
     // The oldest three are over, then the two, then the five.
     for (seconds, left) in [(31, 3), (60, 3), (61, 5), (80, 5), (81, 10)] {
@@ -221,7 +219,7 @@ fn what_is_over_makes_room_and_what_is_held_stays() {
     let each = allowance("each", 10, Some(60));
     let take = |subject: usize, now| {
         let ask = Ask {
-            subject: subject.to_string(),
+            subject: subject.to_string().into(),
             ..ask(&each, 4)
         };
         counters.take(&[ask], Room::Whole, now).unwrap()
@@ -234,9 +232,9 @@ fn what_is_over_makes_room_and_what_is_held_stays() {
     let later = NOW + Duration::from_secs(100);
     assert_eq!(&*take(COUNTS_MAX, later)[0].subject, COUNTS_MAX.to_string());
     assert_eq!(counters.state().counts.len(), 3);
-    assert_eq!(counters.left(&held[0], Room::Whole, later).amount, 6);
+    assert_eq!(left(&counters, &held[0], Room::Whole, later).amount, 6);
     assert_eq!(
-        counters.left(&take(0, later)[0], Room::Whole, later).amount,
+        left(&counters, &take(0, later)[0], Room::Whole, later).amount,
         2
     );
 }
@@ -253,7 +251,7 @@ proptest! {
                 open.push((holds.remove(0), share.min(amount)));
             }
             if settles && let Some((hold, share)) = open.pop() {
-                counters.settle(&[(hold, share)], NOW, NOW);
+                counters.settle(&[hold], |_| share, NOW, NOW);
                 used += share;
             }
             let held: u64 = open.iter().map(|(hold, _)| hold.amount).sum();
@@ -262,6 +260,6 @@ proptest! {
         let open: Vec<Hold> = open.into_iter().map(|(hold, _)| hold).collect();
         counters.give_back(&open);
         let hold = counters.take(&[ask(&narrow, 200 - used)], Room::Whole, NOW).unwrap();
-        prop_assert_eq!(counters.left(&hold[0], Room::Whole, NOW).amount, 0);
+        prop_assert_eq!(left(&counters, &hold[0], Room::Whole, NOW).amount, 0);
     }
 }
