@@ -449,7 +449,8 @@ impl<'a> Splices<'a> {
 
     fn set(&mut self, name: &str, value: &Value) {
         self.set.push(name.to_owned());
-        let value = value.to_string().into_bytes();
+        // Nothing that is a value cannot be written.
+        let value = serde_json::to_vec(value).unwrap_or_default();
         match self.head.field(name) {
             Some(range) => self.list.push((range, value)),
             None => {

@@ -309,5 +309,9 @@ pub(crate) fn header_value(text: &str) -> HeaderValue {
 
 /// As much of a client's text as is fit to be repeated.
 pub(crate) fn shorten(text: &str) -> String {
-    text.chars().take(100).collect()
+    const CHARACTERS_MAX: usize = 100;
+    if text.len() <= CHARACTERS_MAX {
+        return text.to_owned();
+    }
+    text.chars().take(CHARACTERS_MAX).collect()
 }

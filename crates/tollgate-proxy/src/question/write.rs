@@ -215,7 +215,10 @@ impl Question {
         let provider = lane.provider();
         let model = endpoint.model_in_body(lane.model());
         let (head, body, dropped) = self.own_body(model, limits)?;
-        let named = model_name(lane);
+        let named = match endpoint.dialect {
+            Dialect::GeminiEmbeddings => model_name(lane),
+            _ => String::new(),
+        };
         let fields = texts(endpoint.fields);
         let countable = self.countable(&endpoint);
         let edits = Edits {

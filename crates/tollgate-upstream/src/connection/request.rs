@@ -82,7 +82,10 @@ impl Message {
         match length {
             // A question without a body has no length.
             Length::Told(0) if [Method::GET, Method::HEAD].contains(method) => {}
-            Length::Told(length) => write(format!("\r\ncontent-length: {length}").as_bytes()),
+            Length::Told(length) => {
+                write(b"\r\ncontent-length: ");
+                write(itoa::Buffer::new().format(length).as_bytes());
+            }
             Length::Chunked => write(b"\r\ntransfer-encoding: chunked"),
         }
         write(b"\r\n\r\n");
